@@ -1,0 +1,76 @@
+"""What a source holds: recordings, the labelled items in them, and what could not be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """Tasks a labelled item can be for (report section 3.2)."""
+
+    ASR = "asr"
+    AQA = "aqa"
+    AAC = "aac"
+    SER = "ser"
+    SEC = "sec"
+    ASC = "asc"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A labelled utterance of a manifest: one span of a recording with its transcript or answer.
+
+    Items skip denoise, diarize and transcribe; their audio is the original recording.
+    """
+
+    item_id: str  # hash of recording, offset, duration, task, question and answer (or text)
+    start_ms: int
+    end_ms: int
+    task: str = Task.ASR
+    text: str | None = None
+    question: str | None = None
+    answer: str | None = None
+    speaker: str | None = None
+    language: str | None = None
+    license: str | None = None
+    split: str | None = None
+    metadata: str = "{}"  # JSON text: the fields that have no column
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One audio file (or one member of a tar shard), identified by the hash of its bytes."""
+
+    recording_id: str  # 32 hex digits
+    uri: str  # path or URI; a tar member is `path/to/shard.tar#member.flac`
+    duration_ms: int  # as its container states it; decoding decides in the end
+    regions: tuple[tuple[int, int], ...] = ()  # (start_ms, end_ms) to use; empty: all of it
+    speaker: str | None = None
+    language: str | None = None
+    license: str | None = None
+    split: str | None = None
+    metadata: str = "{}"
+    items: tuple[Item, ...] = ()  # empty for a raw recording
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceError:
+    """A source entry that is no recording: becomes a row of the errors table, stage `manifest`."""
+
+    uri: str  # with `:LINE` for a line of a manifest
+    reason: str  # stable snake_case name
+    message: str
+
+
+@dataclass(slots=True)
+class Sources:
+    """Everything found under the sources."""
+
+    recordings: list[Recording] = field(default_factory=list)  # one per content, sorted by id
+    errors: list[SourceError] = field(default_factory=list)
+    duplicates: int = 0  # files whose content was already there under another name

@@ -1,0 +1,1 @@
+"""The five stages: denoise, diarize, transcribe, filter, tokenize; engines behind each."""

@@ -1,0 +1,1 @@
+"""Decoding, resampling, FLAC blocks: everything that touches samples but no model."""

@@ -1,0 +1,116 @@
+"""What an engine is: a named, versioned wrapper around one model, with one method that works."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, create_model, field_validator
+
+
+class EngineConfig(BaseModel):
+    """Parameters of an engine; every field enters the fingerprint of what the engine makes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+C = TypeVar("C", bound="EngineConfig")
+
+
+class EngineUnavailable(Exception):
+    """An engine cannot load: says which package or weights are missing and the remedy."""
+
+
+class Engine(ABC, Generic[C]):
+    """Base of all engines.
+
+    A subclass is cheap to import and to construct: heavy packages are imported in `load`,
+    which runs once in each worker. `version` is raised whenever the output changes.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    Config: ClassVar[type[EngineConfig]] = EngineConfig
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+    @abstractmethod
+    def weights_identity(self) -> str:
+        """Name the exact weights (package version or content hash) without loading them.
+
+        Raises EngineUnavailable when they are not there.
+        """
+
+    @abstractmethod
+    def load(self, device: str) -> None:
+        """Load the weights onto `device` ("cpu", "cuda", "cuda:1").
+
+        Raises EngineUnavailable when a package or the weights are missing.
+        """
+
+
+def package_identity(distribution: str) -> str:
+    """Return e.g. "silero-vad 6.2.3", for weights that travel inside a wheel.
+
+    Raises EngineUnavailable naming the distribution when it is not installed.
+    """
+    try:
+        return f"{distribution} {metadata.version(distribution)}"
+    except metadata.PackageNotFoundError as error:
+        raise EngineUnavailable(
+            f"package {distribution!r} is not installed; remedy: pip install {distribution}"
+        ) from error
+
+
+class StageSettings(BaseModel):
+    """What every stage with engines has in its config section; a stage adds its own fields.
+
+    The section holds one sub-section per engine, e.g. `denoise.rnnoise`, made by `with_engines`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    engine: str
+    device: str = "auto"  # "auto": cuda where there is one, else cpu; no part of the fingerprint
+
+
+S = TypeVar("S", bound=StageSettings)
+
+
+def with_engines(settings: type[S], engines: Mapping[str, type[Engine[Any]]]) -> type[S]:
+    """Return `settings` with one field per engine (its Config), and `engine` checked by name."""
+
+    def known(_: type[BaseModel], name: str) -> str:
+        if name not in engines:
+            raise ValueError(f"unknown engine {name!r}; there are: {', '.join(sorted(engines))}")
+        return name
+
+    fields: dict[str, Any] = {name: (e.Config, e.Config()) for name, e in engines.items()}
+    checks: dict[str, Any] = {"engine_is_known": field_validator("engine")(classmethod(known))}
+    return create_model(settings.__name__, __base__=settings, __validators__=checks, **fields)
+
+
+def selected_engine(
+    settings: StageSettings, engines: Mapping[str, type[Engine[Any]]]
+) -> Engine[Any]:
+    """Construct (not load) the engine that `settings.engine` names, with its sub-section."""
+    return engines[settings.engine](getattr(settings, settings.engine))
+
+
+def fingerprint_parameters(
+    settings: StageSettings, engines: Mapping[str, type[Engine[Any]]]
+) -> dict[str, Any]:
+    """Return everything of `settings` that determines the output, as JSON values.
+
+    Raises EngineUnavailable when the engine's weights cannot be identified.
+    """
+    engine = selected_engine(settings, engines)
+    return {
+        **settings.model_dump(mode="json", exclude={"device", *engines}),
+        "engine_version": engine.version,
+        "engine_parameters": engine.config.model_dump(mode="json"),
+        "weights": engine.weights_identity(),
+    }

@@ -1,0 +1,55 @@
+"""The contract between a stage and the build: one recording in, rows out.
+
+The build (package `pipeline`) calls a stage once per recording and does the rest: batching
+into shards, errors, timing, storage. A stage never sees Ray, workers or paths of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pyarrow as pa
+
+from manifests.recording import Recording
+
+
+class RecordingError(Exception):
+    """This recording cannot be processed: becomes a row (stage, reason, message) of the errors.
+
+    `reason` is a stable snake_case name, `message` one sentence for a person.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Upstream(Protocol):
+    """The rows of one recording in the tables of the stages before."""
+
+    def table(self, stage: str, columns: list[str] | None = None) -> pa.Table:
+        """All rows of this recording in the table of `stage`, in the order they were written."""
+        ...
+
+    def batches(
+        self, stage: str, columns: list[str] | None = None, between: tuple[int, int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The same, streamed; `between` (start_ms, end_ms) skips what cannot overlap it.
+
+        Rows outside `between` may still come: it only spares reading.
+        """
+        ...
+
+
+class RecordingStage(Protocol):
+    """A stage that was built and whose engine is loaded."""
+
+    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+        """Yield this recording's rows, in the stage's schema, in a deterministic order.
+
+        A pure function of the recording, the upstream rows and the stage's parameters: nothing
+        may be carried over from one recording to the next. Raises RecordingError.
+        """
+        ...

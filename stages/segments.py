@@ -1,0 +1,75 @@
+"""The segments of a recording, whichever way they came: diarized, or given by a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from manifests.recording import Item, Recording
+from stages.recording_stage import Upstream
+
+UNKNOWN_SPEAKER = "S00"  # a labelled item whose manifest names no speaker
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of speech of one speaker; times in milliseconds of the recording."""
+
+    segment_id: str
+    segment_index: int
+    track: int
+    start_ms: int
+    end_ms: int
+    speaker: str
+    speech_ms: int | None  # None where no voice activity detection ran (labelled items)
+    overlap_ratio: float | None
+    speaker_similarity: float | None
+    item: Item | None = None
+
+    @property
+    def duration_s(self) -> float:
+        return (self.end_ms - self.start_ms) / 1000
+
+
+def segment_id(recording_id: str, track: int, start_ms: int, end_ms: int) -> str:
+    """Return the identity of a segment: it depends on content and times only."""
+    return f"{recording_id}-{track}-{start_ms}-{end_ms}"
+
+
+def segments_of(recording: Recording, upstream: Upstream) -> list[Segment]:
+    """Return the segments in time order: `diarize` rows, or the items of a labelled recording."""
+    if recording.labelled:
+        return [
+            _from_item(recording, index, item)
+            for index, item in enumerate(
+                sorted(recording.items, key=lambda i: (i.start_ms, i.end_ms, i.item_id))
+            )
+        ]
+    columns = [
+        "segment_id",
+        "segment_index",
+        "track",
+        "start_ms",
+        "end_ms",
+        "speaker",
+        "speech_ms",
+        "overlap_ratio",
+        "speaker_similarity",
+    ]
+    return [Segment(**row) for row in upstream.table("diarize", columns).to_pylist()]
+
+
+def _from_item(recording: Recording, index: int, item: Item) -> Segment:
+    span = segment_id(recording.recording_id, 0, item.start_ms, item.end_ms)
+    return Segment(
+        # Two labels may describe the same span, so the item's own id is part of the key.
+        segment_id=f"{span}-{item.item_id[:8]}",
+        segment_index=index,
+        track=0,
+        start_ms=item.start_ms,
+        end_ms=item.end_ms,
+        speaker=item.speaker or UNKNOWN_SPEAKER,
+        speech_ms=None,
+        overlap_ratio=None,
+        speaker_similarity=None,
+        item=item,
+    )
