@@ -29,6 +29,11 @@ class RecordingError(Exception):
 class Upstream(Protocol):
     """The rows of one recording in the tables of the stages before."""
 
+    @property
+    def lineage_id(self) -> str:
+        """Name of the table being written, for rows that must lead back to it."""
+        ...
+
     def table(self, stage: str, columns: list[str] | None = None) -> pa.Table:
         """All rows of this recording in the table of `stage`, in the order they were written."""
         ...

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 class MemoryUpstream:
     """`Upstream` of one recording over tables in memory."""
 
+    lineage_id = "lineage"
+
     def __init__(self, recording_id: str, tables: Mapping[str, pa.Table]) -> None:
         self.recording_id = recording_id
         self.tables = tables

@@ -1,0 +1,102 @@
+"""Configuration: a profile, then a file, then single values; checked before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+PROFILES = Path(__file__).parent / "profiles"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ConfigError(Exception):
+    """The configuration is wrong: one line that names the field or the file, and the remedy."""
+
+
+def load_config(
+    model: type[M],
+    profile: str = "embedded",
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> M:
+    """Return `model` filled from a profile, a YAML file and overrides such as `a.b=3`, in turn.
+
+    `profile` is the name of a file in `pipeline/profiles` or a path to a YAML file. Raises
+    ConfigError.
+    """
+    values = _read_profile(profile)
+    if file is not None:
+        values = _merged(values, _read_yaml(file))
+    for override in overrides:
+        values = _merged(values, _parsed(override))
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from None
+
+
+def profile_names() -> list[str]:
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def _read_profile(profile: str) -> dict[str, Any]:
+    path = PROFILES / f"{profile}.yaml"
+    if path.is_file():
+        return {"profile": profile, **_read_yaml(path)}
+    if Path(profile).is_file():
+        return {"profile": Path(profile).stem, **_read_yaml(Path(profile))}
+    raise ConfigError(
+        f"--profile: there is no profile {profile!r}; "
+        f"there are {', '.join(profile_names())}, or give the path of a YAML file"
+    )
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config: cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config: {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values or {}, dict):
+        raise ConfigError(f"--config: {path} holds no mapping of fields at its top")
+    return values or {}
+
+
+def _parsed(override: str) -> dict[str, Any]:
+    """Turn `a.b=value` (value as in YAML) into nested dictionaries."""
+    name, separator, text = override.partition("=")
+    if not separator or not name.strip():
+        raise ConfigError(f"--set: {override!r} is not of the form name=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set: the value of {name} is not YAML: {text!r}") from None
+    for part in reversed(name.strip().split(".")):
+        value = {part: value}
+    return value
+
+
+def _merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in other.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _one_line(error: ValidationError) -> str:
+    """Name the first wrong field, what was given and what was wanted, and count the others."""
+    first, *others = error.errors(include_url=False)
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        problem = "there is no such field"
+    else:
+        problem = f"{first['msg']} (got {first['input']!r})"
+    more = f" (and {len(others)} more)" if others else ""
+    return f"config: {field}: {problem}{more}"

@@ -1,0 +1,23 @@
+"""The plan in this process, shard after shard: for debugging, tests, and as a yardstick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pipeline.execution.events import Event, ShardDone, TaskDone, TaskStarted
+from pipeline.execution.worker import Worker
+from pipeline.graph import Graph
+from pipeline.plan import Plan
+from pipeline.store import Store
+
+
+def run_inline(plan: Plan, make_graph: Callable[[], Graph], store: Store) -> Iterator[Event]:
+    """Run everything that the plan wants; yields what happens, as it happens."""
+    worker = Worker(make_graph, store, "cpu")
+    for shard in plan.unfinished:
+        while (task := shard.next_task()) is not None:
+            yield TaskStarted(task.stage, task.shard_id)
+            report = worker.run(task)
+            shard.finish(report)
+            yield TaskDone(report)
+        yield ShardDone(shard.shard.shard_id)

@@ -1,0 +1,93 @@
+"""Stages and how they hang together; from them, the fingerprint of everything that is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.digest import digest_of
+from stages.recording_stage import RecordingStage
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the build: a pure function from the tables of its inputs to one table.
+
+    `parameters` are JSON values and hold everything that determines the output: engine, its
+    version and parameters, the identity of its weights, settings.
+    """
+
+    name: str
+    version: int
+    inputs: tuple[str, ...]
+    schema: pa.Schema
+    parameters: Mapping[str, Any]
+    build: Callable[[str], RecordingStage]  # device -> the stage, engine loaded
+    reads_labels: bool = False  # its output depends on labels of the manifest, not on ids only
+    covers: str | None = None  # works on the rows that this stage marks `kept`, and adds to them
+    file_metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Graph:
+    """Stages in an order in which each comes after its inputs."""
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        """Raises ValueError for a repeated name or an input that is not an earlier stage."""
+        self.stages: dict[str, Stage] = {}
+        for stage in stages:
+            if stage.name in self.stages:
+                raise ValueError(f"stage {stage.name!r} is registered twice")
+            needed = {*stage.inputs, *([stage.covers] if stage.covers else [])}
+            if missing := needed - self.stages.keys():
+                raise ValueError(
+                    f"stage {stage.name!r} needs {sorted(missing)}, not earlier stages"
+                )
+            self.stages[stage.name] = stage
+
+    @property
+    def target(self) -> Stage:
+        """The last stage: what the build is for."""
+        return list(self.stages.values())[-1]
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Per stage: hash of its name, version, parameters and the fingerprints of its inputs.
+
+        The other half of an output's identity is the shard's digest, in the file's name. A stage
+        that `covers` another does not depend on it: which rows exist never changes their values.
+        """
+        found: dict[str, str] = {}
+        for stage in self.stages.values():
+            found[stage.name] = digest_of(
+                {
+                    "stage": stage.name,
+                    "version": stage.version,
+                    "parameters": dict(stage.parameters),
+                    "upstream": {name: found[name] for name in sorted(stage.inputs)},
+                }
+            )
+        return found
+
+    def ancestors(self, name: str) -> tuple[str, ...]:
+        """Return all stages that `name` depends on, directly or not, in build order."""
+        wanted: set[str] = set()
+        pending = [name]
+        while pending:
+            stage = self.stages[pending.pop()]
+            new = {*stage.inputs, *([stage.covers] if stage.covers else [])} - wanted
+            wanted |= new
+            pending.extend(new)
+        return tuple(other for other in self.stages if other in wanted)
+
+    @cached_property
+    def label_dependent(self) -> frozenset[str]:
+        """Stages whose rows depend on labels, themselves or through an input."""
+        found: set[str] = set()
+        for stage in self.stages.values():
+            if stage.reads_labels or found.intersection(stage.inputs):
+                found.add(stage.name)
+        return frozenset(found)
