@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.graph import Graph, Stage
@@ -19,6 +19,7 @@ class ShardPlan:
     graph: Graph
     todo: list[str]
     outputs: dict[str, list[str]]  # stage -> keys of its finished tables for this shard
+    metadata: Mapping[str, str] = field(default_factory=dict)  # of every file written
 
     def next_task(self) -> Task | None:
         """Return the descriptor of the first stage to do, or None when the shard is finished."""
@@ -33,7 +34,7 @@ class ShardPlan:
             output=stem,
             inputs={n: tuple(self.outputs[n]) for n in self.graph.ancestors(stage.name)},
             covered=tuple(self.outputs[stage.name]) if stage.covers else (),
-            metadata=stage.file_metadata,
+            metadata={**self.metadata, **stage.file_metadata},
         )
 
     def finish(self, report: TaskReport) -> None:
@@ -70,7 +71,12 @@ def output_stem(graph: Graph, stage: Stage, shard: Shard) -> str:
     return f"stages/{stage.name}/{graph.fingerprints[stage.name]}/{shard.shard_id}-{digest}"
 
 
-def make_plan(graph: Graph, shards: Sequence[Shard], store: Store) -> Plan:
+def make_plan(
+    graph: Graph,
+    shards: Sequence[Shard],
+    store: Store,
+    metadata: Mapping[str, str] | None = None,
+) -> Plan:
     """Compare what the graph wants with what the store has, by file names alone.
 
     Each stage's folder is listed once. Only for shards whose target is missing while their
@@ -82,7 +88,12 @@ def make_plan(graph: Graph, shards: Sequence[Shard], store: Store) -> Plan:
     }
     plan = Plan(graph)
     for shard in shards:
-        plan.shards.append(_plan_shard(graph, shard, store, listings))
+        outputs = {
+            stage.name: list(listings[stage.name].get(output_stem(graph, stage, shard), []))
+            for stage in graph.stages.values()
+        }
+        todo = _todo(graph, shard, store, outputs)
+        plan.shards.append(ShardPlan(shard, graph, todo, outputs, metadata or {}))
     return plan
 
 
@@ -97,21 +108,14 @@ def _finished(store: Store, folder: str) -> dict[str, list[str]]:
     return found
 
 
-def _plan_shard(
-    graph: Graph, shard: Shard, store: Store, listings: dict[str, dict[str, list[str]]]
-) -> ShardPlan:
-    outputs = {
-        stage.name: list(listings[stage.name].get(output_stem(graph, stage, shard), []))
-        for stage in graph.stages.values()
-    }
+def _todo(graph: Graph, shard: Shard, store: Store, outputs: dict[str, list[str]]) -> list[str]:
     if outputs[graph.target.name]:
-        return ShardPlan(shard, graph, [], outputs)
-    todo = [
+        return []
+    return [
         stage.name
         for stage in graph.stages.values()
         if not _is_done(graph, stage, shard, store, outputs)
     ]
-    return ShardPlan(shard, graph, todo, outputs)
 
 
 def _is_done(

@@ -1,0 +1,53 @@
+"""The `wavemill` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobs import version
+from jobs.curate import curate
+from jobs.entry import run_app
+from jobs.inspection import config_app, schema
+from jobs.plan import plan
+
+app = typer.Typer(
+    help="Raw recordings in, Parquet corpora for audio language models out.\n\n"
+    "First steps: wavemill curate recordings/ --out work, then read "
+    "work/corpus/pretrain/*.parquet. wavemill plan shows beforehand what would be done.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(curate)
+app.command()(plan)
+app.command()(schema)
+app.add_typer(config_app, name="config")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wavemill {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

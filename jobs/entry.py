@@ -1,0 +1,31 @@
+"""How every entry point ends: errors that a person can mend are one line, exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from manifests.reasons import SourceNotFound
+from pipeline.config import ConfigError
+from stages.engine import EngineUnavailable
+
+MENDABLE = (ConfigError, SourceNotFound, EngineUnavailable)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command line and leave the process with its exit code."""
+    try:
+        app()
+    except MENDABLE as error:
+        print(f"wavemill: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run_command(command: Callable[..., Any]) -> None:
+    """Run one command as a program of its own, for `python -m jobs.NAME`."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    run_app(app)

@@ -1,0 +1,110 @@
+"""What a person sees while a build runs: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone
+from pipeline.plan import Plan
+
+LINE_EVERY_SECONDS = 10.0  # of plain output, where there is no terminal
+
+Listener = Callable[[Event], None]
+
+
+@contextmanager
+def build_progress(console: Console, plan: Plan) -> Iterator[Listener]:
+    """Show the progress of a plan; the block gets the function to tell events to."""
+    if console.is_terminal:
+        with _bars(console, plan) as listener:
+            yield listener
+    else:
+        yield _Lines(console, plan)
+
+
+@contextmanager
+def scan_progress(console: Console) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Show how many files were looked at; nothing where there is no terminal."""
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("looking at the sources") as status:
+
+        def progress(done: int, total: int | None) -> None:
+            of = f" of {total:,}" if total else ""
+            status.update(f"looking at the sources: {done:,}{of} files")
+
+        yield progress
+
+
+@contextmanager
+def _bars(console: Console, plan: Plan) -> Iterator[Listener]:
+    columns = (
+        TextColumn("{task.description:14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("shards"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        bars: dict[str, TaskID] = {
+            stage: progress.add_task(stage, total=plan.todo_shards(stage))
+            for stage in plan.graph.stages
+            if plan.todo_shards(stage)
+        }
+
+        def listener(event: Event) -> None:
+            if isinstance(event, TaskDone):
+                progress.advance(bars[event.report.stage])
+            elif isinstance(event, ShardFailed):
+                progress.console.print(_failure(event), style="red")
+
+        yield listener
+
+
+class _Lines:
+    """One line when something is wrong, and one every few seconds."""
+
+    def __init__(self, console: Console, plan: Plan) -> None:
+        self._console = console
+        self._total = sum(len(shard.todo) for shard in plan.shards)
+        self._shards, self._shards_done = len(plan.unfinished), 0
+        self._done = 0
+        self._started = self._printed = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ShardFailed):
+            self._console.print(_failure(event), markup=False, soft_wrap=True)
+        elif isinstance(event, ShardDone):
+            self._shards_done += 1
+        elif isinstance(event, TaskDone):
+            self._done += 1
+            self._maybe_print(event.report.stage)
+
+    def _maybe_print(self, stage: str) -> None:
+        now = time.monotonic()
+        if now - self._printed >= LINE_EVERY_SECONDS or self._done == self._total:
+            self._printed = now
+            self._console.print(
+                f"{now - self._started:6.0f} s  {self._done}/{self._total} steps, "
+                f"{self._shards_done}/{self._shards} shards, last: {stage}",
+                highlight=False,
+            )
+
+
+def _failure(event: ShardFailed) -> str:
+    return f"shard {event.shard_id} given up in {event.stage}: {event.message}"

@@ -1,0 +1,55 @@
+"""The table at the end of a build."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.snapshots import Snapshot
+from pipeline.store import Store
+from pipeline.summary import Summary
+
+
+def hours(milliseconds: float) -> str:
+    """Return a duration as a person reads it: hours, or minutes and seconds when it is short."""
+    seconds = milliseconds / 1000
+    if seconds >= 3600:
+        return f"{seconds / 3600:,.1f} h"
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f} min"
+
+
+def print_summary(console: Console, store: Store, snapshot: Snapshot, summary: Summary) -> None:
+    """Print the figures of a snapshot, what was rejected and why, errors, and where it is."""
+    table = Table(title=f"Snapshot {snapshot.name}", title_justify="left", show_header=False)
+    table.add_column("what")
+    table.add_column("audio", justify="right")
+    table.add_column("count", justify="right")
+    table.add_row("recordings", hours(summary.ms_in), f"{summary.recordings}")
+    table.add_row("speech", hours(summary.ms_speech), "")
+    table.add_row("segments", hours(summary.ms_segments), f"{summary.segments}")
+    table.add_row("kept", hours(summary.ms_kept), f"{summary.segments_kept}", style="bold green")
+    for rule in summary.rejected:
+        table.add_row(f"  rejected: {rule.rule}", hours(rule.ms), f"{rule.segments}")
+    for error in summary.errors:
+        table.add_row(f"  error: {error.stage} {error.reason}", "", f"{error.count}", style="red")
+    console.print(table)
+    if len(summary.rejected) > 1:
+        console.print("A segment that breaks several rules counts under each.", style="dim")
+    corpora = ", ".join(f"{rows} rows in {name}" for name, rows in snapshot.rows.items())
+    console.print(f"corpus: {store.root}/corpus ({corpora})", highlight=False, soft_wrap=True)
+    if summary.errors:
+        path = f"{store.root}/corpus/errors.parquet"
+        console.print(f"errors, one row each: {path}", highlight=False, soft_wrap=True)
+
+
+def print_speed(console: Console, audio_ms: int, seconds: float) -> None:
+    """Print how fast the build was, or that there was nothing to do."""
+    if audio_ms == 0:
+        console.print("nothing to do: everything was there already", highlight=False)
+        return
+    ratio = audio_ms / 1000 / seconds
+    console.print(
+        f"speed: {hours(audio_ms)} of audio in {hours(seconds * 1000)}, "
+        f"{ratio:.1f} hours of audio per hour",
+        highlight=False,
+    )
