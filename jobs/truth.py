@@ -231,7 +231,7 @@ def read_segments(store: Store, snapshot: Snapshot) -> pa.Table:
         database.read_parquet(recordings).create_view("r")
         database.read_parquet(diarized).create_view("d")
         database.read_parquet(transcribed).create_view("t")
-        return database.execute(
+        return database.sql(
             "select r.uri as source, d.start_ms, d.end_ms, d.speaker, t.text"
             " from d join r using (recording_id) left join t using (segment_id)"
             " order by source, d.start_ms, d.end_ms, d.track"
