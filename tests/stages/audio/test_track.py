@@ -1,0 +1,126 @@
+"""Reading tracks by time, from denoise blocks and from the source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from manifests.recording import Item, Recording
+from stages.audio import blocks as blocks_module
+from stages.audio.clock import sample_at
+from stages.audio.flac import encode_flac
+from stages.audio.resample import resample
+from stages.audio.track import Track, open_tracks
+from stages.denoise.stage import SCHEMA
+from stages.recording_stage import RecordingError
+from stages.tables import batch
+from tests.stages.audio.made import chirp, encoded
+from tests.support import MemoryUpstream
+
+RATE = 11_025  # no whole number of samples in a millisecond
+RAW = Recording("r", "gone.wav", 0)
+AUDIO = np.round(chirp(7.3, RATE)[0] * 32768).astype(np.float32) / 32768
+
+
+def stored(audio: np.ndarray, rate: int, block_ms: int) -> MemoryUpstream:
+    """A denoise table with blocks of `block_ms`; the enhanced version is the negative."""
+    length = sample_at(block_ms, rate)
+    rows = [
+        {
+            "recording_id": "r",
+            "track": track,
+            "version": version,
+            "start_ms": index * block_ms,
+            "end_ms": index * block_ms + -(-part.size * 1000 // rate),
+            "sample_rate": rate,
+            "audio": encode_flac(part * sign * (1 - track / 2), rate),
+        }
+        for index, part in enumerate(np.split(audio, range(length, audio.size, length)))
+        for track in (0, 1)
+        for version, sign in (("original", 1), ("enhanced", -1))
+    ]
+    return MemoryUpstream("r", {"denoise": pa.Table.from_batches([batch(rows, SCHEMA)])})
+
+
+UPSTREAM = stored(AUDIO, RATE, 2000)
+TRACK = open_tracks(RAW, UPSTREAM, "original")[0]
+
+
+def test_tracks_and_versions() -> None:
+    for version, sign in (("original", 1), ("enhanced", -1)):
+        tracks = open_tracks(RAW, UPSTREAM, version)
+        assert [(t.track, t.sample_rate, t.duration_ms) for t in tracks] == [
+            (0, RATE, 7300),
+            (1, RATE, 7300),
+        ]
+        np.testing.assert_array_equal(tracks[0].read(0, 7300), AUDIO * sign)
+        np.testing.assert_allclose(tracks[1].read(0, 7300), AUDIO * sign / 2, atol=1 / 32768)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 7400), st.integers(0, 7400))
+def test_a_read_is_that_span_of_the_whole(first: int, second: int) -> None:
+    start, end = sorted((first, second))
+    expected = AUDIO[sample_at(start, RATE) : sample_at(end, RATE)]
+    np.testing.assert_array_equal(TRACK.read(start, end), expected)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 7300), st.integers(1, 3000), st.sampled_from([8000, 16_000, 48_000]))
+def test_a_resampled_read_is_that_span_of_the_whole(start: int, length: int, rate: int) -> None:
+    end = min(start + length, 7300)
+    whole = resample(AUDIO, RATE, rate)
+    expected = whole[sample_at(start, rate) : sample_at(end, rate)]
+    np.testing.assert_allclose(TRACK.read(start, end, rate), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("rate", [8000, RATE, 16_000])
+def test_stream_is_the_whole_resampled_at_once(rate: int) -> None:
+    chunks = list(TRACK.stream(rate, chunk_ms=1500))
+    assert [chunk.size for chunk in chunks[:-1]] == [sample_at(1500, rate)] * 4
+    np.testing.assert_allclose(np.concatenate(chunks), resample(AUDIO, RATE, rate), atol=1e-5)
+
+
+def labelled(path: Path, duration_ms: int) -> Track:
+    items = (Item("a", 0, 500), Item("b", 500, 900))
+    recording = Recording("r", str(path), duration_ms, items=items)
+    return open_tracks(recording, MemoryUpstream("r", {}), "original")[0]
+
+
+def test_labelled_recordings_are_read_from_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks_module, "BLOCK_MS", 2000)
+    stereo = chirp(7.3, RATE, channels=2)
+    track = labelled(encoded(tmp_path / "a.flac", stereo, RATE), 7300)
+    mixed = stereo.mean(axis=0)
+    assert (track.sample_rate, track.duration_ms, track.track) == (RATE, 7300, 0)
+    for start, end in ((0, 500), (1900, 4100), (7000, 7300), (100, 300)):  # the last goes back
+        expected = mixed[sample_at(start, RATE) : sample_at(end, RATE)]
+        np.testing.assert_allclose(track.read(start, end), expected, atol=1 / 32768)
+    assert track.read(7300, 9000).size == 0
+    np.testing.assert_allclose(np.concatenate(list(track.stream(RATE))), mixed, atol=1 / 32768)
+
+
+def test_a_labelled_source_is_decoded_forward_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks_module, "BLOCK_MS", 1000)
+    track = labelled(encoded(tmp_path / "a.flac", chirp(5, RATE), RATE), 5000)
+    opened = []
+    inner = blocks_module.open_audio
+    monkeypatch.setattr(blocks_module, "open_audio", lambda *a: opened.append(a) or inner(*a))
+    for start in range(0, 4900, 100):
+        assert track.read(start, start + 100).size > 0
+    assert len(opened) == 1
+
+
+def test_a_missing_labelled_source_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError) as caught:
+        labelled(tmp_path / "gone.wav", 1000)
+    assert caught.value.reason == "file_missing"
