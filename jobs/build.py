@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from pipeline.store import Store
 
 MEMBERS = "manifest/members.parquet"
 HASH_CACHE = "manifest/hash-cache.parquet"
+PROBE_VERSION = "1"  # raise it when probing changes: files that failed are then looked at again
 
 
 @dataclass
@@ -51,15 +53,16 @@ def prepare(
     from stages.audio.decode import probe  # brings in FFmpeg: not for --help
 
     store = Store(out)
-    cache = HashCache(store.path(HASH_CACHE))
+    cache = HashCache.load(str(store.path(HASH_CACHE)), PROBE_VERSION)
     found = scan_sources(sources, probe, cache, progress)
     shards, members = assign_shards(found.recordings, _known_members(store), config.shard_seconds)
-    latest = latest_snapshot(store)
+    latest, graph = latest_snapshot(store), make_graph(config)
     metadata = {
         "wavemill.version": version(),
         "wavemill.snapshot": f"{latest.number + 1 if latest else 1:06d}",
+        "wavemill.fingerprints": json.dumps(graph.fingerprints),
     }
-    plan = make_plan(make_graph(config), shards, store, metadata)
+    plan = make_plan(graph, shards, store, metadata)
     return Build(store, config, found, members, plan)
 
 

@@ -74,3 +74,4 @@ class Sources:
     recordings: list[Recording] = field(default_factory=list)  # one per content, sorted by id
     errors: list[SourceError] = field(default_factory=list)
     duplicates: int = 0  # files whose content was already there under another name
+    notes: list[str] = field(default_factory=list)  # worth telling a person, but nothing is wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from manifests.recording import Item, Recording
@@ -38,12 +39,7 @@ def segment_id(recording_id: str, track: int, start_ms: int, end_ms: int) -> str
 def segments_of(recording: Recording, upstream: Upstream) -> list[Segment]:
     """Return the segments in time order: `diarize` rows, or the items of a labelled recording."""
     if recording.labelled:
-        return [
-            _from_item(recording, index, item)
-            for index, item in enumerate(
-                sorted(recording.items, key=lambda i: (i.start_ms, i.end_ms, i.item_id))
-            )
-        ]
+        return _from_items(recording)
     columns = [
         "segment_id",
         "segment_index",
@@ -58,18 +54,28 @@ def segments_of(recording: Recording, upstream: Upstream) -> list[Segment]:
     return [Segment(**row) for row in upstream.table("diarize", columns).to_pylist()]
 
 
-def _from_item(recording: Recording, index: int, item: Item) -> Segment:
-    span = segment_id(recording.recording_id, 0, item.start_ms, item.end_ms)
-    return Segment(
-        # Two labels may describe the same span, so the item's own id is part of the key.
-        segment_id=f"{span}-{item.item_id[:8]}",
-        segment_index=index,
-        track=0,
-        start_ms=item.start_ms,
-        end_ms=item.end_ms,
-        speaker=item.speaker or UNKNOWN_SPEAKER,
-        speech_ms=None,
-        overlap_ratio=None,
-        speaker_similarity=None,
-        item=item,
-    )
+def _from_items(recording: Recording) -> list[Segment]:
+    """One segment per item; where several label one span, the others are numbered.
+
+    Ids come from spans alone, so that a corrected text leaves scores of the audio valid.
+    """
+    segments: list[Segment] = []
+    seen: Counter[str] = Counter()
+    for item in sorted(recording.items, key=lambda i: (i.start_ms, i.end_ms, i.item_id)):
+        span = segment_id(recording.recording_id, 0, item.start_ms, item.end_ms)
+        segments.append(
+            Segment(
+                segment_id=f"{span}-{seen[span]}" if seen[span] else span,
+                segment_index=len(segments),
+                track=0,
+                start_ms=item.start_ms,
+                end_ms=item.end_ms,
+                speaker=item.speaker or recording.speaker or UNKNOWN_SPEAKER,
+                speech_ms=None,
+                overlap_ratio=None,
+                speaker_similarity=None,
+                item=item,
+            )
+        )
+        seen[span] += 1
+    return segments

@@ -1,0 +1,129 @@
+"""The hash cache: what is known of files that have not changed since they were last read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.bulk import no_cycle_search
+from manifests.collected import Stamp
+
+_VERSION = "1"
+_VERSION_KEY = b"wavemill.hash_cache"
+_PROBE_KEY = b"wavemill.probe"
+
+
+def _field(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
+SCHEMA = pa.schema(
+    [
+        _field("uri", pa.string(), "path, or shard.tar#member"),
+        _field("size", pa.int64(), "bytes of the file (of the shard, for a member)"),
+        _field("mtime_ns", pa.int64(), "modification time of that file, ns since 1970"),
+        _field("recording_id", pa.string(), "hash of the content; empty where it is none"),
+        _field("duration_ms", pa.int64(), "length that the probe found; 0 where none"),
+        _field("reason", pa.string(), "why it is no recording, else null", nullable=True),
+        _field("message", pa.string(), "the same for a person", nullable=True),
+    ]
+)
+
+
+class Known(NamedTuple):
+    """What one file was found to be: a recording, or (`reason` set) none."""
+
+    size: int
+    mtime_ns: int
+    recording_id: str  # empty where it is no recording
+    duration_ms: int  # 0 likewise
+    reason: str | None = None
+    message: str | None = None
+
+
+class HashCache:
+    """Known files by uri, in memory, and in one Parquet file where a path is given.
+
+    A file that cannot be read as a cache is treated as an empty one: everything is hashed anew.
+    Files that a scan does not come across stay in it, so that scans of different sources can
+    take turns.
+    """
+
+    def __init__(self, path: Path | None = None, probe_version: str = "") -> None:
+        self._path = path
+        self._probe_version = probe_version
+        self._known: dict[str, Known] = {}
+        self._changed = False
+
+    @classmethod
+    def load(cls, path: Path, probe_version: str = "") -> HashCache:
+        """Read the cache at `path`.
+
+        Errors that a probe of another `probe_version` reported are forgotten, since it may know
+        more formats by now.
+        """
+        cache = cls(path, probe_version)
+        try:
+            # The checksums keep a flipped bit from changing the id of a recording.
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                table = file.read()
+        except (OSError, pa.ArrowException):
+            return cache
+        metadata = table.schema.metadata or {}
+        if metadata.get(_VERSION_KEY) != _VERSION.encode() or not table.schema.equals(SCHEMA):
+            return cache
+        with no_cycle_search():
+            columns = [table.column(name).to_pylist() for name in SCHEMA.names[1:]]
+            rows = map(Known._make, zip(*columns, strict=True))
+            cache._known = dict(zip(table.column("uri").to_pylist(), rows, strict=True))
+        if metadata.get(_PROBE_KEY) != probe_version.encode():
+            cache._keep(lambda known: known.reason is None)
+        return cache
+
+    def count(self) -> int:
+        """Return how many files are known."""
+        return len(self._known)
+
+    def get(self, uri: str, stamp: Stamp) -> Known | None:
+        """Return what is known of the file, if it has not changed since."""
+        known = self._known.get(uri)
+        if known is None or known[0] != stamp[0] or known[1] != stamp[1]:
+            return None
+        return known
+
+    def put(self, uri: str, known: Known) -> None:
+        """Remember what a file was found to be."""
+        self._known[uri] = known
+        self._changed = True
+
+    def save(self) -> None:
+        """Write the cache file if anything changed, in one step. Raises OSError."""
+        if self._path is None or not self._changed:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        try:
+            pq.write_table(self._table(), temporary, write_page_checksum=True)
+            temporary.replace(self._path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._changed = False
+
+    def _keep(self, wanted: Callable[[Known], bool]) -> None:
+        kept = {uri: known for uri, known in self._known.items() if wanted(known)}
+        self._changed |= len(kept) < len(self._known)
+        self._known = kept
+
+    def _table(self) -> pa.Table:
+        rows = list(self._known.values())
+        columns = [list(self._known), *zip(*rows, strict=True)] if rows else [[] for _ in SCHEMA]
+        metadata = {_VERSION_KEY: _VERSION.encode(), _PROBE_KEY: self._probe_version.encode()}
+        return pa.table(
+            [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
+            schema=SCHEMA.with_metadata(metadata),
+        )

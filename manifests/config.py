@@ -1,0 +1,19 @@
+"""Parameters of a scan."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ScanConfig(BaseModel):
+    """How sources are scanned; only `end_tolerance_ms` has any effect on the result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Manifests state rounded durations and containers estimate theirs, so a span may end this
+    # much after its recording (it is cut there); more is an error.
+    end_tolerance_ms: int = Field(100, ge=0)
+    # Threads that hash and probe; hashing releases the interpreter lock, and waits for disks.
+    threads: int = Field(8, ge=1)
+    # A long scan stores its hash cache this often, so that a crash loses little.
+    cache_interval_s: float = Field(120.0, gt=0)

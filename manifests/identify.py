@@ -1,0 +1,139 @@
+"""Hashing and probing candidate files: from a path to what it contains."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from manifests.cache import HashCache, Known
+from manifests.collected import Stamp
+from manifests.config import ScanConfig
+from manifests.probe import Probe, ProbeFailure
+from manifests.reasons import EntryError, Reason, os_error
+from manifests.recording import SourceError
+from manifests.uri import open_uri
+
+ID_DIGITS = 32
+_READ_BYTES = 1 << 20
+_WINDOW_PER_THREAD = 16  # files handed to the pool and not yet collected
+# What may pass without the file changing, so it is never remembered.
+_PASSING = frozenset(
+    {Reason.PERMISSION_DENIED, Reason.FILE_MISSING, Reason.UNREADABLE, Reason.PROBE_FAILED}
+)
+_REPORT_EVERY = 1000  # unchanged files between two calls of the progress callback
+
+Progress = Callable[[int, int | None], None]
+
+
+class Contents:
+    """What all candidates contain, by uri; the errors of those that are no recordings."""
+
+    def __init__(self) -> None:
+        self.recordings: dict[str, Known] = {}
+        self.errors: list[SourceError] = []
+
+    def add(self, uri: str, known: Known) -> None:
+        if known.reason is None:
+            self.recordings[uri] = known
+        else:
+            self.errors.append(SourceError(uri, known.reason, known.message or ""))
+
+
+def content_id(uri: str) -> str:
+    """Return the recording id of a file: the first 32 hex digits of the SHA-256 of its bytes.
+
+    Raises EntryError (`empty_file`) and OSError.
+    """
+    digest = hashlib.sha256()
+    buffer = bytearray(_READ_BYTES)
+    view = memoryview(buffer)
+    total = 0
+    with open_uri(uri) as file:
+        while count := file.readinto(buffer):  # type: ignore[attr-defined]
+            digest.update(view[:count])
+            total += count
+    if total == 0:
+        raise EntryError(Reason.EMPTY_FILE, "the file has no bytes")
+    return digest.hexdigest()[:ID_DIGITS]
+
+
+def identify(
+    candidates: Mapping[str, Stamp],
+    probe: Probe,
+    cache: HashCache,
+    progress: Progress,
+    config: ScanConfig,
+) -> Contents:
+    """Return what the candidates contain; only files that changed are read."""
+    contents = Contents()
+    changed: list[tuple[str, Stamp]] = []
+    total = len(candidates)
+    for done, (uri, stamp) in enumerate(candidates.items()):
+        known = cache.get(uri, stamp)
+        if known is None:
+            changed.append((uri, stamp))
+        else:
+            contents.add(uri, known)
+        if done % _REPORT_EVERY == 0:
+            progress(done - len(changed), total)
+    changed.sort()  # the members of a shard together, so that its index is made once
+    done = total - len(changed)
+    saved = time.monotonic()
+    for uri, known, keep in _in_threads(changed, probe, config.threads):
+        contents.add(uri, known)
+        if keep:
+            cache.put(uri, known)
+        done += 1
+        progress(done, total)
+        if time.monotonic() - saved > config.cache_interval_s:
+            cache.save()
+            saved = time.monotonic()
+    progress(total, total)
+    return contents
+
+
+def _in_threads(
+    files: list[tuple[str, Stamp]], probe: Probe, threads: int
+) -> Iterator[tuple[str, Known, bool]]:
+    """Yield (uri, what it is, whether to remember that), in the order of `files`."""
+    if not files:
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="wavemill-hash")
+    window: deque[Future[tuple[str, Known, bool]]] = deque()
+    try:
+        for uri, stamp in files:
+            window.append(pool.submit(_look_at, uri, stamp, probe))
+            if len(window) >= threads * _WINDOW_PER_THREAD:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _look_at(uri: str, stamp: Stamp, probe: Probe) -> tuple[str, Known, bool]:
+    try:
+        recording_id = content_id(uri)
+        duration_ms = int(probe(uri).duration_ms)
+        if duration_ms <= 0:
+            raise EntryError(Reason.NO_SAMPLES, "it holds no audio samples")
+    except Exception as error:  # whatever a probe meets in one file must not harm the others
+        known = _no_recording(stamp, error)
+        return uri, known, known.reason not in _PASSING
+    return uri, Known(*stamp, recording_id, duration_ms), True
+
+
+def _no_recording(stamp: Stamp, error: Exception) -> Known:
+    if isinstance(error, ProbeFailure):
+        reason, message = error.reason, error.message
+    elif isinstance(error, OSError):
+        refused = os_error(error)
+        reason, message = refused.reason, refused.message
+    else:
+        reason, message = Reason.PROBE_FAILED, f"{type(error).__name__}: {error}"
+    # No table can hold half a character, which libraries may quote from a damaged file.
+    message = str(message).encode("utf-8", "backslashreplace").decode()
+    return Known(*stamp, "", 0, str(reason), message)

@@ -1,0 +1,181 @@
+"""lhotse's manifests: cuts, recordings and supervisions, as `to_file` of lhotse 1.x writes them.
+
+https://lhotse.readthedocs.io: a recording lists its `sources`; a cut is a span of a recording
+with supervisions whose times count from the start of the cut; a supervision of its own names its
+recording by id, its times count from the start of the recording.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from manifests.collected import Collected, resolve
+from manifests.labels import Label, Origin, parse_label, seconds
+from manifests.reasons import EntryError, Reason
+
+_HARMLESS_TRANSFORMS = frozenset({"Resample"})  # keeps what is heard and when
+# Fields of a supervision that say where it lies, not what it says.
+_PLACE = frozenset({"start", "duration", "channel", "recording_id", "custom"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The file behind a lhotse recording, and the channels in it."""
+
+    uri: str
+    channels: frozenset[int]
+
+
+@dataclass(slots=True)
+class Joins:
+    """Supervisions that wait for the recordings manifest which says where their audio is."""
+
+    recordings: dict[str, _Source | None] = field(default_factory=dict)  # None: id used twice
+    waiting: list[tuple[str, Any, Label]] = field(default_factory=list)  # id, channels, label
+
+    def resolve(self, into: Collected) -> None:
+        """Hand each supervision to its recording; an error for each that has none."""
+        for recording_id, channels, label in self.waiting:
+            try:
+                source = self.recordings.get(recording_id)
+                if source is None:
+                    raise EntryError(
+                        Reason.RECORDING_UNKNOWN,
+                        f"no single recording has the id {recording_id!r} in the recordings"
+                        " manifests; remedy: name that manifest as a source, too",
+                    )
+                _check_channels(channels, source)
+                into.label(source.uri, label)
+            except EntryError as error:
+                into.error(label.origin.uri, error)
+
+
+def is_lhotse(line: Mapping[str, Any]) -> bool:
+    """Whether a line is lhotse's: a cut, a recording or a supervision."""
+    return _is_cut(line) or "sources" in line or _is_supervision(line)
+
+
+def read_lhotse(
+    line: dict[str, Any], folder: str, origin: Origin, into: Collected, joins: Joins
+) -> None:
+    """Add what one line of a lhotse manifest names to `into`, supervisions to `joins`.
+
+    A supervision with a text becomes a labelled item; its times stay as they are where it
+    reaches out of its cut, since its text does, too. A cut without such a supervision is a span
+    to use. Raises EntryError for what cannot be read (no file, features only, mixed or
+    transformed cuts, single channels of a file).
+    """
+    if _is_cut(line):
+        _read_cut(line, folder, origin, into)
+    elif "sources" in line:
+        source = _source(line, folder)
+        key = str(line.get("id"))
+        known = joins.recordings.get(key, source)
+        joins.recordings[key] = source if known == source else None
+        into.label(source.uri, parse_label({**_custom(line), "id": key}, origin))
+    elif _has_text(line):
+        start = seconds(line.get("start"), "start")
+        label = _supervision(line, start, {}, origin)
+        joins.waiting.append((str(line["recording_id"]), line.get("channel"), label))
+
+
+def _is_cut(line: Mapping[str, Any]) -> bool:
+    return str(line.get("type", "")).endswith("Cut") or "supervisions" in line or "tracks" in line
+
+
+def _is_supervision(line: Mapping[str, Any]) -> bool:
+    return {"id", "recording_id", "start", "duration"} <= line.keys()
+
+
+def _read_cut(cut: dict[str, Any], folder: str, origin: Origin, into: Collected) -> None:
+    if "tracks" in cut or cut.get("type") == "PaddingCut":
+        kind = cut.get("type", "MixedCut")
+        raise EntryError(Reason.UNSUPPORTED_CUT, f"a {kind} is no span of one recording")
+    if cut.get("recording") is None:
+        raise EntryError(Reason.UNSUPPORTED_CUT, "the cut has features only, no recording")
+    source = _source(_object(cut, "recording"), folder)
+    _check_channels(cut.get("channel"), source)
+    start = seconds(cut.get("start", 0), "start")
+    custom = _custom(cut)
+    supervisions = [s for s in cut.get("supervisions") or [] if _has_text(s)]
+    if not supervisions:
+        span = {"id": cut.get("id"), "offset": start, "duration": cut.get("duration")}
+        into.label(source.uri, parse_label({**custom, **span}, origin))
+    for supervision in supervisions:
+        try:
+            at = start + seconds(supervision.get("start", 0), "start")
+            into.label(source.uri, _supervision(supervision, at, custom, origin))
+        except EntryError as error:
+            into.error(origin.uri, error)
+
+
+def _has_text(supervision: Any) -> bool:
+    if not isinstance(supervision, dict):
+        raise EntryError(Reason.BAD_FIELD, "supervisions must hold JSON objects")
+    text = supervision.get("text")
+    return text is not None and str(text).strip() != ""
+
+
+def _supervision(
+    supervision: dict[str, Any], start: float, custom: dict[str, Any], origin: Origin
+) -> Label:
+    own = {k: v for k, v in supervision.items() if k not in _PLACE}
+    # lhotse counts samples, so sums of its times are off by rounding: -1e-16 is 0.
+    place = {"offset": round(start, 9), "duration": supervision.get("duration")}
+    return parse_label({**custom, **_custom(supervision), **own, **place}, origin)
+
+
+def _source(recording: dict[str, Any], folder: str) -> _Source:
+    sources = recording.get("sources")
+    if not isinstance(sources, list) or not all(isinstance(s, dict) for s in sources):
+        raise EntryError(Reason.BAD_FIELD, "sources must be a list of JSON objects")
+    if len(sources) != 1:
+        message = f"a recording must lie in one file, not in {len(sources)}"
+        raise EntryError(Reason.UNSUPPORTED_SOURCE, message)
+    source = sources[0]
+    if source.get("type") != "file":
+        message = f"audio of the type {source.get('type')!r}: only files can be read"
+        raise EntryError(Reason.UNSUPPORTED_SOURCE, message)
+    for transform in recording.get("transforms") or []:
+        name = transform.get("name") if isinstance(transform, dict) else transform
+        if name not in _HARMLESS_TRANSFORMS:
+            message = f"the recording is transformed ({name}): only untouched audio can be read"
+            raise EntryError(Reason.UNSUPPORTED_TRANSFORM, message)
+    uri = resolve(source.get("source"), folder, "source")
+    if not os.path.exists(uri):  # noqa: PTH110 (Path.exists raises without permission)
+        # lhotse itself counts from the current folder.
+        here = resolve(source.get("source"), str(Path.cwd()), "source")
+        uri = here if os.path.exists(here) else uri  # noqa: PTH110
+    return _Source(uri, _channels(source.get("channels")))
+
+
+def _check_channels(channels: Any, source: _Source) -> None:
+    wanted = _channels(channels)
+    if wanted and not wanted >= source.channels:
+        message = (
+            f"it is about channel {', '.join(map(str, sorted(wanted)))} of a file with"
+            f" {len(source.channels)} channels, which are mixed down"
+        )
+        raise EntryError(Reason.UNSUPPORTED_CHANNEL, message)
+
+
+def _channels(value: Any) -> frozenset[int]:
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(v, int) for v in values):
+        raise EntryError(Reason.BAD_FIELD, f"channels must be integers, not {value!r:.80}")
+    return frozenset(values)
+
+
+def _custom(line: dict[str, Any]) -> dict[str, Any]:
+    return {} if line.get("custom") is None else _object(line, "custom")
+
+
+def _object(line: dict[str, Any], name: str) -> dict[str, Any]:
+    value = line[name]
+    if not isinstance(value, dict):
+        raise EntryError(Reason.BAD_FIELD, f"{name} must be a JSON object, not {value!r:.80}")
+    return value

@@ -1,0 +1,168 @@
+"""Joining files by content, and labels to the recordings that they are about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from manifests.cache import Known
+from manifests.collected import Collected
+from manifests.identify import ID_DIGITS, Contents
+from manifests.labels import Label
+from manifests.reasons import EntryError, Reason
+from manifests.recording import Item, Recording, SourceError, Sources
+
+Span = tuple[int, int]
+
+
+def merge(collected: Collected, contents: Contents, tolerance_ms: int) -> Sources:
+    """Return one recording per content, sorted by id, with the labels on all of its copies.
+
+    The uri is the first one in sorted order. Labels win over a plain scan of the same file. What
+    several lines say of one recording adds up; where they disagree, the line wins whose
+    (manifest, line) comes first. Nothing here depends on the order of the sources.
+    """
+    sources = Sources(notes=list(collected.notes))
+    half_labelled = 0
+    for uri, copies in _by_content(contents):
+        known = contents.recordings[uri]
+        names = (uri, *copies)
+        sources.duplicates += len(copies)
+        labels = [label for name in names for label in collected.labels.get(name, ())]
+        if not labels:
+            sources.recordings.append(Recording(known.recording_id, uri, known.duration_ms))
+            continue
+        spans = _usable(labels, known.duration_ms, tolerance_ms, sources.errors)
+        if spans or any(name in collected.files for name in names):
+            recording = _labelled(uri, known, spans)
+            half_labelled += recording.labelled and any(_partial(label) for label, _ in spans)
+            sources.recordings.append(recording)
+    sources.recordings.sort(key=lambda recording: recording.recording_id)
+    if half_labelled:
+        sources.notes.append(
+            f"recordings with labelled and unlabelled spans: {half_labelled};"
+            " only the labelled spans are used"
+        )
+    sources.errors += [*collected.errors, *collected.missing_errors(), *contents.errors]
+    sources.errors.sort(key=_error_order)
+    sources.notes.sort()
+    return sources
+
+
+def _by_content(contents: Contents) -> list[tuple[str, list[str]]]:
+    """Return (first uri in sorted order, further uris) of each content."""
+    first: dict[str, str] = {}
+    copies: dict[str, list[str]] = {}
+    for uri in sorted(contents.recordings):
+        kept = first.setdefault(contents.recordings[uri].recording_id, uri)
+        if kept is not uri:
+            copies.setdefault(kept, []).append(uri)
+    return [(uri, copies.get(uri, [])) for uri in first.values()]
+
+
+def item_id(recording_id: str, span: Span, label: Label) -> str:
+    """Return the identity of a labelled item: where it is, and what is asked and answered."""
+    parts = [recording_id, *span, label.task, label.question, label.answer, label.text]
+    text = json.dumps(parts, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
+
+
+def _usable(
+    labels: Iterable[Label], duration_ms: int, tolerance_ms: int, errors: list[SourceError]
+) -> list[tuple[Label, Span]]:
+    """Return the labels that lie inside the recording with their spans, first line first."""
+    usable = []
+    for label in sorted(labels, key=lambda label: label.origin):
+        try:
+            usable.append((label, _span(label, duration_ms, tolerance_ms)))
+        except EntryError as error:
+            errors.append(SourceError(label.origin.uri, error.reason, error.message))
+    return usable
+
+
+def _span(label: Label, duration_ms: int, tolerance_ms: int) -> Span:
+    end_ms = duration_ms if label.end_ms is None else label.end_ms
+    if label.start_ms >= duration_ms or end_ms > duration_ms + tolerance_ms:
+        raise EntryError(
+            Reason.BEYOND_END,
+            f"{label.start_ms / 1000:g} s to {end_ms / 1000:g} s lies beyond the end of the"
+            f" recording at {duration_ms / 1000:g} s",
+        )
+    return label.start_ms, min(end_ms, duration_ms)
+
+
+def _labelled(uri: str, known: Known, spans: Sequence[tuple[Label, Span]]) -> Recording:
+    items: dict[str, Item] = {}
+    for label, span in spans:
+        if label.labelled:
+            key = item_id(known.recording_id, span, label)
+            items.setdefault(key, _item(key, span, label))
+    raw = [(label, span) for label, span in spans if not label.labelled]
+    regions = () if items else _union([span for _, span in raw], known.duration_ms)
+    return Recording(
+        recording_id=known.recording_id,
+        uri=uri,
+        duration_ms=known.duration_ms,
+        regions=regions,
+        speaker=_first(label.speaker for label, _ in raw),
+        language=_first(label.language for label, _ in raw),
+        license=_first(label.license for label, _ in raw),
+        split=_first(label.split for label, _ in raw),
+        metadata=_metadata([label.metadata for label, _ in raw]),
+        items=tuple(sorted(items.values(), key=lambda i: (i.start_ms, i.end_ms, i.item_id))),
+    )
+
+
+def _item(key: str, span: Span, label: Label) -> Item:
+    return Item(
+        item_id=key,
+        start_ms=span[0],
+        end_ms=span[1],
+        task=label.task or "",
+        text=label.text,
+        question=label.question,
+        answer=label.answer,
+        speaker=label.speaker,
+        language=label.language,
+        license=label.license,
+        split=label.split,
+        metadata=label.metadata,
+    )
+
+
+def _partial(label: Label) -> bool:
+    return not label.labelled and (label.start_ms > 0 or label.end_ms is not None)
+
+
+def _union(spans: Iterable[Span], duration_ms: int) -> tuple[Span, ...]:
+    """Return the spans without overlaps, in order; nothing where they are the whole recording."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return () if merged == [(0, duration_ms)] else tuple(merged)
+
+
+def _first(values: Iterable[str | None]) -> str | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _metadata(texts: Sequence[str]) -> str:
+    different = list(dict.fromkeys(texts))
+    if len(different) < 2:
+        return different[0] if different else "{}"
+    merged: dict[str, Any] = {}
+    for text in different:
+        merged = json.loads(text) | merged
+    return json.dumps(merged, ensure_ascii=False, sort_keys=True)
+
+
+def _error_order(error: SourceError) -> tuple[str, int, str, str]:
+    path, _, line = error.uri.rpartition(":")
+    if path and line.isdecimal():
+        return path, int(line), error.reason, error.message
+    return error.uri, 0, error.reason, error.message

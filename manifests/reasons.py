@@ -1,0 +1,62 @@
+"""Why an entry of a source is no recording, and the exceptions that carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Stable names of what this package rejects; a probe adds its own (`not_audio`, ...)."""
+
+    # a file
+    EMPTY_FILE = "empty_file"
+    NO_SAMPLES = "no_samples"
+    PERMISSION_DENIED = "permission_denied"
+    FILE_MISSING = "file_missing"
+    UNREADABLE = "unreadable"
+    NOT_A_FILE = "not_a_file"
+    NAME_NOT_UTF8 = "name_not_utf8"
+    PROBE_FAILED = "probe_failed"  # the probe raised something it does not explain
+    # a source
+    NO_AUDIO_FOUND = "no_audio_found"
+    BAD_MANIFEST = "bad_manifest"
+    BAD_TAR = "bad_tar"
+    # an entry of a manifest or a tar shard
+    BAD_MANIFEST_LINE = "bad_manifest_line"
+    BAD_FIELD = "bad_field"
+    BAD_LABEL = "bad_label"
+    AMBIGUOUS_LABEL = "ambiguous_label"
+    BEYOND_END = "beyond_end"
+    UNSUPPORTED_SOURCE = "unsupported_source"
+    UNSUPPORTED_CUT = "unsupported_cut"
+    UNSUPPORTED_CHANNEL = "unsupported_channel"
+    UNSUPPORTED_TRANSFORM = "unsupported_transform"
+    RECORDING_UNKNOWN = "recording_unknown"
+
+
+class SourceNotFound(Exception):
+    """A source that the user named does not exist: a usage error, not a row of the errors."""
+
+    def __init__(self, sources: Sequence[str]) -> None:
+        names = ", ".join(repr(source) for source in sources)
+        super().__init__(f"no such file or folder: {names}")
+        self.sources = tuple(sources)
+
+
+class EntryError(Exception):
+    """One entry cannot be used; becomes a `SourceError` where its place is known."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+def os_error(error: OSError, doing: str = "read") -> EntryError:
+    """Return what the operating system refused as an EntryError (without the path: it is known)."""
+    if isinstance(error, PermissionError):
+        return EntryError(Reason.PERMISSION_DENIED, f"no permission to {doing} it")
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return EntryError(Reason.FILE_MISSING, "it does not exist")
+    return EntryError(Reason.UNREADABLE, f"cannot {doing} it: {error.strerror or error}")

@@ -1,0 +1,118 @@
+"""From what a user names as sources to recordings: folders, files, manifests, tar shards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from manifests.bulk import no_cycle_search
+from manifests.cache import HashCache
+from manifests.collected import Collected, Found, is_utf8, stamp_of
+from manifests.config import ScanConfig
+from manifests.folder import scan_folder
+from manifests.identify import Progress, identify
+from manifests.lhotse import Joins
+from manifests.manifest import read_manifest
+from manifests.merge import merge
+from manifests.probe import Probe
+from manifests.reasons import EntryError, Reason, SourceNotFound
+from manifests.recording import Sources
+from manifests.shard import read_shard
+from manifests.uri import MANIFEST_ENDINGS, TAR_ENDING
+
+_DEFAULTS = ScanConfig()
+
+
+def scan_sources(
+    sources: Sequence[str],
+    probe: Probe,
+    cache: HashCache,
+    progress: Progress | None = None,
+    config: ScanConfig = _DEFAULTS,
+) -> Sources:
+    """Find all recordings in `sources`.
+
+    A source is a folder (searched recursively for audio files and tar shards), a tar shard
+    (.tar), a manifest (.jsonl, .json, either with .gz: NeMo's, lhotse's, or the fields of
+    `manifests.labels`), or a single audio file of any other name. A manifest is read only where
+    it is named itself: one inside a folder is left, and a note tells of it.
+
+    `progress` is called with (files so far, None) while files are searched, then with (files
+    known, files in all). The result is the same in whatever order the sources stand, and `cache`
+    (saved here) only makes it faster. Whatever cannot be used is an error in the result and
+    harms nothing else. Raises SourceNotFound for sources that do not exist.
+    """
+    report = progress or _no_progress
+    paths = _existing(sources)
+    with no_cycle_search():
+        collected = _collect(paths, lambda count: report(count, None))
+    try:
+        candidates = {**collected.named, **collected.files}
+        contents = identify(candidates, probe, cache, report, config)
+    finally:
+        note = _save(cache)
+    if note is not None:
+        collected.notes.append(note)
+    with no_cycle_search():
+        return merge(collected, contents, config.end_tolerance_ms)
+
+
+def _existing(sources: Sequence[str]) -> list[str]:
+    """Return the absolute paths of the sources, each once, sorted."""
+    missing = [source for source in sources if not _is_there(source)]
+    if missing:
+        raise SourceNotFound(missing)
+    return sorted({os.path.abspath(source) for source in sources})  # noqa: PTH100 (keeps links)
+
+
+def _is_there(source: str) -> bool:
+    """Whether the name exists; what exists but may not be looked at gets its row of the errors."""
+    try:
+        os.lstat(source)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
+    return bool(source)
+
+
+def _collect(paths: Sequence[str], found: Found) -> Collected:
+    collected = Collected()
+    joins = Joins()
+    named = frozenset(paths)
+    manifests = []
+    for path in paths:
+        name = path.lower()
+        if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises without permission)
+            scan_folder(path, named, collected, found)
+        elif name.endswith(TAR_ENDING):
+            read_shard(path, collected, named=True)
+        elif name.endswith(MANIFEST_ENDINGS):
+            manifests.append(path)
+        else:
+            _single_file(path, collected)
+    for path in manifests:
+        read_manifest(path, collected, joins, found)
+    joins.resolve(collected)
+    return collected
+
+
+def _single_file(path: str, into: Collected) -> None:
+    try:
+        if not is_utf8(path):
+            raise EntryError(Reason.NAME_NOT_UTF8, "its name is not UTF-8; remedy: rename it")
+        into.files[path] = stamp_of(path)
+    except EntryError as error:
+        into.error(path, error)
+
+
+def _no_progress(_done: int, _total: int | None) -> None:
+    pass
+
+
+def _save(cache: HashCache) -> str | None:
+    try:
+        cache.save()
+    except OSError as error:
+        return f"the hash cache could not be written, the next scan reads all files again: {error}"
+    return None

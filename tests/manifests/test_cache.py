@@ -1,0 +1,118 @@
+"""The hash cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from manifests.cache import SCHEMA, HashCache
+from manifests.scan import scan_sources
+from tests.manifests.support import CountingProbe, wav_bytes, write_wav
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_wav(tmp_path / "in" / "a.wav", 1000, 1)
+    write_wav(tmp_path / "in" / "é'b.wav", 2000, 2)
+    (tmp_path / "in" / "bad.wav").write_text("no audio")
+    (tmp_path / "in" / "empty.wav").touch()
+    return tmp_path / "in"
+
+
+def test_unchanged_files_are_not_read_again(folder: Path, tmp_path: Path) -> None:
+    path, probe = tmp_path / "work" / "manifest" / "hash-cache.parquet", CountingProbe()
+    first = scan_sources([str(folder)], probe, HashCache.load(path))
+    assert len(probe.asked) == 3  # the empty one needs no probe
+    written = path.stat().st_mtime_ns
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert scan_sources([str(folder)], probe, HashCache.load(path)) == first
+    assert len(probe.asked) == 3
+    assert path.stat().st_mtime_ns == written  # nothing new, nothing written
+    table = pq.read_table(path)
+    assert table.num_rows == 4
+    assert table.schema.names == SCHEMA.names
+    assert all(field.metadata[b"description"] for field in table.schema)
+
+
+def test_changed_file_is_read_again(folder: Path) -> None:
+    cache, probe = HashCache(), CountingProbe()
+    before = scan_sources([str(folder)], probe, cache)
+    path = folder / "a.wav"
+    state = path.stat()
+    path.write_bytes(wav_bytes(1000, 7))  # same size
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    after = scan_sources([str(folder)], probe, cache)
+    assert probe.asked.count(str(path)) == 2
+    assert len(probe.asked) == 4
+    ids = [{r.uri: r.recording_id for r in found.recordings} for found in (before, after)]
+    assert ids[0][str(path)] != ids[1][str(path)]
+    (folder / "bad.wav").write_bytes(wav_bytes(500, 9))
+    assert len(scan_sources([str(folder)], probe, cache).recordings) == 3
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped", "other_schema", "folder"])
+def test_damaged_cache_is_rebuilt(folder: Path, tmp_path: Path, damage: str) -> None:
+    path, probe = tmp_path / "hash-cache.parquet", CountingProbe()
+    first = scan_sources([str(folder)], probe, HashCache.load(path))
+    content = path.read_bytes()
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_text("not Parquet")
+    elif damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        at = content.index(first.recordings[0].recording_id.encode()[:4])
+        path.write_bytes(content[:at] + b"\0" + content[at + 1 :])
+    elif damage == "other_schema":
+        pq.write_table(pa.table({"uri": ["x"], "hash": ["y"]}), path)
+    else:
+        path.unlink()
+        path.mkdir()
+    cache = HashCache.load(path)
+    assert cache.count() == 0
+    again = scan_sources([str(folder)], probe, cache)
+    assert again.recordings == first.recordings
+    assert len(probe.asked) == 6
+    if damage != "folder":
+        assert HashCache.load(path).count() == 4
+
+
+def test_files_of_other_sources_stay_known(folder: Path, tmp_path: Path) -> None:
+    path, probe = tmp_path / "hash-cache.parquet", CountingProbe()
+    scan_sources([str(folder)], probe, HashCache.load(path))
+    other = write_wav(tmp_path / "other.wav", value=5)
+    scan_sources([other], probe, HashCache.load(path))
+    assert HashCache.load(path).count() == 5
+
+
+def test_new_probe_gives_bad_files_another_chance(folder: Path, tmp_path: Path) -> None:
+    path, probe = tmp_path / "hash-cache.parquet", CountingProbe()
+    scan_sources([str(folder)], probe, HashCache.load(path, "1"))
+    scan_sources([str(folder)], probe, HashCache.load(path, "2"))
+    assert len(probe.asked) == 4
+    assert probe.asked[-1] == str(folder / "bad.wav")
+
+
+def test_interrupted_scan_keeps_what_it_did(tmp_path: Path) -> None:
+    for value in range(40):
+        write_wav(tmp_path / "in" / f"{value:02}.wav", value=value)
+    path = tmp_path / "hash-cache.parquet"
+
+    class Interrupted(BaseException):
+        pass
+
+    def stop_at_ten(done: int, total: int | None) -> None:
+        if total is not None and done == 10:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        scan_sources([str(tmp_path / "in")], CountingProbe(), HashCache.load(path), stop_at_ten)
+    probe = CountingProbe()
+    found = scan_sources([str(tmp_path / "in")], probe, HashCache.load(path))
+    assert len(found.recordings) == 40
+    assert len(probe.asked) == 30
