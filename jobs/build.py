@@ -53,7 +53,7 @@ def prepare(
     from stages.audio.decode import probe  # brings in FFmpeg: not for --help
 
     store = Store(out)
-    cache = HashCache.load(str(store.path(HASH_CACHE)), PROBE_VERSION)
+    cache = HashCache.load(store.path(HASH_CACHE), PROBE_VERSION)
     found = scan_sources(sources, probe, cache, progress)
     shards, members = assign_shards(found.recordings, _known_members(store), config.shard_seconds)
     latest, graph = latest_snapshot(store), make_graph(config)

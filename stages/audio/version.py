@@ -5,19 +5,29 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from manifests.recording import Recording
 
 Version = Literal["original", "enhanced"]
 
 
-def choose_version(recording: Recording, seed: int, enhanced_share: float) -> Version:
+class VersionSettings(BaseModel):
+    """How the version is chosen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 0
+    enhanced_share: float = Field(default=0.5, ge=0, le=1)  # 1:1 (report section 3.1)
+
+
+def choose_version(recording: Recording, settings: VersionSettings) -> Version:
     """Choose by a hash of seed and recording id, so that nothing else can change the choice.
 
-    `enhanced_share` of all recordings take the enhanced version (report section 3.1: one half).
     Labelled recordings are not enhanced: always the original.
     """
     if recording.labelled:
         return "original"
-    digest = hashlib.sha256(f"{seed}:{recording.recording_id}".encode()).digest()
+    digest = hashlib.sha256(f"{settings.seed}:{recording.recording_id}".encode()).digest()
     position = int.from_bytes(digest[:8]) / 2**64
-    return "enhanced" if position < enhanced_share else "original"
+    return "enhanced" if position < settings.enhanced_share else "original"

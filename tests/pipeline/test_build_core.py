@@ -49,7 +49,9 @@ class ToyBuild:
 
     def rows(self) -> list[tuple[str, int]]:
         table = pq.read_table(self.store.path("corpus/gather"))
-        return sorted(zip(table["segment_id"].to_pylist(), table["number"].to_pylist()))
+        return sorted(
+            zip(table["segment_id"].to_pylist(), table["number"].to_pylist(), strict=True)
+        )
 
 
 @pytest.fixture
@@ -145,8 +147,7 @@ def test_a_failing_recording_is_an_error_row_and_leaves_no_rows(build: ToyBuild)
 def test_an_interrupted_stage_leaves_no_file(build: ToyBuild) -> None:
     plan = build.plan(TEN, toy_graph())
     with pytest.raises(KeyboardInterrupt):
-        for index, _ in enumerate(run_inline(plan, lambda: _interrupting_graph(), build.store)):
-            assert index < 100
+        list(run_inline(plan, _interrupting_graph, build.store))
     leftovers = [p for p in build.store.root.rglob("*") if p.is_file()]
     assert leftovers == []
 

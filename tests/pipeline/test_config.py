@@ -48,7 +48,7 @@ def test_later_wins(profile: str, tmp_path: Path) -> None:
     ],
 )
 def test_errors_name_the_field(profile: str, override: str, message: str) -> None:
-    with pytest.raises(ConfigError, match="^[^\n]*$") as caught:
+    with pytest.raises(ConfigError, match=r"^[^\n]*$") as caught:
         load_config(Outer, profile, None, [override])
     assert str(caught.value).startswith(message)
 

@@ -1,0 +1,171 @@
+"""The curation pipeline: its configuration, and its stages in order.
+
+This is where the build core, which knows nothing of audio, meets the stages, which know
+nothing of the build. A new stage is one more entry of `make_graph`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from manifests.table import SCHEMA as RECORDINGS_SCHEMA
+from pipeline import corpus
+from pipeline.digest import digest_of
+from pipeline.execution.settings import ExecutionSettings
+from pipeline.graph import Graph, Stage
+from pipeline.shard import MEMBERS_SCHEMA
+from pipeline.snapshots import LINEAGE_SCHEMA, STAGES_SCHEMA
+from pipeline.task import ERRORS_SCHEMA
+from stages.audio.version import VersionSettings
+from stages.denoise import stage as denoise
+from stages.diarize import stage as diarize
+from stages.engine import Engine, StageSettings, fingerprint_parameters, selected_engine
+from stages.filter import score_audio, score_text, verdict
+from stages.tokenize import tokenize, tokenize_text
+from stages.tokenize.engines import ENGINES as AUDIO_ENGINES
+from stages.tokenize.engines import TEXT_ENGINES
+from stages.transcribe import stage as transcribe
+
+
+# Sections with one sub-section per engine: classes made from the lists of engines.
+DenoiseConfig = denoise.Config
+DiarizeConfig = diarize.Config
+TranscribeConfig = transcribe.Config
+ScoreAudioConfig = score_audio.Config
+TokenizeConfig = tokenize.Config
+TokenizeTextConfig = tokenize_text.Config
+
+
+class FilterSettings(verdict.Config):
+    """Thresholds (`raw`, `labelled`) and how scores are made (`audio`, `text`)."""
+
+    audio: ScoreAudioConfig = ScoreAudioConfig()  # type: ignore[valid-type]
+    text: score_text.Config = score_text.Config()
+
+
+class Config(BaseModel):
+    """Everything that can be chosen; `wavemill config show` prints it resolved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str = "embedded"
+    shard_seconds: float = Field(300.0, gt=0)  # of audio, gathered into one unit of work
+    version: VersionSettings = VersionSettings()
+    denoise: DenoiseConfig = DenoiseConfig()  # type: ignore[valid-type]
+    diarize: DiarizeConfig = DiarizeConfig()  # type: ignore[valid-type]
+    transcribe: TranscribeConfig = TranscribeConfig()  # type: ignore[valid-type]
+    filter: FilterSettings = FilterSettings()
+    tokenize: TokenizeConfig = TokenizeConfig()  # type: ignore[valid-type]
+    tokenize_text: TokenizeTextConfig = TokenizeTextConfig()  # type: ignore[valid-type]
+    execution: ExecutionSettings = ExecutionSettings()
+
+
+def make_graph(config: Config) -> Graph:
+    """Return the stages of the curation pipeline.
+
+    Raises EngineUnavailable when the weights of an engine cannot be identified.
+    """
+    version = config.version
+    judged = verdict.Config(raw=config.filter.raw, labelled=config.filter.labelled)
+    return Graph(
+        [
+            _with_engine(denoise, config.denoise),
+            _with_engine(diarize, config.diarize),
+            _with_engine(transcribe, config.transcribe),
+            _with_engine(score_audio, config.filter.audio, version=version),
+            _plain(score_text, config.filter.text, reads_labels=True),
+            _plain(verdict, judged),
+            _with_engine(tokenize, config.tokenize, version=version),
+            _with_engine(tokenize_text, config.tokenize_text, reads_labels=True),
+            _corpus(config),
+        ]
+    )
+
+
+def config_digest(config: Config) -> str:
+    """Return a digest of all that determines what is built (not how it is executed)."""
+    return digest_of(config.model_dump(mode="json", exclude={"execution"}))
+
+
+def all_schemas() -> dict[str, pa.Schema]:
+    """Return the schema of every table, by name."""
+    modules: list[ModuleType] = [denoise, diarize, transcribe, score_audio, score_text, verdict]
+    modules += [tokenize, tokenize_text, corpus]
+    return {
+        **{module.NAME: module.SCHEMA for module in modules},
+        "recordings": RECORDINGS_SCHEMA,
+        "errors": ERRORS_SCHEMA,
+        "lineage": LINEAGE_SCHEMA,
+        "stages": STAGES_SCHEMA,
+        "members": MEMBERS_SCHEMA,
+    }
+
+
+def _with_engine(
+    module: ModuleType,
+    settings: StageSettings,
+    version: VersionSettings | None = None,
+    reads_labels: bool = False,
+) -> Stage:
+    """Register a stage module whose work an engine does."""
+    engines: Mapping[str, type[Engine[Any]]] = module.ENGINES
+    extra = {} if version is None else {"version": version}
+    parameters = fingerprint_parameters(settings, engines)
+    if version is not None:
+        parameters["version"] = version.model_dump(mode="json")
+    return Stage(
+        name=module.NAME,
+        version=module.VERSION,
+        inputs=module.INPUTS,
+        schema=module.SCHEMA,
+        parameters=parameters,
+        build=partial(_build_on, module, settings, extra),
+        reads_labels=reads_labels,
+        covers=getattr(module, "COVERS", None),
+    )
+
+
+def _plain(module: ModuleType, settings: BaseModel, reads_labels: bool = False) -> Stage:
+    """Register a stage module that is arithmetic only."""
+    return Stage(
+        name=module.NAME,
+        version=module.VERSION,
+        inputs=module.INPUTS,
+        schema=module.SCHEMA,
+        parameters=settings.model_dump(mode="json"),
+        build=partial(module.build, settings),
+        reads_labels=reads_labels,
+    )
+
+
+def _build_on(
+    module: ModuleType, settings: StageSettings, extra: Mapping[str, Any], device: str
+) -> Any:
+    """Build a stage on the device that its settings name, else on the worker's."""
+    chosen = device if settings.device == "auto" else settings.device
+    return module.build(settings, chosen, **extra)
+
+
+def _corpus(config: Config) -> Stage:
+    audio: Any = selected_engine(config.tokenize, AUDIO_ENGINES)
+    text: Any = selected_engine(config.tokenize_text, TEXT_ENGINES)
+    return Stage(
+        name=corpus.NAME,
+        version=corpus.VERSION,
+        inputs=corpus.INPUTS,
+        schema=corpus.SCHEMA.with_metadata({"huggingface": corpus.HUGGINGFACE}),
+        parameters={},
+        build=corpus.build,
+        reads_labels=True,
+        file_metadata={
+            "semantic_tokenizer": f"{audio.name} {audio.weights_identity()}",
+            "semantic_vocab_size": str(audio.vocab_size),
+            "text_tokenizer": f"{text.name} {text.weights_identity()}",
+        },
+    )

@@ -1,0 +1,100 @@
+"""Scores that need audio: a function of a segment's own samples in the chosen version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from manifests.recording import Recording
+from stages.audio.track import Track, open_tracks
+from stages.audio.version import VersionSettings, choose_version
+from stages.engine import StageSettings, selected_engine, with_engines
+from stages.filter.engines import ENGINES
+from stages.filter.quality import QualityEngine
+from stages.filter.signal import ClippingSettings, SnrSettings, clipping_ratio, snr_db
+from stages.recording_stage import RecordingStage, Upstream
+from stages.segments import Segment, segments_of
+from stages.tables import batch, field
+
+NAME = "score_audio"
+VERSION = 1
+INPUTS = ("denoise", "diarize")
+SCHEMA = pa.schema(
+    [
+        field("recording_id", pa.string(), "Recording that the segment is of"),
+        field("segment_id", pa.string(), "The segment"),
+        field("audio_version", pa.string(), "Version that was scored: original or enhanced"),
+        field("missing_ratio", pa.float64(), "Share of the segment beyond the end of the audio"),
+        field("snr_db", pa.float64(), "Estimated signal-to-noise ratio, dB; null: no sound", True),
+        field("clipping_ratio", pa.float64(), "Share of samples in flat tops, 0 to 1"),
+        field("dnsmos_overall", pa.float64(), "DNSMOS P.835 overall, 1 to 5; null: no audio", True),
+        field("dnsmos_signal", pa.float64(), "DNSMOS P.835 speech, 1 to 5; null: no audio", True),
+        field(
+            "dnsmos_background",
+            pa.float64(),
+            "DNSMOS P.835 background, 1 to 5; null alike",
+            True,
+        ),
+    ]
+)
+
+
+class ScoreAudioSettings(StageSettings):
+    """Settings of score_audio."""
+
+    engine: str = "dnsmos"
+    snr: SnrSettings = SnrSettings()
+    clipping: ClippingSettings = ClippingSettings()
+
+
+Config = with_engines(ScoreAudioSettings, ENGINES)
+
+
+class ScoreAudio:
+    """The stage; one segment at a time is in memory."""
+
+    def __init__(
+        self, config: ScoreAudioSettings, engine: QualityEngine[Any], version: VersionSettings
+    ) -> None:
+        self.config = config
+        self.engine = engine
+        self.version = version
+
+    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+        version = choose_version(recording, self.version)
+        tracks = {track.track: track for track in open_tracks(recording, upstream, version)}
+        rows = [
+            {
+                "recording_id": recording.recording_id,
+                "segment_id": segment.segment_id,
+                "audio_version": version,
+                **self._scores(tracks[segment.track], segment),
+            }
+            for segment in segments_of(recording, upstream)
+        ]
+        if rows:
+            yield batch(rows, SCHEMA)
+
+    def _scores(self, track: Track, segment: Segment) -> dict[str, float | None]:
+        native = track.read(segment.start_ms, segment.end_ms)
+        audio = track.read(segment.start_ms, segment.end_ms, self.engine.sample_rate)
+        quality = self.engine.quality([np.clip(audio, -1.0, 1.0)])[0] if audio.size else None
+        expected = (segment.end_ms - segment.start_ms) * track.sample_rate / 1000
+        return {
+            "missing_ratio": max(0.0, 1.0 - len(native) / expected) if expected >= 1 else 1.0,
+            "snr_db": snr_db(audio, self.engine.sample_rate, self.config.snr),
+            "clipping_ratio": clipping_ratio(native, self.config.clipping),
+            "dnsmos_overall": quality.overall if quality else None,
+            "dnsmos_signal": quality.signal if quality else None,
+            "dnsmos_background": quality.background if quality else None,
+        }
+
+
+def build(config: ScoreAudioSettings, device: str, version: VersionSettings) -> RecordingStage:
+    """Construct the stage and load its engine; `version` is the choice that all stages share."""
+    engine = cast(QualityEngine[Any], selected_engine(config, ENGINES))
+    engine.load(device)
+    return ScoreAudio(config, engine, version)

@@ -1,0 +1,210 @@
+"""Scores that need no audio: of a segment's times, transcript and language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from manifests.recording import Item, Recording
+from stages.filter.text import (
+    character_count,
+    compression_ratio,
+    repeated_ngram_ratio,
+    words_of,
+)
+from stages.recording_stage import RecordingError, RecordingStage, Upstream
+from stages.segments import Segment, segments_of
+from stages.tables import batch, field
+
+NAME = "score_text"
+VERSION = 1
+INPUTS = ("diarize", "transcribe")
+SCHEMA = pa.schema(
+    [
+        field("recording_id", pa.string(), "Recording that the segment is of"),
+        field("segment_id", pa.string(), "The segment"),
+        field(
+            "text_source",
+            pa.string(),
+            "Where text comes from, and so whose rules hold: asr (raw) or manifest (labelled)",
+        ),
+        field("duration_s", pa.float64(), "Length of the segment in seconds"),
+        field(
+            "speech_ratio",
+            pa.float64(),
+            "Share of the segment that voice activity detection calls speech; null: labelled",
+            True,
+        ),
+        field("overlap_ratio", pa.float64(), "Share with a second speaker; null: not known", True),
+        field(
+            "speaker_similarity",
+            pa.float64(),
+            "Cosine of the segment's embedding to its speaker's; null: not known",
+            True,
+        ),
+        field("language", pa.string(), "Language code; null: a manifest that names none", True),
+        field(
+            "language_probability", pa.float64(), "Certainty of the language; null: assumed", True
+        ),
+        field(
+            "text_length",
+            pa.int64(),
+            "Characters of text without white space; null: an item without a transcript",
+            True,
+        ),
+        field("chars_per_second", pa.float64(), "text_length by duration; null as there", True),
+        field(
+            "words_per_second",
+            pa.float64(),
+            "Words (Chinese, Japanese, Korean: characters) by duration; null as text_length",
+            True,
+        ),
+        field(
+            "repeated_ngram_ratio",
+            pa.float64(),
+            "Share of word n-grams that occurred before in the text; null as text_length",
+            True,
+        ),
+        field(
+            "compression_ratio",
+            pa.float64(),
+            "Bytes of text by bytes after zlib (the transcriber's own where it has one)",
+            True,
+        ),
+        field("asr_confidence", pa.float64(), "Of the transcriber, 0 to 1; null: labelled", True),
+        field("avg_logprob", pa.float64(), "Mean log probability of tokens; null: unknown", True),
+        field("no_speech_prob", pa.float64(), "Of the transcriber; null: unknown", True),
+    ]
+)
+
+
+class Config(BaseModel):
+    """Settings of score_text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ngram: int = Field(default=3, ge=1)  # words in an n-gram of repeated_ngram_ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What is known of a segment's text, from a transcriber or from a manifest."""
+
+    source: str
+    text: str | None
+    language: str | None
+    language_probability: float | None = None
+    compression_ratio: float | None = None
+    asr_confidence: float | None = None
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+
+
+class ScoreText:
+    """The stage."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+        transcripts = transcripts_of(recording, upstream)
+        rows = [
+            score(recording.recording_id, segment, transcripts[segment.segment_id], self.config)
+            for segment in segments_of(recording, upstream)
+        ]
+        if rows:
+            yield batch(rows, SCHEMA)
+
+
+def transcripts_of(recording: Recording, upstream: Upstream) -> dict[str, Transcript]:
+    """Return the transcript of every segment, by segment_id.
+
+    Raises RecordingError `missing_transcript` when a segment has none.
+    """
+    segments = segments_of(recording, upstream)
+    if recording.labelled:
+        return {s.segment_id: _from_item(recording, s.item) for s in segments if s.item}
+    columns = [
+        "segment_id",
+        "text",
+        "language",
+        "language_probability",
+        "compression_ratio",
+        "asr_confidence",
+        "avg_logprob",
+        "no_speech_prob",
+    ]
+    found = {
+        row.pop("segment_id"): Transcript(source="asr", **row)
+        for row in upstream.table("transcribe", columns).to_pylist()
+    }
+    missing = [s.segment_id for s in segments if s.segment_id not in found]
+    if missing:
+        raise RecordingError(
+            "missing_transcript", f"{len(missing)} segments have no transcript, e.g. {missing[0]}"
+        )
+    return found
+
+
+def _from_item(recording: Recording, item: Item) -> Transcript:
+    return Transcript("manifest", item.text, item.language or recording.language)
+
+
+def score(
+    recording_id: str, segment: Segment, transcript: Transcript, config: Config
+) -> dict[str, Any]:
+    """Return a row of SCHEMA."""
+    duration = segment.duration_s
+    speech = None if segment.speech_ms is None else segment.speech_ms / 1000
+    return {
+        "recording_id": recording_id,
+        "segment_id": segment.segment_id,
+        "text_source": transcript.source,
+        "duration_s": duration,
+        "speech_ratio": None if speech is None else _ratio(speech, duration),
+        "overlap_ratio": segment.overlap_ratio,
+        "speaker_similarity": segment.speaker_similarity,
+        "language": transcript.language,
+        "language_probability": transcript.language_probability,
+        **_text_scores(transcript, duration, config),
+        "asr_confidence": transcript.asr_confidence,
+        "avg_logprob": transcript.avg_logprob,
+        "no_speech_prob": transcript.no_speech_prob,
+    }
+
+
+def _text_scores(transcript: Transcript, duration: float, config: Config) -> dict[str, Any]:
+    text = transcript.text
+    if text is None:
+        return dict.fromkeys(
+            (
+                "text_length",
+                "chars_per_second",
+                "words_per_second",
+                "repeated_ngram_ratio",
+                "compression_ratio",
+            )
+        )
+    words, characters = words_of(text), character_count(text)
+    own = transcript.compression_ratio
+    return {
+        "text_length": characters,
+        "chars_per_second": _ratio(characters, duration),
+        "words_per_second": _ratio(len(words), duration),
+        "repeated_ngram_ratio": repeated_ngram_ratio(words, config.ngram),
+        "compression_ratio": compression_ratio(text) if own is None else own,
+    }
+
+
+def _ratio(amount: float, duration: float) -> float:
+    return amount / duration if duration > 0 else 0.0
+
+
+def build(config: Config, device: str) -> RecordingStage:
+    """Construct the stage; `device` does not matter."""
+    del device
+    return ScoreText(config)

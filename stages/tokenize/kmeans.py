@@ -1,0 +1,68 @@
+"""Semantic tokens by a k-means codebook over log-mel stacks of 80 ms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from model import mel
+from stages.engine import EngineConfig
+from stages.tokenize.codebook import (
+    SHIPPED,
+    Codebook,
+    codebook_identity,
+    load_codebook,
+    stacks_of,
+)
+from stages.tokenize.engine import TokenizeEngine
+
+
+class KMeansConfig(EngineConfig):
+    """Which codebook: a path, or null for the one that ships with the package."""
+
+    codebook: Path | None = None
+
+
+class KMeans(TokenizeEngine[KMeansConfig]):
+    """Each 80 ms is the nearest centroid; a centroid is four log-mel frames, so audio comes back.
+
+    Unlike the report's tokenizer it was not trained to keep meaning: a stand-in for laptops and
+    tests, with the same interface and rate.
+    """
+
+    name = "kmeans"
+    version = 1
+    Config = KMeansConfig
+
+    @property
+    def sample_rate(self) -> int:
+        return mel.SAMPLE_RATE
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.codebook.centroids)
+
+    @property
+    def path(self) -> Path:
+        return self.config.codebook or SHIPPED
+
+    @cached_property
+    def codebook(self) -> Codebook:
+        return load_codebook(self.path)
+
+    def weights_identity(self) -> str:
+        return codebook_identity(self.path)
+
+    def load(self, device: str) -> None:
+        """Read the codebook; `device` does not matter."""
+        del device
+        _ = self.codebook
+
+    def tokens(self, clips: Sequence[np.ndarray], counts: Sequence[int]) -> list[np.ndarray]:
+        return [
+            self.codebook.nearest(stacks_of(clip, count))
+            for clip, count in zip(clips, counts, strict=True)
+        ]

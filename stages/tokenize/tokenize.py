@@ -1,0 +1,96 @@
+"""Semantic tokens and stored audio of the segments that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pyarrow as pa
+
+from manifests.recording import Recording
+from model.mel import tokens_in
+from stages.audio.flac import encode_flac
+from stages.audio.track import Track, open_tracks
+from stages.audio.version import VersionSettings, choose_version
+from stages.engine import StageSettings, selected_engine, with_engines
+from stages.recording_stage import RecordingStage, Upstream
+from stages.segments import Segment, segments_of
+from stages.tables import batch, field
+from stages.tokenize.engine import TokenizeEngine
+from stages.tokenize.engines import ENGINES
+
+NAME = "tokenize"
+VERSION = 1
+INPUTS = ("denoise", "diarize")
+COVERS = "verdict"  # the segments with `kept` there are tokenized; their values do not depend on it
+SEGMENTS_AT_ONCE = 32  # in a batch: bounds memory, at 27 s and 48 kHz, to about 50 MB
+SCHEMA = pa.schema(
+    [
+        field("recording_id", pa.string(), "Recording that the segment is of"),
+        field("segment_id", pa.string(), "The segment"),
+        field("audio_version", pa.string(), "Version that is stored: original or enhanced"),
+        field("sample_rate", pa.int32(), "Of audio, in Hz"),
+        field("audio", pa.binary(), "The segment's samples as FLAC, mono, 16 bit"),
+        field(
+            "semantic_tokens",
+            pa.list_(pa.int32()),
+            "12.5 a second: ceil((end_ms - start_ms) / 80) of them",
+        ),
+    ]
+)
+
+
+class TokenizeSettings(StageSettings):
+    """Settings of tokenize."""
+
+    engine: str = "kmeans"
+
+
+Config = with_engines(TokenizeSettings, ENGINES)
+
+
+class Tokenize:
+    """The stage."""
+
+    def __init__(self, engine: TokenizeEngine[Any], version: VersionSettings) -> None:
+        self.engine = engine
+        self.version = version
+
+    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+        verdicts = upstream.table("verdict", ["segment_id", "kept"]).to_pylist()
+        kept = {row["segment_id"] for row in verdicts if row["kept"]}
+        segments = [s for s in segments_of(recording, upstream) if s.segment_id in kept]
+        if not segments:
+            return
+        version = choose_version(recording, self.version)
+        tracks = {track.track: track for track in open_tracks(recording, upstream, version)}
+        for first in range(0, len(segments), SEGMENTS_AT_ONCE):
+            yield batch(
+                [
+                    {
+                        "recording_id": recording.recording_id,
+                        "segment_id": segment.segment_id,
+                        "audio_version": version,
+                        **self._tokenized(tracks[segment.track], segment),
+                    }
+                    for segment in segments[first : first + SEGMENTS_AT_ONCE]
+                ],
+                SCHEMA,
+            )
+
+    def _tokenized(self, track: Track, segment: Segment) -> dict[str, Any]:
+        stored = track.read(segment.start_ms, segment.end_ms)
+        clip = track.read(segment.start_ms, segment.end_ms, self.engine.sample_rate)
+        count = tokens_in(segment.end_ms - segment.start_ms)
+        return {
+            "sample_rate": track.sample_rate,
+            "audio": encode_flac(stored, track.sample_rate),
+            "semantic_tokens": self.engine.tokens([clip], [count])[0].tolist(),
+        }
+
+
+def build(config: TokenizeSettings, device: str, version: VersionSettings) -> RecordingStage:
+    """Construct the stage and load its engine; `version` is the choice that all stages share."""
+    engine = cast(TokenizeEngine[Any], selected_engine(config, ENGINES))
+    engine.load(device)
+    return Tokenize(engine, version)

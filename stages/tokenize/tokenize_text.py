@@ -1,0 +1,68 @@
+"""Text tokens of every segment that has a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pyarrow as pa
+
+from manifests.recording import Recording
+from stages.engine import StageSettings, selected_engine, with_engines
+from stages.recording_stage import RecordingStage, Upstream
+from stages.segments import segments_of
+from stages.tables import batch, field
+from stages.tokenize.engine import TextTokenizeEngine
+from stages.tokenize.engines import TEXT_ENGINES as ENGINES
+
+NAME = "tokenize_text"
+VERSION = 1
+INPUTS = ("diarize", "transcribe")
+SCHEMA = pa.schema(
+    [
+        field("recording_id", pa.string(), "Recording that the segment is of"),
+        field("segment_id", pa.string(), "The segment; one without a text has no row"),
+        field("text_tokens", pa.list_(pa.int32()), "The text in the text tokenizer's ids"),
+    ]
+)
+
+
+class TokenizeTextSettings(StageSettings):
+    """Settings of tokenize_text."""
+
+    engine: str = "whisper_bpe"
+
+
+Config = with_engines(TokenizeTextSettings, ENGINES)
+
+
+class TokenizeText:
+    """The stage."""
+
+    def __init__(self, engine: TextTokenizeEngine[Any]) -> None:
+        self.engine = engine
+
+    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+        texts = texts_of(recording, upstream)
+        rows = [
+            {"recording_id": recording.recording_id, "segment_id": key, "text_tokens": ids}
+            for key, ids in zip(texts, self.engine.encode(list(texts.values())), strict=True)
+        ]
+        if rows:
+            yield batch(rows, SCHEMA)
+
+
+def texts_of(recording: Recording, upstream: Upstream) -> dict[str, str]:
+    """Return the text of every segment that has one, by segment_id, in the order of segments."""
+    if recording.labelled:
+        segments = segments_of(recording, upstream)
+        return {s.segment_id: s.item.text for s in segments if s.item and s.item.text is not None}
+    rows = upstream.table("transcribe", ["segment_id", "text"]).to_pylist()
+    return {row["segment_id"]: row["text"] for row in rows}
+
+
+def build(config: TokenizeTextSettings, device: str) -> RecordingStage:
+    """Construct the stage and load its engine."""
+    engine = cast(TextTokenizeEngine[Any], selected_engine(config, ENGINES))
+    engine.load(device)
+    return TokenizeText(engine)

@@ -1,0 +1,181 @@
+"""The scoring stages over recordings in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from manifests.recording import Item, Recording
+from stages.audio.flac import encode_flac
+from stages.audio.version import VersionSettings, choose_version
+from stages.engine import EngineConfig
+from stages.filter import score_audio, score_text
+from stages.filter.quality import Quality, QualityEngine
+from stages.recording_stage import RecordingError
+from tests.support import MemoryUpstream
+
+RATE = 16_000
+DIARIZE = [
+    {"segment_id": "r-0-0-2000", "segment_index": 0, "start_ms": 0, "end_ms": 2000},
+    {"segment_id": "r-0-2000-3000", "segment_index": 1, "start_ms": 2000, "end_ms": 3000},
+]
+
+
+class Loudness(QualityEngine[EngineConfig]):
+    """A quality that can be told by hand: the peak of the clip."""
+
+    name = "loudness"
+
+    @property
+    def sample_rate(self) -> int:
+        return RATE
+
+    def weights_identity(self) -> str:
+        return "none"
+
+    def load(self, device: str) -> None:
+        del device
+
+    def quality(self, clips: Sequence[np.ndarray]) -> list[Quality]:
+        return [Quality(float(abs(clip).max()), len(clip) / RATE, 0.0) for clip in clips]
+
+
+def upstream() -> MemoryUpstream:
+    """Three seconds of each version, the enhanced one half as loud, in two segments."""
+    time = np.arange(3 * RATE) / RATE
+    audio = (0.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    denoise = [
+        {
+            "recording_id": "r",
+            "track": 0,
+            "version": version,
+            "start_ms": 0,
+            "end_ms": 3000,
+            "sample_rate": RATE,
+            "audio": encode_flac(gain * audio, RATE),
+        }
+        for version, gain in (("original", 1.0), ("enhanced", 0.5))
+    ]
+    diarize = [
+        row
+        | {
+            "recording_id": "r",
+            "track": 0,
+            "speaker": "S00",
+            "speech_ms": 1000,
+            "overlap_ratio": 0.25,
+            "speaker_similarity": 0.9,
+        }
+        for row in DIARIZE
+    ]
+    transcribe = [
+        {
+            "recording_id": "r",
+            "segment_id": row["segment_id"],
+            "text": text,
+            "language": "en",
+            "language_probability": None,
+            "asr_confidence": 0.7,
+            "avg_logprob": None,
+            "no_speech_prob": None,
+            "compression_ratio": own,
+        }
+        for row, text, own in zip(DIARIZE, ("one two one two", ""), (1.7, None), strict=True)
+    ]
+    names = ("denoise", "diarize", "transcribe")
+    tables = [pa.Table.from_pylist(rows) for rows in (denoise, diarize, transcribe)]
+    return MemoryUpstream("r", dict(zip(names, tables, strict=True)))
+
+
+RAW = Recording("r", "r.wav", 3000)
+
+
+def audio_rows(recording: Recording, seed: int = 0, share: float = 0.5) -> list[dict]:
+    version = VersionSettings(seed=seed, enhanced_share=share)
+    stage = score_audio.ScoreAudio(score_audio.Config(), Loudness(EngineConfig()), version)
+    table = pa.Table.from_batches(stage(recording, upstream()), schema=score_audio.SCHEMA)
+    return table.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("share", "version", "peak"), [(0, "original", 0.5), (1, "enhanced", 0.25)]
+)
+def test_the_chosen_version_is_scored(share: float, version: str, peak: float) -> None:
+    first, second = audio_rows(RAW, share=share)
+    assert {first["audio_version"], second["audio_version"]} == {version}
+    assert first["dnsmos_overall"] == pytest.approx(peak, abs=0.01)
+    assert (first["dnsmos_signal"], second["dnsmos_signal"]) == (2.0, 1.0)  # seconds that it heard
+    assert first["missing_ratio"] == first["clipping_ratio"] == 0.0
+
+
+def test_the_version_depends_on_the_seed() -> None:
+    for seed in range(4):
+        assert audio_rows(RAW, seed)[0]["audio_version"] == choose_version(
+            RAW, VersionSettings(seed=seed)
+        )
+
+
+def labelled(path: Path, *items: Item) -> Recording:
+    audio = 0.1 * np.random.default_rng(0).standard_normal(RATE)
+    soundfile.write(path, audio, RATE)
+    return Recording("r", str(path), 1000, items=items, language="de")
+
+
+def test_items_are_scored_in_the_original_and_what_is_missing_is_told(tmp_path: Path) -> None:
+    recording = labelled(
+        tmp_path / "a.wav", Item("a", 0, 500), Item("b", 500, 1500), Item("c", 5000, 6000)
+    )
+    whole, half, outside = audio_rows(recording, share=1.0)
+    assert whole["audio_version"] == "original"
+    assert whole["missing_ratio"] == 0.0
+    assert half["missing_ratio"] == pytest.approx(0.5)
+    assert half["dnsmos_signal"] == 0.5
+    assert outside["missing_ratio"] == 1.0
+    assert outside["dnsmos_overall"] is outside["snr_db"] is None
+
+
+def text_rows(recording: Recording, tables: MemoryUpstream) -> list[dict]:
+    stage = score_text.build(score_text.Config(ngram=2), "cpu")
+    return pa.Table.from_batches(stage(recording, tables), schema=score_text.SCHEMA).to_pylist()
+
+
+def test_text_scores_of_a_raw_recording() -> None:
+    first, second = text_rows(RAW, upstream())
+    assert first["text_source"] == "asr"
+    assert first["duration_s"] == 2.0
+    assert first["speech_ratio"] == 0.5
+    assert first["overlap_ratio"] == 0.25
+    assert first["text_length"] == 12
+    assert first["chars_per_second"] == 6.0
+    assert first["words_per_second"] == 2.0
+    assert first["repeated_ngram_ratio"] == pytest.approx(1 / 3)
+    assert first["compression_ratio"] == 1.7  # the transcriber's own
+    assert first["asr_confidence"] == 0.7
+    assert (second["text_length"], second["compression_ratio"]) == (0, None)
+
+
+def test_text_scores_of_labelled_items(tmp_path: Path) -> None:
+    recording = labelled(
+        tmp_path / "a.wav",
+        Item("a", 0, 500, text="seven", language="en"),
+        Item("b", 500, 1000, answer="a dog"),
+    )
+    spoken, event = text_rows(recording, upstream())
+    assert spoken["text_source"] == event["text_source"] == "manifest"
+    assert spoken["speech_ratio"] is spoken["asr_confidence"] is None
+    assert spoken["words_per_second"] == 2.0
+    assert (spoken["language"], event["language"]) == ("en", "de")
+    assert event["text_length"] is event["words_per_second"] is None
+
+
+def test_a_segment_without_a_transcript_is_an_error() -> None:
+    tables = upstream()
+    tables.tables = dict(tables.tables) | {"transcribe": tables.tables["transcribe"].slice(0, 1)}
+    with pytest.raises(RecordingError) as error:
+        text_rows(RAW, tables)
+    assert error.value.reason == "missing_transcript"
