@@ -52,7 +52,8 @@ SCHEMA = pa.schema(
         field("text", pa.string(), "transcript"),
         field("text_source", pa.string(), "'asr' or 'manifest'"),
         field("words", pa.list_(WORD), "words with times in the recording; null: not timed", True),
-        field("audio", AUDIO, "the segment as FLAC, mono, 16 bit"),
+        # Nullable only because `datasets` recognises no other Audio column; it never is null.
+        field("audio", AUDIO, "the segment as FLAC, mono, 16 bit", nullable=True),
         field("sample_rate", pa.int32(), "of `audio`, in Hz"),
         field("audio_version", pa.string(), "'original' or 'enhanced'"),
         field("semantic_tokens", pa.list_(pa.int32()), "12.5 per second"),
