@@ -55,7 +55,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     profile: str = "embedded"
-    shard_seconds: float = Field(300.0, gt=0)  # of audio, gathered into one unit of work
+    shard_seconds: float = Field(60.0, gt=0)  # of audio in one unit of work; 3600 on a cluster
     version: VersionSettings = VersionSettings()
     denoise: DenoiseConfig = DenoiseConfig()  # type: ignore[valid-type]
     diarize: DiarizeConfig = DiarizeConfig()  # type: ignore[valid-type]

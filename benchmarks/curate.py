@@ -1,0 +1,203 @@
+"""How much of the machine's time goes into the engines: `wavemill curate` beside a bare loop.
+
+    python -m benchmarks.curate --minutes 20
+
+The bare loop calls the same engines on arrays in memory, one recording after another in
+`os.cpu_count()` processes: no storage, no FLAC, no tables, no Ray. Both work on the same files;
+loading the engines counts for both, starting Ray (and the pool's processes) for neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmarks.material import make_material
+
+CLIP_RATE = 16_000  # Hz: what all engines but the denoiser want
+
+
+class ArrayTrack:
+    """A track in memory, as the diarize stage reads it."""
+
+    track = 0
+
+    def __init__(self, samples: np.ndarray) -> None:
+        self.samples = samples
+
+    def read(self, start_ms: int, end_ms: int, sample_rate: int | None = None) -> np.ndarray:
+        assert sample_rate in (None, CLIP_RATE)
+        return self.samples[start_ms * CLIP_RATE // 1000 : end_ms * CLIP_RATE // 1000]
+
+    def stream(self, sample_rate: int, chunk_ms: int = 60_000) -> Iterator[np.ndarray]:
+        assert sample_rate == CLIP_RATE
+        step = chunk_ms * CLIP_RATE // 1000
+        for start in range(0, len(self.samples), step):
+            yield self.samples[start : start + step]
+
+
+class BareLoop:
+    """The engines of the embedded profile, called directly."""
+
+    def __init__(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        from pipeline.config import load_config
+        from pipeline.curation import Config
+        from stages.denoise import stage as denoise
+        from stages.diarize import stage as diarize
+        from stages.filter import score_audio
+        from stages.tokenize import tokenize, tokenize_text
+        from stages.transcribe import stage as transcribe
+
+        self.config = load_config(Config)
+        self.denoise = denoise.build(self.config.denoise, "cpu")
+        self.diarize = diarize.build(self.config.diarize, "cpu")
+        self.transcribe = transcribe.build(self.config.transcribe, "cpu")
+        self.quality = score_audio.build(self.config.filter.audio, "cpu", self.config.version)
+        self.tokenize = tokenize.build(self.config.tokenize, "cpu", self.config.version)
+        self.text = tokenize_text.build(self.config.tokenize_text, "cpu")
+        self.limits = threadpool_limits(1)
+        self.seconds: Counter[str] = Counter()
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[step] += time.perf_counter() - started
+
+    def run(self, path: str) -> None:
+        from model.mel import tokens_in
+        from stages.audio.decode import open_audio
+        from stages.audio.resample import resample
+        from stages.filter.signal import clipping_ratio, snr_db
+
+        with self.timed("decode"), open_audio(path) as source:
+            mono = np.concatenate([block.mean(axis=0) for block in source.blocks])
+            rate = source.sample_rate
+            wide = resample(mono, rate, 48_000)
+        with self.timed("denoise"):
+            enhanced = np.concatenate(list(self.denoise.engine.enhance(iter([wide]))))
+        with self.timed("resample"):
+            track = ArrayTrack(resample(enhanced, 48_000, CLIP_RATE))
+        with self.timed("diarize"):
+            segments = self.diarize.segments(track)
+        clips = [track.read(s.turn.start_ms, s.turn.end_ms) for s in segments]
+        with self.timed("transcribe"):
+            transcripts = self.transcribe.engine.transcribe(clips)
+        settings = self.config.filter.audio
+        with self.timed("score_audio"):
+            for clip in clips:
+                self.quality.engine.quality([np.clip(clip, -1, 1)])
+                snr_db(clip, CLIP_RATE, settings.snr)
+                clipping_ratio(clip, settings.clipping)
+        with self.timed("tokenize"):
+            for clip, segment in zip(clips, segments, strict=True):
+                count = tokens_in(segment.turn.end_ms - segment.turn.start_ms)
+                self.tokenize.engine.tokens([clip], [count])
+        with self.timed("tokenize_text"):
+            self.text.engine.encode([t.text for t in transcripts])
+
+
+_LOOP: BareLoop | None = None
+
+
+def _bare(path: str) -> dict[str, float]:
+    """Run one recording in a process of the pool; return the seconds by step."""
+    global _LOOP  # one per process, as a pool's workers keep their state
+    if _LOOP is None:
+        _LOOP = BareLoop()
+    _LOOP.seconds.clear()
+    _LOOP.run(path)
+    return dict(_LOOP.seconds)
+
+
+def measure_bare(folder: Path, workers: int) -> tuple[float, Counter[str]]:
+    """Return wall seconds and the seconds by step of the bare loop, longest recordings first."""
+    paths = sorted(folder.iterdir(), key=lambda p: -p.stat().st_size)
+    steps: Counter[str] = Counter()
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        pool.map(_nothing, range(workers))
+        started = time.perf_counter()
+        for seconds in pool.imap_unordered(_bare, [str(p) for p in paths]):
+            steps.update(seconds)
+        return time.perf_counter() - started, steps
+
+
+def _nothing(_: int) -> None:
+    pass
+
+
+def measure_wavemill(folder: Path, out: Path, workers: int) -> tuple[float, Counter[str]]:
+    """Return wall seconds of scan, build and snapshot, and the seconds by stage."""
+    from jobs.build import execute, prepare, publish
+    from pipeline.config import load_config
+    from pipeline.curation import Config
+    from pipeline.execution.on_ray import ray_session
+
+    config = load_config(Config, overrides=[f"execution.workers={workers}"])
+    with ray_session(config.execution):
+        started = time.perf_counter()
+        build = prepare([str(folder)], out, config)
+        for _ in execute(build):
+            pass
+        publish(build)
+        elapsed = time.perf_counter() - started
+    return elapsed, stage_seconds(out)
+
+
+def stage_seconds(out: Path) -> Counter[str]:
+    """Add up what every table remembers of its making."""
+    found: Counter[str] = Counter()
+    for path in out.glob("stages/*/*/*.parquet"):
+        metadata = pq.read_metadata(path).metadata or {}
+        if b"wavemill.seconds" in metadata:
+            found[metadata[b"wavemill.stage"].decode()] += float(metadata[b"wavemill.seconds"])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=20.0, help="of audio (default: 20)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "audio")
+        folder.mkdir()
+        audio = make_material(folder, options.minutes)
+        bare, steps = measure_bare(folder, options.workers)
+        built, stages = measure_wavemill(folder, Path(scratch, "work"), options.workers)
+    print(f"audio: {audio / 60:.1f} min, workers: {options.workers}")
+    print(f"bare loop:       {bare:7.1f} s  ({audio / bare:.1f} x real time)")
+    print(f"wavemill curate: {built:7.1f} s  ({audio / built:.1f} x real time)")
+    print(f"ratio bare / wavemill: {bare / built:.3f}")
+    _print_shares("bare loop, share of busy time by step", steps, bare * options.workers)
+    _print_shares("wavemill, share of busy time by stage", stages, built * options.workers)
+    if options.json:
+        figures = {"audio_s": audio, "bare_s": bare, "wavemill_s": built, "ratio": bare / built}
+        options.json.write_text(json.dumps({**figures, "steps": steps, "stages": stages}))
+
+
+def _print_shares(title: str, seconds: Counter[str], available: float) -> None:
+    """Print each share of the workers' time; the rest is waiting, loading and overhead."""
+    print(f"\n{title} (of {available:.0f} worker seconds)")
+    for name, value in seconds.most_common():
+        print(f"  {name:14} {value:8.1f} s  {value / available:6.1%}")
+    rest = available - sum(seconds.values())
+    print(f"  {'(rest)':14} {rest:8.1f} s  {rest / available:6.1%}")
+
+
+if __name__ == "__main__":
+    main()
