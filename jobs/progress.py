@@ -91,17 +91,18 @@ class _Lines:
             self._console.print(_failure(event), markup=False, soft_wrap=True)
         elif isinstance(event, ShardDone):
             self._shards_done += 1
+            self._maybe_print("a shard done", last=self._shards_done == self._shards)
         elif isinstance(event, TaskDone):
             self._done += 1
-            self._maybe_print(event.report.stage)
+            self._maybe_print(f"{event.report.stage} done")
 
-    def _maybe_print(self, stage: str) -> None:
+    def _maybe_print(self, what: str, last: bool = False) -> None:
         now = time.monotonic()
-        if now - self._printed >= LINE_EVERY_SECONDS or self._done == self._total:
+        if last or now - self._printed >= LINE_EVERY_SECONDS:
             self._printed = now
             self._console.print(
                 f"{now - self._started:6.0f} s  {self._done}/{self._total} steps, "
-                f"{self._shards_done}/{self._shards} shards, last: {stage}",
+                f"{self._shards_done}/{self._shards} shards ({what})",
                 highlight=False,
             )
 

@@ -48,7 +48,7 @@ class RawThresholds(Thresholds):
     min_language_probability: float | None = 0.5
     # PocketSphinx: read English 0.5 to 0.7, meetings 0.2 to 0.8; Mandarin and music taken for
     # English 0.1. Another transcriber has another scale.
-    min_asr_confidence: float | None = 0.2
+    min_asr_confidence: float | None = 0.35  # PocketSphinx on Mandarin 0.22, on music 0.34
     max_words_per_second: float | None = 8.0  # fast Mandarin: 7 characters a second
     min_words_per_second: float | None = 0.3
     max_repeated_ngram_ratio: float | None = 0.3
