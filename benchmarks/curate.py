@@ -73,9 +73,9 @@ class BareLoop:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started = time.process_time()
         yield
-        self.seconds[step] += time.perf_counter() - started
+        self.seconds[step] += time.process_time() - started
 
     def run(self, path: str) -> None:
         from model.mel import tokens_in
@@ -114,7 +114,7 @@ _LOOP: BareLoop | None = None
 
 
 def _bare(path: str) -> dict[str, float]:
-    """Run one recording in a process of the pool; return the seconds by step."""
+    """Run one recording in a process of the pool; return the CPU seconds by step."""
     global _LOOP  # one per process, as a pool's workers keep their state
     if _LOOP is None:
         _LOOP = BareLoop()
@@ -124,7 +124,7 @@ def _bare(path: str) -> dict[str, float]:
 
 
 def measure_bare(folder: Path, workers: int) -> tuple[float, Counter[str]]:
-    """Return wall seconds and the seconds by step of the bare loop, longest recordings first."""
+    """Return wall seconds and CPU seconds by step, longest recordings first."""
     paths = sorted(folder.iterdir(), key=lambda p: -p.stat().st_size)
     steps: Counter[str] = Counter()
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
@@ -140,7 +140,7 @@ def _nothing(_: int) -> None:
 
 
 def measure_wavemill(folder: Path, out: Path, workers: int) -> tuple[float, Counter[str]]:
-    """Return wall seconds of scan, build and snapshot, and the seconds by stage."""
+    """Return wall seconds of scan, build and snapshot, and CPU seconds by stage."""
     from jobs.build import execute, prepare, publish
     from pipeline.config import load_config
     from pipeline.curation import Config
@@ -162,8 +162,9 @@ def stage_seconds(out: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for path in out.glob("stages/*/*/*.parquet"):
         metadata = pq.read_metadata(path).metadata or {}
-        if b"wavemill.seconds" in metadata:
-            found[metadata[b"wavemill.stage"].decode()] += float(metadata[b"wavemill.seconds"])
+        if b"wavemill.cpu_seconds" in metadata:
+            stage = metadata[b"wavemill.stage"].decode()
+            found[stage] += float(metadata[b"wavemill.cpu_seconds"])
     return found
 
 
@@ -183,16 +184,18 @@ def main() -> None:
     print(f"bare loop:       {bare:7.1f} s  ({audio / bare:.1f} x real time)")
     print(f"wavemill curate: {built:7.1f} s  ({audio / built:.1f} x real time)")
     print(f"ratio bare / wavemill: {bare / built:.3f}")
-    _print_shares("bare loop, share of busy time by step", steps, bare * options.workers)
-    _print_shares("wavemill, share of busy time by stage", stages, built * options.workers)
+    busy = sum(steps.values()) / sum(stages.values())
+    print(f"ratio of CPU time inside steps and stages: {busy:.3f}")
+    _print_shares("bare loop: CPU time by step", steps, bare * options.workers)
+    _print_shares("wavemill: CPU time by stage", stages, built * options.workers)
     if options.json:
         figures = {"audio_s": audio, "bare_s": bare, "wavemill_s": built, "ratio": bare / built}
         options.json.write_text(json.dumps({**figures, "steps": steps, "stages": stages}))
 
 
 def _print_shares(title: str, seconds: Counter[str], available: float) -> None:
-    """Print each share of the workers' time; the rest is waiting, loading and overhead."""
-    print(f"\n{title} (of {available:.0f} worker seconds)")
+    """Print each share of the workers' time; the rest is loading, waiting and overhead."""
+    print(f"\n{title}, of {available:.0f} worker seconds")
     for name, value in seconds.most_common():
         print(f"  {name:14} {value:8.1f} s  {value / available:6.1%}")
     rest = available - sum(seconds.values())
