@@ -32,7 +32,6 @@ from stages.tokenize.engines import ENGINES as AUDIO_ENGINES
 from stages.tokenize.engines import TEXT_ENGINES
 from stages.transcribe import stage as transcribe
 
-
 # Sections with one sub-section per engine: classes made from the lists of engines.
 DenoiseConfig = denoise.Config
 DiarizeConfig = diarize.Config
