@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from stages.denoise.bsrnn import BSRNN
 from stages.denoise.none import NoDenoise
 from stages.denoise.rnnoise import RNNoise
 from stages.engine import Engine
 
-ENGINES: dict[str, type[Engine[Any]]] = {"rnnoise": RNNoise, "none": NoDenoise}
+ENGINES: dict[str, type[Engine[Any]]] = {
+    "rnnoise": RNNoise,
+    "bsrnn": BSRNN,
+    "none": NoDenoise,
+}
