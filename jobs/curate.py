@@ -17,6 +17,7 @@ from jobs.build import Build, execute, prepare, publish
 from jobs.entry import run_command
 from jobs.progress import build_progress, scan_progress
 from jobs.summary import print_speed, print_summary
+from jobs.truth import load_truth, print_truth
 from pipeline.execution.events import ShardFailed
 from pipeline.summary import summarise
 
@@ -49,6 +50,8 @@ def curate(
     console = Console()
     run = options.RunOptions(executor, workers, address)
     settings = options.resolve_config(profile, config, overrides, run)
+    if truth is not None:
+        load_truth(truth)  # a wrong folder is better known before the work than after it
     with scan_progress(console) as progress:
         build = prepare(sources, out, settings, progress)
     for note in build.sources.notes:
@@ -61,8 +64,6 @@ def curate(
     print_summary(console, build.store, snapshot, summary)
     print_speed(console, audio_ms, time.perf_counter() - started)
     if truth is not None:
-        from jobs.truth import print_truth  # its packages are an optional extra
-
         print_truth(console, build.store, snapshot, truth)
     if strict and summary.errors:
         raise typer.Exit(1)

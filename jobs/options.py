@@ -37,7 +37,7 @@ Overrides = Annotated[
         "--set",
         "-s",
         metavar="NAME=VALUE",
-        help="One field, for example --set diarize.max_segment_ms=20000. Repeatable; wins over files.",
+        help="One field, e.g. --set diarize.max_segment_ms=20000. Repeatable; wins over files.",
     ),
 ]
 Executor = Annotated[

@@ -166,10 +166,11 @@ def as_other_user(task: Callable[[], bool]) -> bool:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
 @pytest.mark.parametrize("locked", ["file", "folder", "tar"])
 def test_no_permission(locked: str) -> None:
-    with tempfile.TemporaryDirectory() as name:  # unlike tmp_path, others may look inside
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as made:  # unlike tmp_path, others may look inside
+        folder = Path(made)
         folder.chmod(0o000 if locked == "folder" else 0o755)
-        path = written(folder / "a.wav", wav_bytes(chirp(1, 8000)[0], 8000))
+        name = "a.tar" if locked == "tar" else "a.wav"
+        path = written(folder / name, wav_bytes(chirp(1, 8000)[0], 8000))
         path.chmod(0o644 if locked == "folder" else 0o000)
         uri = f"{path}#b.wav" if locked == "tar" else str(path)
         assert as_other_user(lambda: reason(uri) == "permission_denied")
