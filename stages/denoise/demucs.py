@@ -84,7 +84,8 @@ class DemucsVocals(DenoiseEngine[DemucsConfig]):
             for network, weights in zip(networks.models, networks.weights, strict=True)
             if weights[self._vocals] > 0
         ]
-        seconds = self.config.segment_seconds or min(float(m.segment) for m in networks.models)
+        models: Any = networks.models  # typed as modules, which do not say `segment`
+        seconds = self.config.segment_seconds or min(float(m.segment) for m in models)
         self._length = int(seconds * self.sample_rate)
 
     def _check(self, networks: Any) -> None:
@@ -138,7 +139,7 @@ class DemucsVocals(DenoiseEngine[DemucsConfig]):
         stereo = torch.from_numpy(mix)[:, None].expand(-1, self._channels, -1).to(self._device)
         run = partial(apply_model, shifts=0, split=False, device=self._device)
         with torch.inference_mode():
-            vocals = sum(
+            vocals: Any = sum(
                 run(network, stereo)[:, self._vocals].mean(dim=1) * weight
                 for network, weight in self._networks
             ) / sum(weight for _, weight in self._networks)

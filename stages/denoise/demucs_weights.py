@@ -221,7 +221,8 @@ def _load(path: Path) -> Any:
             raise ValueError(f"it asks for {package['klass']!r}, which is no model of the package")
         if package["state"].get("__quantized"):
             raise ValueError("it is quantized (diffq), which this engine does not read")
-        return load_model(package).eval()
+        build: Any = load_model  # the package is not typed
+        return build(package).eval()
     except Exception as error:  # a foreign file may fail in any way
         raise EngineUnavailable(
             f"engine 'demucs': the checkpoint {path} cannot be loaded as data (nothing in it is "

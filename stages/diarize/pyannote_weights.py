@@ -245,7 +245,7 @@ def load_model(path: Path) -> Any:
     from pyannote.audio.core.task import Problem, Resolution, Specifications
     from torch.torch_version import TorchVersion
 
-    safe = [Introspection, Problem, Resolution, Specifications, TorchVersion]
+    safe: list[Any] = [Introspection, Problem, Resolution, Specifications, TorchVersion]
     try:
         with torch.serialization.safe_globals(safe):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,5 +1,12 @@
 """Transcribe engines by name."""
 
-from stages.transcribe.pocketsphinx import PocketSphinx
+from typing import Any
 
-ENGINES = {PocketSphinx.name: PocketSphinx}
+from stages.transcribe.engine import TranscribeEngine
+from stages.transcribe.pocketsphinx import PocketSphinx
+from stages.transcribe.whisper import Whisper
+
+ENGINES: dict[str, type[TranscribeEngine[Any]]] = {
+    PocketSphinx.name: PocketSphinx,
+    Whisper.name: Whisper,
+}
