@@ -66,3 +66,9 @@ def test_a_missing_file_and_an_unknown_profile(profile: str, tmp_path: Path) -> 
         load_config(Outer, profile, tmp_path / "no-such-file")
     with pytest.raises(ConfigError, match="no profile 'bogus'"):
         load_config(Outer, "bogus")
+
+
+def test_the_embedded_profile_states_the_defaults() -> None:
+    from pipeline.curation import Config
+
+    assert load_config(Config) == Config()
