@@ -44,6 +44,9 @@ class DnsmosConfig(EngineConfig):
 
     hop_seconds: float = Field(default=5.0, gt=0)
     batch_windows: int = Field(default=4, ge=1)  # windows per call; bounds memory
+    # Shorter clips are not rated: the model hears 9 s, and a word repeated thirty times to fill
+    # them tells little for its price.
+    shortest_seconds: float = Field(default=1.0, ge=0)
 
 
 class Dnsmos(QualityEngine[DnsmosConfig]):
@@ -77,8 +80,9 @@ class Dnsmos(QualityEngine[DnsmosConfig]):
             str(model_file()), options, providers=["CPUExecutionProvider"]
         )
 
-    def quality(self, clips: Sequence[np.ndarray]) -> list[Quality]:
-        return [self._rate(clip) for clip in clips]
+    def quality(self, clips: Sequence[np.ndarray]) -> list[Quality | None]:
+        shortest = self.config.shortest_seconds * SAMPLE_RATE
+        return [self._rate(clip) if clip.size >= shortest else None for clip in clips]
 
     def _rate(self, clip: np.ndarray) -> Quality:
         windows = windows_of(clip, self.config.hop_seconds)

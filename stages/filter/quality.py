@@ -29,8 +29,8 @@ class QualityEngine(Engine[C]):
         """The rate in Hz at which `quality` wants its clips."""
 
     @abstractmethod
-    def quality(self, clips: Sequence[np.ndarray]) -> list[Quality]:
+    def quality(self, clips: Sequence[np.ndarray]) -> list[Quality | None]:
         """Rate `clips`: float32 (samples,) in [-1, 1] at `sample_rate`, at least one sample each.
 
-        The rating of a clip depends on that clip alone.
+        The rating of a clip depends on that clip alone; None: too short to be rated.
         """

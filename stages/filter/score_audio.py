@@ -30,8 +30,10 @@ SCHEMA = pa.schema(
         field("missing_ratio", pa.float64(), "Share of the segment beyond the end of the audio"),
         field("snr_db", pa.float64(), "Estimated signal-to-noise ratio, dB; null: no sound", True),
         field("clipping_ratio", pa.float64(), "Share of samples in flat tops, 0 to 1"),
-        field("dnsmos_overall", pa.float64(), "DNSMOS P.835 overall, 1 to 5; null: no audio", True),
-        field("dnsmos_signal", pa.float64(), "DNSMOS P.835 speech, 1 to 5; null: no audio", True),
+        field(
+            "dnsmos_overall", pa.float64(), "DNSMOS P.835 overall, 1 to 5; null: too short", True
+        ),
+        field("dnsmos_signal", pa.float64(), "DNSMOS P.835 speech, 1 to 5; null: too short", True),
         field(
             "dnsmos_background",
             pa.float64(),

@@ -14,7 +14,7 @@ from stages.filter.dnsmos import SAMPLE_RATE, WINDOW, Dnsmos, DnsmosConfig, wind
 
 
 def engine(hop_seconds: float) -> Dnsmos:
-    loaded = Dnsmos(DnsmosConfig(hop_seconds=hop_seconds))
+    loaded = Dnsmos(DnsmosConfig(hop_seconds=hop_seconds, shortest_seconds=0.0))
     loaded.load("cpu")
     return loaded
 
@@ -88,3 +88,10 @@ def test_a_clip_is_rated_by_itself() -> None:
 def test_an_empty_clip_is_an_error() -> None:
     with pytest.raises(ValueError, match="empty"):
         windows_of(np.zeros(0, np.float32), 1.0)
+
+
+def test_a_clip_below_the_shortest_is_not_rated() -> None:
+    loaded = Dnsmos(DnsmosConfig(shortest_seconds=1.0))
+    loaded.load("cpu")
+    clips = [noisy_tone(0.99), noisy_tone(1.0)]
+    assert [rating is None for rating in loaded.quality(clips)] == [True, False]
