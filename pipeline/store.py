@@ -146,14 +146,6 @@ class TableFile:
     def schema(self) -> pa.Schema:
         return self._file.schema_arrow
 
-    def read(self) -> pa.Table:
-        return self._file.read()
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        found = self._file.metadata.metadata or {}
-        return {k.decode(): v.decode() for k, v in found.items() if k != b"ARROW:schema"}
-
     def close(self) -> None:
         self._file.close()
 
