@@ -11,9 +11,19 @@ from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 
 class EngineConfig(BaseModel):
-    """Parameters of an engine; every field enters the fingerprint of what the engine makes."""
+    """Parameters of an engine; every field enters the fingerprint of what the engine makes.
+
+    But for `weights_fields`, which only say where the weights are: instead of them what they lead
+    to enters, as `Engine.weights_identity`, so that weights may be moved. What changes the output
+    in any other way, if by the rounding of floats (batch sizes), is no such field.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    weights_fields: ClassVar[frozenset[str]] = frozenset()
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """Return the fields that determine the output, as JSON values."""
+        return self.model_dump(mode="json", exclude=set(self.weights_fields))
 
 
 C = TypeVar("C", bound="EngineConfig")
@@ -33,9 +43,38 @@ class Engine(ABC, Generic[C]):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     Config: ClassVar[type[EngineConfig]] = EngineConfig
+    packages: ClassVar[tuple[str, ...]] = ()  # distributions that `load` imports
+    extra: ClassVar[str | None] = None  # of wavemill, that brings them; None: its plain install
 
     def __init__(self, config: C) -> None:
         self.config = config
+
+    def check(self) -> None:
+        """See, before any work starts, whether `load` can work; imports and downloads nothing big.
+
+        An engine that fetches its weights at first use adds a look at whether they can be had.
+        Raises EngineUnavailable naming engine, weights, package and the remedy.
+        """
+        self.check_packages()
+        self.weights_identity()
+
+    def check_packages(self) -> None:
+        """Raise EngineUnavailable for the first of `packages` that is not installed."""
+        for package in self.packages:
+            try:
+                metadata.version(package)
+            except metadata.PackageNotFoundError as error:
+                wanted = f"'wavemill[{self.extra}]'" if self.extra else package
+                raise EngineUnavailable(
+                    f"engine {self.name!r}{self._weights_named()}: package {package!r} is not "
+                    f"installed; remedy: pip install {wanted}"
+                ) from error
+
+    def _weights_named(self) -> str:
+        """Return e.g. " (model htdemucs)"."""
+        values = self.config.model_dump(mode="json", include=set(self.config.weights_fields))
+        named = [f"{key} {value}" for key, value in values.items() if isinstance(value, str)]
+        return f" ({', '.join(named)})" if named else ""
 
     @abstractmethod
     def weights_identity(self) -> str:
@@ -105,12 +144,13 @@ def fingerprint_parameters(
 ) -> dict[str, Any]:
     """Return everything of `settings` that determines the output, as JSON values.
 
-    Raises EngineUnavailable when the engine's weights cannot be identified.
+    Raises EngineUnavailable when a package is missing or the weights cannot be identified.
     """
     engine = selected_engine(settings, engines)
+    engine.check_packages()  # weights are often identified by them
     return {
         **settings.model_dump(mode="json", exclude={"device", *engines}),
         "engine_version": engine.version,
-        "engine_parameters": engine.config.model_dump(mode="json"),
+        "engine_parameters": engine.config.fingerprinted(),
         "weights": engine.weights_identity(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -15,8 +15,8 @@ from model.bsrnn.checkpoint import (
     load_checkpoint,
     load_config,
 )
-from model.bsrnn.windows import WindowPlan, in_windows
 from stages.denoise.engine import DenoiseEngine
+from stages.denoise.windows import WindowPlan, in_windows
 from stages.engine import EngineConfig, EngineUnavailable
 
 REMEDY = (
@@ -27,6 +27,8 @@ REMEDY = (
 
 class BsrnnEngineConfig(EngineConfig):
     """Where the weights are, and how long audio is cut for the bidirectional recurrences."""
+
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"weights"})
 
     weights: str | None = None  # folder of a checkpoint
     window_seconds: float = Field(10.0, gt=0)
@@ -46,6 +48,7 @@ class BSRNN(DenoiseEngine[BsrnnEngineConfig]):
     name = "bsrnn"
     Config = BsrnnEngineConfig
     sample_rate = 48_000
+    packages = ("torch", "safetensors")
 
     def weights_identity(self) -> str:
         try:
@@ -54,12 +57,9 @@ class BSRNN(DenoiseEngine[BsrnnEngineConfig]):
             raise _unavailable(str(error)) from error
 
     def load(self, device: str) -> None:
-        try:
-            import torch
-        except ImportError as error:
-            raise EngineUnavailable(
-                "denoise engine 'bsrnn' needs package 'torch'; remedy: pip install torch"
-            ) from error
+        self.check_packages()
+        import torch
+
         folder = self._folder()
         try:
             rate = load_config(folder).sample_rate
@@ -68,11 +68,6 @@ class BSRNN(DenoiseEngine[BsrnnEngineConfig]):
             network = load_checkpoint(folder)
         except CheckpointError as error:
             raise _unavailable(str(error)) from error
-        except ImportError as error:
-            raise EngineUnavailable(
-                "denoise engine 'bsrnn' needs package 'safetensors'; "
-                "remedy: pip install safetensors"
-            ) from error
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise EngineUnavailable(
                 f"denoise engine 'bsrnn': there is no device {device!r}; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from itertools import chain, tee
 from pathlib import Path
@@ -12,9 +12,17 @@ import numpy as np
 from pydantic import Field
 
 from stages.audio.resample import rechunk
-from stages.denoise.demucs_weights import DISTRIBUTION, INSTALL, Bag, find_bag, load_networks
+from stages.denoise.demucs_weights import (
+    DISTRIBUTION,
+    EXTRA,
+    INSTALL,
+    Bag,
+    check_bag,
+    find_bag,
+    load_networks,
+)
 from stages.denoise.engine import DenoiseEngine
-from stages.denoise.overlap import cross_faded
+from stages.denoise.windows import WindowPlan, in_windows
 from stages.engine import EngineConfig, EngineUnavailable, package_identity
 
 VOCALS = "vocals"
@@ -25,10 +33,12 @@ SILENCE = 1e-8  # added to the deviation, as demucs.separate does
 class DemucsConfig(EngineConfig):
     """Parameters of Demucs; defaults of the package but for `shifts`."""
 
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"model", "repo"})
+
     model: str = "htdemucs"  # a bag or a signature
     repo: Path | None = None  # folder of checkpoints; none: the package's own models, by download
     segment_seconds: float | None = Field(None, gt=0)  # window; none: what the model was made for
-    overlap: float = Field(0.25, ge=0, lt=1)  # share of a window
+    overlap: float = Field(0.25, ge=0, le=0.5)  # share of a window
     shifts: int = Field(0, ge=0)  # > 1: mean of so many passes, evenly shifted within 0.5 s
     batch: int = Field(4, ge=1)  # windows at once
 
@@ -45,6 +55,12 @@ class DemucsVocals(DenoiseEngine[DemucsConfig]):
     name: ClassVar[str] = "demucs"
     sample_rate = 44_100
     Config = DemucsConfig
+    packages = (DISTRIBUTION, "torch")
+    extra = EXTRA
+
+    def check(self) -> None:
+        super().check()
+        check_bag(self._bag())
 
     def weights_identity(self) -> str:
         bag = self._bag()
@@ -54,7 +70,7 @@ class DemucsVocals(DenoiseEngine[DemucsConfig]):
         return find_bag(self.config.model, self.config.repo)
 
     def load(self, device: str) -> None:
-        package_identity(DISTRIBUTION)
+        self.check_packages()
         bag = self._bag()
         try:
             import torch
@@ -117,25 +133,25 @@ class DemucsVocals(DenoiseEngine[DemucsConfig]):
         """Run once over the stream with the windows `delay` samples earlier."""
         skip = delay
         blocks = chain([np.zeros(delay, np.float32)], audio) if delay else audio
-        config = self.config
-        for output in cross_faded(
-            blocks, self._separate, self._length, config.overlap, config.batch
-        ):
+        # The package rounds the step, not the overlap; half a window of odd length rounds up.
+        overlap = self._length - int((1 - self.config.overlap) * self._length)
+        plan = WindowPlan(self._length, min(overlap, self._length // 2), self.config.batch)
+        for output in in_windows(blocks, plan, self._separate):
             kept = output[skip:]
             skip -= output.size - kept.size
             if kept.size:
                 yield kept
 
-    def _separate(self, windows: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the vocals of windows of equal length, but for the last of a stream."""
+    def _separate(self, windows: np.ndarray) -> np.ndarray:
+        """Return the vocals of float32 (windows, samples), of which the last may be short."""
         import torch
         from demucs.apply import apply_model
 
-        means = [float(w.mean(dtype=np.float64)) for w in windows]
-        scales = [float(w.std(dtype=np.float64)) + SILENCE for w in windows]
-        mix = np.zeros((len(windows), self._length), np.float32)
-        for row, window, mean, scale in zip(mix, windows, means, scales, strict=True):
-            row[: window.size] = (window - mean) / scale
+        count, samples = windows.shape
+        mean = windows.mean(axis=1, keepdims=True, dtype=np.float64)
+        scale = windows.std(axis=1, keepdims=True, dtype=np.float64) + SILENCE
+        mix = np.zeros((count, self._length), np.float32)
+        mix[:, :samples] = (windows - mean) / scale
         stereo = torch.from_numpy(mix)[:, None].expand(-1, self._channels, -1).to(self._device)
         run = partial(apply_model, shifts=0, split=False, device=self._device)
         with torch.inference_mode():
@@ -143,8 +159,5 @@ class DemucsVocals(DenoiseEngine[DemucsConfig]):
                 run(network, stereo)[:, self._vocals].mean(dim=1) * weight
                 for network, weight in self._networks
             ) / sum(weight for _, weight in self._networks)
-        outputs = vocals.float().cpu().numpy()
-        return [
-            (output[: window.size] * scale + mean).astype(np.float32)
-            for output, window, mean, scale in zip(outputs, windows, means, scales, strict=True)
-        ]
+        separated: np.ndarray = vocals.float().cpu().numpy()
+        return (separated[:, :samples] * scale + mean).astype(np.float32)

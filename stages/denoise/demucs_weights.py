@@ -7,7 +7,7 @@ torch's restricted unpickler, which knows tensors, plain values and the few name
 
 from __future__ import annotations
 
-import hashlib
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +17,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from stages.engine import EngineUnavailable, package_identity
+from stages.weights import check_download, sha256_of_file
 
 DISTRIBUTION = "demucs"
-INSTALL = "pip install 'wavemill[paper]'"
+EXTRA = "paper"
+INSTALL = f"pip install 'wavemill[{EXTRA}]'"
 ROOT_URL = "https://dl.fbaipublicfiles.com/demucs/"  # demucs.pretrained.ROOT_URL
 
 
@@ -101,6 +103,16 @@ def load_networks(bag: Bag) -> list[Any]:
     return [_load(_file_of(checkpoint)) for checkpoint in bag.checkpoints]
 
 
+def check_bag(bag: Bag) -> None:
+    """Look whether what is not here could be downloaded. Raises EngineUnavailable."""
+    for checkpoint in bag.checkpoints:
+        if checkpoint.url is not None and not _cached(checkpoint).is_file():
+            try:
+                check_download(checkpoint.url)
+            except OSError as error:
+                raise _not_downloaded(checkpoint, error) from error
+
+
 def _package_folder() -> Path:
     package_identity(DISTRIBUTION)
     spec = find_spec("demucs")  # does not import it
@@ -176,22 +188,33 @@ def _file_of(checkpoint: Checkpoint) -> Path:
 
 
 def _downloaded(checkpoint: Checkpoint) -> Path:
-    import torch
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / checkpoint.name
+    path = _cached(checkpoint)
     if not path.is_file():
+        import torch
+
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(
                 str(checkpoint.url), str(path), hash_prefix=checkpoint.checksum, progress=False
             )
         except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors
-            raise EngineUnavailable(
-                f"engine 'demucs': cannot download the weights {checkpoint.url}: {error}; remedy: "
-                f"put that file into {path.parent}, or set denoise.demucs.repo to a folder that "
-                "holds it"
-            ) from error
+            raise _not_downloaded(checkpoint, error) from error
     return path
+
+
+def _cached(checkpoint: Checkpoint) -> Path:
+    """Return the file's place in torch's hub folder, without importing torch."""
+    cache = os.getenv("XDG_CACHE_HOME") or "~/.cache"
+    home = Path(os.getenv("TORCH_HOME") or f"{cache}/torch").expanduser()
+    return home / "hub" / "checkpoints" / checkpoint.name
+
+
+def _not_downloaded(checkpoint: Checkpoint, error: Exception) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"engine 'demucs': cannot download the weights {checkpoint.url}: {error}; remedy: put that "
+        f"file into {_cached(checkpoint).parent}, or set denoise.demucs.repo to a folder that "
+        "holds it"
+    )
 
 
 def _safe_names(models: tuple[type, ...]) -> list[Any]:
@@ -233,7 +256,6 @@ def _load(path: Path) -> Any:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_file(path)
     except OSError as error:
         raise EngineUnavailable(f"engine 'demucs': cannot read {path}: {error}") from error

@@ -28,6 +28,7 @@ class RNNoise(DenoiseEngine[EngineConfig]):
 
     name = "rnnoise"
     sample_rate = 48_000
+    packages = (DISTRIBUTION,)
 
     def weights_identity(self) -> str:
         return package_identity(DISTRIBUTION)

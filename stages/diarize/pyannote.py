@@ -23,6 +23,7 @@ from stages.diarize.diarization import (
     Turn,
 )
 from stages.diarize.pyannote_weights import (
+    EXTRA,
     INSTALL,
     PipelineFiles,
     load_model,
@@ -97,6 +98,9 @@ class ModelPair(BaseModel):
 class PyannoteConfig(DiarizationConfig):
     """Parameters of pyannote; the two similarities are the report's (section 3.1)."""
 
+    # Content and parameters of all files enter the identity, those of a `ModelPair` too.
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"pipeline", "revision", "models"})
+
     merge_similarity: float = Field(0.6, ge=-1, le=1)  # report: 0.6
     chunk_similarity: float = Field(0.5, ge=-1, le=1)  # report: 0.5
     pipeline: str = "pyannote/speaker-diarization-community-1"  # name, folder or config.yaml
@@ -123,6 +127,8 @@ class Pyannote(DiarizationEngine[PyannoteConfig]):
     name: ClassVar[str] = "pyannote"
     version: ClassVar[int] = 1
     Config = PyannoteConfig
+    packages = (DISTRIBUTION, "torch")
+    extra = EXTRA
 
     _pipeline: Any = None
 
@@ -135,7 +141,7 @@ class Pyannote(DiarizationEngine[PyannoteConfig]):
         return pipeline_files(self.config.pipeline, self.config.revision)
 
     def load(self, device: str) -> None:
-        package_identity(DISTRIBUTION)
+        self.check_packages()
         files = self._files()
         package = _imported()
         import torch

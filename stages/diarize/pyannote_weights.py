@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from stages.engine import EngineUnavailable
+from stages.weights import sha256_of_file
 
 PIPELINES = (
     "pyannote.audio.pipelines.SpeakerDiarization",
@@ -30,7 +31,8 @@ CONFIG_FILE, MODEL_FILE = "config.yaml", "pytorch_model.bin"
 PLDA_FILES = ("xvec_transform.npz", "plda.npz")
 TOKEN = "HF_TOKEN"
 GATED = "pyannote/"  # its repositories open only to those who accepted their conditions
-INSTALL = "pip install 'wavemill[paper]'"
+EXTRA = "paper"
+INSTALL = f"pip install 'wavemill[{EXTRA}]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,7 @@ class PipelineFiles:
         """Return a hash of the content of all files, and of options and parameters."""
         digest = hashlib.sha256()
         for path in (self.segmentation, self.embedding, *(self.plda or ())):
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(sha256_of_file(path).encode())
         settings = [dict(self.options), dict(self.parameters)]
         digest.update(json.dumps(settings, sort_keys=True).encode())
         return f"sha256:{digest.hexdigest()}"

@@ -58,6 +58,7 @@ class SileroClustering(DiarizationEngine[SileroConfig]):
     name: ClassVar[str] = "silero"
     version: ClassVar[int] = 1
     Config = SileroConfig
+    packages = ("silero-vad", "pocketsphinx", "onnxruntime")
 
     _session: Any = None
     _sounds: SoundModel | None = None

@@ -55,6 +55,7 @@ class Dnsmos(QualityEngine[DnsmosConfig]):
     name = "dnsmos"
     version = 1
     Config = DnsmosConfig
+    packages = ("speechmos", "onnxruntime")
 
     _session: Any = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from stages.tokenize.engine import TokenizeEngine
 
 class KMeansConfig(EngineConfig):
     """Which codebook: a path, or null for the one that ships with the package."""
+
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"codebook"})
 
     codebook: Path | None = None
 

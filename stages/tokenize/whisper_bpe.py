@@ -21,6 +21,7 @@ class WhisperBpe(TextTokenizeEngine[EngineConfig]):
 
     name = "whisper_bpe"
     version = 1
+    packages = (DISTRIBUTION,)
 
     _encoding: Any = None
 

@@ -65,6 +65,7 @@ class PocketSphinx(TranscribeEngine[PocketSphinxConfig]):
     name = "pocketsphinx"
     version = 1
     Config = PocketSphinxConfig
+    packages = (DISTRIBUTION,)
 
     @property
     def sample_rate(self) -> int:

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from stages.engine import EngineConfig
+from stages.transcribe.batching import by_length
 from stages.transcribe.engine import TranscribeEngine, Transcript
-from stages.transcribe.whisper_weights import load_model, sha256_of
+from stages.transcribe.whisper_weights import DISTRIBUTION, check_model, load_model, sha256_of
 
 SAMPLE_RATE = 16_000
 LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
@@ -30,6 +31,8 @@ LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
 
 class WhisperConfig(EngineConfig):
     """Which model, which languages, and the thresholds of `whisper.transcribe`."""
+
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"model", "download_root"})
 
     model: str = "large-v3"  # a name that the package knows, or the path of a checkpoint file
     download_root: str | None = None  # of named models; None: the package's own cache
@@ -83,6 +86,11 @@ class Whisper(TranscribeEngine[WhisperConfig]):
     name = "whisper"
     version = 1
     Config = WhisperConfig
+    packages = (DISTRIBUTION, "torch")
+
+    def check(self) -> None:
+        super().check()
+        check_model(self.config.model, self.config.download_root)
 
     @property
     def sample_rate(self) -> int:
@@ -98,11 +106,4 @@ class Whisper(TranscribeEngine[WhisperConfig]):
         self._transcriber = ClipTranscriber(model, self.config)
 
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
-        # Clips of one length have texts of about one length, and so finish together.
-        order = sorted(range(len(clips)), key=lambda index: len(clips[index]))
-        found: dict[int, Transcript] = {}
-        for first in range(0, len(order), self.config.batch_size):
-            some = order[first : first + self.config.batch_size]
-            transcripts = self._transcriber.transcribe([clips[index] for index in some])
-            found.update(zip(some, transcripts, strict=True))
-        return [found[index] for index in range(len(clips))]
+        return by_length(clips, self.config.batch_size, self._transcriber.transcribe)

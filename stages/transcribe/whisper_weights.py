@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.util
 import os
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.engine import EngineUnavailable
+from stages.weights import check_download, sha256_of_file
 
 if TYPE_CHECKING:
     from whisper.model import Whisper
@@ -73,7 +73,17 @@ def sha256_of(model: str) -> str:
             f"engine whisper (package {DISTRIBUTION}): model {model!r} is neither a file nor one "
             f"of {', '.join(known.urls)}; remedy: set transcribe.whisper.model to one of these"
         )
-    return _file_sha256(path)
+    return sha256_of_file(path)
+
+
+def check_model(model: str, download_root: str | None) -> None:
+    """Look whether a named model is there or could be downloaded. Raises EngineUnavailable."""
+    known = catalogue()
+    if model in known.urls and not (path := _cached(known, model, download_root)).is_file():
+        try:
+            check_download(known.urls[model])
+        except OSError as error:
+            raise _not_downloaded(known, model, path, error) from error
 
 
 def load_model(model: str, download_root: str | None, device: str) -> Whisper:
@@ -140,33 +150,36 @@ def _not_a_checkpoint(path: Path, why: str) -> EngineUnavailable:
 
 def _fetched(known: Catalogue, name: str, download_root: str | None) -> Path:
     """Return the file of a named model, downloaded if need be, its content checked."""
-    root = Path(download_root) if download_root else _default_root()
-    url = known.urls[name]
-    path = root / url.rsplit("/", 1)[-1]
-    if path.is_file() and _file_sha256(path) == known.sha256(name):
+    path = _cached(known, name, download_root)
+    if path.is_file() and sha256_of_file(path) == known.sha256(name):
         return path
     import whisper
 
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         # Apart, then moved: several workers may do this at once.
-        with tempfile.TemporaryDirectory(dir=root) as folder:
-            downloaded = whisper._download(url, folder, False)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            downloaded = whisper._download(known.urls[name], folder, False)
             Path(str(downloaded)).replace(path)
     except (OSError, RuntimeError) as error:
-        raise EngineUnavailable(
-            f"engine whisper (package {DISTRIBUTION}): the weights of {name!r} are not at {path} "
-            f"and cannot be downloaded from {url} ({error}); {REMEDY_NAMED}"
-        ) from error
+        raise _not_downloaded(known, name, path, error) from error
     return path
+
+
+def _cached(known: Catalogue, name: str, download_root: str | None) -> Path:
+    """Return where a named model's file belongs."""
+    root = Path(download_root) if download_root else _default_root()
+    return root / known.urls[name].rsplit("/", 1)[-1]
+
+
+def _not_downloaded(known: Catalogue, name: str, path: Path, error: Exception) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"engine whisper (package {DISTRIBUTION}): the weights of {name!r} are not at {path} "
+        f"and cannot be downloaded from {known.urls[name]} ({error}); {REMEDY_NAMED}"
+    )
 
 
 def _default_root() -> Path:
     """Return the package's own cache."""
     cache = os.getenv("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "whisper"
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -116,6 +116,27 @@ def test_through_the_stage(identity: Path, tmp_path: Path, version: str) -> None
     assert np.sqrt(np.mean(error**2)) < 0.02 * np.sqrt(np.mean(source**2))
 
 
+def test_through_curate(weights: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+    import soundfile
+
+    from tests.pipeline.test_curation import RECORDINGS, wavemill
+
+    samples, rate = soundfile.read(RECORDINGS / "clean_dialogue.flac")
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.flac", samples[: 4 * rate], rate)
+    chosen = {"engine": "bsrnn", "device": "cpu", "bsrnn.weights": weights}
+    options = [f"--set=denoise.{key}={value}" for key, value in chosen.items()]
+    out = tmp_path / "out"
+    wavemill("curate", tmp_path / "in", "--out", out, "--executor", "inline", *options)
+    (path,) = (out / "stages" / "denoise").rglob("*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    audio = {row["version"]: decode_flac(row["audio"])[0] for row in rows}
+    assert audio["original"].shape == audio["enhanced"].shape == (4 * rate,)
+    assert np.abs(audio["enhanced"] - audio["original"]).max() > 0.01
+    assert len(list((out / "corpus" / "pretrain").glob("*.parquet"))) == 1
+
+
 def test_weights_enter_the_fingerprint(weights: Path, identity: Path) -> None:
     first, other = (
         fingerprint_parameters(Config(engine="bsrnn", bsrnn={"weights": str(folder)}), ENGINES)

@@ -74,8 +74,9 @@ class _Fader:
 
     def __init__(self, overlap: int) -> None:
         self.overlap = overlap
-        # Mid-sample points, so that the ramp is the same in both directions.
-        self.rise = ((np.arange(overlap) + 0.5) / max(overlap, 1)).astype(np.float32)
+        # Neither 0 nor 1 at its ends, so that the ramp is the same in both directions; these are
+        # the weights of demucs.apply.apply_model, too.
+        self.rise = (np.arange(1, overlap + 1) / (overlap + 1)).astype(np.float32)
         self.end: np.ndarray | None = None
 
     def join(self, windows: np.ndarray, last: bool = False) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.bsrnn.windows import WindowPlan, in_windows
+from stages.denoise.windows import WindowPlan, in_windows
 from tests.model.bsrnn.made import noise
 
 
@@ -60,7 +60,7 @@ def test_two_windows_cross_fade_linearly() -> None:
         return np.stack([np.full_like(window, next(numbers)) for window in windows])
 
     out = np.concatenate(list(in_windows([np.zeros(20, np.float32)], plan, number)))
-    first, second = 1 + np.array([1, 3, 5, 7]) / 8, 2 + np.array([1, 3, 5, 7]) / 8
+    first, second = 1 + np.array([1, 2, 3, 4]) / 5, 2 + np.array([1, 2, 3, 4]) / 5
     np.testing.assert_allclose(out, [*[1] * 6, *first, *[2] * 2, *second, *[3] * 4])
 
 

