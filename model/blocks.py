@@ -1,0 +1,30 @@
+"""The transformer blocks that `transformers` computes as the published models do.
+
+Import them from here: `transformers` itself imports torchaudio where that is installed, and fails
+with a build of it that does not fit the installed torch.
+"""
+
+from __future__ import annotations
+
+import sys
+
+try:
+    import torchaudio  # noqa: F401
+except ImportError:
+    pass
+except OSError:  # a library that it links to is missing
+    sys.modules["torchaudio"] = None  # type: ignore[assignment]  # taken for not installed
+
+from transformers import AttentionInterface, Qwen2Config, WhisperConfig
+from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
+from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
+
+__all__ = [
+    "AttentionInterface",
+    "Qwen2Config",
+    "Qwen2DecoderLayer",
+    "Qwen2RMSNorm",
+    "WhisperConfig",
+    "WhisperEncoder",
+    "WhisperEncoderLayer",
+]
