@@ -1,7 +1,11 @@
 """Engines of semantic and of text tokens, by name."""
 
+from typing import Any
+
+from stages.tokenize.engine import TokenizeEngine
 from stages.tokenize.kmeans import KMeans
 from stages.tokenize.whisper_bpe import WhisperBpe
+from stages.tokenize.whisper_vq import WhisperVq
 
-ENGINES = {KMeans.name: KMeans}
+ENGINES: dict[str, type[TokenizeEngine[Any]]] = {KMeans.name: KMeans, WhisperVq.name: WhisperVq}
 TEXT_ENGINES = {WhisperBpe.name: WhisperBpe}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 
 from manifests.recording import Recording
@@ -65,28 +66,32 @@ class Tokenize:
         version = choose_version(recording, self.version)
         tracks = {track.track: track for track in open_tracks(recording, upstream, version)}
         for first in range(0, len(segments), SEGMENTS_AT_ONCE):
+            group = segments[first : first + SEGMENTS_AT_ONCE]
+            rows, clips = zip(*(self._read(tracks[s.track], s) for s in group), strict=True)
+            tokens = self.engine.tokens(clips, [tokens_in(s.end_ms - s.start_ms) for s in group])
             yield batch(
                 [
                     {
                         "recording_id": recording.recording_id,
                         "segment_id": segment.segment_id,
                         "audio_version": version,
-                        **self._tokenized(tracks[segment.track], segment),
+                        "semantic_tokens": codes.tolist(),
+                        **row,
                     }
-                    for segment in segments[first : first + SEGMENTS_AT_ONCE]
+                    for segment, row, codes in zip(group, rows, tokens, strict=True)
                 ],
                 SCHEMA,
             )
 
-    def _tokenized(self, track: Track, segment: Segment) -> dict[str, Any]:
+    def _read(self, track: Track, segment: Segment) -> tuple[dict[str, Any], np.ndarray]:
+        """Return a segment's stored columns, and its clip as the engine wants it."""
         stored = track.read(segment.start_ms, segment.end_ms)
         clip = track.read(segment.start_ms, segment.end_ms, self.engine.sample_rate)
-        count = tokens_in(segment.end_ms - segment.start_ms)
-        return {
+        columns = {
             "sample_rate": track.sample_rate,
             "audio": encode_flac(stored, track.sample_rate),
-            "semantic_tokens": self.engine.tokens([clip], [count])[0].tolist(),
         }
+        return columns, clip
 
 
 def build(config: TokenizeSettings, device: str, version: VersionSettings) -> RecordingStage:

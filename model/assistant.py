@@ -1,0 +1,139 @@
+"""All parts together: text and sound in, text and sound out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.checkpoint import resolve
+from model.detokenizer.detokenizer import Detokenizer
+from model.generate.generate import stream
+from model.generate.streams import GenerateSettings
+from model.llm.batch import Sample
+from model.llm.network import AudioLlm
+from model.prompt.layout import Format, Message, Reply, Revision, Role
+from model.prompt.text import TextTokenizer, load_text_tokenizer
+from model.prompt.vocabulary import Vocabulary
+from model.tokenizer.acoustic import AcousticEncoder
+from model.tokenizer.semantic import SemanticTokenizer
+
+ACOUSTIC_FOLDER = "whisper-large-v3"
+SEMANTIC_FOLDER = "glm-4-voice-tokenizer"  # beside the published model it is a repository apart
+SEMANTIC_SOURCE = "THUDM/glm-4-voice-tokenizer"
+BROKEN = "�"  # the end of a text whose last character is not complete
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message: text, or sound (float32 (samples,) mono at 16 kHz), or the assistant's both."""
+
+    role: Role
+    text: str | None = None
+    audio: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a step adds to a reply; either may be empty."""
+
+    text: str
+    audio: Tensor  # float32 (samples,) at the detokenizer's rate
+    complete: bool  # the reply has ended by itself here
+
+
+@dataclass
+class Assistant:
+    """The parts of a model folder."""
+
+    llm: AudioLlm
+    text: TextTokenizer
+    semantic: SemanticTokenizer
+    acoustic: AcousticEncoder
+    detokenizer: Detokenizer | None = None  # not needed for text
+    revision: Revision = Revision.JUNE
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        semantic: str | Path | None = None,
+        speaks: bool = True,
+    ) -> Assistant:
+        """Read the published layout, a folder or a hub id.
+
+        The semantic tokenizer is `semantic`, else the folder's own, else the published one from
+        the hub. `dtype` (None: as stored) is the LLM's and the acoustic encoder's; tokenizer and
+        detokenizer run in float32. `speaks` False leaves the detokenizer out. Raises WeightsError.
+        """
+        folder = resolve(source)
+        own = folder / SEMANTIC_FOLDER
+        llm = AudioLlm.from_pretrained(folder, device, dtype)
+        return cls(
+            llm=llm,
+            text=load_text_tokenizer(folder, llm.config.text_vocab),
+            semantic=SemanticTokenizer.from_pretrained(
+                semantic or (own if own.is_dir() else SEMANTIC_SOURCE), device
+            ),
+            acoustic=AcousticEncoder.from_pretrained(folder / ACOUSTIC_FOLDER, device, dtype),
+            detokenizer=Detokenizer.from_pretrained(folder, device) if speaks else None,
+        )
+
+    def prompt(self, turns: Sequence[Turn], reply: Reply) -> Sample:
+        """Return a conversation as the LLM reads it; raises LayoutError."""
+        config = self.llm.config
+        heard = [turn.audio for turn in turns if turn.audio is not None]
+        codes = iter(self.semantic.encode(heard))
+        messages = [
+            Message(
+                turn.role,
+                None if turn.text is None else tuple(self.text.encode(turn.text)),
+                None if turn.audio is None else tuple(next(codes).tolist()),
+            )
+            for turn in turns
+        ]
+        vocabulary = Vocabulary(config.text_vocab, config.audio_offset)
+        layout = Format(vocabulary, self.revision, config.audio_delay).layout(messages, reply)
+        with torch.inference_mode():
+            features = self.acoustic.features(
+                [t.audio for t in turns if t.audio is not None and t.text is None]
+            )
+        return Sample(
+            torch.tensor(layout.audio_ids),
+            torch.tensor(layout.text_ids),
+            torch.tensor(layout.continuous),
+            [rows.cpu() for rows in features],
+        )
+
+    def reply(self, turns: Sequence[Turn], settings: GenerateSettings) -> Iterator[Piece]:
+        """Yield the reply to a conversation, as it comes; raises LayoutError, NoRoom.
+
+        Raises ValueError when speech is wanted and there is no detokenizer.
+        """
+        speaks = settings.reply is Reply.BOTH
+        if speaks and self.detokenizer is None:
+            raise ValueError("a spoken reply needs the detokenizer")
+        voice = None
+        if speaks and self.detokenizer is not None:
+            voice = self.detokenizer.stream(torch.Generator().manual_seed(settings.seed))
+        silence = torch.zeros(0)
+        ids: list[int] = []
+        said, complete = "", False
+        for step in stream(self.llm, self.prompt(turns, settings.reply), settings):
+            if step.text is not None and step.text < self.llm.config.text_vocab:
+                ids.append(step.text)
+            text = self.text.decode(ids)
+            new = "" if text.endswith(BROKEN) else text[len(said) :]
+            said, complete = said + new, step.stopped
+            audio = silence
+            if voice is not None and step.code is not None:
+                audio = voice.push([step.code]).cpu()
+            yield Piece(new, audio, complete)
+        rest = voice.push([], final=True).cpu() if voice is not None else silence
+        yield Piece(self.text.decode(ids)[len(said) :], rest, complete)

@@ -1,0 +1,109 @@
+"""What a model folder holds, from configurations and headers alone: no tensor is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
+from model.checkpoint import WeightsError, validated
+from model.detokenizer.bigvgan import BigVgan
+from model.detokenizer.detokenizer import FLOW_ENTRY, FLOW_PREFIX, VOCODER_ENTRY
+from model.detokenizer.flow import FlowNetwork
+from model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config
+from model.detokenizer.weights import TensorFile, open_weights
+from model.llm import network as llm
+from model.llm.config import LlmConfig
+from model.tokenizer import acoustic
+from model.tokenizer.config import EncoderConfig, VqConfig
+from model.tokenizer.vq_encoder import VqEncoder
+from model.weights import StoredTensor, problems, stored_tensors
+
+NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network of a model folder."""
+
+    name: str
+    folder: Path
+    parameters: int  # that are stored
+    dtypes: tuple[str, ...]  # as safetensors calls them
+    problems: tuple[str, ...]  # why it cannot be loaded; none: it can
+
+
+def inspect(folder: Path) -> list[Part]:
+    """Return the parts that a model folder holds or should hold."""
+    semantic, listening = folder / SEMANTIC_FOLDER, folder / ACOUSTIC_FOLDER
+
+    def flow() -> tuple[nn.Module, dict[str, StoredTensor]]:
+        file = open_weights(folder / FLOW_FOLDER, FLOW_ENTRY).below(FLOW_PREFIX)
+        return FlowNetwork(read_config(folder).flow), _headers(file)
+
+    def vocoder() -> tuple[nn.Module, dict[str, StoredTensor]]:
+        file = open_weights(folder / VOCODER_FOLDER, VOCODER_ENTRY).folded()
+        return BigVgan(read_config(folder).vocoder), _headers(file)
+
+    return [
+        _part(
+            "audio LLM",
+            folder,
+            lambda: (
+                llm.AudioLlm(validated(LlmConfig, folder)),
+                stored_tensors(folder, llm.IGNORED),
+            ),
+        ),
+        _part(
+            "semantic tokenizer",
+            semantic,
+            lambda: (VqEncoder(validated(VqConfig, semantic)), stored_tensors(semantic)),
+        ),
+        _part(
+            "acoustic encoder",
+            listening,
+            lambda: (
+                acoustic.AcousticEncoder(validated(EncoderConfig, listening)),
+                stored_tensors(listening, acoustic.IGNORED, acoustic.prefix_of(listening)),
+            ),
+        ),
+        _part("detokenizer", folder / FLOW_FOLDER, flow),
+        _part("vocoder", folder / VOCODER_FOLDER, vocoder),
+    ]
+
+
+def _part(
+    name: str, folder: Path, read: Callable[[], tuple[nn.Module, dict[str, StoredTensor]]]
+) -> Part:
+    """Hold what `read` finds against the network that it builds, on the meta device."""
+    if not folder.is_dir():
+        return Part(name, folder, 0, (), ("there is no such folder",))
+    try:
+        with torch.device("meta"):
+            network, stored = read()
+    except WeightsError as error:
+        return Part(name, folder, 0, (), (str(error),))
+    return Part(
+        name,
+        folder,
+        sum(prod(tensor.shape) for tensor in stored.values()),
+        tuple(sorted({tensor.dtype for tensor in stored.values()})),
+        tuple(problems(network, stored)),
+    )
+
+
+def _headers(file: TensorFile) -> dict[str, StoredTensor]:
+    return {
+        name: StoredTensor(file.path, name, tuple(shape), _dtype(file, name))
+        for name, shape in file.shapes.items()
+    }
+
+
+def _dtype(file: TensorFile, name: str) -> str:
+    dtype = file.read(name).dtype
+    return NAMES.get(dtype, str(dtype).removeprefix("torch."))

@@ -1,0 +1,167 @@
+"""From a conversation to two token streams of equal length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import groupby
+
+from model.prompt.vocabulary import Vocabulary
+
+
+class Revision(StrEnum):
+    """Which published revision a checkpoint was trained with.
+
+    JUNE ends the assistant's text with TEXT_EOS, and knows assistant messages of text and audio
+    together; MAY does neither.
+    """
+
+    MAY = "may"
+    JUNE = "june"
+
+
+class Reply(StrEnum):
+    """What the assistant should answer with."""
+
+    TEXT = "text"
+    BOTH = "both"
+
+
+class Role(StrEnum):
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class LayoutError(ValueError):
+    """A conversation cannot be laid out, or a layout is none of a conversation: says where."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: text ids, or audio codes, or (assistant only) both, spoken together."""
+
+    role: Role
+    text: tuple[int, ...] | None = None  # ids of the text tokenizer
+    codes: tuple[int, ...] | None = None  # semantic codes, 12.5 a second, counted from 0
+
+    def __post_init__(self) -> None:
+        if self.role not in tuple(Role):
+            raise LayoutError(f"role {self.role!r} is neither user nor assistant")
+        if self.text is None and self.codes is None:
+            raise LayoutError("a message needs text, audio codes, or both")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Two streams of equal length, with marks at the positions where something holds."""
+
+    audio_ids: tuple[int, ...]
+    text_ids: tuple[int, ...]
+    continuous: tuple[bool, ...]  # acoustic features belong here, a run per audio message
+    audio_learnt: tuple[bool, ...]  # the audio id is the assistant's own: the loss counts it
+    text_learnt: tuple[bool, ...]  # likewise the text id
+
+    def __len__(self) -> int:
+        return len(self.audio_ids)
+
+
+@dataclass
+class _Streams:
+    """A layout under construction, position by position."""
+
+    blank: int
+    positions: list[tuple[int, int, bool, bool, bool]] = field(default_factory=list)
+
+    def audio(self, ids: Iterable[int], continuous: bool = False, learnt: bool = False) -> None:
+        self.positions += [(id_, self.blank, continuous, learnt, False) for id_ in ids]
+
+    def text(self, ids: Iterable[int], learnt: bool = False) -> None:
+        self.positions += [(self.blank, id_, False, False, learnt) for id_ in ids]
+
+    def both(self, audio: Sequence[int], text: Sequence[int]) -> None:
+        pairs = zip(audio, text, strict=True)
+        self.positions += [(one, other, False, False, False) for one, other in pairs]
+
+    def layout(self) -> Layout:
+        return Layout(*(tuple(row[i] for row in self.positions) for i in range(5)))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How conversations are laid out; the defaults are the newer revision's."""
+
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    revision: Revision = Revision.JUNE
+    delay: int = 6  # steps that audio starts after its text (report section 4.1.3)
+
+    def layout(
+        self, messages: Sequence[Message], reply: Reply = Reply.TEXT, ask: bool = True
+    ) -> Layout:
+        """Return the streams of a conversation (fixture layouts.json).
+
+        A run of messages by one role gets one role marker. Only when its last message is audio,
+        the marker of the wanted `reply` follows; then MSG_END. `ask` appends the marker that lets
+        the assistant speak; leave it out for training. Raises LayoutError for what the revision
+        cannot express.
+        """
+        if not messages:
+            raise LayoutError("a conversation needs at least one message")
+        vocabulary = self.vocabulary
+        streams = _Streams(vocabulary.blank)
+        for role, run in groupby(messages, key=lambda message: message.role):
+            streams.audio([vocabulary.user if role == Role.USER else vocabulary.assistant])
+            message = None
+            for message in run:
+                self._add(streams, message)
+            if message is not None and message.text is None:
+                wanted = vocabulary.reply_text if reply is Reply.TEXT else vocabulary.reply_both
+                streams.audio([wanted])
+            streams.audio([vocabulary.msg_end])
+        if ask:
+            streams.audio([vocabulary.assistant])
+        return streams.layout()
+
+    def _add(self, streams: _Streams, message: Message) -> None:
+        vocabulary = self.vocabulary
+        learnt = message.role == Role.ASSISTANT
+        codes = [self._audio_id(code) for code in message.codes or ()]
+        for id_ in message.text or ():
+            if not 0 <= id_ < vocabulary.text_tokens:
+                raise LayoutError(f"{id_} is no text id: those are below {vocabulary.text_tokens}")
+        if message.text is not None and message.codes is not None:
+            self._add_spoken(streams, message, codes)
+        elif message.text is not None:
+            streams.text(message.text, learnt)
+            if learnt and self.revision is Revision.JUNE:
+                streams.text([vocabulary.text_eos], learnt)
+        else:
+            streams.audio([vocabulary.media_begin])
+            streams.audio(codes, continuous=True, learnt=learnt)
+            streams.audio([vocabulary.media_end], learnt=learnt)
+
+    def _add_spoken(self, streams: _Streams, message: Message, codes: list[int]) -> None:
+        if self.revision is Revision.MAY or message.role != Role.ASSISTANT:
+            raise LayoutError(
+                "text and audio together: only the assistant's, and not in revision 'may'"
+            )
+        text, blank = list(message.text or ()), self.vocabulary.blank
+        audio = [blank] * self.delay + codes
+        if len(text) > len(audio):
+            raise LayoutError(
+                f"{len(text)} text ids do not fit beside {len(audio)} audio positions"
+            )
+        streams.both(audio, text + [blank] * (len(audio) - len(text)))
+
+    def _audio_id(self, code: int) -> int:
+        if code < 0:
+            raise LayoutError(f"audio code {code} is negative: codes are counted from 0")
+        return self.vocabulary.audio_offset + code
+
+
+def shifted(ids: Sequence[int], learnt: Sequence[bool], pad: int) -> tuple[list[int], list[bool]]:
+    """Return the labels of a stream and where the loss counts (fixture finetune_layouts).
+
+    Position p is to predict what stands at p + 1; the last one predicts `pad`, uncounted.
+    """
+    return [*ids[1:], pad], [*learnt[1:], False]

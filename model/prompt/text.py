@@ -1,0 +1,91 @@
+"""Text to ids and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from model.checkpoint import WeightsError
+
+RANKS_FILE = "tiktoken.model"  # of the published model: Qwen2.5's byte pairs
+TOKENIZERS_FILE = "tokenizer.json"  # of a text LLM, read by the package `tokenizers`
+BYTES = 256  # a vocabulary of this size is UTF-8 itself
+# How Qwen2.5 cuts text before it merges bytes.
+QWEN_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+class TextTokenizer(Protocol):
+    """Ids are below the model's `text_vocab`; names of special tokens are plain text."""
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids; broken UTF-8 gives replacement characters."""
+        ...
+
+
+class Utf8:
+    """The bytes of UTF-8."""
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(ids).decode(errors="replace")
+
+
+class BytePairs:
+    """Qwen2.5's byte pairs from a file of ranks."""
+
+    def __init__(self, file: Path) -> None:
+        from tiktoken import Encoding
+        from tiktoken.load import load_tiktoken_bpe
+
+        try:
+            ranks = load_tiktoken_bpe(str(file))
+            self._encoding = Encoding(
+                file.stem, pat_str=QWEN_PATTERN, mergeable_ranks=ranks, special_tokens={}
+            )
+        except Exception as error:  # of a foreign file; the package raises many kinds
+            raise WeightsError(f"{file} is no file of byte pairs: {error}") from None
+
+    def encode(self, text: str) -> list[int]:
+        return self._encoding.encode_ordinary(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._encoding.decode(list(ids))
+
+
+class FromTokenizers:
+    """A `tokenizer.json`."""
+
+    def __init__(self, file: Path) -> None:
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer: Any = Tokenizer.from_file(str(file))
+        except Exception as error:  # the package raises no other kind
+            raise WeightsError(f"{file} is no tokenizer: {error}") from None
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
+
+def load_text_tokenizer(folder: Path, text_vocab: int) -> TextTokenizer:
+    """Return the text tokenizer of a model folder; raises WeightsError when there is none."""
+    if (folder / RANKS_FILE).is_file():
+        return BytePairs(folder / RANKS_FILE)
+    if (folder / TOKENIZERS_FILE).is_file():
+        return FromTokenizers(folder / TOKENIZERS_FILE)
+    if text_vocab == BYTES:
+        return Utf8()
+    raise WeightsError(
+        f"{folder} has no text tokenizer: neither {RANKS_FILE} nor {TOKENIZERS_FILE}"
+    )

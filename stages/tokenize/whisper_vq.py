@@ -1,0 +1,99 @@
+"""The report's own tokenizer (2.2): a Whisper encoder with a codebook inside, GLM-4-Voice's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from model.checkpoint import WeightsError, identity, read_config, resolve
+from stages.engine import EngineConfig, EngineUnavailable
+from stages.tokenize.engine import TokenizeEngine
+
+SAMPLE_RATE = 16_000  # Hz
+TOKEN_SAMPLES = 1280  # 80 ms
+REMEDY = (
+    "remedy: set tokenize.whisper_vq.weights to a folder with config.json and model.safetensors, "
+    "or to the name of a hub repository (owner/name) that can be reached"
+)
+
+
+class WhisperVqConfig(EngineConfig):
+    """Which checkpoint, and how much goes through the network at once."""
+
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"weights"})
+
+    weights: str = "THUDM/glm-4-voice-tokenizer"  # a folder or a hub repository
+    pieces_at_once: int = 16  # of 30 s; clips of similar length share a batch, padding is masked
+
+
+class WhisperVq(TokenizeEngine[WhisperVqConfig]):
+    """Tokens that were trained to keep what is said, in float32."""
+
+    name = "whisper_vq"
+    version = 1
+    Config = WhisperVqConfig
+    packages = ("torch", "transformers", "safetensors")
+
+    @property
+    def sample_rate(self) -> int:
+        return SAMPLE_RATE
+
+    @cached_property
+    def vocab_size(self) -> int:
+        try:
+            return int(read_config(self._folder)["quantize_vocab_size"])
+        except (WeightsError, KeyError) as error:
+            raise _unavailable(error) from error
+
+    def weights_identity(self) -> str:
+        try:
+            return identity(self._folder)
+        except WeightsError as error:
+            raise _unavailable(error) from error
+
+    def load(self, device: str) -> None:
+        self.check_packages()
+        import torch
+
+        from model.tokenizer.log_mel import PIECE_FRAMES
+        from model.tokenizer.semantic import SemanticTokenizer
+
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise EngineUnavailable(
+                f"tokenize engine 'whisper_vq': there is no device {device!r}; "
+                "remedy: set tokenize.device to cpu"
+            )
+        torch.set_num_threads(1)
+        try:
+            self._tokenizer = SemanticTokenizer.from_pretrained(self._folder, device)
+        except (WeightsError, ValueError) as error:
+            raise _unavailable(error) from error
+        self._tokenizer.frames_at_once = self.config.pieces_at_once * PIECE_FRAMES
+
+    def tokens(self, clips: Sequence[np.ndarray], counts: Sequence[int]) -> list[np.ndarray]:
+        fitted = [
+            _fitted(clip, count * TOKEN_SAMPLES) for clip, count in zip(clips, counts, strict=True)
+        ]
+        return [codes.astype(np.int32) for codes in self._tokenizer.encode(fitted)]
+
+    @cached_property
+    def _folder(self) -> Path:
+        try:
+            return resolve(self.config.weights)
+        except WeightsError as error:
+            raise _unavailable(error) from error
+
+
+def _fitted(clip: np.ndarray, samples: int) -> np.ndarray:
+    """Return a clip that gives as many tokens as wanted; where it reaches, it keeps its length."""
+    if len(clip) > samples - TOKEN_SAMPLES:
+        return clip[:samples]
+    return np.pad(clip, (0, samples - len(clip)))
+
+
+def _unavailable(problem: Exception) -> EngineUnavailable:
+    return EngineUnavailable(f"tokenize engine 'whisper_vq': {problem}; {REMEDY}")

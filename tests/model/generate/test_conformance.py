@@ -1,0 +1,202 @@
+"""Sampling and generation against the stored cases (fixture README, sections 2.7, 5 and 6)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.generate.generate import Result, stream
+from model.generate.sampling import Sampling, candidates, penalised, sample
+from model.generate.streams import GenerateSettings, budget
+from model.llm.batch import Sample
+from model.llm.network import AudioLlm, LlmOutput
+from model.prompt.layout import Reply
+from model.prompt.vocabulary import Vocabulary
+from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, tensors, worst
+
+pytestmark = needs_fixtures
+IDS = Vocabulary()
+
+
+class Scripted(nn.Module):
+    """Scores so that step i's best ids are those of a script, and notes what it is fed."""
+
+    def __init__(self, audio: list[int], text: list[int], delay: int) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(
+            text_vocab=IDS.text_tokens,
+            audio_offset=IDS.audio_offset,
+            audio_delay=delay,
+            max_position_embeddings=8192,
+        )
+        self.device_marker = nn.Parameter(torch.zeros(1))
+        self.script = (audio, text)
+        self.calls: list[dict[str, Any]] = []
+
+    def forward(self, audio_ids: Tensor, text_ids: Tensor, **given: Any) -> LlmOutput:
+        step = len(self.calls)
+        self.calls.append({"audio": audio_ids, "text": text_ids} | given)
+        scores = torch.zeros(2, 1, 1, 168_448)
+        for head, ids in zip(scores, self.script, strict=True):
+            head[0, 0, ids[min(step, len(ids) - 1)]] = 1.0
+        return LlmOutput(*scores)
+
+
+def symbol(id_: int) -> str:
+    named = {IDS.blank: "BLANK", IDS.text_eos: "TEXT_EOS"}
+    if id_ in named:
+        return named[id_]
+    return f"a{id_ - IDS.audio_offset}" if id_ >= IDS.audio_offset else f"t{id_}"
+
+
+def string(ids: list[int]) -> str:
+    """Decode as the fixture's stub does."""
+    names = IDS.special_tokens()
+    return "".join(chr(i) if i < 256 else names[i - IDS.text_tokens] for i in ids)
+
+
+def test_scenarios() -> None:
+    told = notes("prompts/generation")
+    prompt = Sample(
+        torch.tensor(told["prompt_audio_ids"]),
+        torch.tensor(told["prompt_text_ids"]),
+        torch.zeros(8, dtype=torch.bool),
+    )
+    for wanted in told["scenarios"].values():
+        model = Scripted(
+            wanted["predicted_audio_ids_per_step"],
+            wanted["predicted_text_ids_per_step"],
+            wanted["delay"],
+        )
+        asked = wanted["requested_max_new_tokens"]
+        settings = GenerateSettings(
+            reply=wanted["output_type"], max_new_tokens=None if asked == -1 else asked
+        )
+        assert budget(8, settings, 8192) == wanted["loop_max_new_tokens"]
+        result, steps = Result(), list(stream(model, prompt, settings))  # type: ignore[arg-type]
+        for step in steps:
+            result.add(step)
+        fed = {s: [int(call[s][0, 0]) for call in model.calls[1:]] for s in ("audio", "text")}
+        found = {
+            "forward_calls": len(model.calls),
+            "loop_returned_text_ids": [s.text_id for s in steps if s.text_id is not None],
+            "loop_returned_audio_ids": [s.audio_id for s in steps if s.audio_id is not None],
+            "final_text": string(result.text),
+            "codes_given_to_detokenizer": [result.codes]
+            if wanted["output_type"] == "both"
+            else None,
+            "fed_audio_symbolic": [symbol(i) for i in fed["audio"]],
+            "fed_text_symbolic": [symbol(i) for i in fed["text"]],
+            "positions": [
+                row if len(row := call["position_ids"][0].tolist()) > 1 else row[0]
+                for call in model.calls
+            ],
+        }
+        TABLE.add(
+            "generate: scenarios", sum(wanted[name] != value for name, value in found.items())
+        )
+
+
+def test_budgets() -> None:
+    for case in notes("prompts/generation")["token_budgets"]:
+        asked = None if case["requested"] == -1 else case["requested"]
+        settings = GenerateSettings(reply=case["output_type"], max_new_tokens=asked)
+        steps = budget(case["prompt_length"], settings, 8192)
+        if case["output_type"] == "both" and asked:
+            assert steps == asked  # which the published code ignores
+        else:
+            TABLE.add("generate: budgets", abs(steps - case["used"]))
+
+
+def test_more_steps_than_the_published_buffers_hold() -> None:
+    steps = notes("prompts/generation")["more_than_4096_steps"]["steps"]
+    told = notes("prompts/generation")
+    prompt = Sample(
+        torch.tensor(told["prompt_audio_ids"]),
+        torch.tensor(told["prompt_text_ids"]),
+        torch.zeros(8, dtype=torch.bool),
+    )
+    model = Scripted([IDS.blank], [97], 6)
+    settings = GenerateSettings(max_new_tokens=20)
+    assert len(list(stream(model, prompt, settings))) == 20  # type: ignore[arg-type]
+    assert budget(8, GenerateSettings(max_new_tokens=steps), 8192) == steps  # not cut to 4096
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("case", ["greedy_text", "greedy_both", "greedy_both_rep_penalty"])
+def test_greedy_runs(case: str, static: bool) -> None:
+    told, inputs = notes("llm/run_cases")[case], tensors("llm/cases")
+    model = AudioLlm.from_pretrained(LLM / "llm")
+    calls: list[tuple[dict[str, Any], Any, LlmOutput]] = []
+    model.register_forward_hook(
+        lambda _module, args, kwargs, output: calls.append((kwargs, args, output)), with_kwargs=True
+    )
+    prompt = Sample(
+        inputs["audio_text.in.input_ids"][0],
+        inputs["audio_text.in.text_input_ids"][0],
+        inputs["audio_text.in.is_continuous_mask"][0],
+        [inputs["audio_text.in.whisper_input_feature.0"][0]],
+    )
+    settings = GenerateSettings(
+        reply=Reply.TEXT if case == "greedy_text" else Reply.BOTH,
+        audio=Sampling(
+            repetition_penalty=told.get("audio_repetition_penalty", 1.0),
+            repetition_window=told.get("audio_repetition_window_size", 64),
+        ),
+        text=Sampling(
+            repetition_penalty=told.get("text_repetition_penalty", 1.0),
+            repetition_window=told.get("text_repetition_window_size", 16),
+        ),
+        max_new_tokens=24,
+        static_cache=static,
+    )
+    steps = list(stream(model, prompt, settings))
+    found = {
+        "returned_audio_tokens": [s.audio_id for s in steps if s.audio_id is not None],
+        "returned_text_tokens": [s.text_id for s in steps if s.text_id is not None],
+        "fed_audio_ids": [int(args[0][0, 0]) for _, args, _ in calls[1:]],
+        "fed_text_ids": [int(args[1][0, 0]) for _, args, _ in calls[1:]],
+        "fed_positions": [int(kwargs["position_ids"][0, -1]) for kwargs, _, _ in calls],
+    }
+    TABLE.add("generate: greedy runs", sum(told.get(n, v) != v for n, v in found.items()))
+    for stream_name in ("audio", "text"):
+        scores = torch.cat([getattr(o, f"{stream_name}_logits")[0, -1:] for _, _, o in calls])
+        stored = tensors("llm/run_cases").get(f"{case}.step_{stream_name}_logits")
+        if stored is not None:
+            TABLE.add("generate: logits of every step", worst(scores, stored), 2e-5)
+
+
+def test_sampler() -> None:
+    stored, told = tensors("sampler/cases"), notes("sampler/cases")
+    for case in told["cases"]:
+        name, logits = case["name"], stored[f"{case['name']}.logits"]
+        last = logits if logits.ndim == 2 else logits[:, -1]
+        recent = stored.get(f"{name}.recent_tokens", torch.zeros(0, dtype=torch.int64))
+        recent = recent.expand(len(last), -1)
+        given = {k.replace("_size", ""): v for k, v in case["params"].items()}
+        settings, before = Sampling(**given), last.clone()
+        scores = penalised(last, recent, settings)
+        after = stored[f"{name}.logits_after_in_place"]
+        # The published sampler changes its input where this one returns the changed scores.
+        error = worst(scores, after if after.ndim == 2 else after[:, -1])
+        TABLE.add("sampler: penalised scores", error, 1e-6)
+        if "drawn_position" in case:
+            weights, ids = candidates(scores, settings)
+            error = worst(weights, stored[f"{name}.candidate_weights"])
+            TABLE.add("sampler: weights", error, 1e-6)
+            probabilities = weights / weights.sum(-1, keepdim=True)
+            error = worst(probabilities, stored[f"{name}.normalised_probabilities"])
+            TABLE.add("sampler: weights", error, 1e-6)
+            assert torch.equal(ids, stored[f"{name}.candidate_ids"])
+            token = ids[:, case["drawn_position"]]
+            assert set(sample(last, recent, settings).tolist()) <= set(ids.flatten().tolist())
+        else:
+            token = sample(last, recent, settings)
+        TABLE.add("sampler: tokens", float(token.tolist() != case["token"]))
+        assert torch.equal(last, before)
+    with pytest.raises(ValueError, match="top_k is 41"):
+        sample(torch.zeros(1, 40), torch.zeros(1, 0), Sampling(temperature=1.0, top_k=41))

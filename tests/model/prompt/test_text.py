@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+from model.checkpoint import WeightsError
+from model.prompt.text import Utf8, load_text_tokenizer
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_utf8_comes_back(text: str) -> None:
+    ids = Utf8().encode(text)
+    assert Utf8().decode(ids) == text
+    assert all(0 <= id_ < 256 for id_ in ids)
+
+
+def test_byte_pairs_follow_the_ranks_within_words(tmp_path: Path) -> None:
+    ranks = [bytes([value]) for value in range(256)] + [b"th", b" th", b"e "]
+    lines = [f"{base64.b64encode(token).decode()} {rank}" for rank, token in enumerate(ranks)]
+    (tmp_path / "tiktoken.model").write_text("\n".join(lines) + "\n")
+    tokenizer = load_text_tokenizer(tmp_path, text_vocab=259)
+    assert tokenizer.encode("the thé") == [256, ord("e"), 257, 0xC3, 0xA9]
+    assert tokenizer.decode(tokenizer.encode("the thé<|endoftext|>")) == "the thé<|endoftext|>"
+
+
+def test_tokenizers_file(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(WordLevel({"so": 0, "it": 1, "is": 2}, unk_token="so"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert load_text_tokenizer(tmp_path, text_vocab=3).encode("it is so") == [1, 2, 0]
+
+
+def test_says_what_is_missing(tmp_path: Path) -> None:
+    assert isinstance(load_text_tokenizer(tmp_path, text_vocab=256), Utf8)
+    with pytest.raises(WeightsError, match=r"neither tiktoken\.model nor tokenizer\.json"):
+        load_text_tokenizer(tmp_path, text_vocab=151_643)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"tokenizer\.json is no tokenizer"):
+        load_text_tokenizer(tmp_path, text_vocab=3)
+    (tmp_path / "tiktoken.model").write_bytes(b"\x00\x01")
+    with pytest.raises(WeightsError, match=r"tiktoken\.model is no file of byte pairs"):
+        load_text_tokenizer(tmp_path, text_vocab=3)
