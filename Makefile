@@ -1,17 +1,21 @@
 # make demo: set everything up and curate the example recordings
 # make test: set everything up, then lint, types and tests
+# make soak: kill driver and workers 25 times, compare the corpora (minutes)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test soak lint format clean
 
 demo: $(VENV)/demo
 	$(BIN)/wavemill curate examples/recordings --out demo-output --truth examples/truth
 
 test: lint
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/dev
+	WAVEMILL_KILLS=25 $(BIN)/python -m pytest -s tests/faults
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.material import make_material
+from pipeline.task import REPORT
 
 CLIP_RATE = 16_000  # Hz: what all engines but the denoiser want
 
@@ -153,7 +154,7 @@ def measure_wavemill(folder: Path, out: Path, workers: int) -> tuple[float, Coun
     from jobs.build import execute, prepare, publish
     from pipeline.config import load_config
     from pipeline.curation import Config
-    from pipeline.execution.on_ray import ray_session
+    from pipeline.execution.ray_session import ray_session
 
     config = load_config(Config, overrides=[f"execution.workers={workers}"])
     with ray_session(config.execution):
@@ -170,10 +171,10 @@ def stage_seconds(out: Path) -> Counter[str]:
     """Add up what every table remembers of its making."""
     found: Counter[str] = Counter()
     for path in out.glob("stages/*/*/*.parquet"):
-        metadata = pq.read_metadata(path).metadata or {}
-        if b"wavemill.cpu_seconds" in metadata:
-            stage = metadata[b"wavemill.stage"].decode()
-            found[stage] += float(metadata[b"wavemill.cpu_seconds"])
+        text = (pq.read_metadata(path).metadata or {}).get(REPORT.encode())
+        if text is not None:
+            report = json.loads(text)
+            found[report["stage"]] += report["cpu_seconds"]
     return found
 
 

@@ -6,24 +6,27 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs import version
 from manifests.cache import HashCache
 from manifests.recording import Sources
 from manifests.scan import scan_sources
-from pipeline.curation import Config, config_digest, make_graph
-from pipeline.execution.events import Event
+from manifests.table import recordings_table
+from pipeline.catalogue import Catalogue
+from pipeline.corpora.splits import assign_splits
+from pipeline.curation import Config, make_graph, result_config
+from pipeline.estimate import estimate, total_cpu_seconds
+from pipeline.execution.events import Event, TaskDone
 from pipeline.execution.inline import run_inline
-from pipeline.plan import Plan, make_plan
-from pipeline.shard import MEMBERS_SCHEMA, Member, assign_shards
+from pipeline.execution.settings import resolve_groups
+from pipeline.ledger import Ledger
+from pipeline.plan import Plan
 from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
 from pipeline.store import Store
+from pipeline.task import failed_recordings
+from pipeline.upkeep.repair import relink
+from pipeline.upkeep.withdrawal import without_withdrawn
 
-MEMBERS = "manifest/members.parquet"
 HASH_CACHE = "manifest/hash-cache.parquet"
 PROBE_VERSION = "1"  # raise it when probing changes: files that failed are then looked at again
 
@@ -35,45 +38,91 @@ class Build:
     store: Store
     config: Config
     sources: Sources
-    members: list[Member]
     plan: Plan
 
 
 def prepare(
     sources: Sequence[str],
-    out: Path,
+    out: str,
     config: Config,
     progress: Callable[[int, int | None], None] | None = None,
+    retry_failed: bool = False,
 ) -> Build:
     """Scan the sources and compare them with the WORKDIR; only the hash cache is written.
 
+    `retry_failed` takes recordings that are in the errors of a stage as if they were new.
     Raises SourceNotFound for a source that does not exist, EngineUnavailable when the weights
     of an engine cannot be identified, ValueError for execution groups that do not fit.
     """
     from stages.audio.decode import probe  # brings in FFmpeg: not for --help
 
-    store = Store(out)
-    cache = HashCache.load(store.path(HASH_CACHE), PROBE_VERSION)
+    store = Store.open(out)
+    cache = HashCache.load(store, HASH_CACHE, PROBE_VERSION)
     found = scan_sources(sources, probe, cache, progress)
-    shards, members = assign_shards(found.recordings, _known_members(store), config.shard_seconds)
+    recordings = without_withdrawn(store, recordings_table(found.recordings))
+    if withdrawn := len(found.recordings) - recordings.num_rows:
+        found.notes.append(f"recordings that were withdrawn and stay out: {withdrawn}")
+    recordings, notes = assign_splits(recordings, config.splits)
+    found.notes.extend(notes)
+    catalogue = Catalogue(store, recordings, config.shard_seconds)
+    plan = make_plan(store, config, catalogue)
+    if retry_failed and (failed := _failed(store, plan)):
+        catalogue.renew(failed)
+        plan = make_plan(store, config, catalogue)
+    return Build(store, config, found, plan)
+
+
+def check_engines(plan: Plan) -> None:
+    """Raise EngineUnavailable when an engine that has work cannot load."""
+    for load in plan.loads():
+        check = plan.graph.stages[load.stage].check
+        if load.shards and check is not None:
+            check()
+
+
+def execute(build: Build) -> Iterator[Event]:
+    """Remember the shards, then run what is to do; yields what happens, as it happens.
+
+    Raises EngineUnavailable before anything is written when an engine with work cannot load.
+    """
+    check_engines(build.plan)
+    build.plan.catalogue.save()
+    if not build.plan.pending:
+        return
+    gpus = _gpus(build)
+    try:
+        for event in _run(build):
+            if isinstance(event, TaskDone):
+                build.plan.ledger.add(event.report, gpus[event.report.stage])
+            yield event
+    finally:
+        build.plan.ledger.compact()
+
+
+def publish(build: Build) -> Snapshot:
+    """Make the finished build the newest snapshot (the same one, if nothing changed)."""
+    config = result_config(build.config)
+    errors = build.sources.errors
+    snapshot = write_snapshot(build.store, build.plan, errors, config, version())
+    relink(build.store)
+    return snapshot
+
+
+def make_plan(store: Store, config: Config, catalogue: Catalogue) -> Plan:
+    """Raises EngineUnavailable when the weights of an engine cannot be identified."""
     latest, graph = latest_snapshot(store), make_graph(config)
     metadata = {
         "wavemill.version": version(),
         "wavemill.snapshot": f"{latest.number + 1 if latest else 1:06d}",
         "wavemill.fingerprints": json.dumps(graph.fingerprints),
     }
-    plan = make_plan(graph, shards, store, metadata)
-    return Build(store, config, found, members, plan)
+    return Plan(graph, catalogue, Ledger(store), metadata)
 
 
-def execute(build: Build) -> Iterator[Event]:
-    """Remember the shards, then run what is to do; yields what happens, as it happens."""
-    _remember(build.store, build.members)
-    if not build.plan.unfinished:
-        return
+def _run(build: Build) -> Iterator[Event]:
     graph_maker = partial(make_graph, build.config)
     execution = build.config.execution
-    if execution.executor == "inline":
+    if execution.executor == "inline" or _is_light(build):
         yield from run_inline(build.plan, graph_maker, build.store)
     else:
         from pipeline.execution.on_ray import run_on_ray  # Ray only where there is work
@@ -81,19 +130,38 @@ def execute(build: Build) -> Iterator[Event]:
         yield from run_on_ray(build.plan, graph_maker, build.store, execution)
 
 
-def publish(build: Build) -> Snapshot:
-    """Make the finished build the newest snapshot (the same one, if nothing changed)."""
-    return write_snapshot(
-        build.store, build.plan, build.sources.errors, config_digest(build.config), version()
-    )
+def _is_light(build: Build) -> bool:
+    """Whether starting workers would take longer than the work: a moved threshold, say.
+
+    Only work without engines counts, and what it makes tokenize add: no new audio is touched, so
+    nothing can crash that the supervision of a worker would catch.
+    """
+    execution = build.config.execution
+    if execution.address is not None:
+        return False
+    for load in build.plan.loads():
+        has_engine = "engine" in build.plan.graph.stages[load.stage].parameters
+        if has_engine and load.shards > load.additions:
+            return False
+    seconds = total_cpu_seconds(estimate(build.plan))
+    return seconds is not None and seconds < execution.inline_below_s
 
 
-def _known_members(store: Store) -> list[Member]:
-    if not store.exists(MEMBERS):
-        return []
-    return [Member(**row) for row in pq.read_table(store.path(MEMBERS)).to_pylist()]
+def _failed(store: Store, plan: Plan) -> list[str]:
+    """Return the recordings that failed in a stage of the plan."""
+    outputs = plan.outputs()
+    keys = [r["output"] for r in outputs.select(["output", "errors"]).to_pylist() if r["errors"]]
+    return sorted(failed_recordings(store, keys))
 
 
-def _remember(store: Store, members: Sequence[Member]) -> None:
-    rows = [{name: getattr(member, name) for name in MEMBERS_SCHEMA.names} for member in members]
-    store.write_table(MEMBERS, pa.Table.from_pylist(rows, schema=MEMBERS_SCHEMA))
+def _gpus(build: Build) -> dict[str, float]:
+    """Return how many GPUs a worker of each stage holds."""
+    execution = build.config.execution
+    groups = resolve_groups(execution, list(build.plan.graph.stages))
+    if execution.executor == "inline":
+        return dict.fromkeys(build.plan.graph.stages, 0.0)
+    return {
+        stage: execution.groups[name].num_gpus
+        for name, stages in groups.items()
+        for stage in stages
+    }

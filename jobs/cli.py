@@ -9,8 +9,17 @@ import typer
 from jobs import version
 from jobs.curate import curate
 from jobs.entry import run_app
+from jobs.gc import gc
+from jobs.generate import generate
 from jobs.inspection import config_app, schema
+from jobs.model_inspect import model_app
 from jobs.plan import plan
+from jobs.refresh import refresh
+from jobs.report import report
+from jobs.show import show
+from jobs.snapshots import diff, snapshots
+from jobs.verify import verify
+from jobs.withdraw import withdraw
 
 app = typer.Typer(
     help="Raw recordings in, Parquet corpora for audio language models out.\n\n"
@@ -23,8 +32,18 @@ app = typer.Typer(
 )
 app.command()(curate)
 app.command()(plan)
+app.command()(refresh)
+app.command()(withdraw)
+app.command()(snapshots)
+app.command()(diff)
+app.command()(gc)
+app.command()(verify)
+app.command()(report)
+app.command()(show)
 app.command()(schema)
 app.add_typer(config_app, name="config")
+app.command()(generate)
+app.add_typer(model_app, name="model")
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,19 +6,24 @@ For `ray job submit`: python -m jobs.curate SOURCE... --out WORKDIR --address au
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from jobs import options
-from jobs.build import Build, execute, prepare, publish
+from jobs import options, version
+from jobs.build import Build, check_engines, execute, prepare, publish
 from jobs.entry import run_command
 from jobs.progress import build_progress, scan_progress
 from jobs.summary import print_speed, print_summary
 from jobs.truth import load_truth, print_truth
+from pipeline.curation import Config
 from pipeline.execution.events import ShardFailed
+from pipeline.lock import Held, locked
+from pipeline.request import remember
+from pipeline.store import Store
 from pipeline.summary import summarise
 
 
@@ -31,13 +36,9 @@ def curate(
     executor: options.Executor = None,
     workers: options.Workers = None,
     address: options.Address = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 if any recording was quarantined.")
-    ] = False,
-    truth: Annotated[
-        Path | None,
-        typer.Option(help="Folder with reference.rttm and transcripts.jsonl to score against."),
-    ] = None,
+    strict: options.Strict = False,
+    truth: options.Truth = None,
+    retry_failed: options.RetryFailed = False,
 ) -> None:
     """Turn recordings into a Parquet pre-training corpus.
 
@@ -47,33 +48,70 @@ def curate(
 
     Example: wavemill curate recordings/ podcasts.jsonl --out work
     """
-    console = Console()
     run = options.RunOptions(executor, workers, address)
     settings = options.resolve_config(profile, config, overrides, run)
+    build_corpus(sources, out, settings, "wavemill curate", strict, truth, retry_failed)
+
+
+def build_corpus(
+    sources: Sequence[str],
+    out: str,
+    settings: Config,
+    command: str,
+    strict: bool = False,
+    truth: Path | None = None,
+    retry_failed: bool = False,
+) -> None:
+    """Build and publish the corpus, and tell a person what came of it.
+
+    Raises what `prepare` raises, EngineUnavailable, and WorkdirBusy while another run has the
+    WORKDIR. Leaves with exit code 1 if a shard was given up, or (`strict`) for any error.
+    """
+    console = Console()
     if truth is not None:
         load_truth(truth)  # a wrong folder is better known before the work than after it
-    with scan_progress(console) as progress:
-        build = prepare(sources, out, settings, progress)
-    for note in build.sources.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
-    audio_ms = sum(shard.shard.duration_ms for shard in build.plan.unfinished)
-    started = time.perf_counter()
-    _run(console, build)
-    snapshot = publish(build)
-    summary = summarise(build.store, snapshot)
-    print_summary(console, build.store, snapshot, summary)
+    store = Store.open(out)
+    with hold(console, store, command) as held:
+        with scan_progress(console) as progress:
+            build = prepare(sources, out, settings, progress, retry_failed)
+        for note in build.sources.notes:
+            console.print(f"note: {note}", markup=False, highlight=False)
+        check_engines(build.plan)
+        remember(store, sources, settings.model_dump(mode="json"), version())
+        audio_ms = build.plan.pending_ms
+        started = time.perf_counter()
+        _run(console, build, held)
+        held.confirm()
+        snapshot = publish(build)
+    summary = summarise(store, snapshot)
+    print_summary(console, store, snapshot, summary)
     print_speed(console, audio_ms, time.perf_counter() - started)
     if truth is not None:
-        print_truth(console, build.store, snapshot, truth)
+        print_truth(console, store, snapshot, truth)
     if strict and summary.errors:
         raise typer.Exit(1)
 
 
-def _run(console: Console, build: Build) -> None:
+@contextmanager
+def hold(console: Console, store: Store, command: str) -> Iterator[Held]:
+    """Hold the WORKDIR's lock, and say so if it was a dead run's. Raises WorkdirBusy."""
+    with locked(store, command) as held:
+        if held.taken_from is not None:
+            console.print(
+                f"note: took over the lock of a run that has died: {held.taken_from}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        yield held
+
+
+def _run(console: Console, build: Build, held: Held) -> None:
     """Do the work. Leaves with exit code 1, and no new snapshot, if a shard was given up."""
     failures = 0
     with build_progress(console, build.plan) as listen:
         for event in execute(build):
+            held.check()
             listen(event)
             failures += isinstance(event, ShardFailed)
     if failures:

@@ -8,11 +8,21 @@ from typing import Any
 
 import typer
 
+from manifests.filesystems import LocationError
 from manifests.reasons import SourceNotFound
 from pipeline.config import ConfigError
+from pipeline.execution.faults import RunStopped
+from pipeline.lock import WorkdirBusy
 from stages.engine import EngineUnavailable
 
-MENDABLE = (ConfigError, SourceNotFound, EngineUnavailable)
+MENDABLE = (
+    ConfigError,
+    LocationError,
+    SourceNotFound,
+    EngineUnavailable,
+    RunStopped,
+    WorkdirBusy,
+)
 
 
 def run_app(app: typer.Typer) -> None:

@@ -15,17 +15,25 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         help="Folders (searched recursively), audio files, JSONL manifests (NeMo manifests work "
-        "as they are), WebDataset tar shards or lhotse manifests.",
+        "as they are), WebDataset tar shards or lhotse manifests; by path, or s3://bucket/key.",
         show_default=False,
     ),
 ]
 Out = Annotated[
-    Path,
-    typer.Option("--out", "-o", help="The WORKDIR: stage outputs, snapshots and the corpus."),
+    str,
+    typer.Option(
+        "--out",
+        "-o",
+        help="The WORKDIR: stage outputs, snapshots and the corpus. A folder, s3://bucket/prefix, "
+        "gs://bucket/prefix, or a URL of another scheme that an fsspec package knows.",
+    ),
 ]
 Profile = Annotated[
     str,
-    typer.Option(help="Name of a profile (embedded: needs no download), or a path to one."),
+    typer.Option(
+        help="embedded: small models, no download; paper: the technical report's engines, which "
+        "need wavemill[paper] and weights; or the path of a profile."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
@@ -47,6 +55,28 @@ Workers = Annotated[int | None, typer.Option(help="Worker processes (default: on
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster to run on, for example auto or ray://head:10001.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 1 if any recording was quarantined.")
+]
+Truth = Annotated[
+    Path | None,
+    typer.Option(help="Folder with reference.rttm and transcripts.jsonl to score against."),
+]
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed",
+        help="Try recordings again that failed in a stage before, after a file or an engine was "
+        "mended. Without it, what failed stays failed.",
+    ),
+]
+Workdir = Annotated[
+    str, typer.Argument(metavar="WORKDIR", help="What curate built in.", show_default=False)
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from rich import box
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from jobs import options
 from jobs.build import Build, prepare
 from jobs.entry import run_command
 from jobs.progress import scan_progress
-from jobs.summary import hours
+from jobs.summary import hours, time_text
+from pipeline.estimate import Cost, estimate, total_cpu_seconds
 
 
 def plan(
@@ -21,11 +26,13 @@ def plan(
     executor: options.Executor = None,
     workers: options.Workers = None,
     address: options.Address = None,
+    retry_failed: options.RetryFailed = False,
 ) -> None:
     """Show which stages of which shards are done and which are to do.
 
     Takes the same arguments as curate and computes nothing. The only thing it may write is the
-    cache of content hashes in OUT/manifest.
+    cache of content hashes in OUT/manifest. CPU, GPU and disk are judged by what the same stages
+    took in OUT before; "newly kept" is what a moved threshold keeps, known once it is judged.
 
     Example: wavemill plan recordings/ --out work --set filter.raw.min_snr_db=10
     """
@@ -33,30 +40,52 @@ def plan(
     run = options.RunOptions(executor, workers, address)
     settings = options.resolve_config(profile, config, overrides, run)
     with scan_progress(console) as progress:
-        build = prepare(sources, out, settings, progress)
-    console.print(_table(build))
+        build = prepare(sources, out, settings, progress, retry_failed)
+    _print_stages(console, build)
     _print_sources(console, build)
 
 
-def _table(build: Build) -> Table:
-    table = Table(title=f"Plan for {build.store.root}", title_justify="left")
-    table.add_column("stage")
-    table.add_column("engine")
-    for name in ("done", "to do", "audio to do"):
-        table.add_column(name, justify="right")
-    shards = len(build.plan.shards)
-    for name, stage in build.plan.graph.stages.items():
-        todo = build.plan.todo_shards(name)
-        engine = str(stage.parameters.get("engine", ""))
-        table.add_row(name, engine, str(shards - todo), str(todo), hours(build.plan.todo_ms(name)))
-    return table
+def _print_stages(console: Console, build: Build) -> None:
+    """One row per stage; costs are those of the same stage in this WORKDIR before."""
+    costs = estimate(build.plan)
+    with_gpu = any(cost.gpu_hours for cost in costs.values())
+    table = Table(title=f"Plan for {build.store.root}", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("stage", "engine"):
+        table.add_column(name, no_wrap=True)
+    for name in ("done", "to do", "audio", "CPU", *(["GPU"] if with_gpu else []), "disk"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for load in build.plan.loads():
+        engine = str(build.plan.graph.stages[load.stage].parameters.get("engine", ""))
+        audio = hours(load.audio_ms) if load.shards > load.additions else "newly kept"
+        cells = [engine, str(load.done), str(load.shards), audio if load.shards else ""]
+        table.add_row(load.stage, *cells, *_cost_cells(costs.get(load.stage), with_gpu))
+    console.print(table)
+    console.print(_total(costs), highlight=False)
+
+
+def _cost_cells(cost: Cost | None, with_gpu: bool) -> list[str]:
+    if cost is None:
+        return [""] * (3 if with_gpu else 2)
+    if cost.cpu_hours is None or cost.gpu_hours is None or cost.bytes is None:
+        return ["?"] * (3 if with_gpu else 2)
+    gpu = [time_text(cost.gpu_hours * 3600)] if with_gpu else []
+    cells = [time_text(cost.cpu_hours * 3600), *gpu, decimal(cost.bytes)]
+    return [f"≤ {cell}" for cell in cells] if cost.at_most else cells
+
+
+def _total(costs: Mapping[str, Cost]) -> str:
+    if not costs:
+        return "nothing to do"
+    if (seconds := total_cpu_seconds(costs)) is None:
+        return "?: this WORKDIR has not seen the stage before, so there is no estimate"
+    return f"about {time_text(seconds)} of CPU time, by the past speed of this WORKDIR"
 
 
 def _print_sources(console: Console, build: Build) -> None:
     recordings, errors = build.sources.recordings, build.sources.errors
     total = sum(r.duration_ms for r in recordings)
     console.print(
-        f"{len(recordings)} recordings ({hours(total)}) in {len(build.plan.shards)} shards; "
+        f"{len(recordings)} recordings ({hours(total)}) in {build.plan.shards} shards; "
         f"{build.sources.duplicates} duplicates, {len(errors)} unreadable",
         highlight=False,
     )

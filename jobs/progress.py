@@ -62,9 +62,9 @@ def _bars(console: Console, plan: Plan) -> Iterator[Listener]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         bars: dict[str, TaskID] = {
-            stage: progress.add_task(stage, total=plan.todo_shards(stage))
-            for stage in plan.graph.stages
-            if plan.todo_shards(stage)
+            load.stage: progress.add_task(load.stage, total=load.shards)
+            for load in plan.loads()
+            if load.shards
         }
 
         def listener(event: Event) -> None:
@@ -81,8 +81,8 @@ class _Lines:
 
     def __init__(self, console: Console, plan: Plan) -> None:
         self._console = console
-        self._total = sum(len(shard.todo) for shard in plan.shards)
-        self._shards, self._shards_done = len(plan.unfinished), 0
+        self._total = sum(load.shards for load in plan.loads())
+        self._shards, self._shards_done = plan.pending, 0
         self._done = 0
         self._started = self._printed = time.monotonic()
 

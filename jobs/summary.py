@@ -18,6 +18,13 @@ def hours(milliseconds: float) -> str:
     return f"{int(seconds // 60)}:{seconds % 60:04.1f} min"
 
 
+def time_text(seconds: float) -> str:
+    """Return a working time in the unit that a person would take."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:,.1f} h"
+
+
 def print_summary(console: Console, store: Store, snapshot: Snapshot, summary: Summary) -> None:
     """Print the figures of a snapshot, what was rejected and why, errors, and where it is."""
     table = Table(title=f"Snapshot {snapshot.name}", title_justify="left", show_header=False)
@@ -36,9 +43,10 @@ def print_summary(console: Console, store: Store, snapshot: Snapshot, summary: S
     if len(summary.rejected) > 1:
         console.print("A segment that breaks several rules counts under each.", style="dim")
     corpora = ", ".join(f"{rows} rows in {name}" for name, rows in snapshot.rows.items())
-    console.print(f"corpus: {store.root}/corpus ({corpora})", highlight=False, soft_wrap=True)
+    where = f"{store.root}/{'corpus' if store.local else snapshot.folder}"
+    console.print(f"corpus: {where} ({corpora})", highlight=False, soft_wrap=True)
     if summary.errors:
-        path = f"{store.root}/corpus/errors.parquet"
+        path = f"{where}/errors.parquet"
         console.print(f"errors, one row each: {path}", highlight=False, soft_wrap=True)
 
 

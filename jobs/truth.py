@@ -15,13 +15,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from manifests.uri import base_name
 from pipeline.config import ConfigError
 from pipeline.snapshots import Snapshot
 from pipeline.store import Store
@@ -29,6 +30,12 @@ from pipeline.summary import stage_files
 from stages.text import normalize
 
 TRANSCRIPTS = "transcripts.jsonl"
+_RECORDINGS = pa.schema([("recording_id", pa.string()), ("uri", pa.string())])
+_DIARIZED = pa.schema(
+    [(name, pa.string()) for name in ("recording_id", "segment_id", "speaker")]
+    + [("track", pa.int16()), ("start_ms", pa.int64()), ("end_ms", pa.int64())]
+)
+_TRANSCRIBED = pa.schema([("segment_id", pa.string()), ("text", pa.string())])
 SEGMENT_COLUMNS = ("source", "start_ms", "end_ms", "speaker", "text")
 INSTALL = "pip install 'wavemill[evaluate]'"
 
@@ -222,15 +229,14 @@ def read_segments(store: Store, snapshot: Snapshot) -> pa.Table:
 
     A segment that was not transcribed has a null text.
     """
-    diarized = stage_files(store, snapshot, "diarize")
-    transcribed = stage_files(store, snapshot, "transcribe")
+    diarized, transcribed = stage_files(store, snapshot, "diarize", "transcribe")
     if not diarized or not transcribed:
         return pa.table({name: [] for name in SEGMENT_COLUMNS})
-    recordings = str(store.path(f"{snapshot.folder}/recordings.parquet"))
+    recordings = [f"{snapshot.folder}/recordings.parquet"]
     with duckdb.connect() as database:
-        database.read_parquet(recordings).create_view("r")
-        database.read_parquet(diarized).create_view("d")
-        database.read_parquet(transcribed).create_view("t")
+        store.view(database, "r", recordings, _RECORDINGS)
+        store.view(database, "d", diarized, _DIARIZED)
+        store.view(database, "t", transcribed, _TRANSCRIBED)
         return database.sql(
             "select r.uri as source, d.start_ms, d.end_ms, d.speaker, t.text"
             " from d join r using (recording_id) left join t using (segment_id)"
@@ -270,7 +276,7 @@ def _turns_by_recording(segments: pa.Table, truth: Truth) -> dict[str, list[Turn
     sources: dict[str, str] = {}
     turns: dict[str, list[Turn]] = {}
     for row in segments.select(SEGMENT_COLUMNS).to_pylist():
-        name = PurePosixPath(row["source"].replace("#", "/")).name
+        name = base_name(row["source"])
         if name not in truth.turns:
             continue
         if sources.setdefault(name, row["source"]) != row["source"]:

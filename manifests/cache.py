@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.bulk import no_cycle_search
-from manifests.collected import Stamp
+from manifests.filesystems import Stamp
 
 _VERSION = "1"
 _VERSION_KEY = b"wavemill.hash_cache"
@@ -46,31 +46,46 @@ class Known(NamedTuple):
     message: str | None = None
 
 
+class CacheFiles(Protocol):
+    """What keeps the cache's file: the store of the WORKDIR."""
+
+    def open_file(self, key: str) -> pa.NativeFile:
+        """Open a file for reading. Raises OSError."""
+
+    def replacing(self, key: str) -> AbstractContextManager[Path]:
+        """Give a local path to write to; it becomes `key` when the block succeeds."""
+
+
 class HashCache:
-    """Known files by uri, in memory, and in one Parquet file where a path is given.
+    """Known files by uri, in memory, and in one Parquet file where `files` are given.
 
     A file that cannot be read as a cache is treated as an empty one: everything is hashed anew.
     Files that a scan does not come across stay in it, so that scans of different sources can
     take turns.
     """
 
-    def __init__(self, path: Path | None = None, probe_version: str = "") -> None:
-        self._path = path
+    def __init__(
+        self, files: CacheFiles | None = None, key: str = "", probe_version: str = ""
+    ) -> None:
+        self._files, self._key = files, key
         self._probe_version = probe_version
         self._known: dict[str, Known] = {}
         self._changed = False
 
     @classmethod
-    def load(cls, path: Path, probe_version: str = "") -> HashCache:
-        """Read the cache at `path`.
+    def load(cls, files: CacheFiles, key: str, probe_version: str = "") -> HashCache:
+        """Read the cache that `files` hold under `key`.
 
         Errors that a probe of another `probe_version` reported are forgotten, since it may know
         more formats by now.
         """
-        cache = cls(path, probe_version)
+        cache = cls(files, key, probe_version)
         try:
             # The checksums keep a flipped bit from changing the id of a recording.
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            with (
+                files.open_file(key) as source,
+                pq.ParquetFile(source, page_checksum_verification=True) as file,
+            ):
                 table = file.read()
         except (OSError, pa.ArrowException):
             return cache
@@ -103,15 +118,10 @@ class HashCache:
 
     def save(self) -> None:
         """Write the cache file if anything changed, in one step. Raises OSError."""
-        if self._path is None or not self._changed:
+        if self._files is None or not self._changed:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        try:
-            pq.write_table(self._table(), temporary, write_page_checksum=True)
-            temporary.replace(self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with self._files.replacing(self._key) as path:
+            pq.write_table(self._table(), path, write_page_checksum=True)
         self._changed = False
 
     def _keep(self, wanted: Callable[[Known], bool]) -> None:

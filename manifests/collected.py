@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from manifests.filesystems import (
+    LocationError,
+    Stamp,
+    is_url,
+    join_url,
+    split_options,
+    stamp_of_url,
+    without_file_scheme,
+)
 from manifests.labels import Label, Origin
 from manifests.reasons import EntryError, Reason, os_error
 from manifests.recording import SourceError
-from manifests.uri import is_url
 
-Stamp = tuple[int, int]  # size in bytes and mtime in nanoseconds of the file (the shard's of a
-# tar member): while they are the same, so is the content
+REMOTE_THREADS = 32  # requests that are under way at once
 Found = Callable[[int], None]  # told how many files there are so far
 
 
@@ -27,6 +35,7 @@ class Collected:
     missing: dict[tuple[str, Reason, str], list[Origin]] = field(default_factory=dict)
     errors: list[SourceError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remote: dict[str, list[Label]] = field(default_factory=dict)  # not looked up yet
 
     def error(self, uri: str, error: EntryError) -> None:
         self.errors.append(SourceError(printable(uri), error.reason, error.message))
@@ -38,14 +47,32 @@ class Collected:
         """
         if not is_utf8(uri):
             raise EntryError(Reason.NAME_NOT_UTF8, "the manifest's folder has a name not in UTF-8")
+        if is_url(uri):
+            self.remote.setdefault(uri, []).append(label)
+            return
         if uri not in self.named:
-            try:
-                self.named[uri] = stamp_of(uri)
-            except EntryError as error:
-                key = (uri, error.reason, error.message)
-                self.missing.setdefault(key, []).append(label.origin)
+            found = _stamp_or_error(uri)
+            if isinstance(found, EntryError):
+                self._not_there(uri, found, label)
                 return
+            self.named[uri] = found
         self.labels.setdefault(uri, []).append(label)
+
+    def look_up_remote(self) -> None:
+        """Look for the remote files that manifests name, many at a time, and label them."""
+        with ThreadPoolExecutor(REMOTE_THREADS) as pool:
+            stamps = pool.map(_stamp_or_error, self.remote)
+            for (uri, labels), found in zip(self.remote.items(), stamps, strict=True):
+                if isinstance(found, EntryError):
+                    for label in labels:
+                        self._not_there(uri, found, label)
+                else:
+                    self.named[uri] = found
+                    self.labels.setdefault(uri, []).extend(labels)
+        self.remote = {}
+
+    def _not_there(self, uri: str, error: EntryError, label: Label) -> None:
+        self.missing.setdefault((uri, error.reason, error.message), []).append(label.origin)
 
     def missing_errors(self) -> list[SourceError]:
         """One error per file that manifests name and that is not there, at the first line."""
@@ -59,7 +86,9 @@ class Collected:
 
 
 def stamp_of(path: str) -> Stamp:
-    """Return size and mtime of a regular file. Raises EntryError."""
+    """Return size and mtime of a regular file, or of an object. Raises EntryError."""
+    if is_url(path):
+        return _stamp_of_object(path)
     try:
         state = os.stat(path)  # noqa: PTH116 (a million calls: no Path objects)
     except OSError as error:
@@ -71,12 +100,39 @@ def stamp_of(path: str) -> Stamp:
     return state.st_size, state.st_mtime_ns
 
 
+def _stamp_of_object(url: str) -> Stamp:
+    try:
+        stamp = stamp_of_url(url)
+    except LocationError as error:
+        raise EntryError(Reason.UNSUPPORTED_SOURCE, str(error)) from error
+    except OSError as error:
+        raise os_error(error) from error
+    if stamp is None:
+        raise EntryError(Reason.NOT_A_FILE, "it is no regular file")
+    return stamp
+
+
+def _stamp_or_error(path: str) -> Stamp | EntryError:
+    try:
+        return stamp_of(path)
+    except EntryError as error:
+        return error
+
+
 def resolve(path: object, folder: str, field_name: str) -> str:
-    """Return the absolute path of a file that a manifest in `folder` names. Raises EntryError."""
+    """Return the absolute name of a file that a manifest in `folder` names.
+
+    A URL of the same scheme as the folder's, with no options of its own, gets the folder's.
+    Raises EntryError.
+    """
     if not isinstance(path, str) or not path:
         raise EntryError(Reason.BAD_FIELD, f"{field_name} must be a path, not {path!r:.80}")
+    path = without_file_scheme(path)
     if is_url(path):
-        raise EntryError(Reason.UNSUPPORTED_SOURCE, f"not a local file: {path:.200}")
+        same = path.partition("://")[0] == folder.partition("://")[0]
+        return path + split_options(folder)[1] if same and not split_options(path)[1] else path
+    if is_url(folder) and not os.path.isabs(path):  # noqa: PTH117
+        return join_url(folder, path)
     return os.path.normpath(os.path.join(folder, path))  # noqa: PTH118
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from manifests.collected import Collected, Found, is_utf8
+from manifests.filesystems import RemoteFile, is_url, walk
 from manifests.lines import parse_object, read_lines
 from manifests.manifest import looks_like_manifest
 from manifests.reasons import EntryError, Reason, os_error
@@ -28,7 +29,7 @@ def scan_folder(folder: str, named: frozenset[str], into: Collected, found: Foun
     any_audio = False
     shards: list[str] = []
     manifests: list[str] = []
-    for entry in _walk(folder, into):
+    for entry in _walk_remote(folder, into) if is_url(folder) else _walk(folder, into):
         name = entry.name
         if has_audio_ending(name):
             any_audio = True
@@ -49,6 +50,13 @@ def scan_folder(folder: str, named: frozenset[str], into: Collected, found: Foun
         hint = f"; {_unread(manifests)}" if manifests else ""
         message = f"no audio files in this folder{hint}"
         into.error(folder, EntryError(Reason.NO_AUDIO_FOUND, message))
+
+
+def _walk_remote(folder: str, into: Collected) -> Iterator[RemoteFile]:
+    try:
+        yield from walk(folder)
+    except OSError as error:
+        into.error(folder, os_error(error, "list"))
 
 
 def _walk(folder: str, into: Collected) -> Iterator[os.DirEntry[str]]:
@@ -92,7 +100,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _add_file(entry: os.DirEntry[str], into: Collected) -> None:
+def _add_file(entry: os.DirEntry[str] | RemoteFile, into: Collected) -> None:
+    if isinstance(entry, RemoteFile):
+        into.files[entry.path] = entry.stamp
+        return
     try:
         if not entry.is_file():
             missing = entry.is_symlink() and not Path(entry.path).exists()

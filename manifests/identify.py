@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from manifests.cache import HashCache, Known
-from manifests.collected import Stamp
 from manifests.config import ScanConfig
+from manifests.filesystems import Stamp
 from manifests.probe import Probe, ProbeFailure
 from manifests.reasons import EntryError, Reason, os_error
 from manifests.recording import SourceError

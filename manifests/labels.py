@@ -60,7 +60,8 @@ def parse_label(fields: Mapping[str, Any], origin: Origin) -> Label:
     Times are rounded to milliseconds. A text that is empty counts as absent (manifests made for
     inference leave it so). Fields without a column go to `metadata`, keys sorted; so do `task`
     and `question` of a line that has no text and no answer.
-    Raises EntryError (`bad_field`) for a wrong type, a negative time or an empty span.
+    Raises EntryError (`bad_field`) for a wrong type, a negative time, an empty span, or a label
+    from which no one could tell what is asked: a task other than Task's, or AQA, without question.
     """
     texts = {name: _text(fields, name) for name in _TEXTS}
     language_field = next((n for n in LANGUAGE_FIELDS if fields.get(n) is not None), "language")
@@ -70,20 +71,31 @@ def parse_label(fields: Mapping[str, Any], origin: Origin) -> Label:
     if texts["text"] is None and texts["answer"] is None:
         extra |= {k: v for k, v in (("task", task), ("question", question)) if v is not None}
         task = question = None
-    elif task is None:
-        task = Task.ASR if texts["answer"] is None else Task.AQA
+    else:
+        task = _task(task, question, texts["answer"])
     start_ms, end_ms = _span(fields)
     return Label(
         origin=origin,
         start_ms=start_ms,
         end_ms=end_ms,
-        task=str(task).lower() if task is not None else None,
+        task=task,
         question=question,
         speaker=_name(fields, "speaker"),
         language=_text(fields, language_field),
         metadata=_json(extra),
         **texts,
     )
+
+
+def _task(task: str | None, question: str | None, answer: str | None) -> str:
+    if task is None:
+        task = Task.ASR if answer is None else Task.AQA
+    task = str(task).lower()
+    if question is None and (task == Task.AQA or task not in set(Task)):
+        known = ", ".join(sorted(set(Task) - {Task.AQA}))
+        message = f"a label of task {task!r:.80} needs a question; tasks without one: {known}"
+        raise EntryError(Reason.BAD_FIELD, message)
+    return task
 
 
 def _span(fields: Mapping[str, Any]) -> tuple[int, int | None]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.collected import Collected, resolve
+from manifests.filesystems import is_url
 from manifests.labels import Label, Origin, parse_label, seconds
 from manifests.reasons import EntryError, Reason
 
@@ -137,8 +138,8 @@ def _source(recording: dict[str, Any], folder: str) -> _Source:
         message = f"a recording must lie in one file, not in {len(sources)}"
         raise EntryError(Reason.UNSUPPORTED_SOURCE, message)
     source = sources[0]
-    if source.get("type") != "file":
-        message = f"audio of the type {source.get('type')!r}: only files can be read"
+    if source.get("type") not in ("file", "url"):
+        message = f"audio of the type {source.get('type')!r}: only files and URLs can be read"
         raise EntryError(Reason.UNSUPPORTED_SOURCE, message)
     for transform in recording.get("transforms") or []:
         name = transform.get("name") if isinstance(transform, dict) else transform
@@ -146,7 +147,7 @@ def _source(recording: dict[str, Any], folder: str) -> _Source:
             message = f"the recording is transformed ({name}): only untouched audio can be read"
             raise EntryError(Reason.UNSUPPORTED_TRANSFORM, message)
     uri = resolve(source.get("source"), folder, "source")
-    if not os.path.exists(uri):  # noqa: PTH110 (Path.exists raises without permission)
+    if not is_url(uri) and not os.path.exists(uri):  # noqa: PTH110 (Path.exists raises without permission)
         # lhotse itself counts from the current folder.
         here = resolve(source.get("source"), str(Path.cwd()), "source")
         uri = here if os.path.exists(here) else uri  # noqa: PTH110

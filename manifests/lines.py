@@ -6,9 +6,9 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
+from manifests.filesystems import open_file, split_options
 from manifests.reasons import EntryError, Reason, os_error
 
 _BOM = b"\xef\xbb\xbf"
@@ -23,7 +23,7 @@ def read_lines(path: str) -> Iterator[tuple[int, bytes]]:
     """
     first = True
     try:
-        with _open(path) as file:
+        with open_file(path) as raw_file, _unzipped(path, raw_file) as file:
             for number, raw in enumerate(file, start=1):
                 line = (raw.removeprefix(_BOM) if number == 1 else raw).strip()
                 if not line:
@@ -58,7 +58,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _open(path: str) -> IO[bytes]:
-    if path.lower().endswith(".gz"):
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    return Path(path).open("rb")
+def _unzipped(path: str, file: IO[bytes]) -> IO[bytes]:
+    if split_options(path)[0].lower().endswith(".gz"):
+        return cast(IO[bytes], gzip.open(file))
+    return file

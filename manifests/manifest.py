@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from manifests.collected import Collected, Found, resolve
+from manifests.filesystems import parent
 from manifests.labels import AUDIO_FIELDS, Origin, parse_label
 from manifests.lhotse import Joins, is_lhotse, read_lhotse
 from manifests.lines import parse_object, read_lines
@@ -25,7 +25,7 @@ def read_manifest(path: str, into: Collected, joins: Joins, found: Found) -> Non
 
     lhotse's supervisions go to `joins` until all manifests were read.
     """
-    folder = str(Path(path).parent)
+    folder = parent(path)
     empty = True
     try:
         for number, raw in read_lines(path):

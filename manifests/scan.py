@@ -9,6 +9,7 @@ from manifests.bulk import no_cycle_search
 from manifests.cache import HashCache
 from manifests.collected import Collected, Found, is_utf8, stamp_of
 from manifests.config import ScanConfig
+from manifests.filesystems import exists, is_folder, is_url, split_options, without_file_scheme
 from manifests.folder import scan_folder
 from manifests.identify import Progress, identify
 from manifests.lhotse import Joins
@@ -40,7 +41,8 @@ def scan_sources(
     `progress` is called with (files so far, None) while files are searched, then with (files
     known, files in all). The result is the same in whatever order the sources stand, and `cache`
     (saved here) only makes it faster. Whatever cannot be used is an error in the result and
-    harms nothing else. Raises SourceNotFound for sources that do not exist.
+    harms nothing else. Raises SourceNotFound for sources that do not exist, and LocationError for
+    a URL that cannot be used.
     """
     report = progress or _no_progress
     paths = _existing(sources)
@@ -59,14 +61,24 @@ def scan_sources(
 
 def _existing(sources: Sequence[str]) -> list[str]:
     """Return the absolute paths of the sources, each once, sorted."""
-    missing = [source for source in sources if not _is_there(source)]
+    names = [without_file_scheme(source) for source in sources]
+    missing = [name for name in names if not _is_there(name)]
     if missing:
         raise SourceNotFound(missing)
-    return sorted({os.path.abspath(source) for source in sources})  # noqa: PTH100 (keeps links)
+    return sorted({_absolute(name) for name in names})
+
+
+def _absolute(name: str) -> str:
+    if is_url(name):
+        stem, options = split_options(name)
+        return stem.rstrip("/") + options
+    return os.path.abspath(name)  # noqa: PTH100 (keeps links)
 
 
 def _is_there(source: str) -> bool:
     """Whether the name exists; what exists but may not be looked at gets its row of the errors."""
+    if is_url(source):
+        return exists(source)
     try:
         os.lstat(source)
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -82,8 +94,8 @@ def _collect(paths: Sequence[str], found: Found) -> Collected:
     named = frozenset(paths)
     manifests = []
     for path in paths:
-        name = path.lower()
-        if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises without permission)
+        name = split_options(path)[0].lower()
+        if _is_folder(path):
             scan_folder(path, named, collected, found)
         elif name.endswith(TAR_ENDING):
             read_shard(path, collected, named=True)
@@ -94,7 +106,17 @@ def _collect(paths: Sequence[str], found: Found) -> Collected:
     for path in manifests:
         read_manifest(path, collected, joins, found)
     joins.resolve(collected)
+    collected.look_up_remote()
     return collected
+
+
+def _is_folder(path: str) -> bool:
+    if not is_url(path):
+        return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises without permission)
+    try:
+        return is_folder(path)
+    except OSError:
+        return False  # so that looking at it as a file tells why
 
 
 def _single_file(path: str, into: Collected) -> None:

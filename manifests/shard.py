@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from manifests.collected import Collected, is_utf8, stamp_of
+from manifests.filesystems import open_file
 from manifests.labels import Origin, parse_label
 from manifests.lines import parse_object
 from manifests.reasons import EntryError, Reason, os_error
@@ -96,7 +96,7 @@ def _read_labels(
 def _fields(path: str, members: list[str], index: TarIndex) -> dict[str, Any]:
     """Return the fields of `key.json`, with `key.txt` as the text that it does not give."""
     fields: dict[str, Any] = {}
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         for member in members:  # .json before .txt
             offset, size = index.members[member]
             file.seek(offset)

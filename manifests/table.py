@@ -57,6 +57,8 @@ SCHEMA = pa.schema(
         ),
     ]
 )
+_NAMES = [f.name for f in fields(Recording)]
+_ITEM_NAMES = [f.name for f in fields(Item)]
 _PLAIN = [f.name for f in fields(Recording) if f.name not in ("regions", "items")]
 
 
@@ -98,7 +100,9 @@ def audio_digest(recording: Recording) -> str:
 
 def label_digest(recording: Recording) -> str:
     """Return the SHA-256 (64 hex digits) of everything that is known of the recording."""
-    return _digest(["label", asdict(recording)])
+    known: dict[str, Any] = {name: getattr(recording, name) for name in _NAMES}
+    known["items"] = [{name: getattr(i, name) for name in _ITEM_NAMES} for i in recording.items]
+    return _digest(["label", known])
 
 
 def _digest(value: Any) -> str:

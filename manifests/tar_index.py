@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from manifests.filesystems import open_file
+
+_HEADER_BYTES = 1 << 16  # fetched for the header of a member of a remote shard
+
 
 class TarIndex(NamedTuple):
     """The regular members of a tar file and, where it is damaged, how."""
@@ -24,7 +28,10 @@ def tar_index(path: str, size: int, mtime_ns: int) -> TarIndex:  # noqa: ARG001 
     """
     members: dict[str, tuple[int, int]] = {}
     try:
-        with tarfile.open(path, "r:") as archive:
+        with (
+            open_file(path, _HEADER_BYTES) as file,
+            tarfile.open(fileobj=file, mode="r:") as archive,
+        ):
             for member in archive:
                 if not member.isreg() or member.issparse():
                     continue

@@ -1,13 +1,26 @@
-"""Names of recordings: a path, or `path/to/shard.tar#member.flac`; and opening them."""
+"""Names of recordings, and opening them.
+
+A name is a path or a URL (see `manifests.filesystems`), or a member of a tar shard under either:
+`path/to/shard.tar#member.flac`, `s3://bucket/shard.tar#member.flac`.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+from manifests.filesystems import (
+    BUFFER_BYTES,
+    Stamp,
+    is_url,
+    open_file,
+    open_raw,
+    split_options,
+    stamp_of_url,
+)
 from manifests.tar_index import tar_index
 
 # Endings that a folder scan takes for audio, video containers among them. Anything else can
@@ -24,17 +37,13 @@ MANIFEST_ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 TAR_ENDING = ".tar"
 
 _TAR_MARK = TAR_ENDING + "#"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_REMOTE_MEMBER = re.compile(r"(.*?\.tar(?:\?[^#]*)?)#(.*)", re.IGNORECASE | re.DOTALL)
+_LOCAL_BUFFER = 1 << 16
 
 
 def has_audio_ending(name: str) -> bool:
     """Whether the name ends like audio, in any case of letters."""
     return name[name.rfind(".") + 1 :].lower() in AUDIO_ENDINGS and "." in name
-
-
-def is_url(path: str) -> bool:
-    """Whether it names something that is no local file, such as s3://bucket/key."""
-    return _SCHEME.match(path) is not None
 
 
 def member_uri(shard: str, member: str) -> str:
@@ -45,8 +54,12 @@ def member_uri(shard: str, member: str) -> str:
 def split_uri(uri: str) -> tuple[str, str | None]:
     """Return (path, None) for a file and (path of the shard, member) for a member of a tar shard.
 
-    A file may itself have `.tar#` in its path: what exists as a file is one.
+    A local file may itself have `.tar#` in its path: what exists as a file is one. In a URL the
+    first `.tar#` is always taken for a shard's.
     """
+    if is_url(uri):
+        found = _REMOTE_MEMBER.fullmatch(uri)
+        return (found.group(1), found.group(2)) if found else (uri, None)
     at = uri.lower().find(_TAR_MARK)
     if at < 0 or Path(uri).is_file():
         return uri, None
@@ -65,19 +78,31 @@ def open_uri(uri: str) -> BinaryIO:
     """
     path, member = split_uri(uri)
     if member is None:
-        return Path(path).open("rb")
-    state = Path(path).stat()
-    span = tar_index(path, state.st_size, state.st_mtime_ns).members.get(member)
+        return open_file(path)
+    span = tar_index(path, *_stamp(path)).members.get(member)
     if span is None:
         raise FileNotFoundError(2, "no such member of the tar shard", uri)
-    return cast(BinaryIO, io.BufferedReader(_Window(path, *span), buffer_size=1 << 16))
+    buffer_bytes = BUFFER_BYTES if is_url(path) else _LOCAL_BUFFER
+    return cast(BinaryIO, io.BufferedReader(_Window(open_raw(path), *span), buffer_bytes))
+
+
+def base_name(uri: str) -> str:
+    """Return the file name of a recording: of the member, where it is one of a tar shard."""
+    return PurePosixPath(split_options(uri)[0].replace("#", "/")).name
+
+
+def _stamp(path: str) -> Stamp:
+    if is_url(path):
+        return stamp_of_url(path) or (0, 0)
+    state = Path(path).stat()
+    return state.st_size, state.st_mtime_ns
 
 
 class _Window(io.RawIOBase):
     """The bytes [offset, offset + size) of a file, as a file of their own."""
 
-    def __init__(self, path: str, offset: int, size: int) -> None:
-        self._file = io.FileIO(path)
+    def __init__(self, file: io.RawIOBase, offset: int, size: int) -> None:
+        self._file = file
         self._offset = offset
         self._size = size
         self._at = 0
@@ -91,7 +116,7 @@ class _Window(io.RawIOBase):
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
         view = memoryview(buffer)[: max(0, self._size - self._at)]
         self._file.seek(self._offset + self._at)
-        count = self._file.readinto(view)
+        count = self._file.readinto(view) or 0
         self._at += count
         return count
 

@@ -32,6 +32,11 @@ def load_config(
     values = _read_profile(profile)
     if file is not None:
         values = _merged(values, _read_yaml(file))
+    return config_from(model, values, overrides)
+
+
+def config_from(model: type[M], values: Mapping[str, Any], overrides: Sequence[str] = ()) -> M:
+    """Return `model` filled from values and overrides such as `a.b=3`. Raises ConfigError."""
     for override in overrides:
         values = _merged(values, _parsed(override))
     try:

@@ -15,13 +15,16 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from manifests.table import SCHEMA as RECORDINGS_SCHEMA
-from pipeline import corpus
-from pipeline.digest import digest_of
+from pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
+from pipeline.corpora import pretrain, sft
+from pipeline.corpora.sft import SftSettings
+from pipeline.corpora.splits import SplitSettings
 from pipeline.execution.settings import ExecutionSettings
 from pipeline.graph import Graph, Stage
-from pipeline.shard import MEMBERS_SCHEMA
+from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from pipeline.snapshots import LINEAGE_SCHEMA, STAGES_SCHEMA
 from pipeline.task import ERRORS_SCHEMA
+from pipeline.upkeep.withdrawal import SCHEMA as WITHDRAWN_SCHEMA
 from stages.audio.version import VersionSettings
 from stages.denoise import stage as denoise
 from stages.diarize import stage as diarize
@@ -62,6 +65,8 @@ class Config(BaseModel):
     filter: FilterSettings = FilterSettings()
     tokenize: TokenizeConfig = TokenizeConfig()  # type: ignore[valid-type]
     tokenize_text: TokenizeTextConfig = TokenizeTextConfig()  # type: ignore[valid-type]
+    sft: SftSettings = SftSettings()
+    splits: SplitSettings = SplitSettings()
     execution: ExecutionSettings = ExecutionSettings()
 
 
@@ -82,27 +87,30 @@ def make_graph(config: Config) -> Graph:
             _plain(verdict, judged),
             _with_engine(tokenize, config.tokenize, version=version),
             _with_engine(tokenize_text, config.tokenize_text, reads_labels=True),
-            _corpus(config),
+            _pretrain(config),
+            _sft(config),
         ]
     )
 
 
-def config_digest(config: Config) -> str:
-    """Return a digest of all that determines what is built (not how it is executed)."""
-    return digest_of(config.model_dump(mode="json", exclude={"execution"}))
+def result_config(config: Config) -> dict[str, Any]:
+    """Return all that determines what is built (not how it is executed), as JSON values."""
+    return config.model_dump(mode="json", exclude={"execution"})
 
 
 def all_schemas() -> dict[str, pa.Schema]:
     """Return the schema of every table, by name."""
     modules: list[ModuleType] = [denoise, diarize, transcribe, score_audio, score_text, verdict]
-    modules += [tokenize, tokenize_text, corpus]
+    modules += [tokenize, tokenize_text, pretrain, sft]
     return {
         **{module.NAME: module.SCHEMA for module in modules},
         "recordings": RECORDINGS_SCHEMA,
         "errors": ERRORS_SCHEMA,
         "lineage": LINEAGE_SCHEMA,
         "stages": STAGES_SCHEMA,
-        "members": MEMBERS_SCHEMA,
+        "catalogue": CATALOGUE_SCHEMA,
+        "ledger": LEDGER_SCHEMA,
+        "withdrawn": WITHDRAWN_SCHEMA,
     }
 
 
@@ -127,6 +135,7 @@ def _with_engine(
         build=partial(_build_on, module, settings, extra),
         reads_labels=reads_labels,
         covers=getattr(module, "COVERS", None),
+        check=selected_engine(settings, engines).check,
     )
 
 
@@ -151,20 +160,42 @@ def _build_on(
     return module.build(settings, chosen, **extra)
 
 
-def _corpus(config: Config) -> Stage:
-    audio: Any = selected_engine(config.tokenize, AUDIO_ENGINES)
+def _pretrain(config: Config) -> Stage:
     text: Any = selected_engine(config.tokenize_text, TEXT_ENGINES)
     return Stage(
-        name=corpus.NAME,
-        version=corpus.VERSION,
-        inputs=corpus.INPUTS,
-        schema=corpus.SCHEMA.with_metadata({"huggingface": corpus.HUGGINGFACE}),
+        name=pretrain.NAME,
+        version=pretrain.VERSION,
+        inputs=pretrain.INPUTS,
+        schema=pretrain.SCHEMA.with_metadata({"huggingface": pretrain.HUGGINGFACE}),
         parameters={},
-        build=corpus.build,
+        build=pretrain.build,
         reads_labels=True,
+        corpus=True,
         file_metadata={
-            "semantic_tokenizer": f"{audio.name} {audio.weights_identity()}",
-            "semantic_vocab_size": str(audio.vocab_size),
+            **_semantic_tokenizer(config),
             "text_tokenizer": f"{text.name} {text.weights_identity()}",
         },
     )
+
+
+def _sft(config: Config) -> Stage:
+    return Stage(
+        name=sft.NAME,
+        version=sft.VERSION,
+        inputs=sft.INPUTS,
+        schema=sft.SCHEMA.with_metadata({"huggingface": sft.HUGGINGFACE}),
+        parameters=sft.parameters(config.sft),
+        build=partial(sft.build, config.sft),
+        reads_labels=True,
+        corpus=True,
+        labelled_only=not config.sft.asr_from_pretrain,
+        file_metadata=_semantic_tokenizer(config),
+    )
+
+
+def _semantic_tokenizer(config: Config) -> dict[str, str]:
+    audio: Any = selected_engine(config.tokenize, AUDIO_ENGINES)
+    return {
+        "semantic_tokenizer": f"{audio.name} {audio.weights_identity()}",
+        "semantic_vocab_size": str(audio.vocab_size),
+    }

@@ -29,7 +29,10 @@ class Stage:
     build: Callable[[str], RecordingStage]  # device -> the stage, engine loaded
     reads_labels: bool = False  # its output depends on labels of the manifest, not on ids only
     covers: str | None = None  # works on the rows that this stage marks `kept`, and adds to them
+    corpus: bool = False  # its tables are a product: they stand in every snapshot
+    labelled_only: bool = False  # has nothing to say about shards without labelled recordings
     file_metadata: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[], None] | None = None  # raises, without loading, if `build` cannot work
 
 
 class Graph:
@@ -49,9 +52,14 @@ class Graph:
             self.stages[stage.name] = stage
 
     @property
-    def target(self) -> Stage:
-        """The last stage: what the build is for."""
-        return list(self.stages.values())[-1]
+    def corpora(self) -> tuple[Stage, ...]:
+        """What the build is for."""
+        return tuple(stage for stage in self.stages.values() if stage.corpus)
+
+    @cached_property
+    def covered(self) -> frozenset[str]:
+        """Stages whose `kept` rows another stage works on."""
+        return frozenset(s.covers for s in self.stages.values() if s.covers is not None)
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
@@ -71,6 +79,10 @@ class Graph:
                 }
             )
         return found
+
+    def folder(self, name: str) -> str:
+        """Return the folder of a stage's tables, below the root of the store."""
+        return f"stages/{name}/{self.fingerprints[name]}"
 
     def ancestors(self, name: str) -> tuple[str, ...]:
         """Return all stages that `name` depends on, directly or not, in build order."""

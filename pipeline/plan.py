@@ -1,14 +1,22 @@
-"""What is there and what is to do: every stage of every shard, from the store's file names."""
+"""What is there and what is to do: the stages of every shard, by a join with the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
+from manifests.recording import Recording
+from manifests.table import SCHEMA as RECORDINGS
+from manifests.table import recordings_from_table
+from pipeline.catalogue import Catalogue
 from pipeline.graph import Graph, Stage
+from pipeline.ledger import Ledger
 from pipeline.shard import Shard
-from pipeline.store import Store
-from pipeline.task import Task, TaskReport, covering_output, kept_rows
+from pipeline.task import Task, TaskReport
+
+SHARDS_AT_ONCE = 256  # made into objects at a time
 
 
 @dataclass
@@ -19,6 +27,7 @@ class ShardPlan:
     graph: Graph
     todo: list[str]
     outputs: dict[str, list[str]]  # stage -> keys of its finished tables for this shard
+    with_errors: set[str] = field(default_factory=set)  # those that have an errors table
     metadata: Mapping[str, str] = field(default_factory=dict)  # of every file written
 
     def next_task(self) -> Task | None:
@@ -26,14 +35,18 @@ class ShardPlan:
         if not self.todo:
             return None
         stage = self.graph.stages[self.todo[0]]
-        stem = output_stem(self.graph, stage, self.shard)
+        inputs = {name: tuple(self.outputs[name]) for name in self.graph.ancestors(stage.name)}
         return Task(
             stage=stage.name,
             shard_id=self.shard.shard_id,
             recordings=self.shard.recordings,
-            output=stem,
-            inputs={n: tuple(self.outputs[n]) for n in self.graph.ancestors(stage.name)},
+            output=stem_of(self.graph, stage, self.shard.shard_id, self.shard.label_digest),
+            inputs=inputs,
             covered=tuple(self.outputs[stage.name]) if stage.covers else (),
+            with_errors=tuple(
+                key for keys in inputs.values() for key in keys if key in self.with_errors
+            ),
+            is_covered=stage.name in self.graph.covered,
             metadata={**self.metadata, **stage.file_metadata},
         )
 
@@ -42,88 +55,181 @@ class ShardPlan:
         self.todo.remove(report.stage)
         if report.output not in self.outputs[report.stage]:
             self.outputs[report.stage].append(report.output)
+        if report.errors:
+            self.with_errors.add(report.output)
 
 
-@dataclass
+@dataclass(frozen=True)
+class StageLoad:
+    """What a stage has to do in a plan."""
+
+    stage: str
+    shards: int = 0
+    audio_ms: int = 0  # of `shards`
+    done: int = 0  # shards that need no work
+    additions: int = 0  # those of `shards` that only lack what becomes kept, perhaps nothing
+
+
 class Plan:
-    """All shards; those with nothing to do have their target only."""
+    """Which shards lack which stages. Shards become objects only when they are worked on."""
 
-    graph: Graph
-    shards: list[ShardPlan] = field(default_factory=list)
+    def __init__(
+        self,
+        graph: Graph,
+        catalogue: Catalogue,
+        ledger: Ledger,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self.graph, self.catalogue, self.ledger = graph, catalogue, ledger
+        self._metadata = metadata or {}
+        self._database = catalogue.database
+        ledger.show(self._database)
+        self._find_todo()
 
     @property
-    def unfinished(self) -> list[ShardPlan]:
-        """Shards with work, the longest first, so that workers end together."""
-        pending = [s for s in self.shards if s.todo]
-        return sorted(pending, key=lambda s: (-s.shard.duration_ms, s.shard.shard_id))
+    def pending(self) -> int:
+        """How many shards have work."""
+        return self._count("select count(distinct shard_id) from todo")
 
-    def todo_ms(self, stage: str) -> int:
-        return sum(s.shard.duration_ms for s in self.shards if stage in s.todo)
+    @property
+    def pending_ms(self) -> int:
+        """How much audio they hold, in ms."""
+        query = "select coalesce(sum(duration_ms), 0) from shards semi join todo using (shard_id)"
+        return self._count(query)
 
-    def todo_shards(self, stage: str) -> int:
-        return sum(stage in s.todo for s in self.shards)
+    @property
+    def shards(self) -> int:
+        return self._count("select count(*) from shards")
+
+    def loads(self) -> list[StageLoad]:
+        """Return what each stage has to do, in build order."""
+        return [self._load(stage) for stage in self.graph.stages.values()]
+
+    def _load(self, stage: Stage) -> StageLoad:
+        begun = f"{self._stem(stage)} in (select stem from begun)" if stage.covers else "false"
+        query = (
+            f"select count(*), coalesce(sum(duration_ms), 0)::bigint, "
+            f"count(*) filter ({begun}) from shards "
+            f"semi join (from todo where stage = '{stage.name}') using (shard_id)"
+        )
+        shards, audio_ms, additions = self._database.execute(query).fetchall()[0]
+        wanted = self._count(f"select count(*) from shards where {_wanted(stage)}")
+        return StageLoad(stage.name, shards, audio_ms, wanted - shards, additions)
+
+    def unfinished(self) -> Iterator[ShardPlan]:
+        """Yield the shards with work, the longest first, so that workers end together."""
+        order = self._database.sql(
+            "select shard_id from shards semi join todo using (shard_id) "
+            "order by duration_ms desc, shard_id"
+        ).fetchall()
+        for first in range(0, len(order), SHARDS_AT_ONCE):
+            yield from self._shard_plans([row[0] for row in order[first : first + SHARDS_AT_ONCE]])
+
+    def outputs(self) -> pa.Table:
+        """Return the ledger's rows of all finished outputs of the plan's shards."""
+        self.ledger.show(self._database)
+        query = f"select l.* from ledger l semi join ({self._stems()}) w using (stem)"
+        return self._database.sql(query).to_arrow_table()
+
+    def _find_todo(self) -> None:
+        """Make the table `todo` (shard_id, stage): everything that a lacking corpus needs."""
+        lacking = " or ".join(
+            f"({_wanted(stage)} and not {self._is_done(stage)})" for stage in self.graph.corpora
+        )
+        self._database.execute(
+            f"create or replace table lacking as from shards where {lacking or 'false'}"
+        )
+        parts = [
+            f"select shard_id, '{stage.name}' as stage from lacking shards "
+            f"where {_wanted(stage)} and not {self._is_done(stage)}"
+            for stage in self.graph.stages.values()
+        ]
+        self._database.execute(f"create or replace table todo as {' union all '.join(parts)}")
+        self._database.execute(
+            "create or replace table begun as select stem, output, arg_max(errors, finished_ms) "
+            "as errors, shard_id from ledger_segments semi join todo using (shard_id) group by all"
+        )
+
+    def _is_done(self, stage: Stage) -> str:
+        """SQL: whether the shard's output of a stage is in the ledger."""
+        stem = self._stem(stage)
+        if stage.covers is None:
+            return f"{stem} in (select stem from ledger_segments where stage = '{stage.name}')"
+        verdict = self._stem(self.graph.stages[stage.covers])
+        return (
+            f"{verdict} in (select v.stem from ledger_segments v join ledger_segments c "
+            f"on c.shard_id = v.shard_id and c.output = concat(c.stem, '-', v.kept) "
+            f"where v.stage = '{stage.covers}' and c.stage = '{stage.name}' "
+            f"and c.fingerprint = '{self.graph.fingerprints[stage.name]}')"
+        )
+
+    def _stem(self, stage: Stage) -> str:
+        """SQL: the key that `stem_of` gives."""
+        label = ", '-', label_digest" if stage.name in self.graph.label_dependent else ""
+        return f"concat('{self.graph.folder(stage.name)}/', shards.shard_id{label})"
+
+    def _stems(self) -> str:
+        """SQL: the stems of all stages of all shards."""
+        return " union all ".join(
+            f"select {self._stem(stage)} as stem from shards where {_wanted(stage)}"
+            for stage in self.graph.stages.values()
+        )
+
+    def _shard_plans(self, shard_ids: list[str]) -> Iterator[ShardPlan]:
+        self._database.register("batch", pa.table({"shard_id": pa.array(shard_ids, pa.string())}))
+        recordings = self._recordings_of_batch()
+        rows = self._database.execute(
+            "select shard_id, label_digest, duration_ms, list(stage) from shards "
+            "semi join batch using (shard_id) join todo using (shard_id) group by all"
+        ).fetchall()
+        shards = {row[0]: row for row in rows}
+        outputs: dict[str, list[tuple[str, int]]] = {}
+        for stem, output, errors in self._database.execute(
+            "select stem, output, errors from begun semi join batch using (shard_id) "
+            "order by output"
+        ).fetchall():
+            outputs.setdefault(stem, []).append((output, errors))
+        for shard_id in shard_ids:
+            _, label_digest, duration_ms, todo = shards[shard_id]
+            shard = Shard(shard_id, label_digest, duration_ms, tuple(recordings[shard_id]))
+            yield self._shard_plan(shard, set(todo), outputs)
+
+    def _recordings_of_batch(self) -> dict[str, list[Recording]]:
+        """Return the recordings of the shards in the table `batch`, by shard, sorted by id."""
+        query = (
+            "select m.shard_id, t.* from members m semi join batch using (shard_id) "
+            "join today t using (recording_id) where m.active order by t.recording_id"
+        )
+        table = self._database.sql(query).to_arrow_table()
+        found: dict[str, list[Recording]] = {}
+        recordings = recordings_from_table(table.select(RECORDINGS.names))
+        for shard_id, recording in zip(table["shard_id"].to_pylist(), recordings, strict=True):
+            found.setdefault(shard_id, []).append(recording)
+        return found
+
+    def _shard_plan(
+        self, shard: Shard, todo: set[str], ledger: Mapping[str, list[tuple[str, int]]]
+    ) -> ShardPlan:
+        outputs: dict[str, list[str]] = {}
+        with_errors: set[str] = set()
+        for stage in self.graph.stages.values():
+            stem = stem_of(self.graph, stage, shard.shard_id, shard.label_digest)
+            rows = ledger.get(stem, [])
+            outputs[stage.name] = [output for output, _ in rows]
+            with_errors.update(output for output, errors in rows if errors)
+        ordered = [name for name in self.graph.stages if name in todo]
+        return ShardPlan(shard, self.graph, ordered, outputs, with_errors, self._metadata)
+
+    def _count(self, query: str) -> int:
+        return int(self._database.execute(query).fetchall()[0][0])
 
 
-def output_stem(graph: Graph, stage: Stage, shard: Shard) -> str:
+def stem_of(graph: Graph, stage: Stage, shard_id: str, label_digest: str) -> str:
     """Return the key of a stage's output for a shard (a covering stage adds a hash of ids)."""
-    by_label = stage.name in graph.label_dependent
-    digest = shard.label_digest if by_label else shard.member_digest
-    return f"stages/{stage.name}/{graph.fingerprints[stage.name]}/{shard.shard_id}-{digest}"
+    suffix = f"-{label_digest}" if stage.name in graph.label_dependent else ""
+    return f"{graph.folder(stage.name)}/{shard_id}{suffix}"
 
 
-def make_plan(
-    graph: Graph,
-    shards: Sequence[Shard],
-    store: Store,
-    metadata: Mapping[str, str] | None = None,
-) -> Plan:
-    """Compare what the graph wants with what the store has, by file names alone.
-
-    Each stage's folder is listed once. Only for shards whose target is missing while their
-    verdict exists are verdict rows read, to see whether all that is kept is covered.
-    """
-    listings = {
-        stage.name: _finished(store, f"stages/{stage.name}/{graph.fingerprints[stage.name]}")
-        for stage in graph.stages.values()
-    }
-    plan = Plan(graph)
-    for shard in shards:
-        outputs = {
-            stage.name: list(listings[stage.name].get(output_stem(graph, stage, shard), []))
-            for stage in graph.stages.values()
-        }
-        todo = _todo(graph, shard, store, outputs)
-        plan.shards.append(ShardPlan(shard, graph, todo, outputs, metadata or {}))
-    return plan
-
-
-def _finished(store: Store, folder: str) -> dict[str, list[str]]:
-    """Return the outputs in a folder by shard and digest: `stem -> keys`, without `.parquet`."""
-    found: dict[str, list[str]] = {}
-    for name in sorted(store.names(folder)):
-        if name.endswith(".parquet") and not name.endswith(".errors.parquet"):
-            key = name.removesuffix(".parquet")
-            stem = "-".join(key.split("-")[:2])
-            found.setdefault(f"{folder}/{stem}", []).append(f"{folder}/{key}")
-    return found
-
-
-def _todo(graph: Graph, shard: Shard, store: Store, outputs: dict[str, list[str]]) -> list[str]:
-    if outputs[graph.target.name]:
-        return []
-    return [
-        stage.name
-        for stage in graph.stages.values()
-        if not _is_done(graph, stage, shard, store, outputs)
-    ]
-
-
-def _is_done(
-    graph: Graph, stage: Stage, shard: Shard, store: Store, outputs: dict[str, list[str]]
-) -> bool:
-    if stage.covers is None:
-        return bool(outputs[stage.name])
-    if not outputs[stage.covers]:
-        return False
-    kept = kept_rows(store, outputs[stage.covers][0], [r.recording_id for r in shard.recordings])
-    return covering_output(output_stem(graph, stage, shard), kept) in outputs[stage.name]
+def _wanted(stage: Stage) -> str:
+    """SQL: whether a shard needs a stage at all."""
+    return "labelled" if stage.labelled_only else "true"

@@ -8,17 +8,17 @@ by the next one.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
+import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from manifests.recording import Recording, SourceError
-from manifests.table import label_digest, recordings_table
-from pipeline.digest import digest_of_lines
+from manifests.recording import SourceError
+from pipeline.digest import digest_of, digest_of_lines
 from pipeline.plan import Plan
 from pipeline.store import Store
 from pipeline.task import ERRORS_SCHEMA, errors_key, lineage_of, table_key
@@ -44,6 +44,7 @@ STAGES_SCHEMA = pa.schema(
         pa.field("parameters", pa.string(), False, {"description": "JSON: engine, settings"}),
     ]
 )
+TABLES = ("recordings", "errors", "lineage", "stages")  # of every snapshot, beside its corpora
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,18 @@ class Snapshot:
     number: int
     parent: int | None
     created: str  # ISO 8601, UTC
-    content: str  # digest of parts, labels and errors: equal content makes no new snapshot
-    config: str  # digest of the configuration
+    content: str  # digest of parts, recordings and errors: equal content makes no new snapshot
+    config: str  # digest of the configuration, which is in config.json
     wavemill: str  # version
     recordings: int
+    audio_ms: int  # of all recordings
     errors: int
     rows: dict[str, int]  # corpus -> rows
+    parts: dict[str, int] = field(default_factory=dict)  # corpus -> files
+    added: int = 0  # recordings that the parent lacks
+    removed: int = 0  # recordings that only the parent has
+    sha256: dict[str, str] = field(default_factory=dict)  # of its own tables, by file name
+    purged: list[str] = field(default_factory=list)  # when recordings' bytes were deleted from it
 
     @property
     def name(self) -> str:
@@ -72,79 +79,121 @@ class Snapshot:
 def latest_snapshot(store: Store) -> Snapshot | None:
     """Return the newest complete snapshot, or None."""
     name = store.read_text(LATEST)
-    if name is None:
-        return None
-    text = store.read_text(f"snapshots/{name.strip()}/snapshot.json")
-    return Snapshot(**json.loads(text)) if text else None
+    return None if name is None else read_snapshot(store, int(name))
+
+
+def read_snapshot(store: Store, number: int) -> Snapshot:
+    """Raises FileNotFoundError when there is no such snapshot."""
+    text = store.read_text(f"snapshots/{number:06d}/snapshot.json")
+    if text is None:
+        raise FileNotFoundError(f"no snapshot {number} in {store.root}")
+    return Snapshot(**json.loads(text))
+
+
+def all_snapshots(store: Store) -> list[Snapshot]:
+    """Return the complete snapshots that are kept, oldest first."""
+    latest = latest_snapshot(store)
+    if latest is None:
+        return []
+    numbers = sorted(int(name) for name in store.names("snapshots") if name.isdecimal())
+    return [
+        read_snapshot(store, n)
+        for n in numbers
+        # A folder without it is what an interrupted removal left.
+        if n <= latest.number and store.exists(f"snapshots/{n:06d}/snapshot.json")
+    ]
 
 
 def write_snapshot(
     store: Store,
     plan: Plan,
     source_errors: Sequence[SourceError],
-    config_digest: str,
+    config: Mapping[str, Any],
     version: str,
 ) -> Snapshot:
     """Make the finished plan the newest snapshot, unless the newest holds the same already."""
-    recordings = [r for s in plan.shards for r in s.shard.recordings]
-    errors = _errors(store, plan, source_errors)
-    content = _content(plan, recordings, errors)
+    outputs = plan.outputs()
+    recordings = plan.catalogue.recordings.sort_by("recording_id")
+    errors = _errors(store, outputs, recordings, source_errors)
+    content = _content(plan, outputs, errors)
     previous = latest_snapshot(store)
     if previous is not None and previous.content == content:
         return previous
     number = previous.number + 1 if previous else 1
     folder = f"snapshots/{number:06d}"
-    shutil.rmtree(store.path(folder), ignore_errors=True)
-    corpus = plan.graph.target.name
-    rows = _link_parts(store, plan, f"{folder}/{corpus}")
-    store.write_table(f"{folder}/recordings.parquet", recordings_table(recordings))
-    store.write_table(f"{folder}/errors.parquet", errors)
-    store.write_table(f"{folder}/lineage.parquet", _lineage(plan))
-    store.write_table(f"{folder}/stages.parquet", _stages(plan))
+    store.delete_folder(folder)
+    parts = {
+        s.name: _link_parts(store, outputs, s.name, s.schema, folder) for s in plan.graph.corpora
+    }
+    tables = (recordings, errors, _lineage(plan, outputs), _stages(plan))
+    for name, table in zip(TABLES, tables, strict=True):
+        store.write_table(f"{folder}/{name}.parquet", table)
+    store.write_text(f"{folder}/config.json", json.dumps(dict(config), indent=2) + "\n")
+    added, removed = _compare(store, recordings, previous)
     snapshot = Snapshot(
         number=number,
         parent=previous.number if previous else None,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         content=content,
-        config=config_digest,
+        config=digest_of(dict(config)),
         wavemill=version,
-        recordings=len(recordings),
+        recordings=recordings.num_rows,
+        audio_ms=_sum(recordings["duration_ms"]),
         errors=errors.num_rows,
-        rows={corpus: rows},
+        rows={name: rows for name, (_, rows) in parts.items()},
+        parts={name: files for name, (files, _) in parts.items()},
+        added=added,
+        removed=removed,
+        sha256={f"{n}.parquet": store.sha256(f"{folder}/{n}.parquet") for n in TABLES},
     )
     store.write_text(f"{folder}/snapshot.json", json.dumps(asdict(snapshot), indent=2) + "\n")
     store.write_text(LATEST, snapshot.name + "\n")
-    _point_corpus_at(store, snapshot)
+    point_corpus_at(store, snapshot)
     return snapshot
 
 
-def _content(plan: Plan, recordings: Sequence[Recording], errors: pa.Table) -> str:
-    target = plan.graph.target.name
-    parts = sorted(key for s in plan.shards for key in s.outputs[target])
-    labels = sorted(label_digest(r) for r in recordings)
-    return digest_of_lines([*parts, *labels, *(str(row) for row in errors.to_pylist())])
+def _content(plan: Plan, outputs: pa.Table, errors: pa.Table) -> str:
+    """Digest what a reader can see: parts, recordings with their labels, errors."""
+    corpora = [stage.name for stage in plan.graph.corpora]
+    database = plan.catalogue.database
+    database.register("outputs", outputs)
+    query = (
+        f"select coalesce(string_agg(output, chr(10) order by output), '') from outputs where "
+        f"stage in ({', '.join(repr(name) for name in corpora)})"
+    )
+    labels = (
+        "select coalesce(string_agg(label_digest, chr(10) order by recording_id), '') "
+        "from members where active"
+    )
+    found = [str(database.execute(text).fetchall()[0][0]) for text in (query, labels)]
+    return digest_of_lines([*found, *(str(row) for row in errors.to_pylist())])
 
 
-def _link_parts(store: Store, plan: Plan, folder: str) -> int:
-    """Hard-link the non-empty parts of the corpus; an empty corpus is one file without rows."""
-    total = 0
-    for shard in plan.shards:
-        for key in shard.outputs[plan.graph.target.name]:
-            rows = pq.read_metadata(store.path(table_key(key))).num_rows
-            total += rows
-            if rows:
-                store.link(table_key(key), f"{folder}/{key.rsplit('/', 1)[1]}.parquet")
-    if total == 0:
-        store.write_table(f"{folder}/empty.parquet", plan.graph.target.schema.empty_table())
-    return total
+def _link_parts(
+    store: Store, outputs: pa.Table, corpus: str, schema: pa.Schema, folder: str
+) -> tuple[int, int]:
+    """Hard-link the non-empty parts of a corpus; an empty one is one file without rows.
+
+    Returns files and rows.
+    """
+    mine = outputs.filter(pc.field("stage") == corpus)
+    rows = mine["rows"].to_pylist()
+    keys = [key for key, count in zip(mine["output"].to_pylist(), rows, strict=True) if count]
+    store.link_all(
+        (table_key(key), f"{folder}/{corpus}/{key.rsplit('/', 1)[1]}.parquet") for key in keys
+    )
+    if not keys:
+        store.write_table(f"{folder}/{corpus}/empty.parquet", schema.empty_table())
+    return max(len(keys), 1), sum(rows)
 
 
-def _errors(store: Store, plan: Plan, source_errors: Sequence[SourceError]) -> pa.Table:
+def _errors(
+    store: Store, outputs: pa.Table, recordings: pa.Table, source_errors: Sequence[SourceError]
+) -> pa.Table:
     """Gather the errors of the sources and of every stage, of recordings that are still there."""
     rows = [
         {
             "stage": MANIFEST_STAGE,
-            "recording_id": None,
             "uri": error.uri,
             "reason": error.reason,
             "message": error.message,
@@ -152,34 +201,32 @@ def _errors(store: Store, plan: Plan, source_errors: Sequence[SourceError]) -> p
         for error in source_errors
     ]
     tables = [pa.Table.from_pylist(rows, schema=ERRORS_SCHEMA)]
-    for shard in plan.shards:
-        active = {r.recording_id for r in shard.shard.recordings}
-        for keys in shard.outputs.values():
-            for key in keys:
-                if store.exists(errors_key(key)):
-                    found = pq.read_table(store.path(errors_key(key)))
-                    keep = [i in active for i in found["recording_id"].to_pylist()]
-                    tables.append(found.filter(pa.array(keep)))
-    table = pa.concat_tables(tables).cast(ERRORS_SCHEMA)
-    return table.sort_by([("uri", "ascending"), ("stage", "ascending")])
+    with_errors = outputs.filter(pc.field("errors") > 0)
+    keys = [errors_key(key) for key in with_errors["output"].to_pylist()]
+    tables += [table.cast(ERRORS_SCHEMA) for table in store.read_tables(keys)]
+    table = pa.concat_tables(tables)
+    active = pc.is_in(table["recording_id"], recordings["recording_id"].combine_chunks())
+    mine = pc.or_(active, pc.equal(table["stage"], MANIFEST_STAGE))
+    return table.filter(mine).sort_by([("uri", "ascending"), ("stage", "ascending")])
 
 
-def _lineage(plan: Plan) -> pa.Table:
-    fingerprints, target = plan.graph.fingerprints, plan.graph.target.name
-    rows = [
-        {
-            "lineage_id": lineage_of(part),
-            "shard_id": shard.shard.shard_id,
-            "stage": stage,
-            "fingerprint": fingerprints[stage],
-            "output": table_key(key),
-        }
-        for shard in plan.shards
-        for part in shard.outputs[target]
-        for stage, keys in shard.outputs.items()
-        for key in keys
-    ]
-    return pa.Table.from_pylist(rows, schema=LINEAGE_SCHEMA)
+def _lineage(plan: Plan, outputs: pa.Table) -> pa.Table:
+    """Return, for every part of a corpus, all outputs that its shard's rows come from."""
+    database = plan.catalogue.database
+    database.register("outputs", outputs)
+    tables = []
+    for stage in plan.graph.corpora:
+        involved = [*plan.graph.ancestors(stage.name), stage.name]
+        names = ", ".join(repr(name) for name in involved)
+        rows = database.sql(
+            "select p.output as part, o.shard_id, o.stage, o.fingerprint, "
+            "concat(o.output, '.parquet') as output from outputs p join outputs o using (shard_id) "
+            f"where p.stage = '{stage.name}' and o.stage in ({names}) order by all"
+        ).to_arrow_table()
+        ids = {part: lineage_of(part) for part in rows["part"].unique().to_pylist()}
+        column = pa.array([ids[part] for part in rows["part"].to_pylist()], pa.string())
+        tables.append(rows.append_column("lineage_id", column).select(LINEAGE_SCHEMA.names))
+    return pa.concat_tables(tables).cast(LINEAGE_SCHEMA)
 
 
 def _stages(plan: Plan) -> pa.Table:
@@ -196,8 +243,31 @@ def _stages(plan: Plan) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=STAGES_SCHEMA)
 
 
-def _point_corpus_at(store: Store, snapshot: Snapshot) -> None:
-    """Replace the link `corpus` in one step."""
+def _compare(store: Store, recordings: pa.Table, previous: Snapshot | None) -> tuple[int, int]:
+    """Return how many recordings are new since the previous snapshot, and how many are gone."""
+    if previous is None:
+        return recordings.num_rows, 0
+    known = store.read_table(f"{previous.folder}/recordings.parquet", ["recording_id"])
+    with duckdb.connect() as database:
+        database.register("today", recordings.select(["recording_id"]))
+        database.register("known", known)
+        new, gone = (
+            database.execute(
+                f"select count(*) from {one} anti join {other} using (recording_id)"
+            ).fetchall()[0][0]
+            for one, other in (("today", "known"), ("known", "today"))
+        )
+    return int(new), int(gone)
+
+
+def _sum(column: pa.ChunkedArray) -> int:
+    return int(pc.sum(column).as_py() or 0)
+
+
+def point_corpus_at(store: Store, snapshot: Snapshot) -> None:
+    """Replace the link `corpus` in one step; where there are no links, LATEST says it all."""
+    if not store.local:
+        return
     temporary = store.path(".corpus.tmp")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(snapshot.folder)

@@ -2,48 +2,119 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import fs
 
-ROW_GROUP_BYTES = 4 << 20  # buffered before a row group is written: bounds a worker's memory
-ID_COLUMNS = frozenset({"recording_id", "segment_id", "track", "start_ms", "end_ms"})
+from manifests.filesystems import is_url, split_options, without_file_scheme
+from pipeline.remote import in_parallel, locate_workdir, uploading
+from pipeline.table_file import TableFile
+
+SMALL_BYTES = 1 << 20  # a remote table up to this size is read whole
+_READ_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What a listing says of a file."""
+
+    key: str
+    bytes: int
+    modified_ms: int  # since 1970
 
 
 @dataclass(frozen=True)
 class Store:
     """Files under one root, named by keys such as `stages/denoise/0f3a.../7c21....parquet`.
 
-    A file is written under a temporary name beside its place and then renamed, so a reader
-    never sees half of it and two writers of the same key leave one whole file.
+    On a local file system a file is written under a temporary name beside its place and then
+    renamed. An object store has no rename, and needs none: a file is written on this machine and
+    uploaded when it is whole, and an object appears, or replaces the older one, when its upload
+    completes. Either way a reader never sees half of a file, and two writers of the same key
+    leave one whole file. What must change together is named by one small file, LATEST, which is
+    replaced last. A killed upload leaves no object, but its file in the machine's temporary
+    folder and, above a few MB, parts that S3 keeps unseen until a lifecycle rule of the bucket
+    (AbortIncompleteMultipartUpload) removes them.
     """
 
-    root: Path
+    root: str  # as a person names it, without options
+    filesystem: fs.FileSystem = field(default_factory=fs.LocalFileSystem)
+    base: str = ""  # the root as the file system names it, where that differs
+
+    @classmethod
+    def open(cls, location: str | Path) -> Store:
+        """Return the store at a path or URL (see `manifests.filesystems`).
+
+        Raises LocationError when the URL cannot be used, or its bucket is not there.
+        """
+        name = without_file_scheme(str(location))
+        if not is_url(name):
+            return cls(str(Path(name).absolute()))
+        filesystem, base = locate_workdir(name)
+        return cls(split_options(name)[0].rstrip("/"), filesystem, base)
+
+    @property
+    def local(self) -> bool:
+        return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def path(self, key: str) -> Path:
-        return self.root / key
+        """Return the local path of a key. Raises ValueError for a store that is not local."""
+        if not self.local:
+            raise ValueError(f"{self.root} is not on a local file system")
+        return Path(self.root) / key
 
     def exists(self, key: str) -> bool:
-        return self.path(key).exists()
+        return self._info(key).type == fs.FileType.File
+
+    def size(self, key: str) -> int:
+        """Return the bytes of a file. Raises FileNotFoundError."""
+        info = self._info(key)
+        if info.type != fs.FileType.File:
+            raise FileNotFoundError(self._full(key))
+        return int(info.size)
 
     def names(self, prefix: str) -> set[str]:
-        """Return the names of the complete files directly under `prefix` (none: empty set)."""
-        try:
-            with os.scandir(self.path(prefix)) as entries:
-                return {e.name for e in entries if not e.name.startswith(".")}
-        except FileNotFoundError:
-            return set()
+        """Return the names of the complete files and folders directly under `prefix`."""
+        if self.filesystem.type_name == "gcs":  # where pyarrow lists no folders
+            skip = len(prefix) + 1 if prefix else 0
+            return {key[skip:].partition("/")[0] for key in self.keys(prefix)}
+        selector = fs.FileSelector(self._full(prefix), allow_not_found=True)
+        found = (info.base_name for info in self.filesystem.get_file_info(selector))
+        return {name for name in found if not name.startswith(".")}
+
+    def keys(self, prefix: str, hidden: bool = False) -> Iterator[str]:
+        """Yield the keys of all files below `prefix`; `hidden`: also of unfinished ones."""
+        selector = fs.FileSelector(self._full(prefix), allow_not_found=True, recursive=True)
+        for info in self.filesystem.get_file_info(selector):
+            if info.type == fs.FileType.File and (hidden or not info.base_name.startswith(".")):
+                yield info.path[len(self._full("")) :].lstrip("/")
+
+    def files(self, prefix: str, recursive: bool = True) -> Iterator[StoredFile]:
+        """Yield every file below `prefix` (or directly in it), unfinished ones as well."""
+        root = self._full("")
+        selector = fs.FileSelector(self._full(prefix), allow_not_found=True, recursive=recursive)
+        for info in self.filesystem.get_file_info(selector):
+            if info.type == fs.FileType.File:
+                key = info.path[len(root) :].lstrip("/")
+                modified_ms = (info.mtime_ns or 0) // 1_000_000
+                yield StoredFile(key, int(info.size), modified_ms)
 
     @contextmanager
     def replacing(self, key: str) -> Iterator[Path]:
-        """Give a temporary path to write to; rename it to `key` when the block succeeds."""
+        """Give a temporary local path to write to; it becomes `key` when the block succeeds."""
+        if not self.local:
+            with uploading(self.filesystem, self._full(key)) as temporary:
+                yield temporary
+            return
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -60,16 +131,75 @@ class Store:
     def read_text(self, key: str) -> str | None:
         """Return the file's text, or None when there is none."""
         try:
-            return self.path(key).read_text(encoding="utf-8")
+            with self.open_file(key) as file:
+                return file.read().decode("utf-8")
         except FileNotFoundError:
             return None
+
+    def open_file(self, key: str) -> pa.NativeFile:
+        """Open a file for reading, seekable. Raises FileNotFoundError."""
+        return self.filesystem.open_input_file(self._full(key))
 
     def write_table(self, key: str, table: pa.Table) -> None:
         with self.replacing(key) as path:
             pq.write_table(table, path, compression="zstd")
 
+    def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
+        """Raises FileNotFoundError."""
+        with self._parquet(key) as file:
+            return file.read(columns=columns)
+
+    def read_tables(self, keys: Iterable[str], columns: list[str] | None = None) -> list[pa.Table]:
+        """Do `read_table` for each key."""
+        if self.local:
+            return [self.read_table(key, columns) for key in keys]
+        return in_parallel(lambda key: self.read_table(key, columns), keys)
+
+    def opened(self, key: str) -> pq.ParquetFile:
+        """Open a Parquet file, to be closed by the caller. Raises FileNotFoundError."""
+        return self._parquet(key)
+
+    def open_table(self, key: str) -> TableFile:
+        """Open a stage's table for reading recording by recording. Raises FileNotFoundError."""
+        if self.local:
+            return TableFile(pq.ParquetFile(self.path(key), memory_map=True))
+        return TableFile(self._parquet(key))
+
+    def facts(self, key: str) -> dict[str, str] | None:
+        """Return a Parquet file's key-value metadata; None where it is missing or damaged."""
+        try:
+            with self._parquet(key) as file:
+                found = file.metadata.metadata or {}
+        except (OSError, pa.ArrowInvalid):
+            return None
+        return {k.decode(): v.decode() for k, v in found.items()}
+
+    def view(
+        self, database: duckdb.DuckDBPyConnection, name: str, keys: Sequence[str], schema: pa.Schema
+    ) -> None:
+        """Show Parquet files as one view of a DuckDB connection; without files it is empty.
+
+        Remote files are read here and now, but only the columns of `schema`: name few.
+        """
+        database.unregister(name)
+        database.execute(f'drop view if exists "{name}"')
+        if not keys:
+            database.register(name, schema.empty_table())
+        elif self.local:
+            database.read_parquet([str(self.path(key)) for key in keys]).create_view(name)
+        else:
+            database.register(name, pa.concat_tables(self.read_tables(keys, schema.names)))
+
+    def sha256(self, key: str) -> str:
+        """Return the SHA-256 (64 hex digits) of a file's bytes. Raises FileNotFoundError."""
+        with self.open_file(key) as file:
+            return _sha256(file)
+
     def link(self, source: str, target: str) -> None:
         """Make `target` the same file as `source`: a hard link, or a copy where there are none."""
+        if not self.local:
+            self.filesystem.copy_file(self._full(source), self._full(target))
+            return
         destination = self.path(target)
         destination.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -80,87 +210,68 @@ class Store:
             with self.replacing(target) as path:
                 path.write_bytes(self.path(source).read_bytes())
 
+    def relink(self, source: str, target: str) -> None:
+        """Do `link` in place of a `target` that is there, in one step."""
+        if not self.local:
+            self.link(source, target)  # a copy replaces what was there
+            return
+        with self.replacing(target) as path:
+            try:
+                os.link(self.path(source), path)
+            except OSError:  # another file system, or one without hard links
+                path.write_bytes(self.path(source).read_bytes())
 
-class TableWriter:
-    """Writes batches to a Parquet file as they come, a row group whenever enough has gathered."""
+    def link_all(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Do `link` for each (source, target)."""
+        if self.local:
+            for source, target in pairs:
+                self.link(source, target)
+        else:
+            in_parallel(lambda pair: self.link(*pair), pairs)
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        binary = {
-            f.name for f in schema if pa.types.is_binary(f.type) or pa.types.is_nested(f.type)
-        }
-        self._writer = pq.ParquetWriter(
-            path,
-            schema,
-            compression="zstd",
-            use_dictionary=[f.name for f in schema if f.name not in binary],
-            # Statistics on ids and times let a reader find one recording, or one minute of it.
-            write_statistics=[f.name for f in schema if f.name in ID_COLUMNS],
-        )
-        self._schema = schema
-        self._pending: list[pa.RecordBatch] = []
-        self._pending_bytes = 0
-        self.rows = 0
+    def delete(self, key: str) -> None:
+        """Remove a file; one that is not there is as good as removed."""
+        with suppress(FileNotFoundError):
+            self.filesystem.delete_file(self._full(key))
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Raises pyarrow.ArrowInvalid when the batch does not have the file's schema."""
-        if not batch.schema.equals(self._schema):
-            batch = batch.cast(self._schema)
-        self._pending.append(batch)
-        self._pending_bytes += batch.nbytes
-        self.rows += batch.num_rows
-        if self._pending_bytes >= ROW_GROUP_BYTES:
-            self._flush()
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Do `delete` for each key."""
+        if self.local:
+            for key in keys:
+                self.delete(key)
+        else:
+            in_parallel(self.delete, keys)
 
-    def close(self, metadata: Mapping[str, str]) -> None:
-        self._flush()
-        self._writer.add_key_value_metadata(dict(metadata))
-        self._writer.close()
+    def delete_folder(self, prefix: str) -> None:
+        """Remove everything below `prefix`, and `prefix` itself."""
+        if self._info(prefix).type == fs.FileType.Directory:
+            with suppress(FileNotFoundError):
+                self.filesystem.delete_dir(self._full(prefix))
 
-    def _flush(self) -> None:
-        if self._pending:
-            self._writer.write_table(pa.Table.from_batches(self._pending, self._schema))
-        self._pending, self._pending_bytes = [], 0
+    def _parquet(self, key: str) -> pq.ParquetFile:
+        if self.local:
+            return pq.ParquetFile(self.path(key))
+        file = self.open_file(key)
+        if file.size() <= SMALL_BYTES:  # one request in place of two or more
+            return pq.ParquetFile(pa.BufferReader(file.read_buffer()))
+        return pq.ParquetFile(file, pre_buffer=True)
+
+    def _full(self, key: str) -> str:
+        base = self.base or self.root
+        return f"{base}/{key}" if key else base
+
+    def _info(self, key: str) -> fs.FileInfo:
+        return self.filesystem.get_file_info(self._full(key))
 
 
-class TableFile:
-    """One Parquet file of a stage, read one recording at a time."""
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 (64 hex digits) of a local file. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path, memory_map=True)
-        schema = self._file.metadata.schema
-        self._leaves = {schema.column(i).path: i for i in range(len(schema))}
 
-    def rows(
-        self, recording_id: str, columns: list[str] | None, between: tuple[int, int] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of one recording; `between` skips row groups outside that time."""
-        wanted = None if columns is None else [*columns, "recording_id"]
-        for index in range(self._file.num_row_groups):
-            if not self._may_hold(index, recording_id, between):
-                continue
-            group = self._file.read_row_group(index, columns=wanted)
-            rows = group.filter(pc.field("recording_id") == recording_id)
-            yield from (rows.select(columns) if columns else rows).to_batches()
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self._file.schema_arrow
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _may_hold(self, group: int, recording_id: str, between: tuple[int, int] | None) -> bool:
-        ids = self._statistics(group, "recording_id")
-        if ids is not None and not ids[0] <= recording_id <= ids[1]:
-            return False
-        if between is None:
-            return True
-        starts, ends = self._statistics(group, "start_ms"), self._statistics(group, "end_ms")
-        return starts is None or ends is None or (starts[0] < between[1] and ends[1] > between[0])
-
-    def _statistics(self, group: int, column: str) -> tuple | None:
-        """Return (min, max) of a top-level column in a row group, or None if not recorded."""
-        if column not in self._leaves:
-            return None
-        found = self._file.metadata.row_group(group).column(self._leaves[column]).statistics
-        return (found.min, found.max) if found is not None and found.has_min_max else None
+def _sha256(file: pa.NativeFile) -> str:
+    state = hashlib.sha256()
+    while chunk := file.read(_READ_BYTES):
+        state.update(chunk)
+    return state.hexdigest()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.snapshots import Snapshot
 from pipeline.store import Store
@@ -87,34 +89,38 @@ def summarise(store: Store, snapshot: Snapshot) -> Summary:
     )
 
 
-def stage_files(store: Store, snapshot: Snapshot, stage: str) -> list[str]:
-    """Return the paths of a stage's tables in a snapshot."""
-    with duckdb.connect() as database:
-        rows = database.execute(
-            "select distinct output from read_parquet(?) where stage = ? order by 1",
-            [str(store.path(f"{snapshot.folder}/lineage.parquet")), stage],
-        ).fetchall()
-    return [str(store.path(output)) for (output,) in rows]
+def stage_files(store: Store, snapshot: Snapshot, *stages: str) -> list[list[str]]:
+    """Return the keys of each stage's tables in a snapshot."""
+    lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", ["stage", "output"])
+    return [
+        sorted(lineage.filter(pc.field("stage") == stage)["output"].unique().to_pylist())
+        for stage in stages
+    ]
 
 
 def _attach(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot) -> None:
     """Make the snapshot's tables visible as views."""
-    for name in ("recordings", "errors"):
-        path = str(store.path(f"{snapshot.folder}/{name}.parquet"))
-        database.read_parquet(path).create_view(name)
-    for stage in ("score_text", "verdict"):
-        files = stage_files(store, snapshot, stage)
-        if files:
-            database.read_parquet(files).create_view(stage)
-        else:
-            database.execute(f"create view {stage} as {_EMPTY[stage]}")
+    scores, verdicts = stage_files(store, snapshot, "score_text", "verdict")
+    files = {
+        "recordings": [f"{snapshot.folder}/recordings.parquet"],
+        "errors": [f"{snapshot.folder}/errors.parquet"],
+        "score_text": scores,
+        "verdict": verdicts,
+    }
+    for name, keys in files.items():
+        store.view(database, name, keys, _NEEDED[name])
 
 
-_EMPTY = {
-    "score_text": "select '' as recording_id, '' as segment_id, 0.0 as duration_s,"
-    " 0.0 as speech_ratio where false",
-    "verdict": "select '' as segment_id, true as kept,"
-    " []::struct(rule varchar)[] as broken where false",
+_ID = [("recording_id", pa.string())]
+_BROKEN = pa.list_(pa.struct([("rule", pa.string())]))
+_NEEDED = {
+    "recordings": pa.schema([*_ID, ("duration_ms", pa.int64())]),
+    "errors": pa.schema([*_ID, ("stage", pa.string()), ("reason", pa.string())]),
+    "score_text": pa.schema(
+        [*_ID, ("segment_id", pa.string())]
+        + [(name, pa.float64()) for name in ("duration_s", "speech_ratio")]
+    ),
+    "verdict": pa.schema([("segment_id", pa.string()), ("kept", pa.bool_()), ("broken", _BROKEN)]),
 }
 
 

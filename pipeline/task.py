@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from manifests.recording import Recording
 from pipeline.digest import digest_of, digest_of_lines
 from pipeline.graph import Stage
-from pipeline.store import Store, TableFile, TableWriter
+from pipeline.store import Store, file_sha256
+from pipeline.table_file import TableFile, TableWriter
 from stages.recording_stage import RecordingError, RecordingStage
 
 ERRORS_SCHEMA = pa.schema(
@@ -29,6 +33,8 @@ ERRORS_SCHEMA = pa.schema(
     ]
 )
 UNEXPECTED = "unexpected_error"  # reason of an exception that no stage foresaw
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+REPORT = "wavemill.report"  # key of the TaskReport, as JSON, in a table's metadata
 
 
 @dataclass(frozen=True)
@@ -41,21 +47,30 @@ class Task:
     output: str  # key of the table, without `.parquet`
     inputs: Mapping[str, tuple[str, ...]]  # stage -> keys of its tables, for all ancestors
     covered: tuple[str, ...] = ()  # for a covering stage: keys of what it wrote before
+    with_errors: tuple[str, ...] = ()  # those of `inputs` that have an errors table
+    is_covered: bool = False  # another stage works on the rows that this one marks `kept`
+    excluded: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    # recording_id -> (reason, message): not run, but rows of the errors table
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What came of a task."""
+    """What came of a task; the table's own metadata holds it too."""
 
     stage: str
     shard_id: str
-    output: str  # key of the table that now exists
+    stem: str  # the task's output: what the plan asked for
+    output: str  # key of the table that now exists; a covering stage adds to the stem
     rows: int
     errors: int
+    audio_ms: int
     seconds: float  # of wall time
     cpu_seconds: float
-    audio_ms: int
+    kept: str | None  # of a covered stage: digest of the ids that it keeps
+    bytes: int = 0
+    sha256: str = ""
+    errors_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,42 +120,77 @@ class ShardUpstream:
         return schema if columns is None else pa.schema([schema.field(name) for name in columns])
 
 
-def run_task(task: Task, stage: Stage, function: RecordingStage, store: Store) -> TaskReport:
+OnRecording = Callable[[str, int], None]  # recording_id, duration_ms
+
+
+def run_task(
+    task: Task,
+    stage: Stage,
+    function: RecordingStage,
+    store: Store,
+    on_recording: OnRecording | None = None,
+) -> TaskReport:
     """Run `function` over the task's recordings and write its table, and its errors if any.
 
     A recording that fails here becomes a row of `<output>.errors.parquet`; one that failed in a
     stage before is skipped. Rows that a failing recording had yielded already stay in the table
-    and are skipped by everything after, since errors come first.
+    and are skipped by everything after, since errors come first. A table that is there already
+    (of a run that died before it could remember it) is taken as it is. `on_recording` is called
+    right before each recording.
     """
-    started, started_cpu = time.perf_counter(), time.process_time()
-    failed = failed_recordings(store, [key for keys in task.inputs.values() for key in keys])
-    with _open_inputs(task, stage, store) as files:
-        kept = _rows_to_cover(task, stage, store) if stage.covers else None
-        output = task.output if kept is None else kept.output
-        if kept is not None and store.exists(table_key(output)):  # nothing new to cover
-            return TaskReport(task.stage, task.shard_id, output, 0, 0, 0.0, 0.0, 0)
-        errors: list[dict[str, str]] = []
-        with store.replacing(table_key(output)) as path:
-            writer = TableWriter(path, stage.schema)
-            for recording in task.recordings:
-                if recording.recording_id not in failed:
-                    upstream = ShardUpstream(
-                        recording.recording_id, files, lineage_of(output), kept
-                    )
-                    _one_recording(stage, function, recording, upstream, writer, errors)
-            report = TaskReport(
-                task.stage,
-                task.shard_id,
-                output,
-                writer.rows,
-                len(errors),
-                time.perf_counter() - started,
-                time.process_time() - started_cpu,
-                sum(r.duration_ms for r in task.recordings),
-            )
-            writer.close({**task.metadata, **_facts(report)})
-            _write_errors(errors_key(output), errors, store)
-        return report
+    kept = _rows_to_cover(task, stage, store) if stage.covers else None
+    output = task.output if kept is None else kept.output
+    if (done := finished_before(output, store)) is not None:
+        return done
+    started, started_cpu = time.perf_counter(), _cpu_seconds()
+    failed = failed_recordings(store, task.with_errors)
+    errors: list[dict[str, str]] = []
+    with _open_inputs(task, stage, store) as files, store.replacing(table_key(output)) as path:
+        writer = _Writer(TableWriter(path, stage.schema), task.is_covered)
+        for recording in task.recordings:
+            if recording.recording_id in failed:
+                continue
+            if (excluded := task.excluded.get(recording.recording_id)) is not None:
+                errors.append(_error_row(stage.name, recording, *excluded))
+                continue
+            if on_recording is not None:
+                on_recording(recording.recording_id, recording.duration_ms)
+            upstream = ShardUpstream(recording.recording_id, files, lineage_of(output), kept)
+            _one_recording(stage, function, recording, upstream, writer, errors)
+        report = TaskReport(
+            stage=task.stage,
+            shard_id=task.shard_id,
+            stem=task.output,
+            output=output,
+            rows=writer.table.rows,
+            errors=len(errors),
+            audio_ms=sum(r.duration_ms for r in task.recordings),
+            seconds=time.perf_counter() - started,
+            cpu_seconds=_cpu_seconds() - started_cpu,
+            kept=kept_digest(writer.kept_ids) if task.is_covered else None,
+        )
+        writer.table.close({**task.metadata, REPORT: json.dumps(asdict(report))})
+        _write_errors(errors_key(output), errors, store)
+        return _measured(report, store, path)
+
+
+class _Writer:
+    """A table's writer that also notes which rows are kept, where another stage asks for it."""
+
+    def __init__(self, table: TableWriter, is_covered: bool) -> None:
+        self.table = table
+        self.kept_ids: list[str] = []
+        self._is_covered = is_covered
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self.table.write(batch)
+        if self._is_covered:
+            self.kept_ids.extend(batch.filter(batch["kept"])["segment_id"].to_pylist())
+
+
+def needs_function(task: Task, stage: Stage, store: Store) -> bool:
+    """Whether a task has rows to make: for a covering one it may be that nothing new is kept."""
+    return not stage.covers or _rows_to_cover(task, stage, store).rows.num_rows > 0
 
 
 def table_key(output: str) -> str:
@@ -157,25 +207,22 @@ def lineage_of(output: str) -> str:
 
 
 def failed_recordings(store: Store, outputs: Iterable[str]) -> set[str]:
-    """Return the ids of recordings that failed in any of these outputs."""
+    """Return the ids of the recordings that failed in these outputs, which have errors tables."""
     failed: set[str] = set()
     for output in outputs:
-        if store.exists(errors_key(output)):
-            table = pq.read_table(store.path(errors_key(output)), columns=["recording_id"])
-            failed.update(table["recording_id"].to_pylist())
+        table = store.read_table(errors_key(output), columns=["recording_id"])
+        failed.update(table["recording_id"].to_pylist())
     return failed
 
 
-def kept_rows(store: Store, verdict: str, recording_ids: Iterable[str]) -> pa.Table:
-    """Return the rows that a verdict output keeps, of these recordings."""
-    table = pq.read_table(store.path(table_key(verdict)))
-    mine = pc.is_in(table["recording_id"], pa.array(list(recording_ids), pa.string()))
-    return table.filter(pc.and_(table["kept"], mine))
+def kept_digest(segment_ids: Iterable[str]) -> str:
+    """Return the digest of the ids that a verdict keeps."""
+    return digest_of_lines(sorted(segment_ids), 12)
 
 
-def covering_output(stem: str, kept: pa.Table) -> str:
-    """Return the key of the output that completes what is kept: it names all their ids."""
-    return f"{stem}-{digest_of_lines(sorted(kept['segment_id'].to_pylist()), 12)}"
+def covering_output(stem: str, kept: str) -> str:
+    """Return the key of the output that completes what is kept, by `kept_digest` of the ids."""
+    return f"{stem}-{kept}"
 
 
 @contextmanager
@@ -185,7 +232,7 @@ def _open_inputs(
     with ExitStack() as stack:
         yield {
             name: tuple(
-                stack.enter_context(closing(TableFile(store.path(table_key(key)))))
+                stack.enter_context(closing(store.open_table(table_key(key))))
                 for key in task.inputs[name]
             )
             for name in stage.inputs
@@ -197,7 +244,7 @@ def _one_recording(
     function: RecordingStage,
     recording: Recording,
     upstream: ShardUpstream,
-    writer: TableWriter,
+    writer: _Writer,
     errors: list[dict[str, str]],
 ) -> None:
     batches = function(recording, upstream)
@@ -212,6 +259,8 @@ def _one_recording(
         except MemoryError:
             raise  # the machine's trouble, not the recording's: the next run continues here
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_SPACE:
+                raise  # likewise
             message = f"{type(error).__name__}: {error}"
             errors.append(_error_row(stage.name, recording, UNEXPECTED, message))
             return
@@ -222,13 +271,41 @@ def _rows_to_cover(task: Task, stage: Stage, store: Store) -> KeptRows:
     """Find which kept rows no earlier output of this stage holds."""
     assert stage.covers is not None
     (verdict,) = task.inputs[stage.covers]
-    rows = kept_rows(store, verdict, [r.recording_id for r in task.recordings])
+    table = store.read_table(table_key(verdict))
+    rows = table.filter(table["kept"])
     done: list[str] = []
     for key in task.covered:
-        table = pq.read_table(store.path(table_key(key)), columns=["segment_id"])
-        done.extend(table["segment_id"].to_pylist())
+        done.extend(store.read_table(table_key(key), ["segment_id"])["segment_id"].to_pylist())
     missing = pc.invert(pc.is_in(rows["segment_id"], pa.array(done, pa.string())))
-    return KeptRows(stage.covers, rows.filter(missing), covering_output(task.output, rows))
+    output = covering_output(task.output, kept_digest(rows["segment_id"].to_pylist()))
+    return KeptRows(stage.covers, rows.filter(missing), output)
+
+
+def finished_before(output: str, store: Store) -> TaskReport | None:
+    """Return the report of a whole table that stands under this key already."""
+    text = (store.facts(table_key(output)) or {}).get(REPORT)
+    if text is None:
+        return None
+    known = {f.name for f in fields(TaskReport)}
+    found = {name: value for name, value in json.loads(text).items() if name in known}
+    return _measured(TaskReport(**found), store, None)
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of the children that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _measured(report: TaskReport, store: Store, path: Path | None) -> TaskReport:
+    """Add the size and hashes of the files: of the table at `path`, else of that in the store."""
+    key, errors = table_key(report.output), errors_key(report.output)
+    return replace(
+        report,
+        bytes=path.stat().st_size if path else store.size(key),
+        sha256=file_sha256(path) if path else store.sha256(key),
+        errors_sha256=store.sha256(errors) if report.errors else None,
+    )
 
 
 def _error_row(stage: str, recording: Recording, reason: str, message: str) -> dict[str, str]:
@@ -246,17 +323,4 @@ def _write_errors(key: str, errors: list[dict[str, str]], store: Store) -> None:
     if errors:
         store.write_table(key, pa.Table.from_pylist(errors, schema=ERRORS_SCHEMA))
     else:
-        store.path(key).unlink(missing_ok=True)
-
-
-def _facts(report: TaskReport) -> dict[str, str]:
-    """What the file itself remembers of its making; the report's speed table reads it."""
-    return {
-        "wavemill.stage": report.stage,
-        "wavemill.output": report.output,
-        "wavemill.rows": str(report.rows),
-        "wavemill.errors": str(report.errors),
-        "wavemill.seconds": f"{report.seconds:.3f}",
-        "wavemill.cpu_seconds": f"{report.cpu_seconds:.3f}",
-        "wavemill.audio_ms": str(report.audio_ms),
-    }
+        store.delete(key)

@@ -59,7 +59,7 @@ SCHEMA = pa.schema(
         field("semantic_tokens", pa.list_(pa.int32()), "12.5 per second"),
         field("text_tokens", pa.list_(pa.int32()), "`text` in the text tokenizer's ids"),
         field("license", pa.string(), "from the manifest", nullable=True),
-        field("split", pa.string(), "from the manifest", nullable=True),
+        field("split", pa.string(), "from the manifest, or drawn", nullable=True),
         field("metadata", pa.string(), "JSON: extra fields of the manifest"),
         field("dnsmos_overall", pa.float64(), "DNSMOS overall quality, 1-5", nullable=True),
         field("dnsmos_signal", pa.float64(), "DNSMOS speech quality, 1-5", nullable=True),

@@ -12,9 +12,13 @@ from pipeline.store import Store
 
 
 def run_inline(plan: Plan, make_graph: Callable[[], Graph], store: Store) -> Iterator[Event]:
-    """Run everything that the plan wants; yields what happens, as it happens."""
+    """Run everything that the plan wants; yields what happens, as it happens.
+
+    Nothing supervises the work: a recording that crashes, hangs or fills the memory takes this
+    process with it. Raises EngineUnavailable and DiskFull.
+    """
     worker = Worker(make_graph, store, "cpu")
-    for shard in plan.unfinished:
+    for shard in plan.unfinished():
         while (task := shard.next_task()) is not None:
             yield TaskStarted(task.stage, task.shard_id)
             report = worker.run(task)

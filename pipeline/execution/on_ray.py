@@ -1,77 +1,33 @@
-"""The plan on Ray: a pool of actors per group of stages, shard descriptors travelling between.
+"""The plan on Ray: a pool of supervised workers per group of stages, shard descriptors between.
 
 Ray Core rather than Ray Data: nothing streams between stages (tables go through the store), and
-what matters is to know which shard failed. Actors are not restarted by Ray and tasks not retried
-by it; this loop does both, so that a worker's death is charged to the shard that it worked on.
+what matters is to know which shard failed. A stage that crashes, hangs or fills the memory ends
+only the child of its worker (`pipeline.execution.supervisor`). When a whole worker is lost, with
+its machine say, its shard goes to another one. Ray restarts no actor and retries no task itself.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from collections import deque
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone, TaskStarted
-from pipeline.execution.settings import ExecutionSettings, resolve_groups
-from pipeline.execution.worker import Worker
+from pipeline.execution.faults import ClusterTooSmall, TaskFailed
+from pipeline.execution.pools import Hand, Node, Pool, check_fit, largest, make_pools, set_targets
+from pipeline.execution.ray_session import ray_session
+from pipeline.execution.ray_worker import Staff
+from pipeline.execution.settings import ExecutionSettings
+from pipeline.execution.supervisor import worker_job
 from pipeline.graph import Graph
 from pipeline.plan import Plan, ShardPlan
 from pipeline.store import Store
-from pipeline.task import Task
+from pipeline.task import Task, TaskReport
 
-OBJECT_STORE_BYTES = 80 << 20  # descriptors only; Ray's default would take a third of memory
-
-
-@contextmanager
-def ray_session(settings: ExecutionSettings) -> Iterator[Any]:
-    """Start Ray on this machine (or connect to `address`), and shut down what was started."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # newer Ray's behaviour
-    import ray
-
-    if ray.is_initialized():
-        yield ray
-        return
-    local: dict[str, Any] = {
-        "num_cpus": settings.workers or os.cpu_count(),
-        "include_dashboard": False,
-        "object_store_memory": OBJECT_STORE_BYTES,
-    }
-    ray.init(
-        address=settings.address or "local",
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        **({} if settings.address else local),
-    )
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-@dataclass
-class _Pool:
-    """The workers of one group, and the shards that wait for one."""
-
-    stages: list[str]
-    options: dict[str, Any]
-    device: str
-    size: int
-    idle: list[Any] = field(default_factory=list)
-    started: int = 0
-    queue: deque[ShardPlan] = field(default_factory=deque)
-
-
-@dataclass
-class _Running:
-    shard: ShardPlan
-    task: Task
-    group: str
-    actor: Any
+LOOK_SECONDS = 2.0  # between two looks at the machines of the cluster
+SHARDS_PER_WORKER = 3  # held as objects at a time; the rest of the plan waits in its tables
 
 
 def run_on_ray(
@@ -79,126 +35,167 @@ def run_on_ray(
 ) -> Iterator[Event]:
     """Run everything that the plan wants; yields what happens, as it happens.
 
-    A shard keeps its worker while it stays in one group. Raises EngineUnavailable when an
-    engine cannot load, and ValueError when the groups do not fit the stages or the cluster.
+    A shard keeps its worker while it stays in one group. Raises EngineUnavailable when an engine
+    cannot load, RunStopped (DiskFull, WorkerUnavailable, ClusterTooSmall) when a person must mend
+    something first, and ValueError when the groups do not fit the stages.
     """
+    pools = make_pools(plan, settings)
     with ray_session(settings) as ray:
-        yield from _Loop(ray, plan, make_graph, store, settings).run()
+        staff = Staff(ray, pools, partial(worker_job, make_graph, store), settings)
+        try:
+            yield from _Loop(ray, plan.unfinished(), pools, staff, settings).run()
+        finally:
+            staff.close()
+
+
+@dataclass(frozen=True)
+class _Running:
+    shard: ShardPlan
+    task: Task
+    hand: Hand
 
 
 class _Loop:
     def __init__(
         self,
         ray: Any,
-        plan: Plan,
-        make_graph: Callable[[], Graph],
-        store: Store,
+        source: Iterator[ShardPlan],
+        pools: list[Pool],
+        staff: Staff,
         settings: ExecutionSettings,
     ) -> None:
-        self._ray, self._make_graph, self._store = ray, make_graph, store
-        self._actor_class = ray.remote(Worker)
-        self._pools = _make_pools(ray.cluster_resources(), plan, settings)
+        self._ray, self._source, self._pools, self._staff = ray, source, pools, staff
+        self._settings = settings
         self._running: dict[Any, _Running] = {}
-        self._attempts_left: dict[str, int] = {}
-        self._attempts = settings.attempts
-        for shard in plan.unfinished:
-            self._enqueue(shard)
+        self._lost: dict[str, int] = {}  # shard -> workers that it has lost
+        self._nodes: list[Node] = []
+        self._roomy = True  # every pool can have a worker at once
+        self._looked = 0.0
+        self._begun = self._moved = time.monotonic()  # `_moved`: when something last went on
 
     def run(self) -> Iterator[Event]:
-        yield from self._dispatch()
-        while self._running:
-            done, _ = self._ray.wait(list(self._running), num_returns=1)
-            for reference in done:
-                yield from self._collect(reference)
+        self._look()
+        if self._settings.address is None:  # this machine will not grow
+            check_fit(self._pools, self._nodes)
+        while True:
+            self._pull()
             yield from self._dispatch()
+            if not self._running and not any(pool.queue for pool in self._pools):
+                return
+            yield from self._wait()
+            self._look()
+            self._check_staffed()
 
-    def _enqueue(self, shard: ShardPlan) -> None:
-        self._pools[self._group_of(shard.todo[0])].queue.append(shard)
+    def _look(self) -> None:
+        """Now and then, see which machines there are, and divide them among the pools."""
+        now = time.monotonic()
+        if now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            found = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            self._nodes = [Node(r.get("CPU", 0.0), r.get("GPU", 0.0)) for r in found]
+        elif self._roomy:
+            return
+        self._roomy = set_targets(self._pools, self._nodes)
 
-    def _group_of(self, stage: str) -> str:
-        return next(name for name, pool in self._pools.items() if stage in pool.stages)
+    def _check_staffed(self) -> None:
+        """Raise ClusterTooSmall if no worker, or not as many as must be, has come for too long."""
+        now, limit = time.monotonic(), self._settings.start_timeout_s
+        if self._running:
+            self._moved = now
+        elif now - self._moved > limit:
+            pool = next(pool for pool in self._pools if pool.queue)
+            raise ClusterTooSmall(f"{pool.need}; none in {limit:g} s; {largest(self._nodes)}")
+        for pool in self._pools:
+            if not pool.is_staffed() and now - self._begun > limit:
+                raise ClusterTooSmall(
+                    f"{pool.need}; only {pool.here} of min_workers={pool.group.min_workers} "
+                    f"came in {limit:g} s"
+                )
+
+    def _pull(self) -> None:
+        """Take shards from the plan, a few per worker."""
+        window = SHARDS_PER_WORKER * max(sum(pool.target for pool in self._pools), 1)
+        held = len(self._running) + sum(len(pool.queue) for pool in self._pools)
+        while held < window and (shard := next(self._source, None)) is not None:
+            self._pool_of(shard).queue.append(shard)
+            held += 1
 
     def _dispatch(self) -> Iterator[Event]:
-        """Give waiting shards to idle workers; start workers while the pool has room."""
-        for name, pool in self._pools.items():
-            while pool.queue:
-                if not pool.idle and pool.started < pool.size:
-                    pool.idle.append(self._start_worker(pool))
-                if not pool.idle:
-                    break
-                yield self._submit(pool.queue.popleft(), name, pool.idle.pop())
+        """Give waiting shards to idle workers, where the pool may keep them."""
+        self._staff.adjust()
+        for pool in self._pools:
+            while pool.queue and pool.idle:
+                yield self._submit(pool.queue.popleft(), pool.idle.pop())
 
-    def _start_worker(self, pool: _Pool) -> Any:
-        pool.started += 1
-        actor = self._actor_class.options(max_restarts=0, max_task_retries=0, **pool.options)
-        return actor.remote(self._make_graph, self._store, pool.device)
+    def _wait(self) -> Iterator[Event]:
+        references = [*self._running, *self._staff.starting]
+        if not references:
+            time.sleep(LOOK_SECONDS)  # there is no room for any worker now
+            return
+        done, _ = self._ray.wait(references, num_returns=1, timeout=LOOK_SECONDS)
+        for reference in done:
+            self._moved = time.monotonic()
+            if reference in self._running:
+                yield from self._collect(self._running.pop(reference), reference)
+            else:
+                self._staff.greet(reference)
 
-    def _submit(self, shard: ShardPlan, group: str, actor: Any) -> Event:
+    def _submit(self, shard: ShardPlan, hand: Hand) -> Event:
         task = shard.next_task()
         assert task is not None
-        self._running[actor.run.remote(task)] = _Running(shard, task, group, actor)
+        hand.pool.busy.append(hand)
+        self._running[hand.actor.run.remote(task)] = _Running(shard, task, hand)
         return TaskStarted(task.stage, task.shard_id)
 
-    def _collect(self, reference: Any) -> Iterator[Event]:
-        running = self._running.pop(reference)
-        pool = self._pools[running.group]
+    def _collect(self, running: _Running, reference: Any) -> Iterator[Event]:
+        shard, hand = running.shard, running.hand
+        hand.pool.busy.remove(hand)
         try:
-            report = self._ray.get(reference)
-        except self._ray.exceptions.RayActorError as error:
-            pool.started -= 1
-            yield from self._after_death(running, error)
+            report = self._result(reference)
+        except TaskFailed as error:
+            hand.pool.idle.append(hand)
+            yield ShardFailed(running.task.shard_id, running.task.stage, str(error))
             return
+        except self._ray.exceptions.RayError as error:
+            yield from self._after_loss(running, error)
+            return
+        shard.finish(report)
+        yield TaskDone(report)
+        pool = self._pool_of(shard) if shard.todo else None
+        if pool is hand.pool and pool.size < pool.target:
+            yield self._submit(shard, hand)
+            return
+        hand.pool.idle.append(hand)
+        if pool is None:
+            yield ShardDone(shard.shard.shard_id)
+        else:
+            pool.queue.append(shard)
+
+    def _result(self, reference: Any) -> TaskReport:
+        """Raises what the worker raised, and RayError when it or the way to it was lost."""
+        try:
+            report: TaskReport = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
-        running.shard.finish(report)
-        yield TaskDone(report)
-        if not running.shard.todo:
-            pool.idle.append(running.actor)
-            yield ShardDone(running.shard.shard.shard_id)
-        elif self._group_of(running.shard.todo[0]) == running.group:
-            yield self._submit(running.shard, running.group, running.actor)
+        return report
+
+    def _after_loss(self, running: _Running, error: Exception) -> Iterator[Event]:
+        """Give the shard to another worker, or it up; see whether others were lost with this."""
+        shard_id, hand = running.task.shard_id, running.hand
+        self._staff.kill(hand)
+        self._staff.doubt(hand.node)
+        self._looked = 0.0
+        lost = self._lost[shard_id] = self._lost.get(shard_id, 0) + 1
+        if lost < self._settings.shard_attempts:
+            hand.pool.queue.appendleft(running.shard)
         else:
-            pool.idle.append(running.actor)
-            self._enqueue(running.shard)
+            message = f"{lost} workers were lost with it: {_first_line(error)}"
+            yield ShardFailed(shard_id, running.task.stage, message)
 
-    def _after_death(self, running: _Running, error: Exception) -> Iterator[Event]:
-        """Try the shard again on a new worker, or give it up and go on with the others."""
-        shard_id = running.task.shard_id
-        left = self._attempts_left.get(shard_id, self._attempts) - 1
-        self._attempts_left[shard_id] = left
-        if left > 0:
-            self._enqueue(running.shard)
-        else:
-            first_line = str(error).strip().splitlines()[0]
-            yield ShardFailed(shard_id, running.task.stage, f"its worker died: {first_line}")
+    def _pool_of(self, shard: ShardPlan) -> Pool:
+        return next(pool for pool in self._pools if shard.todo[0] in pool.stages)
 
 
-def _make_pools(
-    resources: dict[str, float], plan: Plan, settings: ExecutionSettings
-) -> dict[str, _Pool]:
-    """Size each group's pool from the cluster, so that all of them can start together."""
-    groups = resolve_groups(settings, list(plan.graph.stages))
-    cpus, shards = resources.get("CPU", 1.0), len(plan.unfinished)
-    needed = sum(settings.groups[name].num_cpus for name in groups)
-    if needed > cpus:
-        raise ValueError(
-            f"execution.groups: one worker of each group needs {needed:g} CPUs, the cluster has "
-            f"{cpus:g}; lower num_cpus or join groups"
-        )
-    pools = {}
-    for name, stages in groups.items():
-        group = settings.groups[name]
-        share = group.num_cpus / needed * cpus
-        room = int(share / group.num_cpus)
-        if group.num_gpus:
-            room = min(room, int(resources.get("GPU", 0.0) / group.num_gpus))
-            if room == 0:
-                raise ValueError(f"execution.groups.{name} needs a GPU; the cluster has none free")
-        size = min(group.workers or settings.workers or room, room, max(shards, 1))
-        pools[name] = _Pool(
-            stages=stages,
-            options={"num_cpus": group.num_cpus, "num_gpus": group.num_gpus},
-            device="cuda" if group.num_gpus else "cpu",
-            size=max(size, 1),
-        )
-    return pools
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

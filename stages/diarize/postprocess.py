@@ -6,6 +6,7 @@ threshold is an argument. Times are integer milliseconds.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -98,6 +99,15 @@ def join_chunks(chunks: Sequence[Turn], sources: NDArray[np.int64]) -> list[Turn
         else:
             out.append(chunk)
     return out
+
+
+def by_region(turns: Sequence[Turn], regions: Sequence[Span]) -> list[list[Turn]]:
+    """Group turns by the region that they start in; without regions they are one group."""
+    starts = [start for start, _ in regions]
+    groups: dict[int, list[Turn]] = {}
+    for turn in turns:
+        groups.setdefault(bisect_right(starts, turn.start_ms), []).append(turn)
+    return [groups[key] for key in sorted(groups)]
 
 
 def merge_segments(turns: Sequence[Turn], max_length_ms: int, max_gap_ms: int) -> list[Turn]:

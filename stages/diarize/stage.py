@@ -17,6 +17,7 @@ from stages.diarize.engines import ENGINES
 from stages.diarize.postprocess import (
     ENERGY_FRAME_MS,
     Energy,
+    by_region,
     cut_chunks,
     join_chunks,
     merge_clusters,
@@ -31,7 +32,7 @@ from stages.segments import segment_id
 from stages.tables import batch, field
 
 NAME = "diarize"
-VERSION = 1
+VERSION = 2
 INPUTS: tuple[str, ...] = ("denoise",)
 SCHEMA = pa.schema(
     [
@@ -99,16 +100,22 @@ class Diarize:
         found = self.engine.diarize(track, regions)
         if not found.turns:
             return []
-        turns = post_process(found, self.engine.config, self.settings, _energy_of(track))
+        energy = _energy_of(track)
+        turns = post_process(found, self.engine.config, self.settings, energy, regions)
         return _describe(track.track, turns, found)
 
 
 def post_process(
-    found: Diarization, engine: Any, settings: DiarizeSettings, energy: Energy
+    found: Diarization,
+    engine: Any,
+    settings: DiarizeSettings,
+    energy: Energy,
+    regions: Sequence[Span] = (),
 ) -> list[Turn]:
     """Apply the report's three steps and the split of what is still too long, in its order.
 
-    `engine` is the engine's config, a DiarizationConfig.
+    `engine` is the engine's config, a DiarizationConfig. Segments do not reach from one of the
+    `regions` (in order, no overlap) into the next.
     """
     turns = _one_speaker_where_alike(found, engine.merge_similarity)
     chunks, sources = cut_chunks(turns, settings.chunk_ms)
@@ -120,9 +127,11 @@ def post_process(
         engine.chunk_similarity,
     )
     chunks = [replace(c, speaker=int(s)) for c, s in zip(chunks, speakers, strict=True)]
-    joined = merge_segments(
-        join_chunks(chunks, sources), settings.max_segment_ms, settings.max_gap_ms
-    )
+    joined = [
+        turn
+        for group in by_region(join_chunks(chunks, sources), regions)
+        for turn in merge_segments(group, settings.max_segment_ms, settings.max_gap_ms)
+    ]
     return [
         piece
         for turn in joined

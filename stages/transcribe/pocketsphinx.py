@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from stages.engine import EngineConfig, EngineUnavailable, package_identity
+from stages.forked import in_fork
 from stages.transcribe.engine import TranscribeEngine, Transcript, Word
 from stages.transcribe.words import mean_confidence, words_from
 
@@ -63,7 +64,7 @@ class PocketSphinx(TranscribeEngine[PocketSphinxConfig]):
     """English, with word times and lattice posteriors as confidences."""
 
     name = "pocketsphinx"
-    version = 1
+    version = 2
     Config = PocketSphinxConfig
     packages = (DISTRIBUTION,)
 
@@ -93,21 +94,29 @@ class PocketSphinx(TranscribeEngine[PocketSphinxConfig]):
         self._decoder.config["remove_noise"] = options["remove_noise"]
 
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
+        """As the base class says. Raises ForkDied when the decoder crashes on a clip.
+
+        Each clip is decoded in a fork: the decoder keeps the best codewords of the last frame for
+        the next utterance, which shifts confidences by up to 1e-5 and depends on what was decoded
+        before. A new decoder for each clip would take longer than most clips.
+        """
         return [self._transcribe(clip) for clip in clips]
 
     def _transcribe(self, clip: np.ndarray) -> Transcript:
         words: tuple[Word, ...] = ()
         if clip.size >= WINDOW and _peak_dbfs(clip) >= self.config.silence_dbfs:
-            self._decode(pcm16(clip))
-            duration_ms = clip.size * 1000 // SAMPLE_RATE
-            # `seg` is None where no path was found.
-            words = words_from(self._decoder.seg() or (), duration_ms)
+            words = in_fork(self._words, clip)
         return Transcript(
             text=" ".join(word.word for word in words),
             words=words,
             language=self.config.assume_language,
             asr_confidence=mean_confidence(words),
         )
+
+    def _words(self, clip: np.ndarray) -> tuple[Word, ...]:
+        self._decode(pcm16(clip))
+        # `seg` is None where no path was found.
+        return words_from(self._decoder.seg() or (), clip.size * 1000 // SAMPLE_RATE)
 
     def _decode(self, pcm: bytes) -> None:
         # A fresh front end: the noise estimate of one utterance would enter the next.

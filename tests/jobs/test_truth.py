@@ -212,8 +212,8 @@ def test_a_missing_package_is_named(
 @pytest.fixture
 def snapshot(tmp_path: Path) -> tuple[Store, Snapshot]:
     """A WORKDIR with one recording: two segments, of which one was transcribed."""
-    store = Store(tmp_path)
-    snapshot = Snapshot(1, None, "", "", "", "", 1, 0, {})
+    store = Store.open(tmp_path)
+    snapshot = Snapshot(1, None, "", "", "", "", 1, 0, 0, {})
     tables = {
         f"{snapshot.folder}/recordings.parquet": {"recording_id": ["r"], "uri": ["/d/call.flac"]},
         "d.parquet": {

@@ -11,7 +11,12 @@ import pytest
 
 from manifests.cache import SCHEMA, HashCache
 from manifests.scan import scan_sources
+from pipeline.store import Store
 from tests.manifests.support import CountingProbe, wav_bytes, write_wav
+
+
+def load(path: Path, probe_version: str = "") -> HashCache:
+    return HashCache.load(Store.open(path.parent), path.name, probe_version)
 
 
 @pytest.fixture
@@ -25,11 +30,11 @@ def folder(tmp_path: Path) -> Path:
 
 def test_unchanged_files_are_not_read_again(folder: Path, tmp_path: Path) -> None:
     path, probe = tmp_path / "work" / "manifest" / "hash-cache.parquet", CountingProbe()
-    first = scan_sources([str(folder)], probe, HashCache.load(path))
+    first = scan_sources([str(folder)], probe, load(path))
     assert len(probe.asked) == 3  # the empty one needs no probe
     written = path.stat().st_mtime_ns
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-    assert scan_sources([str(folder)], probe, HashCache.load(path)) == first
+    assert scan_sources([str(folder)], probe, load(path)) == first
     assert len(probe.asked) == 3
     assert path.stat().st_mtime_ns == written  # nothing new, nothing written
     table = pq.read_table(path)
@@ -57,7 +62,7 @@ def test_changed_file_is_read_again(folder: Path) -> None:
 @pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped", "other_schema", "folder"])
 def test_damaged_cache_is_rebuilt(folder: Path, tmp_path: Path, damage: str) -> None:
     path, probe = tmp_path / "hash-cache.parquet", CountingProbe()
-    first = scan_sources([str(folder)], probe, HashCache.load(path))
+    first = scan_sources([str(folder)], probe, load(path))
     content = path.read_bytes()
     if damage == "empty":
         path.write_bytes(b"")
@@ -73,27 +78,27 @@ def test_damaged_cache_is_rebuilt(folder: Path, tmp_path: Path, damage: str) -> 
     else:
         path.unlink()
         path.mkdir()
-    cache = HashCache.load(path)
+    cache = load(path)
     assert cache.count() == 0
     again = scan_sources([str(folder)], probe, cache)
     assert again.recordings == first.recordings
     assert len(probe.asked) == 6
     if damage != "folder":
-        assert HashCache.load(path).count() == 4
+        assert load(path).count() == 4
 
 
 def test_files_of_other_sources_stay_known(folder: Path, tmp_path: Path) -> None:
     path, probe = tmp_path / "hash-cache.parquet", CountingProbe()
-    scan_sources([str(folder)], probe, HashCache.load(path))
+    scan_sources([str(folder)], probe, load(path))
     other = write_wav(tmp_path / "other.wav", value=5)
-    scan_sources([other], probe, HashCache.load(path))
-    assert HashCache.load(path).count() == 5
+    scan_sources([other], probe, load(path))
+    assert load(path).count() == 5
 
 
 def test_new_probe_gives_bad_files_another_chance(folder: Path, tmp_path: Path) -> None:
     path, probe = tmp_path / "hash-cache.parquet", CountingProbe()
-    scan_sources([str(folder)], probe, HashCache.load(path, "1"))
-    scan_sources([str(folder)], probe, HashCache.load(path, "2"))
+    scan_sources([str(folder)], probe, load(path, "1"))
+    scan_sources([str(folder)], probe, load(path, "2"))
     assert len(probe.asked) == 4
     assert probe.asked[-1] == str(folder / "bad.wav")
 
@@ -111,8 +116,8 @@ def test_interrupted_scan_keeps_what_it_did(tmp_path: Path) -> None:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        scan_sources([str(tmp_path / "in")], CountingProbe(), HashCache.load(path), stop_at_ten)
+        scan_sources([str(tmp_path / "in")], CountingProbe(), load(path), stop_at_ten)
     probe = CountingProbe()
-    found = scan_sources([str(tmp_path / "in")], probe, HashCache.load(path))
+    found = scan_sources([str(tmp_path / "in")], probe, load(path))
     assert len(found.recordings) == 40
     assert len(probe.asked) == 30

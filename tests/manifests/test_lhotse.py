@@ -161,7 +161,7 @@ def source(kind: str, name: str = "a.wav") -> dict[str, Any]:
         (cut(recording=RECORDING | {"transforms": SPEED}), "unsupported_transform"),
         (RECORDING | {"sources": [source("command", "cat a.wav |")]}, "unsupported_source"),
         (RECORDING | {"sources": [source("shar")]}, "unsupported_source"),
-        (RECORDING | {"sources": [source("file", "https://x/a.wav")]}, "unsupported_source"),
+        (RECORDING | {"sources": [source("file", "nosuch://x/a.wav")]}, "unsupported_source"),
         (RECORDING | {"sources": [source("file"), source("file")]}, "unsupported_source"),
         (RECORDING | {"sources": []}, "unsupported_source"),
         (RECORDING | {"sources": "a.wav"}, "bad_field"),

@@ -53,10 +53,20 @@ def test_nemo_translation_manifest(tmp_path: Path, ten_seconds: str) -> None:
         "task": "AST",
         "pnc": "yes",
     }
-    [recording] = scan_lines(tmp_path, line).recordings
+    found = scan_lines(tmp_path, line)
+    assert found.recordings == []
+    [error] = found.errors  # no corpus could say what was asked of the model
+    assert error.reason == "bad_field"
+    assert "'ast' needs a question" in error.message
+    [recording] = scan_lines(tmp_path, line | {"question": "Translate to German."}).recordings
     [item] = recording.items
     assert (item.task, item.language) == ("ast", "en")
     assert json.loads(item.metadata) == {"pnc": "yes", "target_lang": "de"}
+
+
+def test_a_question_that_is_missing(tmp_path: Path, ten_seconds: str) -> None:
+    [error] = scan_lines(tmp_path, {"audio": ten_seconds, "answer": "a dog"}).errors
+    assert "'aqa' needs a question" in error.message
 
 
 def test_all_fields(tmp_path: Path) -> None:
@@ -185,7 +195,7 @@ def test_label_on_a_copy_is_about_the_recording(tmp_path: Path, ten_seconds: str
         ({"audio": "a\0.wav", "text": "x"}, "file_missing"),
         ({"audio": "a.wav/b.wav"}, "file_missing"),
         ({"audio": ".", "text": "x"}, "not_a_file"),
-        ({"audio": "s3://bucket/a.wav"}, "unsupported_source"),
+        ({"audio": "nosuch://bucket/a.wav"}, "unsupported_source"),
     ],
 )
 def test_bad_line_is_one_row_and_harms_no_other(

@@ -23,10 +23,11 @@ SCRIPT = """
 import json, os, sys
 from pathlib import Path
 from manifests.cache import HashCache
+from pipeline.store import Store
 from tests.manifests.support import scan
 os.setgid(65534); os.setuid(65534)
 sources, cache_path = json.loads(sys.argv[1]), Path(sys.argv[2])
-found = scan(*sources, cache=HashCache.load(cache_path))
+found = scan(*sources, cache=HashCache.load(Store.open(cache_path.parent), cache_path.name))
 print(json.dumps([[r.uri for r in found.recordings],
                   [[e.uri, str(e.reason), e.message] for e in found.errors], found.notes]))
 """

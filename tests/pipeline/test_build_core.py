@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow.parquet as pq
 import pytest
 
 from manifests.recording import Item, Recording, SourceError
-from pipeline.execution.events import ShardFailed
+from manifests.table import recordings_table
+from pipeline.catalogue import Catalogue
+from pipeline.execution.events import TaskDone
 from pipeline.execution.inline import run_inline
 from pipeline.execution.on_ray import run_on_ray
 from pipeline.execution.settings import ExecutionSettings
 from pipeline.graph import Graph
-from pipeline.plan import Plan, make_plan
-from pipeline.shard import Member, assign_shards
+from pipeline.ledger import Ledger
+from pipeline.plan import Plan
 from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
 from pipeline.store import Store
+from stages.engine import EngineUnavailable
 from tests.pipeline.toys import recording, toy_graph
 
 
@@ -26,26 +31,32 @@ class ToyBuild:
     """A WORKDIR with toy stages, built again and again."""
 
     def __init__(self, root: Path) -> None:
-        self.store = Store(root / "work")
+        self.store = Store.open(root / "work")
         self.log = root / "calls.txt"
-        self.members: list[Member] = []
 
     def plan(self, recordings: list[Recording], graph: Graph) -> Plan:
-        shards, self.members = assign_shards(recordings, self.members, shard_seconds=120)
-        return make_plan(graph, shards, self.store)
+        ordered = sorted(recordings, key=lambda r: r.recording_id)
+        catalogue = Catalogue(self.store, recordings_table(ordered), shard_seconds=120)
+        return Plan(graph, catalogue, Ledger(self.store))
+
+    def execute(self, plan: Plan, make_graph: Callable[[], Graph]) -> None:
+        plan.catalogue.save()
+        for event in run_inline(plan, make_graph, self.store):
+            if isinstance(event, TaskDone):
+                plan.ledger.add(event.report)
+        plan.ledger.flush()
 
     def run(self, recordings: list[Recording], **changes: int) -> Counter[str]:
         """Build and return how often each stage was called."""
         self.log.write_text("")
         maker = partial(toy_graph, log=self.log, **changes)
         plan = self.plan(recordings, maker())
-        for _ in run_inline(plan, maker, self.store):
-            pass
+        self.execute(plan, maker)
         self.publish(plan)
         return Counter(line.split()[0] for line in self.log.read_text().splitlines())
 
     def publish(self, plan: Plan) -> Snapshot:
-        return write_snapshot(self.store, plan, [SourceError("x", "not_audio", "x")], "c", "0")
+        return write_snapshot(self.store, plan, [SourceError("x", "not_audio", "x")], {}, "0")
 
     def rows(self) -> list[tuple[str, int]]:
         table = pq.read_table(self.store.path("corpus/gather"))
@@ -110,6 +121,24 @@ def test_a_lower_threshold_weighs_only_what_is_newly_kept(build: ToyBuild) -> No
     assert all(number >= 120 for _, number in build.rows())
 
 
+def test_nothing_newly_kept_loads_no_engine(build: ToyBuild) -> None:
+    build.run(TEN, threshold=20)
+    maker = partial(_graph_without_scales, threshold=100)
+    plan = build.plan(TEN, maker())
+    build.execute(plan, maker)
+    assert not build.plan(TEN, maker()).pending
+
+
+def _graph_without_scales(threshold: int) -> Graph:
+    graph = toy_graph(threshold)
+    object.__setattr__(graph.stages["weigh"], "build", _no_engine)
+    return graph
+
+
+def _no_engine(device: str) -> NoReturn:
+    raise EngineUnavailable(f"no scales on {device}")
+
+
 def test_a_change_recomputes_what_lies_below(build: ToyBuild) -> None:
     build.run(TEN)
     calls = build.run(TEN, scale=2)
@@ -148,7 +177,7 @@ def test_an_interrupted_stage_leaves_no_file(build: ToyBuild) -> None:
     plan = build.plan(TEN, toy_graph())
     with pytest.raises(KeyboardInterrupt):
         list(run_inline(plan, _interrupting_graph, build.store))
-    leftovers = [p for p in build.store.root.rglob("*") if p.is_file()]
+    leftovers = [p for p in build.store.path("stages").rglob("*") if p.is_file()]
     assert leftovers == []
 
 
@@ -188,21 +217,17 @@ def test_lineage_leads_to_the_files(build: ToyBuild) -> None:
 
 
 def test_ray_and_inline_give_the_same_corpus_and_ray_survives_a_death(tmp_path: Path) -> None:
-    settings = ExecutionSettings(workers=2)
     inline, on_ray = ToyBuild(tmp_path / "a"), ToyBuild(tmp_path / "b")
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     inline.run(TEN)
-    plan = on_ray.plan([*TEN, recording("kill", 500_000)], toy_graph())
-    events = list(run_on_ray(plan, toy_graph, on_ray.store, settings))
-    failed = [e for e in events if isinstance(e, ShardFailed)]
-    assert len(failed) == 1
-    assert failed[0].stage == "draw"
-    survivors = on_ray.plan(
-        [r for s in plan.shards if not s.todo for r in s.shard.recordings], toy_graph()
-    )
-    assert not survivors.unfinished
-    on_ray.publish(survivors)
-    names = {name.split("-")[0] for name, _ in on_ray.rows()}
-    assert on_ray.rows() == [row for row in inline.rows() if row[0].split("-")[0] in names]
-    assert len(names) >= 8
+    plan = on_ray.plan([*TEN, recording("kill")], toy_graph())
+    for event in run_on_ray(plan, toy_graph, on_ray.store, ExecutionSettings(workers=2)):
+        if isinstance(event, TaskDone):
+            plan.ledger.add(event.report)
+    on_ray.publish(plan)
+    errors = pq.read_table(on_ray.store.path("corpus/errors.parquet")).to_pylist()
+    assert [(e["uri"], e["reason"]) for e in errors if e["stage"] == "draw"] == [
+        ("kill.wav", "worker_crashed")
+    ]
+    assert on_ray.rows() == inline.rows()

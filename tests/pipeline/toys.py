@@ -85,6 +85,15 @@ def toy_graph(threshold: int = 50, log: Path | None = None, scale: int = 1) -> G
             Stage("draw", 1, (), NUMBERS, {"scale": scale}, lambda _: toys.draw),
             Stage("verdict", 1, ("draw",), VERDICT, {"at": threshold}, lambda _: toys.judge),
             Stage("weigh", 1, ("draw",), NUMBERS, {}, lambda _: toys.weigh, covers="verdict"),
-            Stage("gather", 1, ("verdict", "weigh"), NUMBERS, {}, lambda _: toys.gather, True),
+            Stage(
+                "gather",
+                1,
+                ("verdict", "weigh"),
+                NUMBERS,
+                {},
+                lambda _: toys.gather,
+                reads_labels=True,
+                corpus=True,
+            ),
         ]
     )

@@ -124,6 +124,14 @@ def test_regions_restrict_speech() -> None:
     assert (row["start_ms"], row["end_ms"]) == (5000, 9000)
 
 
+def test_no_segment_reaches_over_what_a_manifest_leaves_out() -> None:
+    """Found by the accounting: a gap between regions below the report's 2 s was bridged."""
+    stage = scripted(Turn(0, 10_000, 0))
+    recording = replace(RECORDING, regions=((1000, 4000), (5500, 9000)))
+    found = rows_of(stage, upstream_of(SILENT_MINUTE), recording)
+    assert [(r["start_ms"], r["end_ms"]) for r in found] == [(1000, 4000), (5500, 9000)]
+
+
 def test_a_labelled_recording_yields_nothing() -> None:
     recording = replace(RECORDING, items=(Item("i", 0, 1000, text="hello"),))
     assert rows_of(scripted(Turn(0, 1000, 0)), upstream_of(SILENT_MINUTE), recording) == []

@@ -1,0 +1,43 @@
+"""wavemill refresh WORKDIR: curate again, with the sources and settings of the last time.
+
+For `ray job submit`: python -m jobs.refresh WORKDIR
+"""
+
+from __future__ import annotations
+
+from jobs import options
+from jobs.curate import build_corpus
+from jobs.entry import run_command
+from pipeline.config import config_from
+from pipeline.curation import Config
+from pipeline.request import remembered
+from pipeline.store import Store
+
+
+def refresh(
+    workdir: options.Workdir,
+    overrides: options.Overrides = None,
+    executor: options.Executor = None,
+    workers: options.Workers = None,
+    address: options.Address = None,
+    strict: options.Strict = False,
+    truth: options.Truth = None,
+    retry_failed: options.RetryFailed = False,
+) -> None:
+    """Bring the corpus up to date: curate again, with the sources and settings of the last time.
+
+    New recordings join the corpus, changed ones are replaced, deleted and withdrawn ones leave;
+    everything else stays as it is. Settings given here hold for the next refresh as well.
+
+    Example: wavemill refresh work --set filter.raw.min_snr_db=10
+    """
+    request = remembered(Store.open(workdir))
+    run = options.RunOptions(executor, workers, address)
+    settings = config_from(Config, request.config, [*(overrides or []), *run.overrides()])
+    build_corpus(
+        request.sources, workdir, settings, "wavemill refresh", strict, truth, retry_failed
+    )
+
+
+if __name__ == "__main__":
+    run_command(refresh)

@@ -1,0 +1,101 @@
+"""wavemill report WORKDIR: write quality.duckdb, and say what became of every hour.
+
+For `ray job submit`: python -m jobs.report WORKDIR
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from jobs import version
+from jobs.entry import run_command
+from jobs.plain import plain
+from jobs.summary import hours
+from pipeline.quality.database import DATABASE, new_database
+from pipeline.quality.totals import Discrepancy, Totals, read_totals
+from pipeline.snapshots import Snapshot
+from pipeline.store import Store
+
+Workdir = Annotated[str, typer.Argument(help="The WORKDIR of a build.", show_default=False)]
+NAMED_AT_MOST = 20  # recordings that do not add up
+
+
+def report(workdir: Workdir) -> None:
+    """Write WORKDIR/quality.duckdb and print what became of every hour of input.
+
+    The file holds views over the Parquet files of the newest snapshot: recordings, segments (kept
+    or not), rejections, errors, corpus, snapshots, accounting and more. Run it again after a
+    refresh, or after the WORKDIR has moved. Exits with 1 if a recording is not accounted for.
+
+    Example: wavemill report work, then duckdb work/quality.duckdb "from hours_by_language"
+    """
+    console, store = Console(), Store.open(workdir)
+    with new_database(store, version()) as (snapshot, database):
+        totals = read_totals(database)
+    print_totals(console, snapshot, totals)
+    console.print(plain(f"views over all of it: {store.root}/{DATABASE}"), soft_wrap=True)
+    if totals.discrepancies:
+        _print_discrepancies(console, totals.discrepancies)
+        raise typer.Exit(1)
+
+
+def print_totals(console: Console, snapshot: Snapshot, totals: Totals) -> None:
+    """Print the classes of the input, which add up, and the languages of the segments."""
+    classes = Table(
+        title=f"Snapshot {snapshot.name}: {totals.recordings:,} recordings",
+        title_justify="left",
+        show_header=False,
+    )
+    classes.add_column("what")
+    classes.add_column("audio", justify="right")
+    classes.add_column("share", justify="right")
+
+    def row(name: str, ms: int, style: str = "") -> None:
+        share = f"{ms / totals.input_ms:.1%}" if totals.input_ms else ""
+        classes.add_row(plain(name), hours(ms), share, style=style)
+
+    row("input", totals.input_ms)
+    row("  kept", totals.kept_ms, "bold green")
+    for rule in totals.rejected:
+        row(f"  rejected: {rule.rule}", rule.ms)
+    row("  non-speech", totals.non_speech_ms)
+    if totals.unused_ms:
+        row("  outside the manifest's spans", totals.unused_ms)
+    row("  errors", totals.error_ms, "red" if totals.error_ms else "")
+    console.print(classes)
+    _print_languages(console, totals)
+    for error in totals.errors:
+        console.print(f"errors: {error.count:,} in {error.stage}: {error.reason}", style="red")
+
+
+def _print_languages(console: Console, totals: Totals) -> None:
+    table = Table("language", title="Segments by language", title_justify="left")
+    for name in ("kept", "", "of all", ""):
+        table.add_column(name, justify="right")
+    for language in totals.languages:
+        table.add_row(
+            plain(language.language or "not named"),
+            hours(language.kept_ms),
+            f"{language.kept_segments:,}",
+            hours(language.ms),
+            f"{language.segments:,}",
+        )
+    if totals.languages:
+        console.print(table)
+
+
+def _print_discrepancies(console: Console, found: tuple[Discrepancy, ...]) -> None:
+    console.print(f"{len(found):,} recordings are not accounted for:", style="bold red")
+    for lost in found[:NAMED_AT_MOST]:
+        line = f"  {lost.source} ({lost.recording_id}) {lost.problem}: {lost.ms:+,} ms"
+        console.print(plain(line, "red"), soft_wrap=True)
+    if len(found) > NAMED_AT_MOST:
+        console.print("  ... all of them: from discrepancies", style="red")
+
+
+if __name__ == "__main__":
+    run_command(report)

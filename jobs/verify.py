@@ -1,0 +1,98 @@
+"""wavemill verify WORKDIR: is everything there, byte for byte, that should be?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+from jobs import options
+from jobs.curate import hold
+from jobs.progress import LINE_EVERY_SECONDS
+from pipeline.store import Store
+from pipeline.upkeep.findings import Inspection, Kind
+from pipeline.upkeep.repair import repair
+from pipeline.upkeep.verify import Progress as Listener
+from pipeline.upkeep.verify import inspect
+
+
+def verify(
+    workdir: options.Workdir,
+    repair_it: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Drop what is damaged and all that was made from it, so that the next curate "
+            "makes exactly that again; rebuild a lost ledger.",
+        ),
+    ] = False,
+) -> None:
+    """Check all files of the snapshots and stages against their recorded sizes and hashes.
+
+    Names every file that is damaged or missing, and leaves with exit code 1 if there is one.
+
+    Example: wavemill verify work
+    """
+    console, store = Console(), Store.open(workdir)
+    if not repair_it:
+        raise typer.Exit(bool(_inspect(console, store).damages))
+    with hold(console, store, "wavemill verify --repair"):
+        found = _inspect(console, store)
+        if found.damages:
+            _repair(console, store, found)
+            raise typer.Exit(1)
+
+
+def _inspect(console: Console, store: Store) -> Inspection:
+    with _progress(console) as listener:
+        found = inspect(store, listener)
+    for damage in found.damages:
+        console.print(f"{damage.key}: {damage.problem}", style="red", markup=False, soft_wrap=True)
+    console.print(f"{found.files:,} files checked, {len(found.damages):,} damaged", highlight=False)
+    return found
+
+
+def _repair(console: Console, store: Store, found: Inspection) -> None:
+    outputs = repair(store, found)
+    shards = {output.rsplit("/", 1)[1][:16] for output in outputs}
+    console.print(
+        f"repaired; {len(outputs):,} outputs of {len(shards):,} shards are to be made again: "
+        f"wavemill refresh {store.root}, or curate as before"
+        if outputs
+        else "repaired",
+        highlight=False,
+        soft_wrap=True,
+    )
+    kinds = {damage.kind for damage in found.damages}
+    if Kind.SNAPSHOT in kinds:
+        console.print("the next curate makes the newest snapshot again; older ones stay damaged")
+    if Kind.CATALOGUE in kinds:
+        console.print("the catalogue cannot be mended; without it everything is computed again")
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Listener]:
+    """Show how many bytes were read: a bar on a terminal, a line now and then elsewhere."""
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    with Progress(
+        BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task("")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console, self._printed = console, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._printed >= LINE_EVERY_SECONDS:
+            self._printed = time.monotonic()
+            self._console.print(f"{done / 1e9:,.1f} of {total / 1e9:,.1f} GB", highlight=False)

@@ -1,0 +1,199 @@
+"""wavemill withdraw WORKDIR PATTERN...: take recordings out of the corpus, for good."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import pyarrow.compute as pc
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+
+from jobs import options
+from jobs.build import Build, make_plan, publish
+from jobs.curate import hold
+from jobs.summary import hours
+from manifests.recording import SourceError, Sources
+from pipeline.catalogue import CATALOGUE, Catalogue
+from pipeline.config import ConfigError, config_from
+from pipeline.curation import Config
+from pipeline.execution.events import TaskDone
+from pipeline.execution.inline import run_inline
+from pipeline.lock import Held
+from pipeline.snapshots import MANIFEST_STAGE, Snapshot, latest_snapshot
+from pipeline.store import Store
+from pipeline.upkeep.difference import read_config
+from pipeline.upkeep.purge import affected_files, purge
+from pipeline.upkeep.withdrawal import (
+    Match,
+    ModelNeeded,
+    active_recordings,
+    add_tombstones,
+    check_no_model_has_work,
+    matching,
+    reinstate,
+    without_models,
+)
+from stages.engine import EngineUnavailable
+
+SHOWN = 20  # recordings
+
+
+def withdraw(
+    workdir: options.Workdir,
+    patterns: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATTERN...",
+            help="A recording's id, the beginning of one, its URI or the end of that after a "
+            "slash; * and ? stand for anything in URIs.",
+            show_default=False,
+        ),
+    ],
+    reason: Annotated[str | None, typer.Option(help="Why; it is kept with the id.")] = None,
+    purge_it: Annotated[
+        bool,
+        typer.Option("--purge", help="Also delete their bytes from every file, and prove it."),
+    ] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Let withdrawn recordings in again.")
+    ] = False,
+    dry_run: options.DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --purge.")] = False,
+) -> None:
+    """Take recordings out of every corpus and keep them out, though their files may stay.
+
+    A new snapshot without them is made at once, without looking at the sources. Older snapshots
+    keep them, unless --purge is given: then no file of WORKDIR has any row of them afterwards.
+
+    Example: wavemill withdraw work 'interviews/2021-*' --reason "consent withdrawn" --purge
+    """
+    if not (undo or (reason or "").strip()):
+        raise ConfigError("--reason: say why, for those who ask later")
+    if undo and purge_it:
+        raise ConfigError("--undo and --purge exclude each other")
+    console, store = Console(), Store.open(workdir)
+    if dry_run:
+        _print(console, store, _found(store, patterns), purge_it)
+        return
+    with hold(console, store, f"wavemill withdraw{' --undo' * undo}") as held:
+        found = _found(store, patterns)
+        _print(console, store, found, purge_it)
+        if undo:
+            _undo(console, store, found)
+            return
+        if purge_it and not yes and sys.stdin.isatty():
+            typer.confirm("Delete their bytes for good?", abort=True)
+        ids = [match.recording_id for match in found]
+        add_tombstones(store, ids, str(reason), time.time_ns() // 1_000_000)
+        unpublished = _publish(console, store, held)
+        clean = _purge(console, store, ids) if purge_it else True
+    if unpublished:
+        console.print(unpublished, style="red", markup=False, highlight=False, soft_wrap=True)
+    if unpublished or not clean:
+        raise typer.Exit(1)
+
+
+def _found(store: Store, patterns: list[str]) -> list[Match]:
+    try:
+        return matching(store, patterns)
+    except LookupError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _print(console: Console, store: Store, found: list[Match], purge_it: bool) -> None:
+    def line(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for match in found[:SHOWN]:
+        state = "  (withdrawn)" if match.withdrawn else ""
+        line(f"{match.recording_id}  {hours(match.duration_ms):>12}  {match.uri}{state}")
+    if len(found) > SHOWN:
+        line(f"and {len(found) - SHOWN:,} more")
+    line(f"{len(found):,} recordings, {hours(sum(match.duration_ms for match in found))}")
+    if purge_it:
+        files = affected_files(store, [match.recording_id for match in found])
+        line(
+            f"up to {len(files):,} stage files ({decimal(sum(f.bytes for f in files))}) to rewrite"
+        )
+
+
+def _undo(console: Console, store: Store, found: list[Match]) -> None:
+    withdrawn = [match.recording_id for match in found if match.withdrawn]
+    if not withdrawn:
+        raise ConfigError("none of them is withdrawn")
+    reinstate(store, withdrawn)
+    console.print(
+        f"{len(withdrawn):,} recordings may come back; the next curate or refresh takes those "
+        "that are in its sources",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _publish(console: Console, store: Store, held: Held) -> str:
+    """Make a snapshot without the withdrawn recordings; return why not, if it cannot be."""
+    newest = latest_snapshot(store)
+    if newest is None or not store.exists(CATALOGUE):
+        return ""  # there is no corpus that they could be in
+    try:
+        config = config_from(Config, read_config(store, newest))
+        catalogue = Catalogue(store, active_recordings(store), config.shard_seconds)
+        build = Build(store, config, _sources(store, newest), make_plan(store, config, catalogue))
+        check_no_model_has_work(build.plan)
+        _execute(build)
+    except (LookupError, ModelNeeded, ConfigError, EngineUnavailable) as error:
+        return (
+            f"they are withdrawn, but the newest snapshot still names them: {error}; "
+            f"wavemill refresh {store.root} makes one without them"
+        )
+    held.confirm()
+    snapshot = publish(build)
+    rows = ", ".join(f"{count:,} rows in {corpus}" for corpus, count in snapshot.rows.items())
+    console.print(f"snapshot {snapshot.name}: {rows}", highlight=False, soft_wrap=True)
+    return ""
+
+
+def _execute(build: Build) -> None:
+    """Do the cheap work of the shards that lost a recording."""
+    build.plan.catalogue.save()
+    try:
+        graph = without_models(build.plan.graph)
+        for event in run_inline(build.plan, lambda: graph, build.store):
+            if isinstance(event, TaskDone):
+                build.plan.ledger.add(event.report)
+    finally:
+        build.plan.ledger.compact()
+
+
+def _sources(store: Store, snapshot: Snapshot) -> Sources:
+    """Return the errors that the last scan of the sources found."""
+    table = store.read_table(f"{snapshot.folder}/errors.parquet")
+    mine = table.filter(pc.field("stage") == MANIFEST_STAGE)
+    names = ("uri", "reason", "message")
+    return Sources(errors=[SourceError(*(row[n] for n in names)) for row in mine.to_pylist()])
+
+
+def _purge(console: Console, store: Store, ids: list[str]) -> bool:
+    """Delete the bytes and print the proof; return whether nothing is left."""
+    proof = purge(store, ids, datetime.now(UTC).isoformat(timespec="seconds"))
+    for key, rows in proof.rows.items():
+        console.print(f"{key}: {rows} rows are left", style="red", markup=False, soft_wrap=True)
+    for key in proof.unreadable:
+        console.print(f"{key}: cannot be read", style="red", markup=False, soft_wrap=True)
+    if proof.linked_elsewhere:
+        console.print(
+            f"{proof.linked_elsewhere} of the files that were replaced have another name, outside "
+            "the WORKDIR",
+            style="red",
+            soft_wrap=True,
+        )
+    console.print(
+        f"purged; {proof.files:,} Parquet files read again, {sum(proof.rows.values())} rows found",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return proof.clean

@@ -1,0 +1,195 @@
+"""The catalogue: which recordings there are, and which shard each of them is in.
+
+It stands in one file, `manifest/catalogue.parquet`, and comparing it with the sources of today
+is the work of DuckDB: a million unchanged recordings never become Python objects.
+
+A recording that is a member of a shard stays where it is. New ones, in the order of their ids,
+are gathered into new shards. One that is gone becomes an inactive member for good: should it come
+back, it joins a new shard, since outputs made in between lack its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from manifests.table import SCHEMA as RECORDINGS
+from manifests.table import audio_digest, label_digest, recordings_from_table
+from pipeline.shard import group_by_duration, new_shard_id
+from pipeline.store import Store
+
+CATALOGUE = "manifest/catalogue.parquet"
+DIGITS = 32  # of the digests
+
+
+def _field(name: str, kind: pa.DataType, description: str) -> pa.Field:
+    return pa.field(name, kind, nullable=False, metadata={"description": description})
+
+
+SCHEMA = pa.schema(
+    [
+        _field("shard_id", pa.string(), "shard of the recording"),
+        _field("active", pa.bool_(), "false once it left the sources; it stays a member"),
+        _field("audio_digest", pa.string(), "hash of id, regions and item spans"),
+        _field("label_digest", pa.string(), "hash of everything that is known of it"),
+        *RECORDINGS,
+    ]
+)
+FRESH = pa.schema(
+    [(n, pa.string()) for n in ("recording_id", "audio_digest", "label_digest")]
+    + [("duration_ms", pa.int64())]
+)
+COLUMNS = [name for name in RECORDINGS.names if name != "recording_id"]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Recordings of the sources, compared with the catalogue as it stood."""
+
+    new: int = 0  # also those whose content changed: a changed file is a new recording
+    relabelled: int = 0  # the same audio under another name or with other labels
+    gone: int = 0
+
+    @property
+    def any(self) -> bool:
+        return bool(self.new or self.relabelled or self.gone)
+
+
+class Catalogue:
+    """The recordings of today in their shards.
+
+    A member without an id is one whose bytes were purged.
+
+    Tables in `database`: `today` (RECORDINGS), `members` (recording_id, shard_id, audio_digest,
+    label_digest, active) and `shards` (of active members: shard_id, label_digest, duration_ms,
+    recordings, labelled).
+    """
+
+    def __init__(self, store: Store, recordings: pa.Table, shard_seconds: float) -> None:
+        """Compare `recordings` (RECORDINGS, one row per id) with the catalogue of the store."""
+        self.database = duckdb.connect(config={"preserve_insertion_order": False})
+        self.recordings = recordings
+        self._store = store
+        self._shard_seconds = shard_seconds
+        known = [CATALOGUE] if store.exists(CATALOGUE) else []
+        store.view(self.database, "known", known, SCHEMA)
+        self.database.register("today", recordings)
+        self.changes = self._update(pa.table({"recording_id": pa.array([], pa.string())}))
+
+    def renew(self, recording_ids: Sequence[str]) -> None:
+        """Treat these as if they were new: they leave their shards and join new ones."""
+        ids = pa.table({"recording_id": pa.array(recording_ids, pa.string())})
+        self.changes = self._update(ids)
+
+    def save(self) -> None:
+        """Write the catalogue, if it differs from the one in the store."""
+        if self.changes.any or not self._store.exists(CATALOGUE):
+            table = self.database.sql(_CATALOGUE).to_arrow_table()
+            self._store.write_table(CATALOGUE, table.cast(SCHEMA))
+
+    def _update(self, renewed: pa.Table) -> Changes:
+        self.database.register("renewed", renewed)
+        self._digest_what_changed()
+        self.database.execute(_STAYING)
+        placed = self._place_new_ones()
+        self.database.register("placed", placed)
+        self.database.execute(_MEMBERS)
+        self.database.execute(_SHARDS)
+        relabelled, gone = self.database.execute(_COUNTS).fetchall()[0]
+        return Changes(new=placed.num_rows, relabelled=relabelled, gone=gone)
+
+    def _digest_what_changed(self) -> None:
+        """Make the table `fresh`: digests of today's rows that differ from the known ones."""
+        self.database.execute(
+            "create or replace table differing as select t.recording_id from today t "
+            "left join (from known where active) k using (recording_id) where k.uri is null or "
+            + " or ".join(f"t.{name} is distinct from k.{name}" for name in COLUMNS)
+        )
+        rows = self.database.sql("select t.* from today t semi join differing using (recording_id)")
+        table = rows.to_arrow_table().select(RECORDINGS.names).cast(RECORDINGS)
+        found = recordings_from_table(table)
+        columns = [
+            [r.recording_id for r in found],
+            [audio_digest(r)[:DIGITS] for r in found],
+            [label_digest(r)[:DIGITS] for r in found],
+            [r.duration_ms for r in found],
+        ]
+        self.database.register("fresh", pa.table(columns, schema=FRESH))
+
+    def _place_new_ones(self) -> pa.Table:
+        """Gather the recordings that are in no shard into new shards: rows of `members`."""
+        rows = self.database.sql(_UNPLACED).to_arrow_table()
+        digests = rows["audio_digest"].to_pylist()
+        known = self.database.sql("select distinct shard_id from known").fetchall()
+        taken = {shard_id for (shard_id,) in known}
+        shard_ids: list[str] = []
+        for group in group_by_duration(rows["duration_ms"].to_pylist(), self._shard_seconds):
+            shard_id = new_shard_id([digests[i] for i in group], taken)
+            taken.add(shard_id)
+            shard_ids.extend([shard_id] * len(group))
+        return rows.append_column("shard_id", pa.array(shard_ids, pa.string()))
+
+
+# The known members as they are after today's scan: only labels and who is active change.
+_STAYING = """
+create or replace table staying as
+select k.recording_id, k.shard_id, k.audio_digest,
+       coalesce(f.label_digest, k.label_digest) as label_digest,
+       k.active and t.recording_id is not null and r.recording_id is null
+         and (f.recording_id is null or f.audio_digest = k.audio_digest) as active,
+       k.active as was_active, f.recording_id is not null as relabelled,
+       t.duration_ms, len(t.items) > 0 as labelled
+from known k left join today t using (recording_id) left join fresh f using (recording_id)
+left join renewed r using (recording_id)
+"""
+
+_UNPLACED = """
+select t.recording_id, t.duration_ms, len(t.items) > 0 as labelled,
+       coalesce(f.audio_digest, k.audio_digest) as audio_digest,
+       coalesce(f.label_digest, k.label_digest) as label_digest
+from today t anti join (from staying where active) s using (recording_id)
+left join fresh f using (recording_id)
+left join (from known where active) k using (recording_id)
+order by t.recording_id
+"""
+
+_MEMBERS = """
+create or replace table members as
+select recording_id, shard_id, audio_digest, label_digest, active, duration_ms, labelled
+from staying
+union all
+select recording_id, shard_id, audio_digest, label_digest, true, duration_ms, labelled from placed
+"""
+
+# The digests are sorted in a list: an ordered string_agg takes DuckDB many times as long.
+_SHARDS = """
+create or replace table shards as
+select shard_id,
+       substr(sha256(array_to_string(list_sort(list(label_digest)), chr(10))), 1, 12)
+         as label_digest,
+       sum(duration_ms)::bigint as duration_ms, count(*) as recordings,
+       bool_or(labelled) as labelled
+from members where active group by shard_id
+"""
+
+_COUNTS = """
+select count(*) filter (active and relabelled),
+       count(*) filter (was_active and not active
+                        and recording_id not in (select recording_id from placed))
+from staying
+"""
+
+# Of an inactive member nothing is kept but that it was one.
+_CATALOGUE = f"""
+select m.shard_id, m.active, m.audio_digest, m.label_digest, m.recording_id,
+       {", ".join(f"t.{name}" for name in COLUMNS)}
+from (from members where active) m join today t using (recording_id)
+union all
+select m.shard_id, m.active, m.audio_digest, m.label_digest, m.recording_id,
+       '', 0, [], null, null, null, null, '{{}}', []
+from members m where not m.active
+order by 5, 2
+"""

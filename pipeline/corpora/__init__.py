@@ -1,0 +1,1 @@
+"""The products: how the rows of each corpus are put together from the tables of the stages."""

@@ -1,0 +1,114 @@
+"""The ledger: one row per finished output, so that planning lists no folders and reads no tables.
+
+Rows are appended in segments, `manifest/ledger/<sequence>.parquet`. A run that dies loses at most
+the rows of its last seconds: the worker that meets such an output takes it as it is. A row whose
+output was replaced is superseded by a later one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.store import Store
+from pipeline.task import TaskReport
+
+FOLDER = "manifest/ledger"
+FLUSH_SECONDS = 5.0  # between two segments of a run
+SEGMENTS = 64  # more of them are gathered into one
+
+
+def _field(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
+SCHEMA = pa.schema(
+    [
+        _field("stage", pa.string(), "stage that made the output"),
+        _field("fingerprint", pa.string(), "of the stage: key into stages.parquet"),
+        _field("shard_id", pa.string(), "shard that the output is of"),
+        _field("stem", pa.string(), "what the plan asked for: stage, fingerprint, shard, labels"),
+        _field("output", pa.string(), "key of the table below the WORKDIR, without .parquet"),
+        _field("rows", pa.int64(), "rows of the table"),
+        _field("errors", pa.int32(), "rows of its errors table; 0: there is none"),
+        _field("bytes", pa.int64(), "size of the table's file"),
+        _field("audio_ms", pa.int64(), "audio of the shard's recordings"),
+        _field("seconds", pa.float64(), "wall time of making it"),
+        _field("cpu_seconds", pa.float64(), "CPU time of making it"),
+        _field("gpus", pa.float64(), "GPUs (or parts of one) that the worker held"),
+        _field("kept", pa.string(), "digest of the ids that a verdict keeps", nullable=True),
+        _field("sha256", pa.string(), "of the table's file"),
+        _field("errors_sha256", pa.string(), "of the errors table's file", nullable=True),
+        _field("finished_ms", pa.int64(), "when, in ms since 1970"),
+    ]
+)
+
+
+class Ledger:
+    """What is finished, in the store; new rows gather in memory and are written in segments."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._rows: list[dict[str, object]] = []
+        self._flushed = time.monotonic()
+
+    def add(self, report: TaskReport, gpus: float = 0.0) -> None:
+        """Remember an output; written now and then, and by `flush`."""
+        row = {name: getattr(report, name) for name in SCHEMA.names if hasattr(report, name)}
+        row["fingerprint"] = report.stem.split("/")[2]
+        row["gpus"], row["finished_ms"] = gpus, time.time_ns() // 1_000_000
+        self._rows.append(row)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is in memory as one more segment."""
+        if self._rows:
+            self._append(pa.Table.from_pylist(self._rows, schema=SCHEMA))
+            self._rows = []
+        self._flushed = time.monotonic()
+
+    def show(self, database: duckdb.DuckDBPyConnection, name: str = "ledger") -> None:
+        """Make the ledger a view of a connection: the last row of each output, none withdrawn."""
+        self.flush()
+        self._store.view(database, f"{name}_segments", self._segments(), SCHEMA)
+        database.execute(
+            f"create or replace view {name} as select * from {name}_segments "
+            "qualify row_number() over (partition by output order by finished_ms desc) = 1"
+        )
+
+    def rows(self, outputs: Iterable[str] | None = None) -> pa.Table:
+        """Return the rows of these outputs (of all, if None), in no order."""
+        with duckdb.connect() as database:
+            self.show(database)
+            if outputs is None:
+                return database.sql("from ledger").to_arrow_table().cast(SCHEMA)
+            database.register("wanted", pa.table({"output": pa.array(list(outputs), pa.string())}))
+            query = "select l.* from ledger l semi join wanted using (output)"
+            return database.sql(query).to_arrow_table().cast(SCHEMA)
+
+    def replace(self, table: pa.Table) -> None:
+        """Write the ledger anew with exactly these rows (SCHEMA)."""
+        self._rows = []
+        old = self._segments()
+        table = table.sort_by([("stage", "ascending"), ("stem", "ascending")])
+        self._append(table)
+        self._store.delete_all(old)
+
+    def compact(self) -> None:
+        """Gather the segments into one, where there are many of them."""
+        self.flush()
+        if len(self._segments()) > SEGMENTS:
+            self.replace(self.rows())
+
+    def _segments(self) -> list[str]:
+        return [f"{FOLDER}/{name}" for name in sorted(self._store.names(FOLDER))]
+
+    def _append(self, table: pa.Table) -> None:
+        last = max(
+            (int(key.rsplit("/", 1)[1].split(".")[0]) for key in self._segments()), default=0
+        )
+        self._store.write_table(f"{FOLDER}/{last + 1:08d}.parquet", table)

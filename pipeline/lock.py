@@ -1,0 +1,238 @@
+"""One run at a time on a WORKDIR: `manifest/lock.json` names the run that writes there.
+
+A run that dies leaves its lock behind, so a lock says enough to tell a dead run from a live one.
+On the same machine that is the boot, the process id and the start of the process; a run on
+another machine (or in another container) has to renew its heartbeat, and counts as dead after
+SILENT_SECONDS without one. Clocks of machines that share a WORKDIR may therefore differ by less
+than that.
+
+How one of two runs that start together is chosen: on a local file system, reading the lock and
+writing one's own happen under a lock of the kernel (flock on the folder), which dies with its
+process. Where there is none (object stores, some network file systems, all without an atomic
+"create if absent" that could be relied on), a run writes its lock with a token of its own, waits
+SETTLE_SECONDS, and reads back: the last writer has it, and every other one sees that. A writer
+that stalls for longer than that may still take the lock from a run that had read its own back; the
+loser learns of it with its next heartbeat and never publishes (`Held.confirm`). Until then both
+write only immutable files, whole ones, under names that determine their content.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.store import Store
+
+LOCK = "manifest/lock.json"
+HEARTBEAT_SECONDS = 15.0  # between two signs of life of a run
+SILENT_SECONDS = 120.0  # without one, a run on another machine counts as dead
+SETTLE_SECONDS = 2.0  # before reading back, where creating a file cannot be made exclusive
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What the lock says of a run."""
+
+    host: str
+    machine: str  # equal: process ids can be compared
+    boot: str  # changes when the machine starts anew
+    pid: int
+    process: str  # when the process started: ids are used again
+    command: str
+    since: str  # ISO 8601, UTC
+    heartbeat: float  # seconds since 1970
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @classmethod
+    def this_process(cls, command: str) -> Holder:
+        host, boot = platform.node(), _read(Path("/proc/sys/kernel/random/boot_id"))
+        names = (host, _read(Path("/etc/machine-id")) or boot, _namespace())
+        now = datetime.now(UTC)
+        return cls(
+            host=host,
+            machine="/".join(names),
+            boot=boot,
+            pid=os.getpid(),
+            process=_process_start(os.getpid()) or "",
+            command=command,
+            since=now.isoformat(timespec="seconds"),
+            heartbeat=now.timestamp(),
+        )
+
+    def is_dead(self, seen_from: Holder) -> bool:
+        """Whether the run has ended without removing its lock."""
+        if self.machine != seen_from.machine:
+            return seen_from.heartbeat - self.heartbeat > SILENT_SECONDS
+        return self.boot != seen_from.boot or _process_start(self.pid) != self.process
+
+    def __str__(self) -> str:
+        since = f"{datetime.fromisoformat(self.since):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.command} on {self.host} (process {self.pid}) since {since}"
+
+
+class WorkdirBusy(Exception):
+    """Another run writes to the WORKDIR."""
+
+    def __init__(self, store: Store, holder: Holder) -> None:
+        super().__init__(f"{store.root} is in use: {holder}; wait until it ends, or stop it")
+        self.holder = holder
+
+
+class Held:
+    """The lock in this run's hands; a helper thread renews its heartbeat."""
+
+    def __init__(self, store: Store, holder: Holder, taken_from: Holder | None) -> None:
+        self.taken_from = taken_from  # the dead run whose lock this was
+        self._store, self._holder = store, holder
+        self._lost_to: Holder | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="wavemill-lock", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise WorkdirBusy if the helper thread has seen another run's lock; costs nothing."""
+        if self._lost_to is not None:
+            raise WorkdirBusy(self._store, self._lost_to)
+
+    def confirm(self) -> None:
+        """Look at the lock itself, before something that only one run may do. Raises
+        WorkdirBusy."""
+        self._look()
+        self.check()
+
+    def release(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        found = read_lock(self._store)
+        if found is not None and found.token == self._holder.token:
+            self._store.delete(LOCK)
+
+    def _renew(self) -> None:
+        while self._lost_to is None and not self._stop.wait(HEARTBEAT_SECONDS):
+            with suppress(OSError):  # a full disk, say: the next beat may succeed
+                self._look()
+                if self._lost_to is None:
+                    _write(self._store, replace(self._holder, heartbeat=time.time()))
+
+    def _look(self) -> None:
+        found = read_lock(self._store)
+        if found is not None and found.token != self._holder.token:
+            self._lost_to = found
+
+
+@contextmanager
+def locked(store: Store, command: str) -> Iterator[Held]:
+    """Hold the WORKDIR for a run; a dead run's lock is taken over.
+
+    Raises WorkdirBusy, which names the run that has it.
+    """
+    made = _make_folder(store)
+    try:
+        held = _acquire(store, Holder.this_process(command))
+        try:
+            yield held
+        finally:
+            held.release()
+    finally:
+        for folder in made:  # of a run that failed before it wrote anything
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def read_lock(store: Store) -> Holder | None:
+    """Return what the lock says, dead run or not; None without one."""
+    try:
+        return Holder(**json.loads(store.read_text(LOCK) or ""))
+    except (ValueError, TypeError):  # none, or not one of ours
+        return None
+
+
+def _acquire(store: Store, mine: Holder) -> Held:
+    with _exclusive(store) as alone:
+        other = read_lock(store)
+        if other is not None and not other.is_dead(seen_from=mine):
+            raise WorkdirBusy(store, other)
+        _write(store, mine)
+        if not alone:
+            time.sleep(SETTLE_SECONDS)
+            found = read_lock(store)
+            if found is not None and found.token != mine.token:
+                raise WorkdirBusy(store, found)
+    return Held(store, mine, other)
+
+
+@contextmanager
+def _exclusive(store: Store) -> Iterator[bool]:
+    """Keep other processes out; gives False where the file system has no such lock."""
+    if not store.local:
+        yield False
+        return
+    folder = os.open(store.path(LOCK).parent, os.O_RDONLY)
+    try:
+        yield _flock(folder)
+    finally:
+        os.close(folder)
+
+
+def _flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
+
+
+def _make_folder(store: Store) -> list[Path]:
+    """Make the lock's folder; return those that were not there, the innermost first."""
+    if not store.local:
+        return []
+    folder = store.path(LOCK).parent
+    missing = [path for path in (folder, folder.parent) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _write(store: Store, holder: Holder) -> None:
+    store.write_text(LOCK, json.dumps(asdict(holder), indent=2) + "\n")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    """Return which processes this one's ids are among: containers have their own."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _process_start(pid: int) -> str | None:
+    """Return when a process started, in ticks since boot; None if it has ended.
+
+    Where there is no /proc, it is "" for every process that is there.
+    """
+    if Path("/proc/self/stat").exists():
+        fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+        return fields[19] if fields and fields[0] not in "ZX" else None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return ""

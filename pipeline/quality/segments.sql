@@ -1,0 +1,101 @@
+-- Every segment of the snapshot, whichever way it came, with all that is known of it.
+-- Needs: recordings, errors, stages, base.rules and the stages' tables in the schema `base`.
+
+-- The first stage in which a recording failed: nothing of that recording is in the corpus.
+create or replace view base.failures as
+select recording_id, min(position) as position, arg_min(stage, position) as stage
+from errors join stages using (stage)
+where recording_id is not null
+group by recording_id;
+
+-- Labelled items as segments; ids and order as in stages/segments.py.
+create or replace view base.labelled_segments as
+with items as (
+    select recording_id, shard_id, uri, speaker as owner, language as spoken,
+           unnest(items) as item
+    from recordings
+    where len(items) > 0
+)
+select recording_id, shard_id, uri as source,
+       concat(
+           recording_id, '-0-', item.start_ms, '-', item.end_ms,
+           case when row_number() over same_span > 1
+                then concat('-', row_number() over same_span - 1) else '' end
+       ) as segment_id,
+       (row_number() over in_time - 1)::integer as segment_index,
+       0::smallint as track, item.start_ms, item.end_ms,
+       coalesce(nullif(item.speaker, ''), nullif(owner, ''), 'S00') as speaker,
+       coalesce(nullif(item.speaker, ''), nullif(owner, '')) as named_speaker,
+       coalesce(nullif(item.language, ''), spoken) as language,
+       item.text, item.task, item.question, item.answer
+from items
+window same_span as (partition by recording_id, item.start_ms, item.end_ms order by item.item_id),
+       in_time as (partition by recording_id order by item.start_ms, item.end_ms, item.item_id);
+
+-- A shard's tables may still hold rows of a recording that is in another shard now.
+create or replace view base.diarized_segments as
+select recording_id, shard_id, r.uri as source, d.segment_id, d.segment_index, d.track,
+       d.start_ms, d.end_ms, d.speaker, d.overlap_ratio, d.speaker_similarity
+from base.diarize d join recordings r using (recording_id, shard_id)
+where len(r.items) = 0;
+
+create or replace view segments as
+select c.recording_id, c.segment_id, c.segment_index, c.source, c.track, c.start_ms, c.end_ms,
+       (c.end_ms - c.start_ms) / 1000 as duration_s,
+       c.speaker, c.named_speaker,
+       coalesce(s.language, t.language, c.language) as language,
+       coalesce(c.text, t.text) as text,
+       case when c.labelled then 'manifest' else 'asr' end as text_source,
+       t.words, c.task, c.question, c.answer,
+       case when f.recording_id is not null then 'error'
+            when v.kept then 'kept'
+            when not v.kept then 'rejected'
+            else 'unjudged' end as status,
+       status = 'kept' as kept,
+       v.broken[1].rule as first_rule,
+       v.broken,
+       a.audio_version, a.missing_ratio, a.snr_db, a.clipping_ratio,
+       a.dnsmos_overall, a.dnsmos_signal, a.dnsmos_background,
+       s.speech_ratio,
+       coalesce(s.overlap_ratio, c.overlap_ratio) as overlap_ratio,
+       coalesce(s.speaker_similarity, c.speaker_similarity) as speaker_similarity,
+       coalesce(s.language_probability, t.language_probability) as language_probability,
+       s.text_length, s.chars_per_second, s.words_per_second, s.repeated_ngram_ratio,
+       coalesce(s.compression_ratio, t.compression_ratio) as compression_ratio,
+       coalesce(s.asr_confidence, t.asr_confidence) as asr_confidence,
+       coalesce(s.avg_logprob, t.avg_logprob) as avg_logprob,
+       coalesce(s.no_speech_prob, t.no_speech_prob) as no_speech_prob
+from (
+    select *, false as labelled from base.diarized_segments
+    union all by name
+    select *, true as labelled from base.labelled_segments
+) c
+left join base.transcribe t using (recording_id, shard_id, segment_id)
+left join base.score_audio a using (recording_id, shard_id, segment_id)
+left join base.score_text s using (recording_id, shard_id, segment_id)
+left join base.verdict v using (recording_id, shard_id, segment_id)
+left join base.failures f using (recording_id);
+
+-- One row per broken rule; position 1 is the rule that the segment is accounted to.
+create or replace view rejections as
+select recording_id, segment_id, source, start_ms, end_ms, duration_s, language, text, position,
+       len(broken) as rules_broken, b.rule, b.value, b.value_text, b.threshold, b.threshold_text
+from (
+    select *, unnest(broken) as b, generate_subscripts(broken, 1) as position
+    from segments where status = 'rejected'
+);
+
+-- What segments are held against. `column` is the column of `segments`, `side` min, max or one_of;
+-- value is null where the rule is off, and where it is one of texts.
+create or replace view thresholds as
+select r.rule, r.position, r."column", r.side, k.text_source,
+       try_cast(k.settings ->> r.setting as double) as value,
+       case when r.side = 'one_of'
+            then from_json(k.settings -> r.setting, '["VARCHAR"]') end as allowed
+from base.rules r, (
+    select 'asr' as text_source, json_extract(parameters, '$.raw') as settings
+    from stages where stage = 'verdict'
+    union all
+    select 'manifest', json_extract(parameters, '$.labelled')
+    from stages where stage = 'verdict'
+) k;

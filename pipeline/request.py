@@ -1,0 +1,59 @@
+"""What the last build was asked for, so that `refresh` can ask for the same again.
+
+It stands in `manifest/build.json`:
+
+    sources   list of str: what was scanned, local paths made absolute
+    config    the resolved configuration, `execution` included, as `config show` prints it
+    wavemill  str: version that wrote it
+    started   str: ISO 8601, UTC
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.config import ConfigError
+from pipeline.store import Store
+
+REQUEST = "manifest/build.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of a build."""
+
+    sources: list[str]
+    config: dict[str, Any]
+    wavemill: str
+    started: str
+
+
+def remember(store: Store, sources: Sequence[str], config: Mapping[str, Any], version: str) -> None:
+    """Write what is asked for now."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    request = Request([_absolute(s) for s in sources], dict(config), version, started)
+    store.write_text(REQUEST, json.dumps(asdict(request), indent=2) + "\n")
+
+
+def remembered(store: Store) -> Request:
+    """Return what the last build was asked for. Raises ConfigError when none is known."""
+    text = store.read_text(REQUEST)
+    if text is None:
+        raise ConfigError(
+            f"{store.root} does not know its sources; build it once with "
+            f"wavemill curate SOURCE... --out {store.root}"
+        )
+    try:
+        return Request(**json.loads(text))
+    except (ValueError, TypeError):
+        raise ConfigError(f"{store.root}/{REQUEST} is damaged; wavemill curate renews it") from None
+
+
+def _absolute(source: str) -> str:
+    """Return a path from the root; a URI is one already."""
+    return source if "://" in source else os.path.abspath(source)  # noqa: PTH100 (keeps links)

@@ -1,0 +1,39 @@
+"""Removing stage outputs, so that an interruption at any moment leaves a sound WORKDIR.
+
+A row leaves the ledger before its file goes: what the ledger knows is there. A file that is left
+without a row is taken as it is by a worker that is to make it, so it has to be right: an output of
+a covering stage holds what the earlier ones of its stem lack, and must not outlive them. Hence
+rounds: each takes the newest output of every stem.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.ledger import SCHEMA, Ledger
+from pipeline.store import Store
+from pipeline.task import errors_key, table_key
+
+
+def drop_outputs(store: Store, ledger: pa.Table, dropped: pa.Table) -> None:
+    """Remove `dropped` (rows of `ledger`, both SCHEMA) from the ledger and the store."""
+    with duckdb.connect() as database:
+        database.register("dropped", dropped.select(["output", "stem", "finished_ms"]))
+        rounds = database.sql(_ROUNDS).fetchall()
+    for (outputs,) in rounds:
+        gone = pa.array(outputs, pa.string())
+        ledger = ledger.filter(pc.invert(pc.is_in(ledger["output"], gone)))
+        Ledger(store).replace(ledger.cast(SCHEMA))
+        store.delete_all(table_key(output) for output in outputs)
+        store.delete_all(errors_key(output) for output in outputs)
+
+
+_ROUNDS = """
+select list(output) from (
+    select output,
+           row_number() over (partition by stem order by finished_ms desc, output desc) as round
+    from dropped)
+group by round order by round
+"""

@@ -1,0 +1,70 @@
+"""What an inspection of a WORKDIR finds, and how a file is held against what was recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import pyarrow as pa
+
+from pipeline.snapshots import Snapshot
+from pipeline.store import Store
+
+
+class Kind(StrEnum):
+    """What is damaged, and so how it can be mended."""
+
+    OUTPUT = "output"  # of a stage: make it again
+    PART = "part"  # of a snapshot's corpus: link it again
+    SNAPSHOT = "snapshot"  # a snapshot's own file: only a new snapshot helps
+    POINTER = "pointer"  # LATEST or corpus: write it again
+    LEDGER = "ledger"  # rebuild its rows from the files
+    CATALOGUE = "catalogue"  # nothing helps but a backup
+
+
+@dataclass(frozen=True)
+class Damage:
+    key: str
+    problem: str
+    kind: Kind
+    output: str = ""  # of an output or part: what has to be made or linked again
+    stem: str = ""
+    stage: str = ""
+    shard_id: str = ""
+
+
+@dataclass
+class Inspection:
+    """What was found. `ledger` (LEDGER_SCHEMA) holds what could be read of it."""
+
+    damages: list[Damage]
+    ledger: pa.Table
+    snapshots: list[Snapshot]  # those that can be read, oldest first
+    files: int = 0  # looked at
+    checked: dict[str, str] = field(default_factory=dict)  # output -> what is wrong, "" if nothing
+
+    @property
+    def newest(self) -> Snapshot | None:
+        return self.snapshots[-1] if self.snapshots else None
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys of the damaged files."""
+        return {damage.key for damage in self.damages}
+
+
+def difference(store: Store, key: str, sha256: str | None, size: int | None = None) -> str:
+    """Return how a file differs from what was recorded; empty if it does not."""
+    try:
+        if size is not None and (now := store.size(key)) != size:
+            return f"has {now:,} bytes, not {size:,}"
+        return "" if store.sha256(key) == sha256 else "other content: the SHA-256 differs"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {short(error)}"
+
+
+def short(error: Exception) -> str:
+    """Return an error as the end of a line."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,191 @@
+"""Mending a WORKDIR that `verify` found damaged, so that the next build makes it whole.
+
+A damaged output goes, and with it everything of its shard that was made from it: nobody can tell
+whether those stages read it before it was damaged. (Of a covering stage all outputs of the stem
+go, since each holds only what the earlier ones lack.) The next `curate` finds them missing and
+makes exactly those again; `relink` then puts corpus parts back into the snapshots they stood in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from pipeline.ledger import Ledger
+from pipeline.snapshots import LATEST, all_snapshots, point_corpus_at
+from pipeline.store import Store
+from pipeline.task import errors_key, finished_before, table_key
+from pipeline.upkeep.dropping import drop_outputs
+from pipeline.upkeep.findings import Damage, Inspection, Kind
+from pipeline.upkeep.verify_snapshots import stage_inputs
+
+LOST = "manifest/lost-parts.json"  # corpus parts that are to be linked again: list of outputs
+
+
+def repair(store: Store, found: Inspection) -> list[str]:
+    """Mend what can be mended. Returns the outputs that have to be made again."""
+    by_kind: dict[Kind, list[Damage]] = {kind: [] for kind in Kind}
+    for damage in found.damages:
+        by_kind[damage.kind].append(damage)
+    _drop_newest(store, found)
+    _mend_pointers(store, found)
+    ledger, damaged = found.ledger, by_kind[Kind.OUTPUT]
+    if by_kind[Kind.LEDGER]:
+        ledger, unreadable = _rebuilt(store, ledger)
+        damaged = [*damaged, *unreadable]
+        Ledger(store).replace(ledger)
+    dropped = _derived(ledger, damaged, stage_inputs(store, found))
+    outputs: list[str] = dropped["output"].to_pylist()
+    for damage in by_kind[Kind.PART]:
+        _mend_part(store, damage, set(outputs))
+    gone = [*outputs, *(damage.output for damage in (*damaged, *by_kind[Kind.PART]))]
+    _remember_lost(store, {corpus for s in found.snapshots for corpus in s.rows}, gone)
+    drop_outputs(store, ledger, dropped)
+    for damage in damaged:  # what the ledger does not know
+        store.delete(table_key(damage.output))
+        store.delete(errors_key(damage.output))
+    return outputs
+
+
+def relink(store: Store) -> None:
+    """Put corpus parts that were made again into the snapshots that lost them."""
+    lost = set(_lost(store))
+    if not lost:
+        return
+    waiting: set[str] = set()
+    for snapshot in all_snapshots(store):
+        try:
+            lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", ["output"])
+        except (OSError, pa.ArrowException):
+            continue  # damaged: cannot be helped
+        for key in lineage["output"].unique().to_pylist():
+            output = key.removesuffix(".parquet")
+            if output not in lost:
+                continue
+            if store.exists(key):
+                _, corpus, _, part = key.split("/")
+                store.relink(key, f"{snapshot.folder}/{corpus}/{part}")
+            else:
+                waiting.add(output)
+    _write_lost(store, waiting)
+
+
+def _drop_newest(store: Store, found: Inspection) -> None:
+    """Take from the newest snapshots what makes them one, where their own files are damaged.
+
+    The next build makes such a snapshot again, under its number: its outputs are there. An older
+    one cannot be made again, and stays as it is.
+    """
+    damaged = {d.key.rsplit("/", 1)[0] for d in found.damages if d.kind is Kind.SNAPSHOT}
+    while found.snapshots and found.snapshots[-1].folder in damaged:
+        store.delete(f"{found.snapshots.pop().folder}/snapshot.json")
+    for damage in found.damages:
+        if damage.kind is Kind.SNAPSHOT and damage.key.endswith("/snapshot.json"):
+            store.delete(damage.key)  # says nothing; what stands beside it is for `gc`
+
+
+def _mend_pointers(store: Store, found: Inspection) -> None:
+    newest = found.newest
+    if newest is None:
+        store.delete(LATEST)
+        return
+    store.write_text(LATEST, newest.name + "\n")
+    if not store.local or store.path("corpus").is_symlink() or not store.path("corpus").exists():
+        point_corpus_at(store, newest)
+
+
+def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
+    """Add to the ledger what the files themselves say; return also those that say nothing."""
+    known = set(ledger["output"].to_pylist())
+    rows, damaged = [], []
+    for file in store.files("stages"):
+        output = file.key.removesuffix(".parquet")
+        name = file.key.rsplit("/", 1)[1]
+        if name.startswith(".") or name.endswith(".errors.parquet") or output in known:
+            continue
+        try:
+            store.read_table(file.key)  # all of it: no hash says that it is whole
+            report = finished_before(output, store)
+        except (OSError, pa.ArrowException):
+            report = None
+        if report is None or report.output != output:
+            damaged.append(Damage(file.key, "cannot be read", Kind.OUTPUT, output, output))
+            continue
+        row = {name: getattr(report, name, None) for name in LEDGER_SCHEMA.names}
+        fingerprint = output.split("/")[2]
+        rows.append(
+            {**row, "fingerprint": fingerprint, "gpus": 0.0, "finished_ms": file.modified_ms}
+        )
+    return pa.concat_tables([ledger, pa.Table.from_pylist(rows, schema=LEDGER_SCHEMA)]), damaged
+
+
+def _derived(
+    ledger: pa.Table, damaged: Iterable[Damage], inputs: Mapping[str, set[str]]
+) -> pa.Table:
+    """Return the ledger's rows of the damaged outputs and of all that was made from them.
+
+    Of a stage that no snapshot describes, everything later counts as made from it.
+    """
+    below = {stage: _below(stage, inputs) for stage in inputs}
+    with duckdb.connect() as database:
+        database.register("ledger", ledger)
+        rows = [(d.output, d.stem, d.stage or d.output.split("/")[1], d.shard_id) for d in damaged]
+        database.register("damaged", _strings(("output", "stem", "stage", "shard_id"), rows))
+        pairs = [(stage, other) for stage, others in below.items() for other in others]
+        database.register("below", _strings(("stage", "other"), pairs))
+        database.register("described", _strings(("stage",), [(stage,) for stage in inputs]))
+        return database.sql(_DERIVED).to_arrow_table().cast(LEDGER_SCHEMA)
+
+
+_DERIVED = """
+select l.* from ledger l where exists (
+    select 1 from damaged d left join ledger mine on mine.output = d.output
+    where l.stem = d.stem or l.shard_id = d.shard_id and (
+        exists (select 1 from below b where b.stage = d.stage and b.other = l.stage)
+        or d.stage not in (from described) and l.finished_ms >= coalesce(mine.finished_ms, 0)))
+order by l.finished_ms desc, l.output
+"""
+
+
+def _below(stage: str, inputs: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    while more := {s for s, reads in inputs.items() if reads & (found | {stage})} - found:
+        found |= more
+    return found
+
+
+def _strings(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    return pa.table([pa.array(column, pa.string()) for column in columns], names=list(names))
+
+
+def _mend_part(store: Store, damage: Damage, dropped: set[str]) -> None:
+    """Link a part again where its output is sound; else it waits for the next build."""
+    if not damage.output:
+        return  # put there by somebody else: not ours to delete
+    if damage.output not in dropped and store.exists(table_key(damage.output)):
+        store.relink(table_key(damage.output), damage.key)
+    else:
+        store.delete(damage.key)
+
+
+def _remember_lost(store: Store, corpora: set[str], outputs: Iterable[str]) -> None:
+    lost = {output for output in outputs if output and output.split("/")[1] in corpora}
+    if lost:
+        _write_lost(store, lost | set(_lost(store)))
+
+
+def _lost(store: Store) -> list[str]:
+    found: list[str] = json.loads(store.read_text(LOST) or "[]")
+    return found
+
+
+def _write_lost(store: Store, outputs: set[str]) -> None:
+    if outputs:
+        store.write_text(LOST, json.dumps(sorted(outputs), indent=2) + "\n")
+    else:
+        store.delete(LOST)

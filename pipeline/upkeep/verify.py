@@ -1,0 +1,105 @@
+"""Is everything there that snapshots and the ledger know of, byte for byte?
+
+Recorded are the size and SHA-256 of every stage output (in the ledger) and of every snapshot's own
+tables (in its `snapshot.json`); the parts of a corpus are the same bytes as the outputs that its
+lineage names. What nothing knows of, such as outputs of a run that died, is no damage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.catalogue import CATALOGUE
+from pipeline.ledger import FOLDER as LEDGER_FOLDER
+from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from pipeline.store import Store
+from pipeline.task import REPORT, errors_key, table_key
+from pipeline.upkeep.findings import Damage, Inspection, Kind, difference, short
+from pipeline.upkeep.verify_snapshots import inspect_corpora, inspect_pointers, inspect_snapshots
+
+THREADS = 4  # hash at a time; hashing leaves the interpreter free
+
+Progress = Callable[[int, int], None]  # bytes so far, bytes in all
+
+
+def inspect(store: Store, progress: Progress | None = None) -> Inspection:
+    """Check everything; reads every byte that has a recorded hash."""
+    found = Inspection([], LEDGER_SCHEMA.empty_table(), [])
+    _inspect_ledger(store, found)
+    _inspect_catalogue(store, found)
+    inspect_snapshots(store, found)
+    _inspect_outputs(store, found, progress or (lambda _done, _total: None))
+    inspect_corpora(store, found)
+    inspect_pointers(store, found)
+    return found
+
+
+def _inspect_ledger(store: Store, found: Inspection) -> None:
+    readable = []
+    for name in sorted(store.names(LEDGER_FOLDER)):
+        key = f"{LEDGER_FOLDER}/{name}"
+        try:
+            readable.append(store.read_table(key).cast(LEDGER_SCHEMA))
+        except (OSError, pa.ArrowException, ValueError) as error:
+            found.damages.append(Damage(key, f"cannot be read: {short(error)}", Kind.LEDGER))
+    with duckdb.connect() as database:
+        database.register("segments", pa.concat_tables([found.ledger, *readable]))
+        found.ledger = (
+            database.sql(
+                "from segments qualify row_number() over "
+                "(partition by output order by finished_ms desc) = 1 order by output"
+            )
+            .to_arrow_table()
+            .cast(LEDGER_SCHEMA)
+        )
+
+
+def _inspect_catalogue(store: Store, found: Inspection) -> None:
+    if not store.exists(CATALOGUE):
+        if found.ledger.num_rows:
+            found.damages.append(Damage(CATALOGUE, "is missing", Kind.CATALOGUE))
+        return
+    try:
+        store.read_table(CATALOGUE)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        problem = f"cannot be read: {short(error)}"
+        found.damages.append(Damage(CATALOGUE, problem, Kind.CATALOGUE))
+
+
+def _inspect_outputs(store: Store, found: Inspection, progress: Progress) -> None:
+    """Check every output that the ledger knows."""
+    rows = found.ledger.to_pylist()
+    total, done = sum(row["bytes"] for row in rows), 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        problems = pool.map(lambda row: _check_output(store, row), rows)
+        for row, (key, problem) in zip(rows, problems, strict=True):
+            found.files += 1 + bool(row["errors"])
+            found.checked[row["output"]] = problem
+            if problem:
+                found.damages.append(_of_output(key, problem, row))
+            done += row["bytes"]
+            progress(done, total)
+
+
+def _check_output(store: Store, row: dict[str, Any]) -> tuple[str, str]:
+    """Return the key of the damaged file and what is wrong with it, or nothing."""
+    key, errors = table_key(row["output"]), errors_key(row["output"])
+    if problem := difference(store, key, row["sha256"], row["bytes"]):
+        return key, problem
+    report = json.loads((store.facts(key) or {}).get(REPORT, "{}"))
+    if report.get("output") != row["output"]:
+        return key, f"says that it is {report.get('output', 'no output')}"
+    if row["errors"] and (problem := difference(store, errors, row["errors_sha256"])):
+        return errors, problem
+    return key, ""
+
+
+def _of_output(key: str, problem: str, row: dict[str, Any]) -> Damage:
+    names = ("output", "stem", "stage", "shard_id")
+    return Damage(key, problem, Kind.OUTPUT, **{name: row[name] for name in names})

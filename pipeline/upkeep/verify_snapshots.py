@@ -1,0 +1,146 @@
+"""The half of `verify` that looks at snapshots: their own files, lineage and parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import duckdb
+
+from pipeline.digest import digest_of
+from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot, read_snapshot
+from pipeline.store import Store
+from pipeline.task import table_key
+from pipeline.upkeep.findings import Damage, Inspection, Kind, difference, short
+
+
+def inspect_snapshots(store: Store, found: Inspection) -> None:
+    """Check the snapshots' own files."""
+    numbers = sorted(int(name) for name in store.names("snapshots") if name.isdecimal())
+    latest = _latest(store)
+    for number in numbers:
+        if latest is not None and number > latest:
+            continue  # was never finished
+        folder = f"snapshots/{number:06d}"
+        try:
+            snapshot = read_snapshot(store, number)
+        except FileNotFoundError:
+            if number == latest:
+                problem = "is missing"
+                found.damages.append(Damage(f"{folder}/snapshot.json", problem, Kind.SNAPSHOT))
+            continue  # half removed
+        except (ValueError, TypeError) as error:
+            problem = f"cannot be read: {short(error)}"
+            found.damages.append(Damage(f"{folder}/snapshot.json", problem, Kind.SNAPSHOT))
+            continue
+        found.snapshots.append(snapshot)
+        found.damages.extend(_inspect_own_files(store, snapshot, found))
+
+
+def _inspect_own_files(store: Store, snapshot: Snapshot, found: Inspection) -> Iterator[Damage]:
+    for name, sha256 in snapshot.sha256.items():
+        key = f"{snapshot.folder}/{name}"
+        found.files += 1
+        if problem := difference(store, key, sha256):
+            yield Damage(key, problem, Kind.SNAPSHOT)
+    key = f"{snapshot.folder}/config.json"
+    found.files += 1
+    try:
+        if digest_of(json.loads(store.read_text(key) or "")) != snapshot.config:
+            yield Damage(key, "is not what the snapshot was made with", Kind.SNAPSHOT)
+    except ValueError:
+        yield Damage(key, "is missing, or no JSON", Kind.SNAPSHOT)
+
+
+def inspect_corpora(store: Store, found: Inspection) -> None:
+    """Check that the outputs of the snapshots are known, and their corpora made of them."""
+    with duckdb.connect() as database:
+        database.register("ledger", found.ledger)
+        for snapshot in found.snapshots:
+            if f"{snapshot.folder}/lineage.parquet" not in found.keys:
+                _inspect_lineage(store, snapshot, database, found)
+
+
+def _inspect_lineage(
+    store: Store, snapshot: Snapshot, database: duckdb.DuckDBPyConnection, found: Inspection
+) -> None:
+    damaged = found.keys
+    lineage = f"{snapshot.folder}/lineage.parquet"
+    store.view(database, "lineage", [lineage], LINEAGE_SCHEMA)
+    for stage, shard_id, output in database.sql(_UNKNOWN).fetchall():
+        key = table_key(output)
+        if key not in damaged:
+            kind = Kind.LEDGER if store.exists(key) else Kind.OUTPUT
+            problem = "is not in the ledger" if kind is Kind.LEDGER else "is missing"
+            found.damages.append(Damage(key, problem, kind, output, output, stage, shard_id))
+    for corpus in snapshot.rows:
+        folder = f"{snapshot.folder}/{corpus}"
+        more = store.names(folder) - {"empty.parquet"}
+        for name, output, rows, sha256 in database.execute(_PARTS, [corpus]).fetchall():
+            key = f"{folder}/{name}"
+            problem = "is missing" if rows else ""  # a part without rows need not be there
+            if name in more:
+                more.remove(name)
+                # Of an output that the ledger has lost nothing is known: that is reported already.
+                problem = _inspect_part(store, key, output, sha256, found) if output else ""
+                found.files += 1
+            if problem:
+                found.damages.append(Damage(key, problem, Kind.PART, output))
+        for name in sorted(more):
+            problem = "belongs to no output that the lineage names"
+            found.damages.append(Damage(f"{folder}/{name}", problem, Kind.PART))
+
+
+# An output of a covering stage may have been made again under another name of the same stem.
+_UNKNOWN = """
+select distinct n.stage, n.shard_id, regexp_replace(n.output, '[.]parquet$', '') as output
+from lineage n where not exists (
+    select 1 from ledger l where l.stage = n.stage and l.fingerprint = n.fingerprint
+    and l.shard_id = n.shard_id and starts_with(n.output, l.stem))
+order by output
+"""
+
+_PARTS = """
+select distinct parse_filename(n.output) as name, l.output, l.rows, l.sha256
+from lineage n left join ledger l on n.output = concat(l.output, '.parquet')
+where n.stage = ? order by name
+"""
+
+
+def _inspect_part(store: Store, key: str, output: str, sha256: str, found: Inspection) -> str:
+    """Return what is wrong with a part that is there."""
+    there = store.local and store.exists(table_key(output))
+    if there and store.path(key).samefile(store.path(table_key(output))):
+        return found.checked.get(output, "")
+    problem = difference(store, key, sha256)
+    return f"differs from its stage output: {problem}" if problem else ""
+
+
+def inspect_pointers(store: Store, found: Inspection) -> None:
+    newest = found.newest
+    if newest is None:
+        return
+    if _latest(store) != newest.number:
+        problem = f"does not name the newest snapshot, {newest.name}"
+        found.damages.append(Damage(LATEST, problem, Kind.POINTER))
+    link = store.path("corpus") if store.local else None
+    if link is not None and (not link.is_symlink() or str(link.readlink()) != newest.folder):
+        found.damages.append(Damage("corpus", f"is no link to {newest.folder}", Kind.POINTER))
+
+
+def _latest(store: Store) -> int | None:
+    text = (store.read_text(LATEST) or "").strip()
+    return int(text) if text.isdecimal() else None
+
+
+def stage_inputs(store: Store, found: Inspection) -> dict[str, set[str]]:
+    """Return stage -> stages that it reads, in any snapshot."""
+    keys = [f"{s.folder}/stages.parquet" for s in found.snapshots]
+    damaged = found.keys
+    inputs: dict[str, set[str]] = {}
+    for key in keys:
+        if key not in damaged:
+            table = store.read_table(key).cast(STAGES_SCHEMA)
+            for row in table.to_pylist():
+                inputs.setdefault(row["stage"], set()).update(row["inputs"])
+    return inputs

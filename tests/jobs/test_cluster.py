@@ -1,0 +1,166 @@
+"""A submitted job on a Ray cluster of two nodes, one of which is killed while it works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import yaml
+
+from pipeline.config import load_config
+from pipeline.curation import Config, make_graph
+from pipeline.execution.settings import resolve_groups
+from tests.support import ROOT
+
+RAY = Path(sys.executable).with_name("ray")
+CLIP_SECONDS = 6
+# Without a token Ray's dashboard takes no job, unless it is told that it may.
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Cluster:
+    """A head and a second node, each started by the `ray` command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port, self.dashboard = folder, free_port(), free_port()
+        fixed = [f"--port={self.port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
+        dashboard = ["--include-dashboard=true", f"--dashboard-port={self.dashboard}"]
+        self.head = self._start("--head", *fixed, *dashboard, "--num-cpus=1")
+        self._wait_for(self.dashboard)
+        self.second = self._start(f"--address=127.0.0.1:{self.port}", "--num-cpus=1")
+
+    def _start(self, *options: str) -> subprocess.Popen[bytes]:
+        command = [RAY, "start", "--block", "--disable-usage-stats", *options]
+        memory = "--object-store-memory=80000000"
+        with (self.folder / "start.log").open("ab") as log:
+            return subprocess.Popen(
+                [*command, memory], stdout=log, stderr=log, env={**os.environ, **TOKEN}
+            )
+
+    def _wait_for(self, port: int) -> None:
+        until = time.monotonic() + 90
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.2)
+        raise TimeoutError((self.folder / "start.log").read_text())
+
+    def submit(self, *command: str) -> subprocess.Popen[str]:
+        """Send the checkout along, as deploy/runtime-env.yaml does, without installing anything."""
+        excludes = yaml.safe_load((ROOT / "deploy/runtime-env.yaml").read_text())["excludes"]
+        runtime = yaml.safe_dump({"excludes": [*excludes, "*.pt"]})
+        (self.folder / "runtime-env.yaml").write_text(runtime)
+        options = [
+            "--working-dir",
+            str(ROOT),
+            "--runtime-env",
+            str(self.folder / "runtime-env.yaml"),
+        ]
+        address = f"http://127.0.0.1:{self.dashboard}"
+        line = [RAY, "job", "submit", "--address", address, *options, "--", *command]
+        environment = {**os.environ, **TOKEN}
+        return subprocess.Popen(
+            line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
+
+    def workers_on_second(self) -> list[psutil.Process]:
+        below = psutil.Process(self.second.pid).children(recursive=True)
+        return [p for p in below if "pipeline.execution.child" in " ".join(p.cmdline())]
+
+    def kill_second(self) -> None:
+        """SIGKILL everything of the second node, as a machine that loses power."""
+        node = psutil.Process(self.second.pid)
+        for process in [node, *node.children(recursive=True)]:
+            try:
+                process.send_signal(signal.SIGKILL)
+            except psutil.NoSuchProcess:
+                continue
+        self.second.wait()
+
+    def close(self) -> None:
+        for node in (self.second, self.head):
+            if node.poll() is None:
+                processes = psutil.Process(node.pid).children(recursive=True)
+                node.terminate()
+                for process in psutil.wait_procs(processes, timeout=10)[1]:
+                    process.kill()
+                node.wait()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    folder = Path(tempfile.mkdtemp(prefix="wm-", dir="/tmp"))  # sockets want a short path
+    started = Cluster(folder)
+    yield started
+    started.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def rows(out: Path) -> list[dict]:  # type: ignore[type-arg]
+    table = pq.read_table(out / "corpus" / "pretrain")
+    return table.sort_by([("recording_id", "ascending"), ("start_ms", "ascending")]).to_pylist()
+
+
+def test_a_job_survives_the_loss_of_a_node(cluster: Cluster, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for file in sorted((ROOT / "examples" / "recordings").glob("*.flac")):
+        samples, rate = soundfile.read(file)
+        for number in range(2):
+            start = number * CLIP_SECONDS * rate
+            part = samples[start : start + CLIP_SECONDS * rate]
+            soundfile.write(clips / f"{file.stem}-{number}.flac", part, rate)
+    job = ("curate", str(clips), "--set", f"shard_seconds={CLIP_SECONDS}", "--out")
+    alone = [sys.executable, "-m", "jobs.cli", *job, str(tmp_path / "a"), "--executor", "inline"]
+    subprocess.run(alone, cwd=ROOT, check=True, capture_output=True)
+
+    module, *arguments = job
+    command = [sys.executable, "-m", f"jobs.{module}", *arguments, str(tmp_path / "b")]
+    submitted = cluster.submit(*command, "--address", "auto")
+    until = time.monotonic() + 120
+    while not cluster.workers_on_second() and time.monotonic() < until:
+        assert submitted.poll() is None, submitted.communicate()[0]
+        time.sleep(0.1)
+    assert cluster.workers_on_second(), "the second node never got work"
+    time.sleep(2)
+    cluster.kill_second()
+    output, _ = submitted.communicate(timeout=240)
+    assert submitted.returncode == 0, output
+    assert rows(tmp_path / "b") == rows(tmp_path / "a")
+    assert len(rows(tmp_path / "b")) >= 6
+
+
+def test_the_cluster_s_configuration_fits_the_stages() -> None:
+    file = ROOT / "deploy" / "cluster-8gpu.yaml"
+    config = load_config(Config, "embedded", file, [])
+    groups = resolve_groups(config.execution, list(make_graph(config).stages))
+    assert groups["denoise"] == ["denoise"]
+    assert groups["speech"] == ["diarize", "transcribe"]
+
+
+def test_the_kubernetes_job_names_commands_that_exist() -> None:
+    job = yaml.safe_load((ROOT / "deploy" / "rayjob.yaml").read_text())
+    command = job["spec"]["entrypoint"].split()
+    assert (ROOT / f"{command[2].replace('.', '/')}.py").is_file()
+    assert command[command.index("--config") + 1].endswith("deploy/cluster-8gpu.yaml")
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    assert f"rayproject/ray:{job['spec']['rayClusterSpec']['rayVersion']}-py311" in dockerfile

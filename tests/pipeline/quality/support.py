@@ -1,0 +1,199 @@
+"""WORKDIRs written by hand: tables as the stages would leave them, without running one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from manifests.recording import Recording
+from manifests.table import recordings_table
+from pipeline.catalogue import CATALOGUE
+from pipeline.catalogue import SCHEMA as MEMBERS
+from pipeline.curation import all_schemas
+from pipeline.ledger import FOLDER as LEDGER_FOLDER
+from pipeline.ledger import SCHEMA as LEDGER
+from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
+from pipeline.store import Store
+from pipeline.task import ERRORS_SCHEMA
+from stages.filter.thresholds import LabelledThresholds, RawThresholds
+from stages.segments import segment_id
+
+STAGES = (
+    "denoise",
+    "diarize",
+    "transcribe",
+    "score_audio",
+    "score_text",
+    "verdict",
+    "tokenize",
+    "tokenize_text",
+    "pretrain",
+)
+PARAMETERS = {
+    "denoise": {"missing_ms": 100},
+    "verdict": {
+        "raw": RawThresholds().model_dump(mode="json"),
+        "labelled": LabelledThresholds().model_dump(mode="json"),
+    },
+}
+
+
+def recording(number: int, duration_ms: int = 10_000, **fields: Any) -> Recording:
+    """Return a recording with an id and a uri made from its number."""
+    fields.setdefault("uri", f"/audio/set/{number}.flac")
+    return Recording(f"{number:032x}", duration_ms=duration_ms, **fields)
+
+
+def error_of(rec: Recording, stage: str, message: str = "it went wrong") -> dict[str, str]:
+    """Return a row of the errors table."""
+    row = {"stage": stage, "recording_id": rec.recording_id, "uri": rec.uri}
+    return row | {"reason": "went_wrong", "message": message}
+
+
+@dataclass
+class Shard:
+    """The rows of one shard's tables, by stage; `segment` adds a whole segment."""
+
+    shard_id: str = "a" * 16
+    recordings: list[Recording] = field(default_factory=list)
+    left: list[Recording] = field(default_factory=list)  # members that are not there any more
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {s: [] for s in STAGES})
+
+    def decode(self, rec: Recording, end_ms: int | None = None, track: int = 0) -> None:
+        """Add blocks of 60 s, as denoise leaves them, up to `end_ms`."""
+        end_ms = rec.duration_ms if end_ms is None else end_ms
+        for start in range(0, end_ms, 60_000):
+            for version in ("original", "enhanced"):
+                row = {"recording_id": rec.recording_id, "track": track, "version": version}
+                row |= {"start_ms": start, "end_ms": min(start + 60_000, end_ms)}
+                row |= {"sample_rate": 16_000, "audio": b"never read"}
+                self.rows["denoise"].append(row)
+
+    def segment(
+        self,
+        rec: Recording,
+        start_ms: int,
+        end_ms: int,
+        broken: Sequence[str] | None = (),
+        track: int = 0,
+        text: str = "hello",
+        speaker: str = "S00",
+        in_corpus: bool | None = None,
+    ) -> str:
+        """Add a diarized segment; `broken` None leaves it without a verdict."""
+        key = segment_id(rec.recording_id, track, start_ms, end_ms)
+        ids = {"recording_id": rec.recording_id, "segment_id": key}
+        times = {"start_ms": start_ms, "end_ms": end_ms}
+        self.rows["diarize"].append(
+            ids | times | {"track": track, "segment_index": 0, "speaker": speaker}
+        )
+        self.rows["transcribe"].append(ids | {"text": text, "language": "en", "words": []})
+        self.score(rec, key, broken, end_ms - start_ms)
+        if broken == () if in_corpus is None else in_corpus:
+            duration = (end_ms - start_ms) / 1000
+            self.rows["pretrain"].append(ids | times | {"duration": duration, "text": text})
+        return key
+
+    def score(
+        self,
+        rec: Recording,
+        key: str,
+        broken: Sequence[str] | None = (),
+        duration_ms: int = 1000,
+    ) -> None:
+        """Add scores and the verdict of a segment, or of a labelled item."""
+        ids = {"recording_id": rec.recording_id, "segment_id": key}
+        source = "manifest" if rec.labelled else "asr"
+        audio = {"audio_version": "original", "missing_ratio": 0.0, "snr_db": 12.5}
+        self.rows["score_audio"].append(ids | audio | {"clipping_ratio": 0.0})
+        text = {"text_source": source, "duration_s": duration_ms / 1000, "language": "en"}
+        self.rows["score_text"].append(ids | text | {"speech_ratio": 0.9})
+        if broken is not None:
+            rules = [{"rule": rule, "value": 0.1, "threshold": 0.5} for rule in broken]
+            self.rows["verdict"].append(ids | {"kept": not broken, "broken": rules})
+
+
+def write_workdir(
+    root: Path, shards: Sequence[Shard], errors: Sequence[dict[str, Any]] = (), number: int = 1
+) -> Store:
+    """Write the shards as snapshot `number`, the newest, of a WORKDIR."""
+    store, schemas = Store.open(root), all_schemas()
+    found = [(s, r) for s in shards for r in s.recordings]
+    folder = f"snapshots/{number:06d}"
+    lineage, ledger = [], []
+    for shard in shards:
+        for stage in STAGES:
+            key = f"stages/{stage}/{'f' * 16}/{shard.shard_id}-0123456789ab"
+            table = _table(shard.rows[stage], schemas[stage])
+            store.write_table(f"{key}.parquet", table)
+            if stage == "pretrain":
+                store.write_table(f"{folder}/pretrain/{shard.shard_id}.parquet", table)
+            row = {"shard_id": shard.shard_id, "stage": stage, "fingerprint": "f" * 16}
+            lineage.append(row | {"lineage_id": "l", "output": f"{key}.parquet"})
+            made = {"stem": key, "output": key, "rows": table.num_rows, "finished_ms": number}
+            cost = {"errors": 0, "bytes": 1, "audio_ms": 36_000, "seconds": 3.6}
+            ledger.append(row | made | cost | {"cpu_seconds": 1.8, "gpus": 0.0, "sha256": ""})
+    store.write_table(f"{LEDGER_FOLDER}/{number:08d}.parquet", _table(ledger, LEDGER))
+    store.write_table(CATALOGUE, members_table(shards))
+    store.write_table(f"{folder}/recordings.parquet", recordings_table([r for _, r in found]))
+    store.write_table(f"{folder}/errors.parquet", _table(errors, ERRORS_SCHEMA))
+    store.write_table(f"{folder}/lineage.parquet", _table(lineage, LINEAGE_SCHEMA))
+    store.write_table(f"{folder}/stages.parquet", _table(_stages(), STAGES_SCHEMA))
+    snapshot = Snapshot(
+        number=number,
+        parent=number - 1 or None,
+        created="2026-01-02T03:04:05+00:00",
+        content="",
+        config="",
+        wavemill="0.0",
+        recordings=len(found),
+        audio_ms=sum(r.duration_ms for _, r in found),
+        errors=len(errors),
+        rows={"pretrain": sum(len(s.rows["pretrain"]) for s in shards)},
+    )
+    store.write_text(f"{folder}/snapshot.json", json.dumps(asdict(snapshot)))
+    store.write_text(LATEST, snapshot.name)
+    return store
+
+
+def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Fill what a row does not say: null where that may be, else nothing of the type."""
+    missing = {f.name: None if f.nullable else _nothing(f.type) for f in schema}
+    return pa.Table.from_pylist([{**missing, **row} for row in rows], schema=schema)
+
+
+def _nothing(kind: pa.DataType) -> Any:
+    if pa.types.is_string(kind):
+        return ""
+    if pa.types.is_list(kind):
+        return []
+    return b"" if pa.types.is_binary(kind) else 0
+
+
+def _stages() -> list[dict[str, Any]]:
+    return [
+        {
+            "stage": stage,
+            "fingerprint": "f" * 16,
+            "version": 1,
+            "inputs": [],
+            "parameters": json.dumps(PARAMETERS.get(stage, {})),
+        }
+        for stage in STAGES
+    ]
+
+
+def members_table(shards: Sequence[Shard]) -> pa.Table:
+    """Return the catalogue in which these shards have their members."""
+    rows = []
+    for shard in shards:
+        for active, recordings in ((True, shard.recordings), (False, shard.left)):
+            for row in recordings_table(recordings).to_pylist():
+                known = {"shard_id": shard.shard_id, "active": active}
+                rows.append(row | known | {"audio_digest": "", "label_digest": ""})
+    return _table(rows, MEMBERS)

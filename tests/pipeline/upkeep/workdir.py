@@ -1,0 +1,139 @@
+"""A WORKDIR with the toy stages, and everything that can happen to one in its life."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from manifests.recording import Recording, SourceError
+from manifests.table import recordings_table
+from pipeline.catalogue import Catalogue
+from pipeline.execution.events import TaskDone
+from pipeline.execution.inline import run_inline
+from pipeline.graph import Graph
+from pipeline.ledger import Ledger
+from pipeline.plan import Plan
+from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
+from pipeline.store import Store
+from pipeline.upkeep.findings import Inspection
+from pipeline.upkeep.repair import relink, repair
+from pipeline.upkeep.retention import Garbage, find_garbage, remove
+from pipeline.upkeep.verify import inspect
+from pipeline.upkeep.withdrawal import (
+    active_recordings,
+    add_tombstones,
+    check_no_model_has_work,
+    without_models,
+    without_withdrawn,
+)
+from tests.pipeline.toys import toy_graph
+
+FAR_FUTURE_MS = 1 << 42  # "now" for finding leftovers: all of them are old by then
+
+
+class Workdir:
+    def __init__(self, folder: Path, store: Store | None = None) -> None:
+        self.store = store or Store.open(folder / "work")
+        self.log = folder / "calls.txt"
+
+    def copy(self, folder: Path) -> Workdir:
+        """Return a copy in another folder, with hard links as here."""
+        subprocess.run(["cp", "-a", self.store.root, folder / "work"], check=True)
+        return Workdir(folder)
+
+    def plan(self, recordings: Iterable[Recording], graph: Graph) -> Plan:
+        table = recordings_table(sorted(recordings, key=lambda r: r.recording_id))
+        today = without_withdrawn(self.store, table)
+        return Plan(graph, Catalogue(self.store, today, 120), Ledger(self.store))
+
+    def run(
+        self,
+        recordings: Iterable[Recording],
+        threshold: int = 50,
+        tasks: int | None = None,
+        remember: bool = True,
+        **changes: int,
+    ) -> Counter[str]:
+        """Build, and return how often each stage was called.
+
+        With `tasks`, the driver dies after so many, and (`remember` false) before it could write
+        what it had been told.
+        """
+        self.log.write_text("")
+        maker = partial(toy_graph, log=self.log, threshold=threshold, **changes)
+        plan = self.plan(recordings, maker())
+        plan.catalogue.save()
+        done = 0
+        for event in run_inline(plan, maker, self.store):
+            if isinstance(event, TaskDone):
+                done += 1
+                if remember:
+                    plan.ledger.add(event.report)
+                if done == tasks:
+                    break
+        if tasks is None:
+            self.publish(plan)
+        else:
+            plan.ledger.flush()
+        return Counter(line.split()[0] for line in self.log.read_text().splitlines())
+
+    def publish(self, plan: Plan) -> Snapshot:
+        snapshot = write_snapshot(self.store, plan, [SourceError("x", "no", "x")], {}, "0")
+        relink(self.store)
+        return snapshot
+
+    def withdraw(self, ids: list[str], threshold: int = 50) -> Snapshot:
+        """What `wavemill withdraw` does. Raises LookupError where a model has work."""
+        add_tombstones(self.store, ids, "they asked", 1)
+        graph = toy_graph(threshold=threshold)
+        catalogue = Catalogue(self.store, active_recordings(self.store), 120)
+        plan = Plan(graph, catalogue, Ledger(self.store))
+        check_no_model_has_work(plan)
+        plan.catalogue.save()
+        for event in run_inline(plan, lambda: without_models(graph), self.store):
+            if isinstance(event, TaskDone):
+                plan.ledger.add(event.report)
+        return self.publish(plan)
+
+    def gc(self, keep: int = 1) -> Garbage:
+        garbage = find_garbage(self.store, keep, FAR_FUTURE_MS)
+        remove(self.store, garbage)
+        return garbage
+
+    def verify(self) -> list[str]:
+        return [damage.key for damage in inspect(self.store).damages]
+
+    def repair(self) -> Inspection:
+        found = inspect(self.store)
+        repair(self.store, found)
+        return found
+
+    def rows(self, snapshot: str = "corpus") -> list[tuple[str, int]]:
+        if snapshot == "corpus" and not self.store.local:
+            snapshot = f"snapshots/{self.number():06d}"
+        keys = [f"{snapshot}/gather/{name}" for name in self.store.names(f"{snapshot}/gather")]
+        rows = pa.concat_tables(self.store.read_table(key) for key in keys).to_pylist()
+        return sorted((row["segment_id"], row["number"]) for row in rows)
+
+    def number(self) -> int:
+        snapshot = latest_snapshot(self.store)
+        return snapshot.number if snapshot else 0
+
+    def files(self, prefix: str) -> list[str]:
+        return sorted(file.key for file in self.store.files(prefix))
+
+
+def expected_rows(recordings: Iterable[Recording], threshold: int = 50) -> list[tuple[str, int]]:
+    """What the toy stages make of recordings, whatever happened to the WORKDIR before."""
+    return sorted(
+        (f"{rec.uri}-{index}", 2 * byte)
+        for rec in recordings
+        if "bad" not in rec.uri
+        for index, byte in enumerate(bytes.fromhex(rec.recording_id[:8]))
+        if byte >= threshold
+    )
