@@ -121,7 +121,7 @@ class Assassin:
                 continue
             if "pipeline.execution.child" in line:
                 found["worker"].append(process)
-            elif line.startswith("ray::") and "IDLE" not in line:
+            elif line.startswith("ray::RayWorker"):
                 found["supervisor"].append(process)
         return found
 
