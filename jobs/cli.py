@@ -12,7 +12,7 @@ from jobs.entry import run_app
 from jobs.gc import gc
 from jobs.generate import generate
 from jobs.inspection import config_app, schema
-from jobs.model_inspect import model_app
+from jobs.models import model_app
 from jobs.plan import plan
 from jobs.refresh import refresh
 from jobs.report import report

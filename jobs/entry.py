@@ -10,6 +10,7 @@ import typer
 
 from manifests.filesystems import LocationError
 from manifests.reasons import SourceNotFound
+from model.checkpoint import WeightsError
 from pipeline.config import ConfigError
 from pipeline.execution.faults import RunStopped
 from pipeline.lock import WorkdirBusy
@@ -22,6 +23,7 @@ MENDABLE = (
     EngineUnavailable,
     RunStopped,
     WorkdirBusy,
+    WeightsError,
 )
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from jobs.entry import run_command
+from jobs.extras import need_model_packages
+from jobs.plain import printable
+from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from model.assistant import Assistant, Piece
+    from model.detokenizer.history import History
+
 SAMPLE_RATE = 16_000  # Hz, what the model hears
+FORMATS = (".wav", ".flac")
 Output = Literal["text", "both"]
 Precision = Literal["stored", "float32", "bfloat16", "float16"]
 
@@ -22,11 +30,20 @@ def generate(
         str, typer.Argument(metavar="MODEL", help="Folder of a model, or a hub id (owner/name).")
     ],
     audio: Annotated[
-        list[Path] | None, typer.Option(help="Recording to listen to; repeatable.")
+        list[Path] | None,
+        typer.Option(help="Recording to listen to, in any format; repeatable, in order."),
     ] = None,
-    instruction: Annotated[str | None, typer.Option(help="What to do, in words.")] = None,
+    instruction: Annotated[
+        str | None, typer.Option(help="What to do, in words; comes before the recordings.")
+    ] = None,
     output: Annotated[Output, typer.Option(help="Text, or both text and speech.")] = "text",
-    out: Annotated[Path, typer.Option(help="Where speech is written.")] = Path("reply.wav"),
+    out: Annotated[
+        Path, typer.Option(help="Where speech is written: WAV or FLAC, 24 kHz, mono.")
+    ] = Path("reply.wav"),
+    voice: Annotated[
+        Path | None,
+        typer.Option(help="Recording of someone to sound like, up to 15 s; 3 s are enough."),
+    ] = None,
     semantic: Annotated[
         str | None,
         typer.Option(help="Semantic tokenizer, if not in MODEL: a folder or hub id."),
@@ -44,51 +61,94 @@ def generate(
 ) -> None:
     """Print a model's reply while it is made, and write down what it says.
 
-    Example: wavemill generate model/ --audio question.wav --output both --out answer.wav
+    The text goes to standard output, all else to standard error.
+
+    Examples:
+
+    wavemill generate model/ --audio talk.mp3 --instruction "Summarise what is said."
+
+    wavemill generate model/ --audio question.wav --output both --out answer.wav --voice me.wav
     """
-    if not audio and instruction is None:
-        raise typer.BadParameter("give --audio, --instruction, or both")
-    import soundfile
+    need_model_packages()
     import torch
 
     from model.assistant import Assistant, Turn
-    from model.checkpoint import WeightsError
     from model.generate.sampling import Sampling
     from model.generate.streams import GenerateSettings
     from model.prompt.layout import Reply, Role
 
+    if not audio and instruction is None:
+        raise ConfigError("there is nothing to answer: give --audio, --instruction, or both")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"--device: there is no {device!r} here")
+    if output == "both":
+        _check_out(out)
     turns = [] if instruction is None else [Turn(Role.USER, text=instruction)]
-    turns += [Turn(Role.USER, audio=_heard(path)) for path in audio or ()]
-    settings = GenerateSettings(
-        reply=Reply(output),
-        text=Sampling(temperature=text_temperature, top_k=text_top_k, repetition_window=16),
-        audio=Sampling(temperature=audio_temperature, top_k=audio_top_k),
-        max_new_tokens=max_new_tokens,
-        seed=seed,
-    )
+    turns += [Turn(Role.USER, audio=_sound(path, SAMPLE_RATE)) for path in audio or ()]
     wanted = None if dtype == "stored" else getattr(torch, dtype)
-    said, complete = [], False
     try:
-        assistant = Assistant.from_pretrained(
-            source, device, wanted, semantic, speaks=output == "both"
+        settings = GenerateSettings(
+            reply=Reply(output),
+            text=Sampling(temperature=text_temperature, top_k=text_top_k, repetition_window=16),
+            audio=Sampling(temperature=audio_temperature, top_k=audio_top_k),
+            max_new_tokens=max_new_tokens,
+            static_cache=device.startswith("cuda"),
+            seed=seed,
         )
-        for piece in assistant.reply(turns, settings):
-            typer.echo(piece.text, nl=False)
-            said.append(piece.audio)
-            complete = piece.complete
-    except (WeightsError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from None
+        speaks = output == "both"
+        assistant = Assistant.from_pretrained(source, device, wanted, semantic, speaks)
+        sounds_like = _voice(assistant, voice) if voice is not None and speaks else None
+        said = _printed(assistant.reply(turns, settings, sounds_like))
+    except ValueError as error:  # what the parts say of a prompt, a voice or a setting
+        raise ConfigError(" ".join(str(error).split())) from None
+    if assistant.detokenizer is not None:
+        _write(out, said, assistant.detokenizer.config.vocoder.sampling_rate)
+
+
+def _check_out(path: Path) -> None:
+    """Raise ConfigError, before any work, where `path` cannot become a file of sound."""
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {path.absolute().parent}")
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"--out: the name of {path} must end in {' or '.join(FORMATS)}")
+
+
+def _voice(assistant: Assistant, path: Path) -> History:
+    assert assistant.detokenizer is not None
+    rate = assistant.detokenizer.config.vocoder.sampling_rate
+    try:
+        return assistant.voice(_sound(path, SAMPLE_RATE), _sound(path, rate))
+    except ValueError as error:
+        raise ConfigError(f"--voice: {path}: {error}") from None
+
+
+def _printed(pieces: Iterable[Piece]) -> np.ndarray:
+    """Print a reply's text as it comes, and return its sound."""
+    import numpy as np
+
+    said, complete = [], False
+    for piece in pieces:
+        typer.echo(printable(piece.text), nl=False)
+        said.append(piece.audio.numpy())
+        complete = piece.complete
     typer.echo()
     if not complete:
-        typer.echo("the reply was cut at its limit; --max-new-tokens allows more", err=True)
-    if assistant.detokenizer is not None:
-        rate = assistant.detokenizer.config.vocoder.sampling_rate
-        soundfile.write(out, torch.cat(said).clamp(-1, 1).numpy(), rate)
-        typer.echo(f"{sum(map(len, said)) / rate:.2f} s of speech in {out}", err=True)
+        typer.echo("the reply was cut at its limit; --max-new-tokens sets it", err=True)
+    return np.concatenate(said)
 
 
-def _heard(path: Path) -> np.ndarray:
-    """Return a recording as mono float32 at SAMPLE_RATE."""
+def _write(path: Path, sound: np.ndarray, rate: int) -> None:
+    import soundfile
+
+    try:
+        soundfile.write(path, sound.clip(-1, 1), rate)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise ConfigError(f"--out: cannot write {path}: {error}") from None
+    typer.echo(f"{len(sound) / rate:.2f} s of speech in {path}", err=True)
+
+
+def _sound(path: Path, rate: int) -> np.ndarray:
+    """Return a recording as mono float32 (samples,) at `rate`."""
     import numpy as np
 
     from stages.audio.decode import open_audio
@@ -100,9 +160,9 @@ def _heard(path: Path) -> np.ndarray:
         with open_audio(str(path)) as opened:
             blocks = tracks_of(opened.blocks, "mix", opened.sample_rate, opened.sample_rate)
             mono = np.concatenate([block[0] for block in blocks])
-        return resample(mono, opened.sample_rate, SAMPLE_RATE)
+            return resample(mono, opened.sample_rate, rate)
     except RecordingError as error:
-        raise typer.BadParameter(f"{path}: {error}") from None
+        raise ConfigError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -15,3 +15,8 @@ def plain(text: str, style: str = "") -> Text:
         ),
         style,
     )
+
+
+def printable(text: str) -> str:
+    """Return `text` without control codes, lines and tabs as they are, for standard output."""
+    return "".join(c if c.isprintable() or c in JOINERS or c in "\n\t" else "\ufffd" for c in text)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from model.checkpoint import resolve
 from model.detokenizer.detokenizer import Detokenizer
+from model.detokenizer.history import History
 from model.generate.generate import stream
 from model.generate.streams import GenerateSettings
 from model.llm.batch import Sample
@@ -111,17 +112,30 @@ class Assistant:
             [rows.cpu() for rows in features],
         )
 
-    def reply(self, turns: Sequence[Turn], settings: GenerateSettings) -> Iterator[Piece]:
-        """Yield the reply to a conversation, as it comes; raises LayoutError, NoRoom.
+    def voice(self, heard: np.ndarray, played: np.ndarray) -> History:
+        """Return the voice of a recording, for `reply`; some three to fifteen seconds are good.
 
-        Raises ValueError when speech is wanted and there is no detokenizer.
+        `heard` and `played` are the recording, float32 (samples,) mono, at 16 kHz and at the
+        detokenizer's rate. Raises ValueError for one too short or too long.
         """
-        speaks = settings.reply is Reply.BOTH
-        if speaks and self.detokenizer is None:
-            raise ValueError("a spoken reply needs the detokenizer")
-        voice = None
-        if speaks and self.detokenizer is not None:
-            voice = self.detokenizer.stream(torch.Generator().manual_seed(settings.seed))
+        if self.detokenizer is None:
+            raise ValueError("a voice needs the detokenizer")
+        (tokens,) = self.semantic.encode([heard])
+        return self.detokenizer.voice(torch.from_numpy(tokens), torch.from_numpy(played))
+
+    def reply(
+        self, turns: Sequence[Turn], settings: GenerateSettings, voice: History | None = None
+    ) -> Iterator[Piece]:
+        """Yield the reply to a conversation, as it comes, spoken with a `voice`.
+
+        Raises LayoutError, NoRoom, and ValueError when speech is wanted and there is no
+        detokenizer.
+        """
+        speech = None
+        if settings.reply is Reply.BOTH:
+            if self.detokenizer is None:
+                raise ValueError("a spoken reply needs the detokenizer")
+            speech = self.detokenizer.stream(torch.Generator().manual_seed(settings.seed), voice)
         silence = torch.zeros(0)
         ids: list[int] = []
         said, complete = "", False
@@ -132,8 +146,8 @@ class Assistant:
             new = "" if text.endswith(BROKEN) else text[len(said) :]
             said, complete = said + new, step.stopped
             audio = silence
-            if voice is not None and step.code is not None:
-                audio = voice.push([step.code]).cpu()
+            if speech is not None and step.code is not None:
+                audio = speech.push([step.code]).cpu()
             yield Piece(new, audio, complete)
-        rest = voice.push([], final=True).cpu() if voice is not None else silence
+        rest = speech.push([], final=True).cpu() if speech is not None else silence
         yield Piece(self.text.decode(ids)[len(said) :], rest, complete)

@@ -15,12 +15,11 @@ except ImportError:
 except OSError:  # a library that it links to is missing
     sys.modules["torchaudio"] = None  # type: ignore[assignment]  # taken for not installed
 
-from transformers import AttentionInterface, Qwen2Config, WhisperConfig
+from transformers import Qwen2Config, WhisperConfig
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
 __all__ = [
-    "AttentionInterface",
     "Qwen2Config",
     "Qwen2DecoderLayer",
     "Qwen2RMSNorm",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,22 +22,30 @@ class WeightsError(Exception):
     """A checkpoint cannot be read or does not fit: says which file or tensor."""
 
 
-def resolve(source: str | Path) -> Path:
-    """Return the folder of a checkpoint: a local path, or a hub id ("owner/name") to fetch.
+def is_hub_id(source: str | Path) -> bool:
+    """Tell a hub id ("owner/name") from the path of a folder that is there."""
+    named = isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None
+    return named and not Path(source).is_dir()
+
+
+def resolve(
+    source: str | Path, revision: str | None = None, files: Sequence[str] = HUB_FILES
+) -> Path:
+    """Return the folder of a checkpoint: a local path, or a hub id to fetch `files` of.
 
     Raises WeightsError when there is neither.
     """
-    folder = Path(source)
-    if folder.is_dir():
-        return folder
-    if isinstance(source, Path) or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+    if Path(source).is_dir():
+        return Path(source)
+    if not is_hub_id(source):
         raise WeightsError(f"there is no folder {source}")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
+        return Path(snapshot_download(str(source), revision=revision, allow_patterns=list(files)))
     except Exception as error:  # whatever the hub client raises, the reader needs one line
-        raise WeightsError(f"no folder {source}, and not on the hub: {error}") from error
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"no folder {source}, and not on the hub: {why}") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -73,15 +81,8 @@ def read_index(folder: Path) -> dict[str, Path] | None:
         raise WeightsError(f"{index} is no index of shards: {error!r}") from None
 
 
-def identity(folder: Path) -> str:
-    """Return a hash of the content of a checkpoint's files; raises WeightsError."""
+def files_of(folder: Path) -> list[Path]:
+    """Return the files that a checkpoint consists of, there or not; raises WeightsError."""
     shards = read_index(folder)
-    files = sorted(set(shards.values())) if shards else [folder / WEIGHTS_FILE]
-    digest = hashlib.sha256()
-    for path in [folder / CONFIG_FILE, *files]:
-        try:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise WeightsError(f"cannot read {path}: {error.strerror}") from None
-    return f"sha256:{digest.hexdigest()}"
+    weights = sorted(set(shards.values())) if shards else [folder / WEIGHTS_FILE]
+    return [folder / CONFIG_FILE, *weights]

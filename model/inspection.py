@@ -19,6 +19,7 @@ from model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config
 from model.detokenizer.weights import TensorFile, open_weights
 from model.llm import network as llm
 from model.llm.config import LlmConfig
+from model.prompt.text import load_text_tokenizer
 from model.tokenizer import acoustic
 from model.tokenizer.config import EncoderConfig, VqConfig
 from model.tokenizer.vq_encoder import VqEncoder
@@ -29,7 +30,7 @@ NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 @dataclass(frozen=True)
 class Part:
-    """One network of a model folder."""
+    """One network of a model folder, or its text tokenizer."""
 
     name: str
     folder: Path
@@ -74,7 +75,16 @@ def inspect(folder: Path) -> list[Part]:
         ),
         _part("detokenizer", folder / FLOW_FOLDER, flow),
         _part("vocoder", folder / VOCODER_FOLDER, vocoder),
+        _text_tokenizer(folder),
     ]
+
+
+def _text_tokenizer(folder: Path) -> Part:
+    try:
+        load_text_tokenizer(folder, validated(LlmConfig, folder).text_vocab)
+    except WeightsError as error:
+        return Part("text tokenizer", folder, 0, (), (str(error),))
+    return Part("text tokenizer", folder, 0, (), ())
 
 
 def _part(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from model.generate.graphs import decoding_step
 from model.generate.streams import GenerateSettings, Step, Streams, budget
 from model.llm.batch import Sample, collate
 from model.llm.cache import KeyValueCache
@@ -86,15 +87,10 @@ def decode(
         last_only=True,
     )
     positions = batch.position_ids[:, -1:]
+    step = decoding_step(network, cache, batch.attention_mask)
     while True:
         yield streams.choose(output)
         if all(streams.done):
             return
         positions = positions + 1
-        output = network(
-            streams.audio[:, None],
-            streams.text[:, None],
-            attention_mask=batch.attention_mask,
-            position_ids=positions,
-            cache=cache,
-        )
+        output = step(streams.audio[:, None], streams.text[:, None], positions)

@@ -30,7 +30,7 @@ class GenerateSettings(BaseModel):
     max_new_tokens: int | None = Field(None, ge=1)  # steps; None: what the longest leaves
     longest_text: int = Field(7500, ge=2)  # prompt and reply together, when text is wanted
     longest_both: int = Field(1500, ge=2)  # likewise, when text and speech are
-    static_cache: bool = False  # steps of equal shapes, for CUDA graphs
+    static_cache: bool = False  # steps of equal shapes; on a GPU they become a CUDA graph
     seed: int = 0
 
     @property

@@ -24,6 +24,7 @@ class KeyValueCache:
         self.length = 0  # positions filled
         self.static_capacity = static_capacity
         self._next: Tensor | None = None  # (1,) int64 on the device: `length` inside a CUDA graph
+        self._slots: Tensor | None = None  # of the step in progress
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
 
@@ -33,11 +34,16 @@ class KeyValueCache:
 
     def slots(self, count: int, device: torch.device) -> Tensor:
         """Return where the next `count` positions go, (count,) int64; raises CacheFull."""
-        if self.static_capacity is not None and self.length + count > self.static_capacity:
-            raise CacheFull(f"{self.length} + {count} positions exceed {self.static_capacity}")
+        self.check_room(count)
         if self._next is None:
             self._next = torch.zeros(1, dtype=torch.int64, device=device)
-        return self._next + torch.arange(count, device=device)
+        self._slots = self._next + torch.arange(count, device=device)
+        return self._slots
+
+    def check_room(self, count: int) -> None:
+        """Raise CacheFull when the next `count` positions do not fit."""
+        if self.static_capacity is not None and self.length + count > self.static_capacity:
+            raise CacheFull(f"{self.length} + {count} positions exceed {self.static_capacity}")
 
     def keys_seen(self, count: int) -> int:
         """Return how many keys attention sees in a step of `count` positions."""
@@ -46,13 +52,16 @@ class KeyValueCache:
         return self.length + count
 
     def update(self, key: Tensor, value: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
-        """Store (batch, kv_heads, count, head_width) and return all that attention sees."""
+        """Store (batch, kv_heads, count, head_width) and return all that attention sees.
+
+        `slots` comes first in each step.
+        """
         count = key.shape[2]
         self._reserve(key, layer_idx)
         keys, values = self._keys[layer_idx], self._values[layer_idx]
         if self.static and self.length:
-            slots = self.slots(count, key.device)
-            return keys.index_copy_(2, slots, key), values.index_copy_(2, slots, value)
+            assert self._slots is not None
+            return keys.index_copy_(2, self._slots, key), values.index_copy_(2, self._slots, value)
         end = self.length + count
         keys[:, :, self.length : end] = key
         values[:, :, self.length : end] = value
@@ -63,6 +72,12 @@ class KeyValueCache:
         self.length += count
         if self._next is not None:
             self._next += count
+
+    def rewind(self, length: int) -> None:
+        """Forget the positions from `length` on."""
+        self.length = length
+        if self._next is not None:
+            self._next.fill_(length)
 
     def layer(self, index: int) -> tuple[Tensor, Tensor]:
         """Return the keys and values of a layer, (batch, kv_heads, length, head_width)."""

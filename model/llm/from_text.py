@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from model.checkpoint import WeightsError, read_config, resolve
 from model.llm.config import LlmConfig, rope_theta_of
 from model.llm.network import IGNORED, AudioLlm
+from model.prompt.vocabulary import Vocabulary
 from model.weights import fill, stored_tensors
 
 SAME = (  # fields that must be the text LLM's
@@ -22,6 +23,34 @@ SAME = (  # fields that must be the text LLM's
     "rms_norm_eps",
 )
 VOCABULARIES = ("model.embed_tokens.weight", "lm_head.weight")
+
+
+def shaped_like(source: str | Path, base: LlmConfig, text_vocab: int) -> LlmConfig:
+    """Return `base` with the layers and widths of a text LLM and `text_vocab` text ids.
+
+    The audio branch leaves after three quarters of the layers, as in the published model. Raises
+    WeightsError for a text LLM of another kind.
+    """
+    told = read_config(resolve(source))
+    offset = text_vocab + base.audio_offset - base.text_vocab
+    names = Vocabulary(text_vocab, offset)
+    try:
+        return LlmConfig.model_validate(
+            base.published()
+            | {name: told[name] for name in SAME}
+            | {
+                "rope_theta": rope_theta_of(told) or base.rope_theta,
+                "kimia_mimo_transformer_from_layer_index": told["num_hidden_layers"] * 3 // 4,
+                "num_base_tokens": text_vocab,
+                "kimia_token_offset": offset,
+                "vocab_size": offset + base.audio_codes,
+                "pad_token_id": names.pad,
+                "kimia_media_begin": names.media_begin,
+                "kimia_media_end": names.media_end,
+            }
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{source} is no text LLM that is known: {error!r}") from None
 
 
 def from_text_llm(

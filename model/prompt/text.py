@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from model.checkpoint import WeightsError
+from model.prompt import whisper_bpe
 
 RANKS_FILE = "tiktoken.model"  # of the published model: Qwen2.5's byte pairs
 TOKENIZERS_FILE = "tokenizer.json"  # of a text LLM, read by the package `tokenizers`
@@ -19,7 +20,12 @@ QWEN_PATTERN = (
 
 
 class TextTokenizer(Protocol):
-    """Ids are below the model's `text_vocab`; names of special tokens are plain text."""
+    """Names of special tokens are plain text."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids are from 0 to vocab_size - 1."""
+        ...
 
     def encode(self, text: str) -> list[int]: ...
 
@@ -30,6 +36,8 @@ class TextTokenizer(Protocol):
 
 class Utf8:
     """The bytes of UTF-8."""
+
+    vocab_size = BYTES
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
@@ -53,6 +61,10 @@ class BytePairs:
         except Exception as error:  # of a foreign file; the package raises many kinds
             raise WeightsError(f"{file} is no file of byte pairs: {error}") from None
 
+    @property
+    def vocab_size(self) -> int:
+        return self._encoding.n_vocab
+
     def encode(self, text: str) -> list[int]:
         return self._encoding.encode_ordinary(text)
 
@@ -71,6 +83,10 @@ class FromTokenizers:
         except Exception as error:  # the package raises no other kind
             raise WeightsError(f"{file} is no tokenizer: {error}") from None
 
+    @property
+    def vocab_size(self) -> int:
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=False))
+
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
@@ -79,13 +95,31 @@ class FromTokenizers:
 
 
 def load_text_tokenizer(folder: Path, text_vocab: int) -> TextTokenizer:
-    """Return the text tokenizer of a model folder; raises WeightsError when there is none."""
+    """Return the text tokenizer of a model folder whose text ids are below `text_vocab`.
+
+    Where the folder has no file, `text_vocab` tells the ones that need none: bytes, Whisper's.
+    Raises WeightsError when there is none or it has more ids.
+    """
+    tokenizer = stored_text_tokenizer(folder)
+    if tokenizer is None and text_vocab == BYTES:
+        return Utf8()
+    if tokenizer is None and text_vocab == whisper_bpe.TEXT_IDS:
+        return whisper_bpe.WhisperBpe()
+    if tokenizer is None:
+        raise WeightsError(
+            f"{folder} has no text tokenizer: neither {RANKS_FILE} nor {TOKENIZERS_FILE}"
+        )
+    if tokenizer.vocab_size > text_vocab:
+        raise WeightsError(
+            f"{folder}: the text tokenizer has {tokenizer.vocab_size} ids, the model {text_vocab}"
+        )
+    return tokenizer
+
+
+def stored_text_tokenizer(folder: Path) -> TextTokenizer | None:
+    """Return the tokenizer that a folder has a file of; raises WeightsError for a broken one."""
     if (folder / RANKS_FILE).is_file():
         return BytePairs(folder / RANKS_FILE)
     if (folder / TOKENIZERS_FILE).is_file():
         return FromTokenizers(folder / TOKENIZERS_FILE)
-    if text_vocab == BYTES:
-        return Utf8()
-    raise WeightsError(
-        f"{folder} has no text tokenizer: neither {RANKS_FILE} nor {TOKENIZERS_FILE}"
-    )
+    return None

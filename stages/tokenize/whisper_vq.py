@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +10,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from model.checkpoint import WeightsError, identity, read_config, resolve
+from model.checkpoint import (
+    CONFIG_FILE,
+    HUB_FILES,
+    WeightsError,
+    files_of,
+    is_hub_id,
+    read_config,
+    resolve,
+)
 from stages.engine import EngineConfig, EngineUnavailable
 from stages.tokenize.engine import TokenizeEngine
+from stages.weights import sha256_of_file
 
 SAMPLE_RATE = 16_000  # Hz
 TOKEN_SAMPLES = 1280  # 80 ms
@@ -24,9 +34,10 @@ REMEDY = (
 class WhisperVqConfig(EngineConfig):
     """Which checkpoint, and how much goes through the network at once."""
 
-    weights_fields: ClassVar[frozenset[str]] = frozenset({"weights"})
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"weights", "revision"})
 
     weights: str = "THUDM/glm-4-voice-tokenizer"  # a folder or a hub repository
+    revision: str = "main"  # at the hub; only a commit names the weights for good
     pieces_at_once: int = 16  # of 30 s; clips of similar length share a batch, padding is masked
 
 
@@ -36,7 +47,8 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
     name = "whisper_vq"
     version = 1
     Config = WhisperVqConfig
-    packages = ("torch", "transformers", "safetensors")
+    packages = ("torch", "transformers", "safetensors", "huggingface_hub")
+    extra = "model"
 
     @property
     def sample_rate(self) -> int:
@@ -44,16 +56,30 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
 
     @cached_property
     def vocab_size(self) -> int:
+        """Reads `config.json` alone, which a hub repository may have to be asked for."""
         try:
-            return int(read_config(self._folder)["quantize_vocab_size"])
+            return int(read_config(self._folder(CONFIG_FILE))["quantize_vocab_size"])
         except (WeightsError, KeyError) as error:
             raise _unavailable(error) from error
 
     def weights_identity(self) -> str:
+        """Return a hash of the content of a folder's files, or name and revision at the hub."""
+        if is_hub_id(self.config.weights):
+            return f"{self.config.weights}@{self.config.revision}"
+        digest = hashlib.sha256()
         try:
-            return identity(self._folder)
+            for path in files_of(self._folder()):
+                digest.update(sha256_of_file(path).encode())
         except WeightsError as error:
             raise _unavailable(error) from error
+        except OSError as error:
+            problem = WeightsError(f"cannot read {error.filename}: {error.strerror}")
+            raise _unavailable(problem) from error
+        return f"sha256:{digest.hexdigest()}"
+
+    def check(self) -> None:
+        super().check()
+        _ = self.vocab_size
 
     def load(self, device: str) -> None:
         self.check_packages()
@@ -69,7 +95,7 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
             )
         torch.set_num_threads(1)
         try:
-            self._tokenizer = SemanticTokenizer.from_pretrained(self._folder, device)
+            self._tokenizer = SemanticTokenizer.from_pretrained(self._folder(), device)
         except (WeightsError, ValueError) as error:
             raise _unavailable(error) from error
         self._tokenizer.frames_at_once = self.config.pieces_at_once * PIECE_FRAMES
@@ -80,10 +106,10 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
         ]
         return [codes.astype(np.int32) for codes in self._tokenizer.encode(fitted)]
 
-    @cached_property
-    def _folder(self) -> Path:
+    def _folder(self, *files: str) -> Path:
+        """Return the checkpoint's folder, with all that is needed or just some files of a hub's."""
         try:
-            return resolve(self.config.weights)
+            return resolve(self.config.weights, self.config.revision, files or HUB_FILES)
         except WeightsError as error:
             raise _unavailable(error) from error
 

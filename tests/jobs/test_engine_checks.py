@@ -52,6 +52,7 @@ CHOICES = {  # but pocketsphinx, whose package silero needs, too, and is asked f
     "whisper": ("transcribe", "openai-whisper"),
     "paraformer": ("transcribe", "funasr"),
     "dnsmos": ("filter.audio", "speechmos"),
+    "whisper_vq": ("tokenize", "transformers"),
     "whisper_bpe": ("tokenize_text", "openai-whisper"),
 }
 

@@ -1,27 +1,48 @@
-"""wavemill generate and wavemill model inspect on a tiny random model."""
+"""wavemill generate and wavemill model on tiny random models, as a user calls them."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import typer
-from typer.testing import CliRunner
 
-from jobs.generate import generate
-from jobs.model_inspect import model_app
+from jobs.cli import main
 from model.inspection import inspect
 from model.llm.config import preset
 from model.llm.network import AudioLlm
-from tests.model.tiny import save_tiny_model
+
+Result = tuple[int, str, str]  # exit code, standard output, standard error
+
+
+class Terminal:
+    """Runs `wavemill` in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str | Path) -> Result:
+        self._monkeypatch.setattr(sys, "argv", ["wavemill", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return code, *self._capsys.readouterr()
+
+
+@pytest.fixture
+def wavemill(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from model.creation import create
+
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    save_tiny_model(folder)
+    create(folder, "tiny")
     return folder
 
 
@@ -33,50 +54,72 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(app: typer.Typer, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.exit_code, result.output
+def test_a_model_from_nothing_speaks(wavemill: Terminal, clip: Path, tmp_path: Path) -> None:
+    model, plain, voiced = tmp_path / "model", tmp_path / "plain.wav", tmp_path / "voiced.wav"
+    assert wavemill("model", "init", "--out", model)[0] == 0
+    code, text, _ = wavemill("model", "inspect", model)
+    assert (code, text.count("complete")) == (0, 6)
+    asked = ["generate", model, "--audio", clip, "--instruction", "listen", "--output", "both"]
+    asked += ["--max-new-tokens", "40", "--out"]
+    for out, more in ((plain, []), (voiced, ["--voice", clip])):
+        code, text, notes = wavemill(*asked, out, *more)
+        assert code == 0
+        assert "\x1b" not in text
+        sound, rate = soundfile.read(out)
+        assert rate == 24_000
+        assert f"{len(sound) / rate:.2f} s of speech in {out}" in notes
+        # A random head also draws ids that are no codes: 34 codes at most, after the delay.
+        assert 0 < len(sound) <= 34 * 1920
+        assert len(sound) % 1920 == 0
+        assert 0.001 < np.sqrt(np.mean(sound**2)) < 0.9
+    assert not np.array_equal(soundfile.read(plain)[0], soundfile.read(voiced)[0])
 
 
-def generate_app() -> typer.Typer:
-    app = typer.Typer()
-    app.command()(generate)
-    return app
-
-
-def test_generate_writes_speech(folder: Path, clip: Path, tmp_path: Path) -> None:
-    out = tmp_path / "reply.wav"
-    options = ["--audio", str(clip), "--instruction", "listen", "--output", "both"]
-    code, text = run(
-        generate_app(), str(folder), *options, "--max-new-tokens", "20", "--out", str(out)
-    )
-    assert (code, "s of speech in" in text) == (0, True)
-    assert soundfile.info(out).samplerate == 24_000
-
-
-def test_generate_says_what_is_wrong(folder: Path, tmp_path: Path) -> None:
+def test_errors_are_one_line(wavemill: Terminal, folder: Path, tmp_path: Path) -> None:
+    spoken = ["--instruction", "x", "--output", "both", "--out"]
+    long = tmp_path / "long.flac"
+    soundfile.write(long, np.random.default_rng(0).standard_normal(16 * 8000) / 10, 8000)
     for arguments, message in (
-        ([str(folder)], "give --audio, --instruction"),
-        ([str(tmp_path / "none"), "--instruction", "x"], "there is no folder"),
-        ([str(folder), "--audio", str(tmp_path / "none.wav")], "none.wav"),
-        ([str(folder), "--instruction", "x" * 3000], "leaves no room"),
+        ([folder], "there is nothing to answer: give --audio, --instruction, or both"),
+        ([tmp_path / "none", "--instruction", "x"], "there is no folder"),
+        ([folder, "--audio", tmp_path / "none.wav"], "none.wav: there is no such file"),
+        ([folder, "--instruction", "x" * 3000], "leaves no room for a reply within 2048"),
+        (
+            [folder, "--instruction", "x", "--text-temperature", "1", "--text-top-k", "9999"],
+            "top_k",
+        ),
+        ([folder, *spoken, tmp_path / "no" / "out.wav"], "--out: there is no folder"),
+        ([folder, *spoken, tmp_path / "out.mp4"], "must end in .wav or .flac"),
+        ([folder, *spoken, tmp_path / "out.wav", "--voice", long], "--voice: "),
     ):
-        code, text = run(generate_app(), *arguments)
+        code, _, notes = wavemill("generate", *arguments)
         assert code == 2
-        assert message in " ".join(text.replace("│", " ").split())
+        (line,) = notes.splitlines()
+        assert line.startswith("wavemill: ")
+        assert message in line
+    code, _, notes = wavemill("model", "init", "--out", folder)
+    assert (code, notes) == (2, f"wavemill: --out: {folder} exists and is no empty folder\n")
+    assert wavemill("model", "inspect", tmp_path / "none")[0] == 2
 
 
-def test_inspect(folder: Path, tmp_path: Path) -> None:
-    assert [part.problems for part in inspect(folder)] == [()] * 5
-    code, text = run(model_app, "inspect", str(folder))
-    assert (code, text.count("complete")) == (0, 5)
-    broken = tmp_path / "broken"
-    AudioLlm(preset("tiny").model_copy(update={"audio_layers": 1})).save_pretrained(broken)
-    config = (folder / "config.json").read_bytes()
-    (broken / "config.json").write_bytes(config)
-    code, text = run(model_app, "inspect", str(broken))
+def test_an_absent_package_is_named(
+    wavemill: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.extras.find_spec", lambda name: name != "transformers" or None)
+    code, _, notes = wavemill("generate", folder, "--instruction", "x")
+    assert code == 2
+    assert notes == (
+        "wavemill: package 'transformers' is not installed; remedy: pip install 'wavemill[model]'\n"
+    )
+
+
+def test_inspect_names_what_is_missing(wavemill: Terminal, folder: Path, tmp_path: Path) -> None:
+    assert [part.problems for part in inspect(folder)] == [()] * 6
+    AudioLlm(preset("tiny").model_copy(update={"audio_layers": 1})).save_pretrained(tmp_path)
+    config = (folder / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace('ase_tokens": 256', 'ase_tokens": 255'))
+    code, text, _ = wavemill("model", "inspect", tmp_path)
     assert code == 1
     assert "tensor model.mimo_layers.1.self_attn.q_proj.weight is missing" in text
     assert "vocoder: there is no such folder" in text
-    assert run(model_app, "inspect", str(tmp_path / "none"))[0] == 2
+    assert "text tokenizer: " in text

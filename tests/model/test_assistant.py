@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from model.assistant import Assistant, Turn
+from model.creation import create
 from model.generate.streams import GenerateSettings
 from model.prompt.layout import Reply, Role
-from tests.model.tiny import save_tiny_model
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    save_tiny_model(folder)
+    create(folder, "tiny")
     return folder
 
 

@@ -32,6 +32,8 @@ REPORT = [
     ("transcribe.by_language.whisper.model", "large-v3", "3.1 transcription: Whisper-large-v3"),
     ("transcribe.by_language.paraformer.comma_gap_ms", 500, "3.1 transcription: above 0.5 s"),
     ("transcribe.by_language.paraformer.full_stop_gap_ms", 1000, "3.1 transcription: 1.0 s"),
+    ("tokenize.engine", "whisper_vq", "2.2 audio tokenizer: GLM-4-Voice's, 12.5 Hz"),
+    ("tokenize.whisper_vq.weights", "THUDM/glm-4-voice-tokenizer", "2.2 audio tokenizer"),
     ("filter.raw.allowed_languages", ("en", "zh"), "3.1 transcription: kept languages"),
 ]
 
@@ -69,7 +71,7 @@ def test_the_groups_for_gpus_fit_the_stages() -> None:
     given = yaml.safe_load(example)["execution"]
     config = load_config(Config, "embedded", None, [f"execution={given}"])
     groups = resolve_groups(config.execution, list(make_graph(config).stages))
-    assert groups["models"] == ["denoise", "diarize", "transcribe"]
+    assert groups["models"] == ["denoise", "diarize", "transcribe", "tokenize"]
 
 
 def test_it_is_printed_without_its_packages_or_a_model() -> None:

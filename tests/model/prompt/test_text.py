@@ -11,6 +11,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from model.checkpoint import WeightsError
+from model.llm.config import preset
 from model.prompt.text import Utf8, load_text_tokenizer
 
 
@@ -38,10 +39,20 @@ def test_tokenizers_file(tmp_path: Path) -> None:
     assert load_text_tokenizer(tmp_path, text_vocab=3).encode("it is so") == [1, 2, 0]
 
 
+def test_whispers_byte_pairs_need_no_file(tmp_path: Path) -> None:
+    tokenizer = load_text_tokenizer(tmp_path, text_vocab=preset("small").text_vocab)
+    ids = tokenizer.encode("Näher, 你好<|endoftext|>")
+    assert max(ids) < tokenizer.vocab_size == 50_257
+    assert tokenizer.decode(ids) == "Näher, 你好<|endoftext|>"
+
+
 def test_says_what_is_missing(tmp_path: Path) -> None:
     assert isinstance(load_text_tokenizer(tmp_path, text_vocab=256), Utf8)
     with pytest.raises(WeightsError, match=r"neither tiktoken\.model nor tokenizer\.json"):
         load_text_tokenizer(tmp_path, text_vocab=151_643)
+    Tokenizer(WordLevel({"so": 0, "it": 1}, unk_token="so")).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(WeightsError, match="the text tokenizer has 2 ids, the model 1"):
+        load_text_tokenizer(tmp_path, text_vocab=1)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(WeightsError, match=r"tokenizer\.json is no tokenizer"):
         load_text_tokenizer(tmp_path, text_vocab=3)

@@ -68,3 +68,27 @@ def test_says_what_is_missing(weights: Path, tmp_path: Path) -> None:
         WhisperVq(WhisperVqConfig(weights=str(tmp_path))).check()
     with pytest.raises(EngineUnavailable, match=r"cannot read .*model\.safetensors"):
         WhisperVq(WhisperVqConfig(weights=str(tmp_path))).load("cpu")
+
+
+def test_a_hub_repository_is_asked_for_its_config_only(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def fetch(name: str, revision: str, allow_patterns: list[str]) -> str:
+        asked.append((name, revision, allow_patterns))
+        if revision == "gone":
+            raise OSError("404: no such revision\nfor url ...")
+        return str(weights)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    monkeypatch.chdir(tmp_path)
+    engine = WhisperVq(WhisperVqConfig(revision="abc"))
+    engine.check()
+    assert engine.vocab_size == 2048
+    assert engine.weights_identity() == "THUDM/glm-4-voice-tokenizer@abc"
+    assert asked == [("THUDM/glm-4-voice-tokenizer", "abc", ["config.json"])]
+    engine.load("cpu")
+    assert len(engine.tokens([np.ones(1280, np.float32)], [1])[0]) == 1
+    with pytest.raises(EngineUnavailable, match=r"not on the hub: 404: no such revision; remedy"):
+        WhisperVq(WhisperVqConfig(revision="gone")).check()

@@ -1,0 +1,86 @@
+"""wavemill model: make a model folder, or look into one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from jobs.entry import run_app
+from jobs.extras import need_model_packages
+from pipeline.config import ConfigError
+
+model_app = typer.Typer(help="Make a model folder, or look into one.", no_args_is_help=True)
+SHOWN = 10  # problems of a part
+Preset = Literal["tiny", "small", "published"]
+
+
+@model_app.command("init")
+def init_model(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
+    preset: Annotated[
+        Preset,
+        typer.Option(
+            help="tiny: 4 M parameters; small: 110 M; published: the report's 12.6 G, "
+            "which takes as much memory as disk (50 GB)."
+        ),
+    ] = "tiny",
+    text_llm: Annotated[
+        str | None,
+        typer.Option(
+            help="Qwen2 or Qwen2.5, a folder or hub id (owner/name): the audio LLM takes its "
+            "shape, weights and text tokenizer, as the report does."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all random weights.")] = 0,
+) -> None:
+    """Write a model with random weights, to train it or to try the commands.
+
+    Example: wavemill model init --out model && wavemill generate model --instruction Hello
+    """
+    need_model_packages()
+    from model.creation import create
+
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(f"--out: {out} exists and is no empty folder")
+    create(out, preset, text_llm, seed)
+    typer.echo(f"wrote {out}", err=True)
+
+
+@model_app.command("inspect")
+def inspect_model(
+    source: Annotated[
+        str, typer.Argument(metavar="PATH", help="Folder of a model, or a hub id (owner/name).")
+    ],
+) -> None:
+    """Print parts, parameters, dtypes, and what is missing; no tensor is read.
+
+    Exit code 1 when a part cannot be loaded.
+    """
+    need_model_packages()
+    from model.checkpoint import resolve
+    from model.inspection import inspect
+
+    folder = resolve(source)
+    parts = inspect(folder)
+    view = Table("part", "folder", "parameters", "dtype", "state")
+    for part in parts:
+        state = "complete" if not part.problems else f"problems: {len(part.problems)}"
+        place = str(part.folder.relative_to(folder))
+        view.add_row(part.name, place, f"{part.parameters:,}", ", ".join(part.dtypes), state)
+    console = Console()
+    console.print(view)
+    for part in parts:
+        for problem in part.problems[:SHOWN]:
+            console.print(f"{part.name}: {problem}", soft_wrap=True, markup=False, highlight=False)
+        if len(part.problems) > SHOWN:
+            console.print(f"{part.name}: and {len(part.problems) - SHOWN} more problems")
+    if any(part.problems for part in parts):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    run_app(model_app)

@@ -1,0 +1,50 @@
+"""New models: every part random, or the LLM from a text LLM (report section 2.3)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
+from model.checkpoint import WeightsError, resolve
+from model.detokenizer.config import DetokenizerConfig
+from model.detokenizer.detokenizer import Detokenizer
+from model.llm.config import preset
+from model.llm.from_text import from_text_llm, shaped_like
+from model.llm.network import AudioLlm
+from model.prompt.text import RANKS_FILE, TOKENIZERS_FILE, stored_text_tokenizer
+from model.tokenizer.acoustic import AcousticEncoder
+from model.tokenizer.config import presets
+from model.tokenizer.semantic import SemanticTokenizer
+from model.tokenizer.vq_encoder import VqEncoder
+
+
+def create(folder: Path, name: str, text_llm: str | Path | None = None, seed: int = 0) -> None:
+    """Write a whole model of the preset `name` to `folder`, in the published layout, float32.
+
+    With `text_llm`, a Qwen2 or Qwen2.5 folder or hub id, the LLM has its shape, starts from its
+    weights, in their dtype, and reads text with its tokenizer. Raises WeightsError, and ValueError
+    for a name that is no preset.
+    """
+    torch.manual_seed(seed)
+    if text_llm is None:
+        AudioLlm(preset(name)).save_pretrained(folder)
+    else:
+        _save_from_text(folder, name, resolve(text_llm), seed)
+    semantic, acoustic = presets(name)
+    SemanticTokenizer(VqEncoder(semantic)).save_pretrained(folder / SEMANTIC_FOLDER)
+    AcousticEncoder(acoustic).save_pretrained(folder / ACOUSTIC_FOLDER)
+    Detokenizer.from_config(DetokenizerConfig.preset(name)).save_pretrained(folder)
+
+
+def _save_from_text(folder: Path, name: str, text_llm: Path, seed: int) -> None:
+    tokenizer = stored_text_tokenizer(text_llm)
+    if tokenizer is None:
+        raise WeightsError(f"{text_llm} has neither {RANKS_FILE} nor {TOKENIZERS_FILE}")
+    config = shaped_like(text_llm, preset(name), tokenizer.vocab_size)
+    from_text_llm(text_llm, config, seed).save_pretrained(folder)
+    for file in (RANKS_FILE, TOKENIZERS_FILE):
+        if (text_llm / file).is_file():
+            shutil.copyfile(text_llm / file, folder / file)
