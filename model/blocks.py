@@ -6,14 +6,12 @@ with a build of it that does not fit the installed torch.
 
 from __future__ import annotations
 
-import sys
+from contextlib import suppress
 
-try:
-    import torchaudio  # noqa: F401
-except ImportError:
-    pass
-except OSError:  # a library that it links to is missing
-    sys.modules["torchaudio"] = None  # type: ignore[assignment]  # taken for not installed
+from model.torchaudio_import import import_torchaudio
+
+with suppress(ImportError):  # not installed, which is fine with transformers
+    import_torchaudio()
 
 from transformers import Qwen2Config, WhisperConfig
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm

@@ -35,7 +35,7 @@ from stages.diarize.pyannote_weights import (
 from stages.diarize.span_embedding import SpanEmbedder, SpanWindows
 from stages.diarize.spans import Span, intersect, union
 from stages.engine import package_identity
-from stages.torchaudio_import import import_torchaudio
+from model.torchaudio_import import import_torchaudio
 
 DISTRIBUTION = "pyannote.audio"
 SAMPLE_RATE = 16_000

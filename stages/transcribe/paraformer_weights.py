@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from stages.engine import EngineUnavailable
-from stages.torchaudio_import import import_torchaudio
+from model.torchaudio_import import import_torchaudio
 from stages.weights import sha256_of_file
 
 DISTRIBUTION = "funasr"

@@ -117,7 +117,7 @@ def absent() -> str:
 
 def engine_imports() -> None:
     """Make the package importable, as the engine does."""
-    from stages.torchaudio_import import import_torchaudio
+    from model.torchaudio_import import import_torchaudio
 
     os.environ["PYANNOTE_METRICS_ENABLED"] = "false"
     import_torchaudio()

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from stages.torchaudio_import import import_torchaudio
+from model.torchaudio_import import import_torchaudio
 from stages.transcribe.paraformer_weights import NEEDED, imported
 
 RATE = 16_000
