@@ -10,13 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from model.data.conversations import conversation_document
 from model.data.corpus import Conversation, Corpus, Recording, Segment
 from model.data.document import Document
 from model.data.pretraining import INTERLEAVED, Said, Task, Tasks
 from model.data.problems import Problems
+from model.data.sound import SoundError
 from model.data.texts import Text, Texts
 from model.data.walk import Cursor, Walk
 from model.prompt.layout import Format, LayoutError
@@ -57,6 +58,14 @@ class Planner(ABC):
         return _cursor(place, "corpus").epoch
 
 
+class Hearing(Protocol):
+    """What is heard in place of what is stored, drawn anew each time through the data."""
+
+    def __call__(self, conversation: Conversation, turn: int) -> Conversation:
+        """Return a conversation with other sounds, and their codes."""
+        ...
+
+
 @dataclass
 class ConversationPlanner(Planner):
     """The `sft` corpus."""
@@ -65,6 +74,7 @@ class ConversationPlanner(Planner):
     text: TextTokenizer
     form: Format
     positions: int  # of the longest document
+    hearing: Hearing | None = None
 
     def window(self, place: Place, span: Span) -> tuple[list[Document], Place]:
         walk: Walk[Conversation] = Walk(
@@ -89,9 +99,14 @@ class ConversationPlanner(Planner):
 
     def _document(self, conversation: Conversation, turn: int) -> Document | None:
         try:
+            if self.hearing is not None:
+                conversation = self.hearing(conversation, turn)
             made = conversation_document(conversation, self.text, self.form, turn)
         except LayoutError as error:
             self.corpus.problems.add("no_layout", conversation.sample_id, str(error))
+            return None
+        except SoundError as error:
+            self.corpus.problems.add("undecodable_audio", conversation.sample_id, str(error))
             return None
         if len(made) > self.positions:
             self.corpus.problems.add("too_long", conversation.sample_id, f"{len(made)} positions")
