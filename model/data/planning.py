@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from model.data.augmented import Augmentation
 from model.data.conversations import conversation_document
 from model.data.corpus import Conversation, Corpus, Recording, Segment
 from model.data.document import Document
@@ -65,6 +66,7 @@ class ConversationPlanner(Planner):
     text: TextTokenizer
     form: Format
     positions: int  # of the longest document
+    augmentation: Augmentation | None = None  # another sound in each epoch
 
     def window(self, place: Place, span: Span) -> tuple[list[Document], Place]:
         walk: Walk[Conversation] = Walk(
@@ -88,6 +90,8 @@ class ConversationPlanner(Planner):
         return self.corpus.files.digest
 
     def _document(self, conversation: Conversation, turn: int) -> Document | None:
+        if self.augmentation is not None:
+            conversation = self.augmentation(conversation, turn)
         try:
             made = conversation_document(conversation, self.text, self.form, turn)
         except LayoutError as error:
