@@ -10,8 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from model.data.augmented import Augmentation
 from model.data.conversations import conversation_document
 from model.data.corpus import Conversation, Corpus, Recording, Segment
 from model.data.document import Document
@@ -58,14 +59,6 @@ class Planner(ABC):
         return _cursor(place, "corpus").epoch
 
 
-class Hearing(Protocol):
-    """What is heard in place of what is stored, drawn anew each time through the data."""
-
-    def __call__(self, conversation: Conversation, turn: int) -> Conversation:
-        """Return a conversation with other sounds, and their codes."""
-        ...
-
-
 @dataclass
 class ConversationPlanner(Planner):
     """The `sft` corpus."""
@@ -74,7 +67,7 @@ class ConversationPlanner(Planner):
     text: TextTokenizer
     form: Format
     positions: int  # of the longest document
-    hearing: Hearing | None = None
+    augmentation: Augmentation | None = None  # another sound in each epoch
 
     def window(self, place: Place, span: Span) -> tuple[list[Document], Place]:
         walk: Walk[Conversation] = Walk(
@@ -98,9 +91,9 @@ class ConversationPlanner(Planner):
         return self.corpus.files.digest
 
     def _document(self, conversation: Conversation, turn: int) -> Document | None:
+        if self.augmentation is not None:
+            conversation = self.augmentation(conversation, turn)
         try:
-            if self.hearing is not None:
-                conversation = self.hearing(conversation, turn)
             made = conversation_document(conversation, self.text, self.form, turn)
         except LayoutError as error:
             self.corpus.problems.add("no_layout", conversation.sample_id, str(error))

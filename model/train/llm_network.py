@@ -13,6 +13,7 @@ from model.data.batch import Mels, PackedBatch
 from model.llm.network import AudioLlm
 from model.llm.packed import Documents
 from model.tokenizer.acoustic import AcousticEncoder
+from model.tokenizer.log_mel import N_MELS, TOKEN_FRAMES
 
 SCORED_AT_ONCE = 2048  # positions: bounds the memory of scores over a large vocabulary
 
@@ -32,13 +33,16 @@ class LearningLlm(nn.Module):
         super().__init__()
         self.llm = llm
         self.acoustic = acoustic
+        self.always_hears = False
 
     def forward(self, batch: PackedBatch) -> PositionLosses:
-        """Return the losses of a row; every parameter has a part in them, if only a zero.
+        """Return the losses of a row.
 
-        So the workers of a sharded network always have the same gradients to exchange.
+        Both branches have a part in them, if only a zero, and so have the ears where
+        `always_hears`: the workers of a sharded network must have the same gradients to exchange.
         """
         rows = self.features(batch.mels)
+        silence = self._silence(rows) if self.always_hears and not len(rows) else None
         audio, text = self.llm.branches(
             batch.audio_ids[None],
             batch.text_ids[None],
@@ -47,11 +51,17 @@ class LearningLlm(nn.Module):
             position_ids=batch.position_ids[None],
             documents=Documents.of(batch.lengths, batch.audio_ids.device),
         )
-        losses = PositionLosses(
+        if silence is not None:
+            audio = audio + silence
+        return PositionLosses(
             _losses(audio[0], self.llm.mimo_output, batch.audio_labels, batch.audio_counts),
             _losses(text[0], self.llm.lm_head, batch.text_labels, batch.text_counts),
         )
-        return losses
+
+    def _silence(self, rows: Tensor) -> Tensor:
+        """Return 0, by way of the acoustic encoder and the adaptor."""
+        mels = rows.new_zeros(1, N_MELS, TOKEN_FRAMES)
+        return 0.0 * self.llm.model.vq_adaptor(self.acoustic.encode(mels)).sum()
 
     def features(self, groups: tuple[Mels, ...]) -> Tensor:
         """Return the features of all pieces, in order: (rows, width)."""
@@ -62,7 +72,7 @@ class LearningLlm(nn.Module):
             ):
                 pieces[number] = rows[:tokens]
         if not pieces:
-            return torch.zeros(0, self.acoustic.width)
+            return self.acoustic.encoder.conv1.weight.new_zeros(0, self.acoustic.width)
         return torch.cat([pieces[number] for number in sorted(pieces)])
 
 
