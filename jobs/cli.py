@@ -18,6 +18,7 @@ from jobs.refresh import refresh
 from jobs.report import report
 from jobs.show import show
 from jobs.snapshots import diff, snapshots
+from jobs.train import train_app
 from jobs.verify import verify
 from jobs.withdraw import withdraw
 
@@ -44,6 +45,7 @@ app.command()(schema)
 app.add_typer(config_app, name="config")
 app.command()(generate)
 app.add_typer(model_app, name="model")
+app.add_typer(train_app, name="train")
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,7 +19,7 @@ def conversation_document(
     features. There, the network would be shown the sound that it is to predict, which it cannot
     have when it speaks. Raises LayoutError for what cannot be laid out.
     """
-    messages = [_message(message, text) for message in conversation.messages]
+    messages = [message_of(message, text) for message in conversation.messages]
     speaks = any(m.role == Role.ASSISTANT and m.codes is not None for m in messages)
     reply = Reply.BOTH if speaks else Reply.TEXT
     layout = form.layout(messages, reply, ask=False, teach=True)
@@ -31,7 +31,8 @@ def conversation_document(
     )
 
 
-def _message(message: Spoken, text: TextTokenizer) -> Message:
+def message_of(message: Spoken, text: TextTokenizer) -> Message:
+    """Return a message in the ids of a text tokenizer."""
     return Message(
         Role(message.role),
         None if message.text is None else tuple(text.encode(message.text)),

@@ -83,10 +83,10 @@ def _losses(hidden: Tensor, head: nn.Linear, labels: Tensor, counts: Tensor) -> 
     if len(kept) <= SCORED_AT_ONCE:
         # Of nothing it is nothing, which still ties the branch to the loss.
         return _scored(kept, wanted, head)
-    parts = [
-        checkpoint(_scored, some, ids, head, use_reentrant=False)
-        for some, ids in zip(kept.split(SCORED_AT_ONCE), wanted.split(SCORED_AT_ONCE), strict=True)
-    ]
+    pieces = zip(
+        torch.split(kept, SCORED_AT_ONCE), torch.split(wanted, SCORED_AT_ONCE), strict=True
+    )
+    parts = [checkpoint(_scored, some, ids, head, use_reentrant=False) for some, ids in pieces]
     return torch.cat(parts)
 
 

@@ -31,6 +31,10 @@ class NotFinite(Exception):
     """A loss or gradient is no number: says in which step and of which data."""
 
 
+class RunChanged(Exception):
+    """A run was begun otherwise than it is to be continued: says in what."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a training ended."""
@@ -251,6 +255,11 @@ class Training(Generic[B]):
         if not found:
             return
         state = checkpoint.read_state(found[-1])
+        if (changed := _changed(state["identity"], dict(self.identity))) is not None:
+            raise RunChanged(
+                f"{self.run} was begun with another {changed}; remedy: the same as then, "
+                f"or another folder, with --init to go on from what was learnt"
+            )
         checkpoint.load(found[-1], self._modules, self._optimizers)
         self.step, self.units = int(state["step"]), int(state["units"])
         self._logged_step, self._logged_units = self.step, self.units
@@ -270,6 +279,18 @@ class Training(Generic[B]):
             [group for group in groups if group["params"]],
             lr=settings.learning_rate, betas=settings.betas, eps=settings.eps,
         )  # fmt: skip
+
+
+def _changed(before: Any, now: Any, name: str = "") -> str | None:
+    """Return the name of the first field in which two JSON values differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            inner = f"{name}.{key}" if name else key
+            found = _changed(before.get(key), now.get(key), inner)
+            if found is not None:
+                return found
+        return None
+    return None if before == now else f"{name} ({before}, now {now})"
 
 
 def _named(batches: Sequence[Batch]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -48,8 +48,14 @@ class LoopSettings(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"  # weights stay in float32
     shard: bool = False  # FSDP2: parameters are divided up among the workers
     recompute: bool = False  # activations in the backward pass: slower, with less memory
+    threads: int = Field(1, ge=1)  # of torch on a CPU; others add up in another order
     log_steps: int = Field(10, ge=1)  # between lines of metrics
     stop_after_steps: int | None = Field(None, ge=1)  # for trials: ends early, as if killed
     optimizer: OptimizerSettings = OptimizerSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that the weights depend on, as JSON."""
+        free = {"log_steps", "stop_after_steps", "checkpoint", "evaluation", "recompute", "shard"}
+        return self.model_dump(mode="json", exclude=free)
