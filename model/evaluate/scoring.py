@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 Mode = Literal["default", "compat"]
-"""`compat` repeats the published toolkit with its defects; `default` mends them (docs/evaluation.md)."""
+"""`compat` repeats the published toolkit, defects included; see docs/evaluation.md."""
 
 Better = Literal["lower", "higher"]
 
