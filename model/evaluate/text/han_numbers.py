@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 DIGITS = "零一二三四五六七八九"
-UNITS = {1: "十", 2: "百", 3: "千", 4: "万", 8: "亿", 12: "兆", 16: "京", 20: "垓", 24: "秭", 28: "穰"}
+UNITS = {
+    1: "十",
+    2: "百",
+    3: "千",
+    4: "万",
+    8: "亿",
+    12: "兆",
+    16: "京",
+    20: "垓",
+    24: "秭",
+    28: "穰",
+}
 """Power of ten to its name; above 亿 each step is four powers."""
 
 
