@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.blocks import Qwen2Config, Qwen2DecoderLayer, Qwen2RMSNorm
+from model.blocks import CACHE_ARGUMENT, Qwen2Config, Qwen2DecoderLayer, Qwen2RMSNorm
 from model.checkpoint import resolve, validated
 from model.llm.attention import rotary, visible
 from model.llm.cache import KeyValueCache
@@ -187,7 +187,7 @@ class AudioLlm(nn.Module):
             "position_embeddings": rotary(
                 positions, config.head_width, config.rope_theta, hidden.dtype
             ),
-            "past_key_values": cache,
+            CACHE_ARGUMENT: cache,
         }
 
     def _draw(self, module: nn.Module) -> None:
