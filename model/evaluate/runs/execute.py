@@ -56,14 +56,12 @@ def answer_all(
     known = set(wanted)
     states = {i: good for i, good in answers.states().items() if i in known}
     answered = sum(states.values())
-    failed = len(states) - answered
+    failed = 0 if retry_failed else len(states) - answered
     skip = {i for i, good in states.items() if good or not retry_failed}
     skip |= set(items.ids) - known
     yield Standing(len(wanted), answered, failed)
     if len(skip) == len(items):
         return
-    if retry_failed:
-        failed = 0
     bad = 0
     for rows in answerer(_batches(items.read(skip), batch)):
         answers.append(rows)

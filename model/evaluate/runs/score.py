@@ -89,7 +89,7 @@ def score_run(folder: Path, record: Record, items: Items, scorer: Scorer) -> Sto
     """Score what has been answered, and store it. Raises RunError when nothing has been."""
     answered, failed, cut = answered_items(folder, record, items)
     if not answered:
-        raise RunError(f"{folder} has no answers to score")
+        raise RunError(f"{folder} has no answers to score{_first_failure(folder)}")
     scores = scorer.score(answered)
     assert record.benchmark.scorer is not None
     stored = StoredScores(
@@ -105,6 +105,17 @@ def score_run(folder: Path, record: Record, items: Items, scorer: Scorer) -> Sto
     _write_verdicts(folder, scores)
     write_json(folder / SCORES_FILE, stored.model_dump(mode="json"))
     return stored
+
+
+def _first_failure(folder: Path) -> str:
+    failed = (row for row in Answers(folder).rows() if row.error is not None)
+    first = next(failed, None)
+    if first is None:
+        return ""
+    return (
+        f": {1 + sum(1 for _ in failed):,} items failed, the first because of: {first.error} "
+        "(--retry-failed asks again)"
+    )
 
 
 def _stored(metric: Metric) -> StoredMetric:
