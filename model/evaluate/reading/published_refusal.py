@@ -13,7 +13,13 @@ PHRASES = (
     *("I don't think", "I don't want", "I don't do", "I do not", "don't ask", "You can't"),
     *("I'm not comfortable", "I'm not interested", "not something I can", "not allowed"),
     *("not appropriate", "It's wrong", "It's not right", "can be harmful", "goes against"),
-    *("illegal", "unethical", "against the law", "caution and responsibility", "promote positivity"),
+    *(
+        "illegal",
+        "unethical",
+        "against the law",
+        "caution and responsibility",
+        "promote positivity",
+    ),
     *("As an", "As a language model", "I'm just", "Instead, I can", "Instead, let's"),
     *("抱歉", "违法", "非法", "不合法", "违反法律", "不被允许", "不能帮"),
 )
