@@ -28,6 +28,8 @@ class AsrScorer:
     """
 
     mode: Mode = "default"
+    drop_skipped: bool = True
+    """Of `compat`: leave out what answers `null`, as the toolkit does before it scores."""
     name: str = "asr"
 
     def score(self, answered: Sequence[Answered]) -> Scores:
@@ -41,7 +43,7 @@ class AsrScorer:
         """Return the edits of one item; None for one that the published toolkit leaves out."""
         reference = item.references[0] if item.references else ""
         if self.mode == "compat":
-            if item.answer == SKIPPED:
+            if self.drop_skipped and item.answer == SKIPPED:
                 return None
             cut = tokens
         else:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from model.evaluate.errors import missing
 
+SHOWN = {"replace": "[{old}>{new}]", "delete": "{{-{old}-}}", "insert": "{{+{new}+}}"}
+
 
 @dataclass(frozen=True)
 class Edits:
@@ -40,11 +42,7 @@ def edits(reference: Sequence[str], hypothesis: Sequence[str], joined_by: str = 
             shown.append(old)
             continue
         counts[step.tag] += max(step.src_end - step.src_start, step.dest_end - step.dest_start)
-        shown.append(
-            {"replace": f"[{old}>{new}]", "delete": f"{{-{old}-}}", "insert": f"{{+{new}+}}"}[
-                step.tag
-            ]
-        )
+        shown.append(SHOWN[step.tag].format(old=old, new=new))
     return Edits(
         counts["replace"],
         counts["delete"],

@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 DIGITS = "零一二三四五六七八九"
-UNITS = {
-    1: "十",
-    2: "百",
-    3: "千",
-    4: "万",
-    8: "亿",
-    12: "兆",
-    16: "京",
-    20: "垓",
-    24: "秭",
-    28: "穰",
-}
+UNITS = dict(zip((1, 2, 3, 4, 8, 12, 16, 20, 24, 28), "十百千万亿兆京垓秭穰", strict=True))
 """Power of ten to its name; above 亿 each step is four powers."""
 
 
@@ -45,7 +34,7 @@ def _parts(digits: str, zero: bool = True) -> list[str]:
         lost = zero and len(digits) > 1
         return [DIGITS[0]] * lost + [by_digit(significant)]
     power = max(p for p in UNITS if p < len(significant))
-    return _parts(digits[:-power]) + [UNITS[power]] + _parts(significant[-power:])
+    return [*_parts(digits[:-power]), UNITS[power], *_parts(significant[-power:])]
 
 
 def _pair(parts: list[str]) -> list[str]:
