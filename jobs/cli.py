@@ -14,6 +14,7 @@ from jobs.evaluate import evaluate
 from jobs.gc import gc
 from jobs.generate import generate
 from jobs.inspection import config_app, schema
+from jobs.leaderboard import leaderboard
 from jobs.models import model_app
 from jobs.plan import plan
 from jobs.refresh import refresh
@@ -47,6 +48,7 @@ app.add_typer(config_app, name="config")
 app.command()(generate)
 app.add_typer(model_app, name="model")
 app.command()(evaluate)
+app.command()(leaderboard)
 app.add_typer(benchmark_app, name="benchmark")
 
 
