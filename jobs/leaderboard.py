@@ -15,7 +15,7 @@ from jobs.plain import plain
 from model.evaluate.leaderboard.collect import board_of
 from model.evaluate.leaderboard.markdown import markdown
 from model.evaluate.leaderboard.page import page
-from model.evaluate.leaderboard.view import LEGEND, ShownCell, View, view_of
+from model.evaluate.leaderboard.view import LEGEND, View, view_of
 from pipeline.config import ConfigError
 
 STYLES = {"better": "green", "worse": "red"}
@@ -60,25 +60,25 @@ def leaderboard(
 
 
 def _print_board(console: Console, view: View) -> None:
-    table = Table("benchmark", title="Leaderboard", title_justify="left")
-    for name in view.runs:
-        table.add_column(plain(name, "bold"), justify="right")
-    for name in view.published:
-        table.add_column(plain(name, "dim"), justify="right")
+    """Print a table per benchmark, the best first: one over all would not fit a terminal."""
     for line in view.lines:
-        about = Text.assemble(plain(line.name), "\n", plain(line.metric, "dim"))
-        table.add_row(about, *(_cell(cell) for cell in (*line.runs, *line.published)))
-    console.print(table)
+        table = Table("model", title=plain(f"{line.name} ({line.metric})"), title_justify="left")
+        table.add_column("score", justify="right")
+        table.add_column("95 %", justify="right")
+        table.add_column("")
+        named = [(name, cell, "bold") for name, cell in zip(view.runs, line.runs, strict=True)]
+        named += [
+            (f"{name} (published)", cell, "")
+            for name, cell in zip(view.published, line.published, strict=True)
+        ]
+        sign = 1 if line.lower_is_better else -1
+        shown = [one for one in named if one[1].value]
+        for name, cell, style in sorted(shown, key=lambda one: sign * float(one[1].value)):
+            score = Text(cell.value, "bold green" if cell.best else style)
+            table.add_row(plain(name, style), score, cell.interval, cell.marks)
+        console.print(table)
     for line_of_text in LEGEND:
         console.print(Text(line_of_text, "dim"))
-
-
-def _cell(cell: ShownCell) -> Text:
-    text = Text(cell.value, "bold green" if cell.best else "")
-    text.append(cell.marks, "")
-    if cell.interval:
-        text.append(f"\n{cell.interval}", "dim")
-    return text
 
 
 def _print_differences(console: Console, view: View) -> None:

@@ -49,6 +49,7 @@ class ShownLine:
     category: str
     name: str
     metric: str  # such as "wer, % ↓"
+    lower_is_better: bool
     runs: tuple[ShownCell, ...]
     published: tuple[ShownCell, ...]
 
@@ -110,6 +111,7 @@ def _line(line: Line, board: Board) -> ShownLine:
         line.benchmark.category,
         line.benchmark.name,
         f"{metric.name}, {metric.unit} {arrow}",
+        metric.better == "lower",
         tuple(_cell(line, line.runs.get(label)) for label in board.labels),
         tuple(_cell(line, line.published.get(name)) for name in board.published),
     )
