@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,22 +13,40 @@ INDICES_AT_ONCE = 2_000_000
 def interval(
     shares: Sequence[float], weights: Sequence[float], seed: int = 0, draws: int = DRAWS
 ) -> tuple[float, float] | None:
-    """Return the 2.5th and 97.5th percentile of sum(shares) / sum(weights) over drawn items.
+    """Return the bounds of sum(shares) / sum(weights) over drawn items.
 
-    `shares` and `weights` are per item: errors and reference words, or verdicts and ones. None for
-    fewer than two items, or where a draw may weigh nothing. The same input gives the same interval.
+    `shares` and `weights` are per item: errors and reference words, or verdicts and ones.
     """
-    count = len(shares)
-    if count < 2 or not any(weights):
+    return interval_of(np.column_stack([shares, weights]), lambda s: s[:, 0] / s[:, 1], seed, draws)
+
+
+def interval_of(
+    table: np.ndarray,
+    value: Callable[[np.ndarray], np.ndarray],
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> tuple[float, float] | None:
+    """Return the 2.5th and 97.5th percentile of a value of column sums.
+
+    `table`: items x columns. `value` takes draws x columns of sums and gives one number a draw;
+    draws that give none (0 / 0) are left out. None for fewer than two items, or where no draw
+    gives a number. The same input gives the same interval.
+    """
+    count, columns = table.shape
+    if count < 2:
         return None
-    over, under = np.asarray(shares, float), np.asarray(weights, float)
     random = np.random.default_rng(seed)
-    ratios: list[np.ndarray] = []
-    rows = max(1, INDICES_AT_ONCE // count)
-    for start in range(0, draws, rows):
-        drawn = random.integers(0, count, (min(rows, draws - start), count))
-        totals = under[drawn].sum(axis=1)
-        filled = totals > 0
-        ratios.append(over[drawn].sum(axis=1)[filled] / totals[filled])
-    low, high = np.percentile(np.concatenate(ratios), [2.5, 97.5])
+    rows = max(1, INDICES_AT_ONCE // (count * columns))
+    sums = np.concatenate(
+        [
+            table[random.integers(0, count, (min(rows, draws - start), count))].sum(axis=1)
+            for start in range(0, draws, rows)
+        ]
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = value(sums)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -76,7 +76,10 @@ class Scores:
 class Scorer(Protocol):
     """Turns answered items into scores."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in results."""
+        ...
 
     def score(self, answered: Sequence[Answered]) -> Scores:
         """Return one verdict for each item, in order, and the metrics over them."""

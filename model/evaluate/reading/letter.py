@@ -36,7 +36,7 @@ REJECTS = (
     rf"(?:option|choice)\s+{LETTER}[^.,]*\bis the least\b",
 )
 ALONE = rf"[\W_]*(?:\d+[.)]\s*)?{NAMED}[\W_]*(?P<letter>[{{letters}}])[\W_]*"
-BEGINS = rf"^{OPEN}(?P<letter>[{{letters}}])(?=[\s.,:;)\]）】。\-]|$)"
+BEGINS = rf"^{OPEN}(?P<letter>[{{letters}}])(?<!I(?=\s))(?=[\s.,:;)\]）】。\-]|$)"
 MARKS = (
     r"[(\[\"“‘](?P<letter>[{letters}])[)\]\"”’]",
     rf"\b(?:option|choice|letter)\s+{OPEN}{LETTER}",

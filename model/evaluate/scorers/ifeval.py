@@ -29,11 +29,11 @@ class IfevalScorer:
     name: str = "ifeval"
 
     def score(self, answered: Sequence[Answered]) -> Scores:
-        answers = {item.question: item.answer for item in answered if item.question is not None}
-        found = []
-        for item in answered:
-            same = self.mode == "compat" and item.question is not None
-            found.append(self._check(item, answers[item.question] if same else item.answer))
+        last = {item.question: item.answer for item in answered if item.question is not None}
+        shared = last if self.mode == "compat" else {}
+        found = [
+            self._check(item, shared.get(item.question or "", item.answer)) for item in answered
+        ]
         verdicts = tuple(_verdict(i, f) for i, f in zip(answered, found, strict=True))
         return Scores(_metrics(found), verdicts)
 
