@@ -20,6 +20,7 @@ from jobs.extras import need_model_packages
 from jobs.plain import plain
 from model.evaluate.benchmarks.items import Items, ItemsError
 from model.evaluate.benchmarks.schema import Benchmark
+from model.evaluate.errors import EvaluationError
 from model.evaluate.models.answering import ModelError
 from model.evaluate.models.spec import Kind, ModelSpec, Precision, kind_of, load_model
 from model.evaluate.models.weights_hash import versions
@@ -27,13 +28,15 @@ from model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, reci
 from model.evaluate.runs.execute import Answerer, Standing, answer_all, one_by_one
 from model.evaluate.runs.record import Record, RunError, begin, now, read_record
 from model.evaluate.runs.score import StoredScores, score_run
-from model.evaluate.runs.scorers import scorer_for
+from model.evaluate.runs.scorers import judge_from_environment, scorer_for
 from model.evaluate.runs.worker import Worker
+from model.evaluate.scoring import Scorer
 from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
     from jobs.evaluation_workers import Asking
 
+JUDGED = "judge"  # folder of a judge's replies, below --out
 LINE_EVERY_SECONDS = 10.0  # of plain output, where there is no terminal
 OTHERS = (
     TextColumn("{task.description}"),
@@ -127,6 +130,9 @@ def evaluate(
 
     wavemill evaluate http://localhost:8000/v1 --served my-model -b voicebench-mmsu -o runs
 
+    Open questions need an LLM judge behind an OpenAI-compatible API: set WAVEMILL_JUDGE_URL,
+    WAVEMILL_JUDGE_MODEL and WAVEMILL_JUDGE_KEY. Its replies are kept in DIR/judge.
+
     Then: wavemill leaderboard runs
     """
     console = Console(stderr=True)
@@ -137,13 +143,16 @@ def evaluate(
             decoding = chosen.decoding.model_copy(update={"max_new_tokens": max_new_tokens})
             chosen = chosen.model_copy(update={"decoding": decoding})
         found = [opened_benchmark(name, None) for name in benchmark]
-        scorers = [scorer_for(one, mode) for one, _ in found]
+        scorers: list[Scorer | None] = [
+            None if skip_scoring else scorer_for(one, mode, judge_from_environment(out / JUDGED))
+            for one, _ in found
+        ]
         spec = ModelSpec(
             kind or kind_of(source), source, device, dtype, False, seed, class_name, served
         )
         name = label or _label(spec)
         asking = None if rescore else _Asking(spec, chosen, workers, address, batch)
-        for (one, items), scorer in zip(found, scorers, strict=True):
+        for (one, items), by in zip(found, scorers, strict=True):
             folder = out / one.name / _file_name(name)
             if asking is not None:
                 record = _record(name, one, items, limit, asking, seed)
@@ -151,9 +160,9 @@ def evaluate(
                 _answer(console, folder, record, items, asking, retry_failed)
             else:
                 record = _stored_record(folder)
-            if not skip_scoring:
-                _print_scores(record, score_run(folder, record, items, scorer), folder)
-    except (ModelError, RecipeError, RunError, ItemsError) as error:
+            if by is not None:
+                _print_scores(record, score_run(folder, record, items, by, mode), folder)
+    except (ModelError, RecipeError, RunError, ItemsError, EvaluationError) as error:
         raise ConfigError(str(error)) from None
 
 

@@ -22,7 +22,7 @@ from model.evaluate.scoring import Verdict
 
 Kind = Literal["paired", "intervals", "published"]
 EDITS = ("substitutions", "deletions", "insertions")
-WIDTH = 2 * 1.96  # of a 95 % interval, in standard errors
+SAME_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,10 @@ def _paired(first: Run, second: Run) -> Difference | None:
         return None
     over = np.array([[parts[i][0], others[i][0]] for i in shared])
     under = np.array([[parts[i][1], others[i][1]] for i in shared])
-    scale = _scale(first, parts) or _scale(second, others) or 1.0
+    scales = [s for s in (_scale(first, parts), _scale(second, others)) if s is not None]
+    if scales and not np.allclose(scales, scales[0], rtol=SAME_SCALE):
+        return None  # the metric is no ratio of what its verdicts say
+    scale = scales[0] if scales else 1.0
     whole = scale * _ratio(over.sum(axis=0), under.sum(axis=0))
     random = np.random.default_rng(0)
     drawn: list[np.ndarray] = []

@@ -22,7 +22,7 @@ def markdown(view: View) -> str:
     if view.comparisons:
         names = ("benchmark", "first", "second", "difference", "95 %", "how", "first is")
         parts += ["## Differences", _table(names, [_row(c) for c in view.comparisons])]
-    names = ("model", "benchmark", "items", "failed", "recipe", "weights", "versions", "begun")
+    names = ("model", "benchmark", "items", "failed", "recipe", "scored by", "weights", "versions", "begun")
     parts += ["## Runs", _table(names, [_row(run) for run in view.sources])]
     if view.problems:
         parts += ["## Not in the table", "\n".join(f"- {_text(p)}" for p in view.problems)]

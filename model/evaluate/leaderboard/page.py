@@ -11,7 +11,7 @@ from model.evaluate.leaderboard.view import LEGEND, ShownCell, ShownLine, View
 
 STYLE = Path(__file__).with_name("page.css")
 DIFFERENCES = ("benchmark", "first", "second", "difference", "95 %", "how", "first is")
-RUNS = ("model", "benchmark", "items", "failed", "recipe", "weights", "versions", "begun")
+RUNS = ("model", "benchmark", "items", "failed", "recipe", "scored by", "weights", "versions", "begun")
 
 
 def page(view: View) -> str:

@@ -76,6 +76,7 @@ class ShownRun:
     items: str
     failed: str
     recipe: str
+    scored: str
     model: str
     versions: str
     created: str
@@ -172,6 +173,7 @@ def _source(run: Run) -> ShownRun:
         f"{scores.answered:,}{of}",
         f"{scores.failed:,}",
         f"{record.recipe.name}, seed {record.seed}",
+        f"{scores.scorer}, {scores.mode}{f', judge {scores.judge}' if scores.judge else ''}",
         f"{model.get('kind', '')} {model.get('name', '')}{weights}",
         ", ".join(f"{name} {version}" for name, version in record.versions.items()),
         record.created[:10],

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from model.evaluate.benchmarks.items import Items
 from model.evaluate.runs.answers import Answers
 from model.evaluate.runs.record import Record, RunError, now, write_json
-from model.evaluate.scoring import Answered, Better, Metric, Scorer, Scores, Verdict
+from model.evaluate.scoring import Answered, Better, Metric, Mode, Scorer, Scores, Verdict
 
 SCORES_FILE = "scores.json"
 VERDICTS_FILE = "verdicts.parquet"
@@ -50,6 +50,8 @@ class StoredScores(BaseModel):
 
     scorer: str
     options: dict[str, object] = {}
+    mode: Mode = "default"
+    judge: str | None = None  # model that judged
     metrics: tuple[StoredMetric, ...]
     total: int  # items of the run
     answered: int
@@ -85,7 +87,9 @@ def answered_items(folder: Path, record: Record, items: Items) -> tuple[list[Ans
     return found, len(rows) - len(good), cut
 
 
-def score_run(folder: Path, record: Record, items: Items, scorer: Scorer) -> StoredScores:
+def score_run(
+    folder: Path, record: Record, items: Items, scorer: Scorer, mode: Mode = "default"
+) -> StoredScores:
     """Score what has been answered, and store it. Raises RunError when nothing has been."""
     answered, failed, cut = answered_items(folder, record, items)
     if not answered:
@@ -95,6 +99,8 @@ def score_run(folder: Path, record: Record, items: Items, scorer: Scorer) -> Sto
     stored = StoredScores(
         scorer=scorer.name,
         options=record.benchmark.scorer.options,
+        mode=mode,
+        judge=getattr(getattr(scorer, "judge", None), "model", None),
         metrics=tuple(_stored(metric) for metric in scores.metrics),
         total=record.items if record.limit is None else min(record.limit, record.items),
         answered=len(answered),

@@ -1,15 +1,25 @@
-"""Scorers by the names that benchmarks give them."""
+"""What scores a benchmark, with its judge where it needs one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from model.evaluate.benchmarks.schema import Benchmark
+from model.evaluate.judge.asking import Judge
+from model.evaluate.judge.endpoint import EndpointJudge, JudgeSettings
 from model.evaluate.runs.record import RunError
-from model.evaluate.scorers.asr import AsrScorer
+from model.evaluate.scorers.registry import scorer
 from model.evaluate.scoring import Mode, Scorer
 
 
-def scorer_for(benchmark: Benchmark, mode: Mode = "default") -> Scorer:
-    """Return what scores a benchmark. Raises RunError for one that no program scores."""
+def scorer_for(
+    benchmark: Benchmark, mode: Mode = "default", judge: Callable[[], Judge] | None = None
+) -> Scorer:
+    """Return what scores a benchmark; `judge` is called where it needs one.
+
+    Raises RunError for a benchmark that no program scores, and EvaluationError.
+    """
     chosen = benchmark.scorer
     if chosen is None:
         why = (
@@ -18,6 +28,19 @@ def scorer_for(benchmark: Benchmark, mode: Mode = "default") -> Scorer:
             else "people listen to it"
         )
         raise RunError(f"{benchmark.name} cannot be scored: {why}")
-    if chosen.name == "asr":
-        return AsrScorer(mode)
-    raise RunError(f"{benchmark.name}: there is no scorer {chosen.name!r}")
+    return scorer(chosen.name, chosen.options, mode, judge)
+
+
+def judge_from_environment(
+    cache: Path, progress: Callable[[int, int], None] | None = None
+) -> Callable[[], Judge]:
+    """Return what makes the judge that WAVEMILL_JUDGE_URL and its kind name.
+
+    `cache` is a folder for its replies. What is returned raises EvaluationError where the
+    environment names none.
+    """
+
+    def made() -> Judge:
+        return EndpointJudge(JudgeSettings.from_environment(), cache, progress)
+
+    return made
