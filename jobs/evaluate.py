@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from jobs import options
 from jobs.benchmark import opened_benchmark
 from jobs.entry import run_command
+from jobs.evaluation_progress import show_answers
+from jobs.evaluation_scores import Scoring, Test
 from jobs.extras import need_model_packages
-from jobs.plain import plain
-from model.evaluate.benchmarks.items import Items, ItemsError
+from model.evaluate.benchmarks.items import ItemsError
 from model.evaluate.benchmarks.schema import Benchmark
 from model.evaluate.errors import EvaluationError
 from model.evaluate.models.answering import ModelError
 from model.evaluate.models.spec import Kind, ModelSpec, Precision, kind_of, load_model
 from model.evaluate.models.weights_hash import versions
 from model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, recipe_names
-from model.evaluate.runs.execute import Answerer, Standing, answer_all, one_by_one
+from model.evaluate.runs.execute import Answerer, answer_all, one_by_one
 from model.evaluate.runs.record import Record, RunError, begin, now, read_record
-from model.evaluate.runs.score import StoredScores, score_run
-from model.evaluate.runs.scorers import judge_from_environment, scorer_for
 from model.evaluate.runs.worker import Worker
-from model.evaluate.scoring import Scorer
 from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
     from jobs.evaluation_workers import Asking
-
-JUDGED = "judge"  # folder of a judge's replies, below --out
-LINE_EVERY_SECONDS = 10.0  # of plain output, where there is no terminal
-OTHERS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TextColumn("items"),
-    TimeElapsedColumn(),
-    TextColumn("{task.fields[failed]}"),
-)
 
 
 def evaluate(
@@ -110,6 +92,18 @@ def evaluate(
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Only score the answers that are there.")
     ] = False,
+    speaks: Annotated[
+        bool, typer.Option("--speaks", help="Have it answer aloud, too, and rate that speech.")
+    ] = False,
+    voice: Annotated[
+        Path | None, typer.Option(help="With --speaks: recording to sound like, up to 15 s.")
+    ] = None,
+    speaker_model: Annotated[
+        Path | None,
+        typer.Option(help="With --voice: pyannote.audio embedding checkpoint, to compare voices."),
+    ] = None,
+    profile: options.Profile = "embedded",
+    overrides: options.Overrides = None,
     mode: Annotated[
         Literal["default", "compat"],
         typer.Option(help="compat: score exactly as the published toolkit, with its defects."),
@@ -130,38 +124,51 @@ def evaluate(
 
     wavemill evaluate http://localhost:8000/v1 --served my-model -b voicebench-mmsu -o runs
 
+    --speaks adds the word error rate of what a transcriber understands, DNSMOS, similarity to
+    --voice, time to the first sound and real-time factor; --profile and --set choose the engines.
+
     Open questions need an LLM judge behind an OpenAI-compatible API: set WAVEMILL_JUDGE_URL,
     WAVEMILL_JUDGE_MODEL and WAVEMILL_JUDGE_KEY. Its replies are kept in DIR/judge.
 
     Then: wavemill leaderboard runs
     """
-    console = Console(stderr=True)
     need_model_packages()
     try:
         chosen = load_recipe(recipe)
         if max_new_tokens is not None:
             decoding = chosen.decoding.model_copy(update={"max_new_tokens": max_new_tokens})
             chosen = chosen.model_copy(update={"decoding": decoding})
-        found = [opened_benchmark(name, None) for name in benchmark]
-        scorers: list[Scorer | None] = [
-            None if skip_scoring else scorer_for(one, mode, judge_from_environment(out / JUDGED))
-            for one, _ in found
-        ]
+        tests = [Test(*opened_benchmark(name, None)) for name in benchmark]
+        scoring = Scoring(out, mode, skip_scoring, speaks)
+        for test in tests:
+            scoring.check(test)
         spec = ModelSpec(
-            kind or kind_of(source), source, device, dtype, False, seed, class_name, served
+            kind=kind or kind_of(source),
+            source=source,
+            device=device,
+            dtype=dtype,
+            speaks=speaks,
+            voice=None if voice is None else str(voice),
+            seed=seed,
+            class_name=class_name,
+            served=served,
         )
         name = label or _label(spec)
         asking = None if rescore else _Asking(spec, chosen, workers, address, batch)
-        for (one, items), by in zip(found, scorers, strict=True):
-            folder = out / one.name / _file_name(name)
-            if asking is not None:
-                record = _record(name, one, items, limit, asking, seed)
-                record = begin(folder, record)
-                _answer(console, folder, record, items, asking, retry_failed)
-            else:
+        if speaks and not skip_scoring:
+            scoring.load(profile, overrides or [], device, voice, speaker_model)
+        for test in tests:
+            folder = out / test.benchmark.name / _file_name(name)
+            if asking is None:
                 record = _stored_record(folder)
-            if by is not None:
-                _print_scores(record, score_run(folder, record, items, by, mode), folder)
+            else:
+                record = begin(folder, _record(name, test, limit, asking, seed))
+                answerer = asking.answerer(test.benchmark)
+                going = answer_all(
+                    folder, test.items, answerer, asking.batch, record.limit, retry_failed
+                )
+                show_answers(test.benchmark.name, going)
+            scoring.score(folder, record, test)
     except (ModelError, RecipeError, RunError, ItemsError, EvaluationError) as error:
         raise ConfigError(str(error)) from None
 
@@ -217,12 +224,11 @@ def _file_name(label: str) -> str:
     return name
 
 
-def _record(
-    label: str, benchmark: Benchmark, items: Items, limit: int | None, asking: _Asking, seed: int
-) -> Record:
+def _record(label: str, test: Test, limit: int | None, asking: _Asking, seed: int) -> Record:
+    items = test.items
     return Record(
         label=label,
-        benchmark=benchmark,
+        benchmark=test.benchmark,
         items=len(items),
         items_sha256=items.digest(),
         limit=limit if limit is not None and limit < len(items) else None,
@@ -239,59 +245,6 @@ def _stored_record(folder: Path) -> Record:
     if record is None:
         raise ConfigError(f"--rescore: there is no run in {folder}")
     return record
-
-
-def _answer(
-    console: Console, folder: Path, record: Record, items: Items, asking: _Asking, again: bool
-) -> None:
-    """Get the answers that are missing, and show how far it is."""
-    answerer = asking.answerer(record.benchmark)
-    going = answer_all(folder, items, answerer, asking.batch, record.limit, again)
-    if console.is_terminal:
-        _with_bar(console, record, going)
-    else:
-        _with_lines(console, record, going)
-
-
-def _with_bar(console: Console, record: Record, going: Iterable[Standing]) -> None:
-    with Progress(*OTHERS, console=console) as progress:
-        bar = progress.add_task(str(plain(record.benchmark.name)), total=None, failed="")
-        for now_at in going:
-            failed = f"{now_at.failed:,} failed" if now_at.failed else ""
-            progress.update(bar, total=now_at.total, completed=now_at.done, failed=failed)
-
-
-def _with_lines(console: Console, record: Record, going: Iterable[Standing]) -> None:
-    begun = printed = time.monotonic()
-    for number, at in enumerate(going):
-        last = at.done == at.total
-        if number == 0 or last or time.monotonic() - printed >= LINE_EVERY_SECONDS:
-            printed = time.monotonic()
-            failed = f", {at.failed:,} failed" if at.failed else ""
-            line = f"{printed - begun:6.0f} s  {at.done:,}/{at.total:,} items{failed}"
-            console.print(plain(f"{record.benchmark.name}: {line}"), soft_wrap=True)
-
-
-def _print_scores(record: Record, scores: StoredScores, folder: Path) -> None:
-    console = Console()
-    unit = record.benchmark.metric.unit
-    table = Table("metric", title=f"{record.label} on {record.benchmark.name}")
-    table.title_justify = "left"
-    for name in ("value", "95 % interval", "items", "unscored"):
-        table.add_column(name, justify="right")
-    for metric in scores.metrics:
-        value = "-" if metric.value is None else f"{metric.value:.2f}"
-        wide = metric.low is None or metric.high is None
-        span = "" if wide else f"{metric.low:.2f} to {metric.high:.2f}"
-        unscored = f"{metric.unscored:,}" if metric.unscored else ""
-        table.add_row(plain(metric.name), f"{value}", span, f"{metric.count:,}", unscored)
-    console.print(table)
-    notes = [f"main metric in {unit}"]
-    if scores.failed:
-        notes.append(f"{scores.failed:,} of {scores.total:,} items failed and are not in it")
-    if scores.cut:
-        notes.append(f"{scores.cut:,} answers were cut at a limit")
-    console.print(plain(f"{'; '.join(notes)}; {folder}"), soft_wrap=True)
 
 
 if __name__ == "__main__":

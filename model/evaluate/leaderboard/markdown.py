@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from model.evaluate.leaderboard.view import LEGEND, ShownCell, View
+from model.evaluate.leaderboard.view import COMPARISON_HEAD, LEGEND, RUN_HEAD, ShownCell, View
 
 # What Markdown or HTML inside of it would take for more than text.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
@@ -20,10 +20,8 @@ def markdown(view: View) -> str:
     ]
     parts = ["# Leaderboard", _table([_text(name) for name in head], rows), *LEGEND]
     if view.comparisons:
-        names = ("benchmark", "first", "second", "difference", "95 %", "how", "first is")
-        parts += ["## Differences", _table(names, [_row(c) for c in view.comparisons])]
-    names = ("model", "benchmark", "items", "failed", "recipe", "scored by", "weights", "versions", "begun")
-    parts += ["## Runs", _table(names, [_row(run) for run in view.sources])]
+        parts += ["## Differences", _table(COMPARISON_HEAD, [_row(c) for c in view.comparisons])]
+    parts += ["## Runs", _table(RUN_HEAD, [_row(run) for run in view.sources])]
     if view.problems:
         parts += ["## Not in the table", "\n".join(f"- {_text(p)}" for p in view.problems)]
     return "\n\n".join(parts) + "\n"

@@ -7,11 +7,16 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from model.evaluate.leaderboard.view import LEGEND, ShownCell, ShownLine, View
+from model.evaluate.leaderboard.view import (
+    COMPARISON_HEAD,
+    LEGEND,
+    RUN_HEAD,
+    ShownCell,
+    ShownLine,
+    View,
+)
 
 STYLE = Path(__file__).with_name("page.css")
-DIFFERENCES = ("benchmark", "first", "second", "difference", "95 %", "how", "first is")
-RUNS = ("model", "benchmark", "items", "failed", "recipe", "scored by", "weights", "versions", "begun")
 
 
 def page(view: View) -> str:
@@ -30,8 +35,8 @@ def page(view: View) -> str:
         styles = [
             c.verdict if c.verdict in ("better", "worse") else "same" for c in view.comparisons
         ]
-        parts += ["<h2>Differences</h2>", _plain(DIFFERENCES, rows, styles)]
-    parts += ["<h2>Runs</h2>", _plain(RUNS, [list(vars(run).values()) for run in view.sources])]
+        parts += ["<h2>Differences</h2>", _plain(COMPARISON_HEAD, rows, styles)]
+    parts += ["<h2>Runs</h2>", _plain(RUN_HEAD, [list(vars(run).values()) for run in view.sources])]
     if view.problems:
         problems = "".join(f"<li>{escape(problem)}</li>" for problem in view.problems)
         parts += ["<h2>Not in the table</h2>", f"<ul>{problems}</ul>"]

@@ -20,6 +20,12 @@ LEGEND = (
     "Published scores are those of the Kimi-Audio technical report (arXiv 2504.18425), tables 4 "
     "to 7, as printed.",
 )
+# Heads of the tables of `Comparison` and `ShownRun`.
+COMPARISON_HEAD = ("benchmark", "first", "second", "difference", "95 %", "how", "first is")
+RUN_HEAD = (
+    *("model", "benchmark", "items", "failed", "recipe"),
+    *("scored by", "weights", "versions", "begun"),
+)
 KINDS = {
     "paired": "paired bootstrap",
     "intervals": "from both intervals",

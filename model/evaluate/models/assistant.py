@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +11,11 @@ import torch
 
 from model.assistant import Assistant, Turn
 from model.checkpoint import WeightsError, resolve
+from model.detokenizer.history import History
 from model.evaluate.models.answering import Answer, Asked, ModelError, Speech
 from model.evaluate.models.weights_hash import folder_hash
 from model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
+from model.evaluate.sound import decoded
 from model.generate.generate import generate
 from model.generate.sampling import Sampling
 from model.generate.streams import GenerateSettings
@@ -37,8 +40,12 @@ class AssistantModel:
         dtype: torch.dtype | None = None,
         speaks: bool = False,
         seed: int = 0,
+        voice: Path | None = None,
     ) -> None:
-        """Raises ModelError, and RecipeError for a recipe that this model cannot follow."""
+        """`voice` is a WAV, FLAC, OGG or MP3 file to sound like.
+
+        Raises ModelError, and RecipeError for a recipe that this model cannot follow.
+        """
         self.settings = settings_for(recipe.decoding, device, speaks, seed)
         if recipe.as_is:
             raise RecipeError(f"recipe {recipe.name!r}: `as_is` is not for this project's model")
@@ -48,10 +55,27 @@ class AssistantModel:
             self._assistant = Assistant.from_pretrained(self._folder, device, dtype, speaks=speaks)
         except WeightsError as error:
             raise ModelError(str(error)) from None
+        self._voice: History | None = None
+        self._voice_hash = ""
+        if voice is not None and speaks:
+            self._take_voice(voice)
+
+    def _take_voice(self, path: Path) -> None:
+        assert self._assistant.detokenizer is not None
+        rate = self._assistant.detokenizer.config.vocoder.sampling_rate
+        try:
+            content = path.read_bytes()
+            self._voice = self._assistant.voice(decoded(content), decoded(content, rate))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"--voice: {path}: {error}") from None
+        self._voice_hash = hashlib.sha256(content).hexdigest()
 
     def identity(self) -> Mapping[str, str]:
         name = Path(self._source).name if Path(self._source).is_dir() else self._source
-        return {"kind": "assistant", "name": name, "sha256": folder_hash(self._folder)}
+        spoken = {} if self.settings.reply is Reply.TEXT else {"reply": self.settings.reply.value}
+        voice = {"voice_sha256": self._voice_hash} if self._voice_hash else {}
+        weights = {"sha256": folder_hash(self._folder)}
+        return {"kind": "assistant", "name": name, **weights, **spoken, **voice}
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         if self.settings.reply is Reply.BOTH:
@@ -81,7 +105,7 @@ class AssistantModel:
         rate = self._assistant.detokenizer.config.vocoder.sampling_rate
         begun = time.perf_counter()
         text, sounds, first, complete = "", [], None, False
-        for piece in self._assistant.reply(self._turns(one), self.settings):
+        for piece in self._assistant.reply(self._turns(one), self.settings, self._voice):
             text += piece.text
             complete = piece.complete
             if len(piece.audio):

@@ -22,7 +22,8 @@ class ModelSpec:
     source: str  # folder, hub id, or URL
     device: str = "cpu"
     dtype: Precision = "stored"
-    speaks: bool = False
+    speaks: bool = False  # only this project's model does
+    voice: str | None = None  # path of a recording to sound like
     seed: int = 0
     class_name: str | None = None  # transformers: the model's class; None: as its config says
     served: str = ""  # endpoint: the name that the server knows the model by
@@ -47,6 +48,8 @@ def kind_of(source: str) -> Kind:
 
 def load_model(spec: ModelSpec, recipe: Recipe) -> Model:
     """Load a model. Raises ModelError and RecipeError."""
+    if spec.speaks and spec.kind != "assistant":
+        raise ModelError(f"--speaks is for this project's model, and {spec.source} is none")
     if spec.kind == "endpoint":
         from model.evaluate.models.endpoint import EndpointModel
 
@@ -59,7 +62,10 @@ def load_model(spec: ModelSpec, recipe: Recipe) -> Model:
     if spec.kind == "assistant":
         from model.evaluate.models.assistant import AssistantModel
 
-        return AssistantModel(spec.source, recipe, spec.device, dtype, spec.speaks, spec.seed)
+        voice = None if spec.voice is None else Path(spec.voice)
+        return AssistantModel(
+            spec.source, recipe, spec.device, dtype, spec.speaks, spec.seed, voice
+        )
     from model.evaluate.models.transformers_audio import TransformersModel
 
     return TransformersModel(spec.source, recipe, spec.device, dtype, spec.class_name, spec.seed)

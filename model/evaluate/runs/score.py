@@ -101,7 +101,7 @@ def score_run(
         options=record.benchmark.scorer.options,
         mode=mode,
         judge=getattr(getattr(scorer, "judge", None), "model", None),
-        metrics=tuple(_stored(metric) for metric in scores.metrics),
+        metrics=tuple(stored_metric(metric) for metric in scores.metrics),
         total=record.items if record.limit is None else min(record.limit, record.items),
         answered=len(answered),
         failed=failed,
@@ -124,7 +124,8 @@ def _first_failure(folder: Path) -> str:
     )
 
 
-def _stored(metric: Metric) -> StoredMetric:
+def stored_metric(metric: Metric) -> StoredMetric:
+    """Return a metric as it is stored."""
     values = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in asdict(metric).items()
