@@ -11,7 +11,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
-SPEAKER = re.compile(r"\s*<[123]>")
+from model.evaluate.reading.tags import without_tags
+
 MARKUP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\b|[\\*`#_{}$]")
 
 LETTER = r"(?<!\w)(?<!\w['’/])(?P<letter>[{letters}])(?![\w]|['’/&+\-]\w)"
@@ -54,7 +55,7 @@ def _compiled(patterns: tuple[str, ...], letters: str) -> tuple[re.Pattern[str],
 def read_letter(answer: str, options: int = 4) -> str | None:
     """Return the letter that `answer` takes among the first `options` of the alphabet, or None."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:options]
-    text = unicodedata.normalize("NFKC", SPEAKER.sub("", answer, count=1))
+    text = unicodedata.normalize("NFKC", without_tags(answer))
     text = MARKUP.sub("", text).strip()
     (alone,) = _compiled((ALONE,), letters)
     if match := alone.fullmatch(text):
