@@ -6,6 +6,8 @@ answer is dog" is D). Source: mcq/extraction_cases.json.
 
 from __future__ import annotations
 
+from model.evaluate.reading.tags import SPEAKERS
+
 LETTERS = "abcd"
 
 PHRASES = (  # the first phrase that occurs wins, and the first letter it occurs with
@@ -18,8 +20,6 @@ PHRASES = (  # the first phrase that occurs wins, and the first letter it occurs
     *(r"is \( \boxed{{{}}}", r"is \( \text{{{}}}", r"is \( \textbf{{{}}}"),
     *("({})", " {}.", " {},", " {}:", " {})", '"{}"'),
 )
-SPEAKERS = ("<1>", "<2>", "<3>")
-"""What one published model writes before its answers."""
 
 
 def published_letter(answer: str) -> str | None:

@@ -28,13 +28,15 @@ class AsrScorer:
     """
 
     mode: Mode = "default"
-    drop_skipped: bool = True
-    """Of `compat`: leave out what answers `null`, as the toolkit does before it scores."""
+    whole_files: bool = True
+    """Of `compat`: also what the toolkit does to a file of answers before it scores: `null` is left
+    out, and a column of nothing but digits loses its leading zeros."""
     name: str = "asr"
 
     def score(self, answered: Sequence[Answered]) -> Scores:
         """Return error rate, its parts by kind and the share of utterances with an error (%)."""
-        answered = list(_as_integers(answered) if self.mode == "compat" else answered)
+        if self.mode == "compat" and self.whole_files:
+            answered = _as_integers(answered)
         found = [self.compare(item) for item in answered]
         verdicts = tuple(_verdict(item, e) for item, e in zip(answered, found, strict=True))
         return Scores(self._metrics(answered, found), verdicts)
@@ -43,7 +45,7 @@ class AsrScorer:
         """Return the edits of one item; None for one that the published toolkit leaves out."""
         reference = item.references[0] if item.references else ""
         if self.mode == "compat":
-            if self.drop_skipped and item.answer == SKIPPED:
+            if self.whole_files and item.answer == SKIPPED:
                 return None
             cut = tokens
         else:

@@ -10,6 +10,7 @@ import numpy as np
 from model.evaluate.bootstrap import interval_of
 from model.evaluate.ifeval.checking import Followed, followed
 from model.evaluate.metrics import PERCENT
+from model.evaluate.reading.tags import without_tags
 from model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
 
 NAMES = ("strict-prompt", "strict-instruction", "loose-prompt", "loose-instruction")
@@ -30,10 +31,13 @@ class IfevalScorer:
 
     def score(self, answered: Sequence[Answered]) -> Scores:
         last = {item.question: item.answer for item in answered if item.question is not None}
-        shared = last if self.mode == "compat" else {}
-        found = [
-            self._check(item, shared.get(item.question or "", item.answer)) for item in answered
-        ]
+        found = []
+        for item in answered:
+            if self.mode == "compat":
+                answer = last.get(item.question or "", item.answer)
+            else:
+                answer = without_tags(item.answer)
+            found.append(self._check(item, answer))
         verdicts = tuple(_verdict(i, f) for i, f in zip(answered, found, strict=True))
         return Scores(_metrics(found), verdicts)
 
