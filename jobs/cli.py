@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 
 from jobs import version
+from jobs.benchmark import benchmark_app
 from jobs.curate import curate
 from jobs.entry import run_app
+from jobs.evaluate import evaluate
 from jobs.gc import gc
 from jobs.generate import generate
 from jobs.inspection import config_app, schema
+from jobs.leaderboard import leaderboard
 from jobs.models import model_app
 from jobs.plan import plan
 from jobs.refresh import refresh
@@ -44,6 +47,9 @@ app.command()(schema)
 app.add_typer(config_app, name="config")
 app.command()(generate)
 app.add_typer(model_app, name="model")
+app.command()(evaluate)
+app.command()(leaderboard)
+app.add_typer(benchmark_app, name="benchmark")
 
 
 def _print_version(wanted: bool) -> None:

@@ -143,7 +143,7 @@ class Pyannote(DiarizationEngine[PyannoteConfig]):
     def load(self, device: str) -> None:
         self.check_packages()
         files = self._files()
-        package = _imported()
+        package = imported()
         import torch
 
         torch.set_num_threads(1)
@@ -206,7 +206,7 @@ class Pyannote(DiarizationEngine[PyannoteConfig]):
         return np.asarray(self._embedding(torch.from_numpy(batch)[:, None]))
 
 
-def _imported() -> ModuleType:
+def imported() -> ModuleType:
     """Import the package, silent towards its makers. Raises EngineUnavailable."""
     os.environ[TELEMETRY] = "false"  # before the import, and whatever the user's default
     try:
