@@ -21,6 +21,7 @@ from jobs.refresh import refresh
 from jobs.report import report
 from jobs.show import show
 from jobs.snapshots import diff, snapshots
+from jobs.train import train_app
 from jobs.verify import verify
 from jobs.withdraw import withdraw
 
@@ -47,6 +48,7 @@ app.command()(schema)
 app.add_typer(config_app, name="config")
 app.command()(generate)
 app.add_typer(model_app, name="model")
+app.add_typer(train_app, name="train")
 app.command()(evaluate)
 app.command()(leaderboard)
 app.add_typer(benchmark_app, name="benchmark")
