@@ -39,7 +39,7 @@ class AugmentSettings(BaseModel):
     gap_share: float = Field(0.2, ge=0, le=1)  # lose 20-80 ms
     reverberation_share: float = Field(0.3, ge=0, le=1)
     silence_s: float = Field(0.15, ge=0)  # at most, before and behind; none in half of the cases
-    level_db: tuple[float, float] = (-39.0, -20.0)  # root mean square
+    level_db: tuple[float, float] = (-48.0, -18.0)  # root mean square
     noise_share: float = Field(0.6, ge=0, le=1)  # get noise, white to red
     noise_snr_db: tuple[float, float] = (5.0, 40.0)
     # Conversations whose question is left out, so that the sound alone must tell what to answer;

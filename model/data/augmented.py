@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
-import soundfile
 
 from model.data.augment import AugmentSettings, Tokenizer, augment
 from model.data.corpus import Conversation, Sound, Spoken
 from model.data.sound import SoundError, waveform_of
-from model.tokenizer.log_mel import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,4 @@ class Augmentation:
             return message
         if not len(waveform):
             return message
-        return replace(message, sound=Sound(_stored(waveform), self.tokenizer(waveform)))
-
-
-def _stored(waveform: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, waveform, SAMPLE_RATE, format="WAV", subtype="FLOAT")
-    return file.getvalue()
+        return replace(message, sound=Sound(message.sound.data, self.tokenizer(waveform), waveform))

@@ -88,14 +88,19 @@ class Trunk(nn.Module):
             )
         return hidden if text_ids is None else hidden + self.embed_tokens(text_ids)
 
-    def forward(self, hidden: Tensor, **attention: Any) -> tuple[Tensor, Tensor]:
-        """Return the normed outputs of the audio and of the text branch, shaped like `hidden`."""
+    def forward(
+        self, hidden: Tensor, speaks: bool = True, **attention: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Return the normed outputs of the audio and of the text branch, shaped like `hidden`.
+
+        Where nothing is spoken, the audio branch is not computed: its output is meaningless then.
+        """
         audio = hidden
         for index, layer in enumerate(self.layers):
             hidden = self._through(layer, hidden, attention)
             if index == self.config.branch_layer:
                 audio = hidden
-        for layer in self.mimo_layers:
+        for layer in self.mimo_layers if speaks else ():
             audio = self._through(layer, audio, attention)
         return self.mimo_norm(audio), self.norm(hidden)
 
@@ -166,15 +171,17 @@ class AudioLlm(nn.Module):
         continuous: Tensor,
         position_ids: Tensor,
         documents: Documents,
+        speaks: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Return what the audio and the text head score, (1, positions, hidden) each.
 
         As `forward`, on one row (1, positions) of documents packed side by side, none of which
-        sees another; `position_ids` restart in each.
+        sees another; `position_ids` restart in each. What the audio head scores is meaningless
+        unless something `speaks`.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)
         attention = self._attention(hidden, None, position_ids, None)
-        return self.model(hidden, documents=documents, **attention)
+        return self.model(hidden, speaks, documents=documents, **attention)
 
     @classmethod
     def from_pretrained(

@@ -38,8 +38,9 @@ class LearningLlm(nn.Module):
     def forward(self, batch: PackedBatch) -> PositionLosses:
         """Return the losses of a row.
 
-        Both branches have a part in them, if only a zero, and so have the ears where
-        `always_hears`: the workers of a sharded network must have the same gradients to exchange.
+        The audio branch, a good part of the work, is left out of rows in which no audio counts.
+        Where `always_hears`, it has a part in the losses of every row, if only a zero, and so have
+        the ears: the workers of a sharded network must have the same gradients to exchange.
         """
         rows = self.features(batch.mels)
         silence = self._silence(rows) if self.always_hears and not len(rows) else None
@@ -50,6 +51,7 @@ class LearningLlm(nn.Module):
             continuous=batch.continuous[None],
             position_ids=batch.position_ids[None],
             documents=Documents.of(batch.lengths, batch.audio_ids.device),
+            speaks=self.always_hears or bool(batch.audio_counts.any()),
         )
         if silence is not None:
             audio = audio + silence
