@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ SEGMENT_COLUMNS = [
     "recording_id", "segment_id", "split", "language", "speaker", "text", "text_tokens",
     "semantic_tokens", "audio",
 ]  # fmt: skip
+NO_AUDIO: dict[str, Any] = {"bytes": b""}  # in place of audio that is not read
 CONVERSATION_COLUMNS = ["sample_id", "task", "language", "split", "messages"]
 
 
@@ -105,9 +106,13 @@ class Conversation:
 class Corpus:
     """One corpus of a WORKDIR. Rows that cannot be used are problems, and passed over."""
 
-    def __init__(self, files: Files, splits: frozenset[str | None] = TRAIN) -> None:
+    def __init__(
+        self, files: Files, splits: frozenset[str | None] = TRAIN, audio: bool = True
+    ) -> None:
+        """`audio` False leaves the stored audio in the files: sounds have codes and no data."""
         self.files = files
         self.splits = splits
+        self.audio = audio
         self.problems = Problems()
 
     @classmethod
@@ -130,7 +135,8 @@ class Corpus:
 
     def segments(self, file: int, start: int = 0) -> Iterator[Segment]:
         """Yield the usable segments of the `file`-th file, from row `start` on."""
-        yield from self._rows(file, SEGMENT_COLUMNS, start, _segment)
+        columns = [c for c in SEGMENT_COLUMNS if self.audio or c != "audio"]
+        yield from self._rows(file, columns, start, partial(_segment, self.audio))
 
     def recordings(self, file: int, start: int = 0) -> Iterator[Recording]:
         """Yield the recordings of a file: segments with the same id that follow each other."""
@@ -145,7 +151,11 @@ class Corpus:
 
     def conversations(self, file: int, start: int = 0) -> Iterator[Conversation]:
         """Yield the usable conversations of the `file`-th file, from row `start` on."""
-        yield from self._rows(file, CONVERSATION_COLUMNS, start, _conversation)
+        columns = CONVERSATION_COLUMNS
+        if not self.audio:
+            fields = ("role", "kind", "text", "semantic_tokens")
+            columns = [*columns[:-1], *(f"messages.list.element.{name}" for name in fields)]
+        yield from self._rows(file, columns, start, partial(_conversation, self.audio))
 
     def _rows(
         self, file: int, columns: list[str], start: int, made: Callable[[int, dict[str, Any]], Any]
@@ -167,7 +177,7 @@ class _Unusable(Exception):
         self.reason = reason
 
 
-def _segment(number: int, row: dict[str, Any]) -> Segment:
+def _segment(audio: bool, number: int, row: dict[str, Any]) -> Segment:
     return Segment(
         row=number,
         segment_id=_told(row, "segment_id"),
@@ -177,12 +187,12 @@ def _segment(number: int, row: dict[str, Any]) -> Segment:
         speaker=row["speaker"] or "",
         text=row["text"] or "",
         text_ids=tuple(row["text_tokens"] or ()),
-        sound=_sound(row["audio"], row["semantic_tokens"]),
+        sound=_sound(row["audio"] if audio else NO_AUDIO, row["semantic_tokens"]),
     )
 
 
-def _conversation(number: int, row: dict[str, Any]) -> Conversation:
-    messages = tuple(_message(message) for message in row["messages"] or ())
+def _conversation(audio: bool, number: int, row: dict[str, Any]) -> Conversation:
+    messages = tuple(_message(audio, message) for message in row["messages"] or ())
     if not messages or messages[-1].role != "assistant":
         raise _Unusable("no_answer")
     return Conversation(
@@ -195,11 +205,11 @@ def _conversation(number: int, row: dict[str, Any]) -> Conversation:
     )
 
 
-def _message(told: dict[str, Any]) -> Spoken:
+def _message(audio: bool, told: dict[str, Any]) -> Spoken:
     if told.get("role") not in ("user", "assistant"):
         raise _Unusable("unknown_role")
     if told.get("kind") == "audio":
-        sound = _sound(told.get("audio"), told.get("semantic_tokens"))
+        sound = _sound(told.get("audio") if audio else NO_AUDIO, told.get("semantic_tokens"))
         return Spoken(told["role"], told.get("text"), sound)
     if told.get("text") is None:
         raise _Unusable("no_text")
@@ -209,7 +219,7 @@ def _message(told: dict[str, Any]) -> Spoken:
 def _sound(audio: dict[str, Any] | None, codes: list[int] | None) -> Sound:
     if not codes:
         raise _Unusable("no_semantic_tokens")
-    if not audio or not audio.get("bytes"):
+    if not audio or audio.get("bytes") is None or (not audio["bytes"] and audio is not NO_AUDIO):
         raise _Unusable("no_audio")
     return Sound(audio["bytes"], np.asarray(codes, np.int32))
 

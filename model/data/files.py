@@ -37,7 +37,8 @@ class DataFile:
         """
         try:
             with open_file(self.name) as opened, pq.ParquetFile(opened) as file:
-                there = [c for c in columns if c in file.schema_arrow.names]
+                top = set(file.schema_arrow.names)
+                there = [c for c in columns if c.partition(".")[0] in top]
                 missing = dict.fromkeys(c for c in columns if c not in there)
                 first = 0
                 for group in range(file.num_row_groups):

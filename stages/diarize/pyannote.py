@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model.torchaudio_import import import_torchaudio
 from stages.diarize.diarization import (
     Diarization,
     DiarizationConfig,
@@ -35,7 +36,6 @@ from stages.diarize.pyannote_weights import (
 from stages.diarize.span_embedding import SpanEmbedder, SpanWindows
 from stages.diarize.spans import Span, intersect, union
 from stages.engine import package_identity
-from model.torchaudio_import import import_torchaudio
 
 DISTRIBUTION = "pyannote.audio"
 SAMPLE_RATE = 16_000

@@ -1,0 +1,47 @@
+"""Stored sound as the acoustic encoder wants it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from model.tokenizer.log_mel import SAMPLE_RATE, TOKEN_SAMPLES, log_mel, padded, tokens_in
+
+# Changes a waveform, float32 (samples,) at 16 kHz, without moving anything in it in time.
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+class SoundError(Exception):
+    """Stored audio cannot be decoded."""
+
+
+def waveform_of(data: bytes) -> np.ndarray:
+    """Decode a file of sound: float32 (samples,), mono, at 16 kHz. Raises SoundError."""
+    try:
+        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+        raise SoundError(str(error)) from None
+    mono = samples.mean(axis=1)
+    return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE)
+
+
+def piece_mels(waveform: np.ndarray, tokens: int, piece_samples: int) -> list[tuple[Tensor, int]]:
+    """Return the log-mel of each piece, float32 (128, frames), and how many tokens it has.
+
+    Pieces are `piece_samples` long, the last one filled up with silence, as `AcousticEncoder`
+    takes them. The waveform is cut or filled up to `tokens` first: it was resampled, which may
+    add or lose a sample.
+    """
+    whole = torch.zeros(tokens * TOKEN_SAMPLES)
+    used = min(len(waveform), len(whole))
+    whole[:used] = torch.from_numpy(np.ascontiguousarray(waveform[:used]))
+    return [
+        (log_mel(padded(piece, piece_samples)[None])[0], tokens_in(len(piece)))
+        for piece in torch.split(whole, piece_samples)
+    ]
