@@ -9,7 +9,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from model.data.corpus import Conversation, Corpus, Sound
 from model.data.problems import Problems
+from model.data.sound import SoundError, waveform_of
 from model.data.source import Batches, DataError, Share
 
 TOKEN_MS = 80
@@ -219,8 +219,8 @@ def batch_of(
     for entry in clips:
         clip, first = entry if isinstance(entry, tuple) else (entry, 0)
         try:
-            audio = decoded(clip.sound, sample_rate)
-        except (RuntimeError, ValueError) as error:
+            audio = waveform_of(clip.sound.data, sample_rate)
+        except SoundError as error:
             problems.add("corrupted_audio", clip.id, str(error).splitlines()[0])
             continue
         audio = audio[first * per_token :][: clip.tokens * per_token]
@@ -247,16 +247,6 @@ def batch_of(
         tokens=tokens,
         token_counts=counts,
     )
-
-
-def decoded(sound: Sound, sample_rate: int) -> np.ndarray:
-    """Return float32 (samples,), mono, at `sample_rate`; raises RuntimeError for broken audio."""
-    import soundfile
-    import soxr
-
-    samples, rate = soundfile.read(BytesIO(sound.data), dtype="float32", always_2d=True)
-    mono = samples.mean(axis=1)
-    return np.asarray(mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate))
 
 
 def _clips_in(

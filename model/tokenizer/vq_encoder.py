@@ -26,6 +26,9 @@ class VqOutput:
 class VqEncoder(nn.Module):
     """Names of tensors are those of the published checkpoint (glm-4-voice-tokenizer)."""
 
+    ema_count: Tensor
+    ema_weight: Tensor
+
     def __init__(self, config: VqConfig) -> None:
         """Build with random weights; on the meta device, within `torch.device("meta")`."""
         super().__init__()

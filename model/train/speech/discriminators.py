@@ -65,7 +65,8 @@ class PeriodDiscriminator(nn.Module):
 
     def forward(self, audio: Tensor) -> Judgement:
         padded = functional.pad(audio[:, None], (0, -audio.shape[1] % self.period), mode="reflect")
-        return _judged(self, padded.unflatten(-1, (-1, self.period)))
+        rows = padded.view(len(audio), 1, -1, self.period)
+        return _judged(self.layers, self.score, rows)
 
 
 class ScaleDiscriminator(nn.Module):
@@ -87,7 +88,7 @@ class ScaleDiscriminator(nn.Module):
         audio = audio[:, None]
         for _ in range(self.halvings):
             audio = functional.avg_pool1d(audio, 4, 2, padding=2)
-        return _judged(self, audio)
+        return _judged(self.layers, self.score, audio)
 
 
 class ResolutionDiscriminator(nn.Module):
@@ -115,7 +116,7 @@ class ResolutionDiscriminator(nn.Module):
             )  # fmt: skip
             # The root has no gradient at zero.
             magnitude = (spectrum.real**2 + spectrum.imag**2 + 1e-9).sqrt()
-        return _judged(self, magnitude[:, None])
+        return _judged(self.layers, self.score, magnitude[:, None])
 
 
 class Discriminators(nn.Module):
@@ -139,10 +140,10 @@ class Discriminators(nn.Module):
         return [part(audio) for part in self.parts]
 
 
-def _judged(part: nn.Module, x: Tensor) -> Judgement:
+def _judged(layers: nn.ModuleList, last: nn.Module, x: Tensor) -> Judgement:
     features = []
-    for layer in part.layers:
+    for layer in layers:
         x = functional.leaky_relu(layer(x), SLOPE)
         features.append(x)
-    score = part.score(x)
+    score = last(x)
     return score.flatten(1), [*features, score]

@@ -90,7 +90,8 @@ class TokenizerLearner(Learner[ClipBatch]):
         """Return cross entropy in nats a byte, and the commitment loss in mean squares a token."""
         del optimizer
         states, real, unquantized, codes = self._encoded(batch)
-        self.moving.collect(unquantized[real], codes[real])
+        if self.encoder.training:
+            self.moving.collect(unquantized[real], codes[real])
         texts = spelled(batch.texts, self.settings.decoder.most_bytes, states.device)
         logits = self.decoder(texts.given, states, real)
         asr = functional.cross_entropy(
@@ -103,7 +104,7 @@ class TokenizerLearner(Learner[ClipBatch]):
         heard = texts.wanted != PADDING
         right = (logits.argmax(-1) == texts.wanted)[heard].sum()
         said, tokens = heard.sum(), real.sum()
-        parts = {
+        parts: dict[str, Tensor | tuple[Tensor, Tensor]] = {
             "asr/nats_a_byte": (asr.detach(), said),
             "asr/right_bytes": (right, said),
             "codebook/commitment": (commitment.detach(), tokens),
