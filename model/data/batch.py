@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from model.data.document import Document
-from model.data.sound import Augment, piece_mels, waveform_of
+from model.data.sound import piece_mels, waveform_of
+
+
+@dataclass(frozen=True)
+class Mels:
+    """Pieces of sound that are equally long."""
+
+    mels: Tensor  # float32 (pieces, 128, frames)
+    numbers: tuple[int, ...]  # of the pieces, in the order of the row
+    tokens: tuple[int, ...]  # rows of features that each piece gives
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,7 @@ class PackedBatch:
     text_counts: Tensor
     continuous: Tensor
     position_ids: Tensor  # int64, from 0 in each document
-    mels: Tensor | None  # float32 (pieces, 128, frames): the sounds, piece by piece
-    mel_tokens: tuple[int, ...] = ()  # rows of features that each piece gives
+    mels: tuple[Mels, ...]  # the sounds, piece by piece
 
     @property
     def units(self) -> int:
@@ -41,39 +49,21 @@ class PackedBatch:
         return len(self.audio_ids)
 
     def to(self, device: torch.device) -> PackedBatch:
-        here = {
+        here: dict[str, Any] = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
             if isinstance(value, Tensor)
         }
-        moved: PackedBatch = replace(self, **here)  # type: ignore[arg-type]
-        return moved
+        mels = tuple(replace(m, mels=m.mels.to(device, non_blocking=True)) for m in self.mels)
+        return replace(self, mels=mels, **here)
 
 
-@dataclass(frozen=True)
-class Hearing:
-    """How sounds become log-mels."""
-
-    piece_samples: int  # what the acoustic encoder takes at once
-    augment: Augment | None = None
-    seed: int = 0
-
-    def mels(self, documents: Sequence[Document]) -> list[tuple[Tensor, int]]:
-        """Return the pieces of all sounds, in order; see `piece_mels`. Raises SoundError."""
-        pieces: list[tuple[Tensor, int]] = []
-        for one in documents:
-            rng = np.random.default_rng((self.seed, one.turn, zlib.crc32(one.id.encode())))
-            for sound in one.sounds:
-                waveform = waveform_of(sound.data)
-                if self.augment is not None:
-                    waveform = self.augment(waveform, rng)
-                pieces += piece_mels(waveform, len(sound.codes), self.piece_samples)
-        return pieces
-
-
-def packed_batch(documents: Sequence[Document], hearing: Hearing) -> PackedBatch:
-    """Pack documents side by side. Raises SoundError."""
-    pieces = hearing.mels(documents)
+def packed_batch(documents: Sequence[Document], filled: Callable[[int], int]) -> PackedBatch:
+    """Pack documents side by side; `filled` is as in `piece_mels`. Raises SoundError."""
+    pieces: list[tuple[Tensor, int]] = []
+    for sound in (sound for one in documents for sound in one.sounds):
+        waveform = waveform_of(sound.data) if sound.waveform is None else sound.waveform
+        pieces += piece_mels(waveform, len(sound.codes), filled)
 
     def joined(name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([getattr(one, name) for one in documents]))
@@ -90,6 +80,19 @@ def packed_batch(documents: Sequence[Document], hearing: Hearing) -> PackedBatch
         text_counts=joined("text_counts"),
         continuous=joined("continuous"),
         position_ids=torch.cat([torch.arange(len(one)) for one in documents]),
-        mels=torch.stack([mel for mel, _ in pieces]) if pieces else None,
-        mel_tokens=tuple(tokens for _, tokens in pieces),
+        mels=_grouped(pieces),
+    )
+
+
+def _grouped(pieces: Sequence[tuple[Tensor, int]]) -> tuple[Mels, ...]:
+    groups: dict[int, list[int]] = {}
+    for number, (mel, _) in enumerate(pieces):
+        groups.setdefault(mel.shape[1], []).append(number)
+    return tuple(
+        Mels(
+            torch.stack([pieces[i][0] for i in numbers]),
+            tuple(numbers),
+            tuple(pieces[i][1] for i in numbers),
+        )
+        for numbers in groups.values()
     )

@@ -32,6 +32,8 @@ class Sound:
 
     data: bytes  # a file of sound: FLAC, mono
     codes: np.ndarray  # int32 (tokens,), 12.5 a second
+    # float32 (samples,), mono, at 16 kHz, where it is not what is stored (augmentation)
+    waveform: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from model.data.batch import Hearing, PackedBatch, packed_batch
+from model.data.batch import PackedBatch, packed_batch
 from model.data.document import Document
 from model.data.packing import packed
 from model.data.planning import Place, Planner, Span
 from model.data.problems import Problems
 from model.data.sound import SoundError, waveform_of
 from model.data.source import Batches, DataError, Share
+
+Filled = Callable[[int], int]
+
+
+@dataclass(frozen=True)
+class _Window:
+    bins: list[list[Document]]
+    behind: Place
 
 
 @dataclass
@@ -28,8 +37,10 @@ class _Stream:
     begin: Place = field(default_factory=dict)  # of the window at hand
     taken: int = 0  # bins of that window
     total: int = 0  # bins ever taken: tells which rank knows the stream's position best
+    planned: ThreadPoolExecutor | None = None  # plans a window while the one before is learnt
     _bins: list[list[Document]] | None = None
     _behind: Place = field(default_factory=dict)
+    _ahead: Future[_Window] | None = None
 
     def __next__(self) -> list[Document]:
         if self._bins is None or self.taken == len(self._bins):
@@ -44,19 +55,23 @@ class _Stream:
             self.begin, self.taken = self._behind, 0
         began = self.planner.epochs(self.begin)
         while True:
-            documents, self._behind = self.planner.window(self.begin, self.span)
-            # What the loss does not count at all is nothing to learn from.
-            documents = [one for one in documents if one.learnt]
-            key = (self.span.seed, self.span.stream, *_numbers(self.begin))
-            bins = packed(
-                [len(one) for one in documents], self.positions, np.random.default_rng(key)
-            )
-            self._bins = [[documents[i] for i in bin_] for bin_ in bins]
+            window = self._window(self.begin) if self._ahead is None else self._ahead.result()
+            self._bins, self._behind = window.bins, window.behind
+            if self.planned is not None:
+                self._ahead = self.planned.submit(self._window, self._behind)
             if self.taken < len(self._bins):
                 return
             self.begin, self.taken = self._behind, 0
             if self.planner.epochs(self._behind) > began + 1:
                 raise DataError("nothing in the data can be learnt from; see what was skipped")
+
+    def _window(self, begin: Place) -> _Window:
+        documents, behind = self.planner.window(begin, self.span)
+        # What the loss does not count at all is nothing to learn from.
+        documents = [one for one in documents if one.learnt]
+        rng = np.random.default_rng((self.span.seed, self.span.stream, *_numbers(begin)))
+        bins = packed([len(one) for one in documents], self.positions, rng)
+        return _Window([[documents[i] for i in bin_] for bin_ in bins], behind)
 
 
 class LlmBatches(Batches[PackedBatch]):
@@ -67,12 +82,13 @@ class LlmBatches(Batches[PackedBatch]):
     """
 
     def __init__(
-        self, planner: Planner, hearing: Hearing, positions: int, span: Span, share: Share
+        self, planner: Planner, filled: Filled, positions: int, span: Span, share: Share
     ) -> None:
-        """`positions` bounds a micro-batch; `span.streams` the streams."""
-        self._planner, self._hearing, self._positions = planner, hearing, positions
+        """`positions` bounds a micro-batch; `filled` is as in `piece_mels`."""
+        self._planner, self._filled, self._positions = planner, filled, positions
         self._span, self._share = span, share
         self._next = 0
+        self._planned: ThreadPoolExecutor | None = None
         self._sounds = Problems()
         self._streams: dict[int, _Stream] = {}
         self._begin({})
@@ -119,12 +135,20 @@ class LlmBatches(Batches[PackedBatch]):
             total.update(one.counts)
         return total
 
+    def close(self) -> None:
+        if self._planned is not None:
+            self._planned.shutdown(wait=False, cancel_futures=True)
+            self._planned = None
+
     def _begin(self, told: Mapping[str, Any]) -> None:
         world, streams = self._share.world, self._span.streams
         mine = {(self._share.rank + world * i) % streams for i in range(streams)}
         self._streams = {}
+        self.close()
+        self._planned = ThreadPoolExecutor(1, thread_name_prefix="wavemill-windows")
         for number in sorted(mine):
-            stream = _Stream(self._planner, replace(self._span, stream=number), self._positions)
+            span = replace(self._span, stream=number)
+            stream = _Stream(self._planner, span, self._positions, planned=self._planned)
             if (known := told.get(str(number))) is not None:
                 stream.begin, stream.taken = known["begin"], int(known["taken"])
                 stream.total = int(known["total"])
@@ -132,12 +156,12 @@ class LlmBatches(Batches[PackedBatch]):
 
     def _made(self, documents: list[Document]) -> PackedBatch:
         try:
-            return packed_batch(documents, self._hearing)
+            return packed_batch(documents, self._filled)
         except SoundError:
             good = [one for one in documents if self._audible(one)]
         if not good:
             raise DataError(f"no audio can be decoded of {', '.join(d.id for d in documents)}")
-        return packed_batch(good, self._hearing)
+        return packed_batch(good, self._filled)
 
     def _audible(self, one: Document) -> bool:
         try:

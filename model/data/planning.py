@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from model.data.augmented import Augmentation
 from model.data.conversations import conversation_document
 from model.data.corpus import Conversation, Corpus, Recording, Segment
 from model.data.document import Document
 from model.data.pretraining import INTERLEAVED, Said, Task, Tasks
 from model.data.problems import Problems
+from model.data.sound import SoundError
 from model.data.texts import Text, Texts
 from model.data.walk import Cursor, Walk
 from model.prompt.layout import Format, LayoutError
@@ -65,6 +67,7 @@ class ConversationPlanner(Planner):
     text: TextTokenizer
     form: Format
     positions: int  # of the longest document
+    augmentation: Augmentation | None = None  # another sound in each epoch
 
     def window(self, place: Place, span: Span) -> tuple[list[Document], Place]:
         walk: Walk[Conversation] = Walk(
@@ -88,10 +91,15 @@ class ConversationPlanner(Planner):
         return self.corpus.files.digest
 
     def _document(self, conversation: Conversation, turn: int) -> Document | None:
+        if self.augmentation is not None:
+            conversation = self.augmentation(conversation, turn)
         try:
             made = conversation_document(conversation, self.text, self.form, turn)
         except LayoutError as error:
             self.corpus.problems.add("no_layout", conversation.sample_id, str(error))
+            return None
+        except SoundError as error:
+            self.corpus.problems.add("undecodable_audio", conversation.sample_id, str(error))
             return None
         if len(made) > self.positions:
             self.corpus.problems.add("too_long", conversation.sample_id, f"{len(made)} positions")

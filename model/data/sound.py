@@ -11,10 +11,14 @@ import soxr
 import torch
 from torch import Tensor
 
-from model.tokenizer.log_mel import SAMPLE_RATE, TOKEN_SAMPLES, log_mel, padded, tokens_in
-
-# Changes a waveform, float32 (samples,) at 16 kHz, without moving anything in it in time.
-Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+from model.tokenizer.log_mel import (
+    SAMPLE_RATE,
+    TOKEN_SAMPLES,
+    log_mel,
+    padded,
+    pieces_of,
+    tokens_in,
+)
 
 
 class SoundError(Exception):
@@ -31,17 +35,19 @@ def waveform_of(data: bytes, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
 
 
-def piece_mels(waveform: np.ndarray, tokens: int, piece_samples: int) -> list[tuple[Tensor, int]]:
+def piece_mels(
+    waveform: np.ndarray, tokens: int, filled: Callable[[int], int]
+) -> list[tuple[Tensor, int]]:
     """Return the log-mel of each piece, float32 (128, frames), and how many tokens it has.
 
-    Pieces are `piece_samples` long, the last one filled up with silence, as `AcousticEncoder`
-    takes them. The waveform is cut or filled up to `tokens` first: it was resampled, which may
-    add or lose a sample.
+    Pieces are those of `AcousticEncoder.features`; `filled` tells how long one is with silence
+    behind it. The waveform is first cut or filled up to `tokens`: resampling may have added or
+    lost a sample.
     """
     whole = torch.zeros(tokens * TOKEN_SAMPLES)
     used = min(len(waveform), len(whole))
     whole[:used] = torch.from_numpy(np.ascontiguousarray(waveform[:used]))
     return [
-        (log_mel(padded(piece, piece_samples)[None])[0], tokens_in(len(piece)))
-        for piece in torch.split(whole, piece_samples)
+        (log_mel(padded(piece, filled(len(piece)))[None])[0], tokens_in(len(piece)))
+        for piece in pieces_of(whole)
     ]

@@ -51,8 +51,12 @@ class AcousticEncoder(nn.Module):
         log-mel is taken in float32 and cast to the weights' dtype, which the result has too.
         Silence that fills a piece up is attended to, as in the published code.
         """
+        return self.encode(log_mel(pieces))
+
+    def encode(self, mels: Tensor) -> Tensor:
+        """Encode log-mels, float32 (batch, 128, frames), as `forward` does; 8 frames give a row."""
         encoder = self.encoder
-        mel = log_mel(pieces).to(encoder.conv1.weight.dtype)
+        mel = mels.to(encoder.conv1.weight.dtype)
         # As in WhisperEncoder.forward, which takes nothing but 30 s.
         hidden = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel))))
         hidden = hidden.transpose(1, 2)
@@ -77,8 +81,8 @@ class AcousticEncoder(nn.Module):
             owners += [index] * len(cut)
             pieces += cut
         encoded: dict[int, Tensor] = {}
-        for batch in self._batches([self._filled(len(piece)) for piece in pieces]):
-            longest = self._filled(len(pieces[batch[0]]))
+        for batch in self._batches([self.filled(len(piece)) for piece in pieces]):
+            longest = self.filled(len(pieces[batch[0]]))
             stacked = torch.stack([padded(pieces[i], longest) for i in batch])
             for i, rows in zip(batch, self(stacked.to(weight.device)), strict=True):
                 encoded[i] = rows[: tokens_in(len(pieces[i]))]
@@ -87,7 +91,7 @@ class AcousticEncoder(nn.Module):
             parts[owner].append(encoded[i])
         return [torch.cat(rows) for rows in parts]
 
-    def _filled(self, samples: int) -> int:
+    def filled(self, samples: int) -> int:
         """Return how long a piece of `samples` is with the silence that fills it up."""
         step = self.config.fill_to_tokens
         if step is None:
