@@ -55,6 +55,15 @@ class Clip:
     def tokens(self) -> int:
         return len(self.sound.codes)
 
+    def beginning(self, tokens: int) -> Clip:
+        """Return the first so many tokens, without words unless that is all."""
+        return self if self.tokens <= tokens else self.part(0, tokens)
+
+    def part(self, first: int, tokens: int) -> Clip:
+        """Return the tokens from `first` on, without words; the sound stays whole."""
+        codes = self.sound.codes[first : first + tokens]
+        return replace(self, text="", sound=replace(self.sound, codes=codes))
+
 
 @dataclass(frozen=True)
 class ClipBatch:
@@ -292,8 +301,7 @@ def _cropped(clip: Clip, length: int | None, seed: tuple[int, ...]) -> tuple[Cli
     if length is None or clip.tokens <= length:
         return clip, 0
     first = int(np.random.default_rng(seed).integers(clip.tokens - length + 1))
-    codes = clip.sound.codes[first : first + length]
-    return replace(clip, text="", sound=replace(clip.sound, codes=codes)), first
+    return clip.part(first, length), first
 
 
 def _why(batches: ClipBatches) -> str:

@@ -20,12 +20,10 @@ from model.detokenizer.config import StreamSettings
 from model.detokenizer.detokenizer import Detokenizer
 from model.detokenizer.flow import FlowNetwork
 from model.detokenizer.griffin_lim import griffin_lim
-from model.detokenizer.history import History
 from model.detokenizer.mel import log_mel
-from model.detokenizer.melstream import MelStream
 from model.detokenizer.ode import CLEAN_TIME
 from model.detokenizer.rotary import rotate
-from model.detokenizer.solver import ChunkSolver, normalise, seeded_noise
+from model.detokenizer.solver import normalise
 from model.train.learner import MAIN, Example, Learner, Loss, Progress
 from model.train.speech.chunks import random_chunks, visible
 
@@ -139,17 +137,13 @@ class FlowLearner(Learner[ClipBatch]):
         """Yield held-out clips, made from their tokens and sounded by Griffin-Lim."""
         if self.held_out is None:
             return
-        config, settings = self.vocoder.config, StreamSettings()
-        training = self.flow.training
-        self.flow.eval()
-        solver = ChunkSolver(self.flow, settings)
+        config, training = self.vocoder.config, self.flow.training
+        detokenizer = Detokenizer(self.flow, self.vocoder)
         batch = self.held_out.first(limit)
         for name, text, tokens, count in zip(
             batch.ids, batch.texts, batch.tokens, batch.token_counts, strict=True
         ):
-            noise = seeded_noise(torch.Generator().manual_seed(0), config.num_mels)
-            stream = MelStream(solver, settings, noise, History.empty(self.flow))
-            mel = stream.push(tokens[: int(count)], final=True)
+            mel = detokenizer.mel(tokens[: int(count)], torch.Generator().manual_seed(0))
             yield Example(name, text, "", griffin_lim(mel.cpu(), config), config.sampling_rate)
         self.flow.train(training)
 

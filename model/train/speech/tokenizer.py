@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from model.data.clips import ClipBatch
 from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import VqConfig, presets
+from model.tokenizer.config import VqConfig
 from model.tokenizer.log_mel import HOP, TOKEN_FRAMES, log_mel
 from model.tokenizer.semantic import SemanticTokenizer
 from model.tokenizer.vq_encoder import VqEncoder
@@ -28,31 +28,31 @@ from model.weights import WeightsError
 
 
 class TokenizerSettings(BaseModel):
-    """What is trained, and on which losses."""
+    """What is beside the encoder in training, and on which losses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    encoder: VqConfig = Field(default_factory=lambda: presets("tiny")[0])
     decoder: TextDecoderConfig = TextDecoderConfig()
     codebook: CodebookSettings = CodebookSettings()
     commitment: float = Field(2.5, ge=0)  # published: a coefficient of 0.25 at a scale of 10
 
-    @property
-    def network(self) -> VqConfig:
-        """The encoder as it is built: with what the published configuration says of training."""
+    def network(self, encoder: VqConfig) -> VqConfig:
+        """Return the encoder as it is built: with what published configurations say of training."""
         training = {
             "quantize_ema_decay": self.codebook.decay,
             "quantize_restart_interval": self.codebook.dead_after_steps,
         }
-        return VqConfig.model_validate(self.encoder.model_dump() | training)
+        return VqConfig.model_validate(encoder.model_dump() | training)
 
 
 class TokenizerLearner(Learner[ClipBatch]):
     """The encoder, its codebook, and a text decoder that is left behind."""
 
-    def __init__(self, settings: TokenizerSettings, held_out: ClipBatch | None = None) -> None:
+    def __init__(
+        self, encoder: VqConfig, settings: TokenizerSettings, held_out: ClipBatch | None = None
+    ) -> None:
         """Build with random weights; `held_out` is what `examples` transcribes."""
-        config = settings.network
+        config = settings.network(encoder)
         self.settings = settings
         self.encoder = VqEncoder(config)
         self.encoder.codebook.requires_grad_(False)

@@ -35,7 +35,6 @@ ENCODER = VqConfig(
     quantize_encoder_only=True,
 )
 TOKENIZER = TokenizerSettings(
-    encoder=ENCODER,
     decoder=TextDecoderConfig(layers=1, heads=2, ffn_dim=64, most_bytes=8),
     codebook=CodebookSettings(decay=0.9, dead_after_steps=10),
 )
@@ -78,7 +77,7 @@ def made_flow(settings: FlowSettings) -> FlowLearner:
 def test_tokenizer_learns_what_is_said_and_is_read_again(tmp_path: Path) -> None:
     torch.manual_seed(0)
     batch = made_batch()
-    learner = TokenizerLearner(TOKENIZER, held_out=batch)
+    learner = TokenizerLearner(ENCODER, TOKENIZER, held_out=batch)
     losses = [step[MAIN] for step in take_steps(learner, batch, 60, 1e-2)]
     assert losses[-1] < 0.1 * losses[0]
     heard = {example.reference: example.answer for example in learner.examples(4)}
@@ -95,7 +94,7 @@ def test_tokenizer_learns_what_is_said_and_is_read_again(tmp_path: Path) -> None
 
 
 def test_codes_get_no_gradient_and_states_do() -> None:
-    learner = TokenizerLearner(TOKENIZER)
+    learner = TokenizerLearner(ENCODER, TOKENIZER)
     take_steps(learner, made_batch(), 1)
     assert learner.encoder.codebook.weight.grad is None
     assert float(learner.encoder.conv1.weight.grad.abs().sum()) > 0
@@ -106,7 +105,7 @@ def test_tokenizer_begins_with_whisper(tmp_path: Path) -> None:
         EncoderConfig(**ENCODER.model_dump(include=set(EncoderConfig.model_fields)))
     )
     whisper.save_pretrained(tmp_path)
-    learner = TokenizerLearner(TOKENIZER)
+    learner = TokenizerLearner(ENCODER, TOKENIZER)
     learner.start_from_whisper(tmp_path)
     wanted = whisper.encoder.layers[0].fc1.weight
     assert torch.equal(learner.encoder.layers[0].fc1.weight, wanted)
