@@ -8,6 +8,7 @@ import typer
 
 from jobs import version
 from jobs.curate import curate
+from jobs.dashboard import dashboard
 from jobs.entry import run_app
 from jobs.gc import gc
 from jobs.generate import generate
@@ -39,6 +40,7 @@ app.command()(diff)
 app.command()(gc)
 app.command()(verify)
 app.command()(report)
+app.command()(dashboard)
 app.command()(show)
 app.command()(schema)
 app.add_typer(config_app, name="config")
