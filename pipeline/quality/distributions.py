@@ -62,6 +62,7 @@ class Distribution:
     unknown: int
     below: int  # segments beyond the first and the last bin, shown in them
     above: int
+    query: str  # that gives the bins
 
 
 def read_distributions(database: duckdb.DuckDBPyConnection) -> tuple[Distribution, ...]:
@@ -81,43 +82,43 @@ def _distribution(database: duckdb.DuckDBPyConnection, metric: Metric) -> Distri
     lines = [Line(*row) for row in database.execute(_LINES, [column]).fetchall()]
     ((main,),) = database.execute(_MAIN).fetchall()
     ends = [low, high, *(line.value for line in lines if line.text_source == main)]
-    start, width, count = scale(ends)
-    place = f"floor(({column} - $start) / $width)"
-    rows = database.execute(
-        f"""
-        select greatest(0, least({place}, {count - 1}))::integer as bin,
-               count(*) filter (kept), coalesce(sum(duration_s) filter (kept), 0) / 3600,
-               count(*) filter (not kept), coalesce(sum(duration_s) filter (not kept), 0) / 3600,
-               count(*) filter ({place} < 0), count(*) filter ({place} > {count})
-        from seen where status in ('kept', 'rejected') and {column} is not null
-        group by bin order by bin
-        """,
-        {"start": start, "width": width},
+    first, width, count = scale(ends)
+    last = first + count - 1
+    place = f"floor({column} / {width!r} + 1e-9)::integer"
+    query = _BINS.format(place=place, first=first, last=last, width=f"{width!r}", column=column)
+    rows = database.execute(query.replace("from segments", "from seen")).fetchall()
+    ((below, above),) = database.execute(
+        f"select count(*) filter ({place} < {first}), count(*) filter ({place} > {last}) "
+        f"from seen where status in ('kept', 'rejected')"
     ).fetchall()
+    shown = (line for line in lines if first * width <= line.value <= (last + 1) * width)
+    bins = tuple(Bin(*row) for row in rows)
     return Distribution(
-        metric,
-        width,
-        main,
-        tuple(Bin(round(start + row[0] * width, 9), *row[1:5]) for row in rows),
-        tuple(line for line in lines if start <= line.value <= start + count * width),
-        known,
-        unknown,
-        sum(row[5] for row in rows),
-        sum(row[6] for row in rows),
+        metric, width, main, bins, tuple(shown), known, unknown, below, above, query
     )
 
 
-def scale(values: list[float]) -> tuple[float, float, int]:
-    """Return start, width and number of bins of a round width that hold all values."""
+def scale(values: list[float]) -> tuple[int, float, int]:
+    """Return number of the first bin (which starts at so many widths), width and number of bins.
+
+    The width is round, and the bins hold all values.
+    """
     low, high = min(values), max(values)
     span = (high - low) or max(abs(low), 1.0) * 0.1
     rough = span / BINS
     unit = 10.0 ** math.floor(math.log10(rough))
     width = next(unit * step for step in (1, 2, 5, 10) if unit * step >= rough * (1 - 1e-9))
     first = math.floor(low / width + 1e-9)
-    return first * width, width, math.floor(high / width + 1e-9) - first + 1
+    return first, width, math.floor(high / width + 1e-9) - first + 1
 
 
+_BINS = """select round(least(greatest({place}, {first}), {last}) * {width}, 9)::double as start,
+       count(*) filter (kept) as kept,
+       coalesce(sum(duration_s) filter (kept), 0) / 3600 as kept_hours,
+       count(*) filter (not kept) as rejected,
+       coalesce(sum(duration_s) filter (not kept), 0) / 3600 as rejected_hours
+from segments where status in ('kept', 'rejected') and {column} is not null
+group by start order by start"""
 _MAIN = """
 select text_source from seen where status in ('kept', 'rejected')
 group by text_source order by count(*) desc, text_source limit 1

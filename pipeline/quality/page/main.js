@@ -28,28 +28,38 @@ async function watch() {
     try {
       const state = await ask("state");
       showBuild(state);
-      notice(state.snapshot === null ? "There is no snapshot yet: figures come with the first one." : "");
-      if (state.snapshot !== null && state.snapshot !== shown) {
+      notice(
+        "connection",
+        state.snapshot === null ? "There is no snapshot yet: figures come with the first one." : "",
+      );
+      if (state.snapshot !== null && state.snapshot !== shown && !isListening()) {
         const [figures, samples] = await Promise.all([ask("figures"), ask("samples")]);
         shown = figures.snapshot;
         show(figures, samples);
-        notice(figures.totals.discrepancies.length ? byId("notice").textContent : "");
       }
     } catch (error) {
-      notice(`The dashboard does not answer: ${error.message}`);
+      notice("connection", `The dashboard does not answer: ${error.message}`);
     }
   };
+  addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    notice("connection", `The dashboard does not answer: ${event.reason.message}`);
+  });
   await look();
   setInterval(look, EVERY_MS);
 }
 
-function notice(text) {
-  byId("notice").textContent = text;
-  byId("notice").hidden = !text;
+// A new snapshot waits until nobody listens any more.
+const isListening = () => [...document.querySelectorAll("audio")].some((audio) => !audio.paused);
+
+function notice(id, text) {
+  byId(id).textContent = text;
+  byId(id).hidden = !text;
 }
 
 startTheme();
-for (const node of document.querySelectorAll("[data-height]")) node.style.minHeight = `${node.dataset.height}px`;
+for (const node of document.querySelectorAll("[data-height]"))
+  node.style.minHeight = `${node.dataset.height}px`;
 if (data.live) {
   for (const node of document.querySelectorAll("[data-live]")) node.hidden = false;
   watch();

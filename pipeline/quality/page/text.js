@@ -28,10 +28,16 @@ const wild = (text, tag = "bdi", attributes = {}) => el(tag, { dir: "auto", ...a
 
 function number(value, digits = 0) {
   if (value == null || Number.isNaN(value)) return "–";
-  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");
+  return value
+    .toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })
+    .replace("-", "−");
 }
 
-const UNITS = [["h", 1], ["min", 60], ["s", 3600]];
+const UNITS = [
+  ["h", 1],
+  ["min", 60],
+  ["s", 3600],
+];
 const unitFor = (hours) => UNITS.find(([, per]) => Math.abs(hours) * per >= 1) ?? UNITS[2];
 
 // Hours as people read them: 1,234 h, 12.3 h, 4.5 min, 6.7 s
@@ -42,11 +48,13 @@ function time(hours) {
   return `${number(value, value >= 100 || value === 0 ? 0 : 1)}\u00a0${unit}`;
 }
 
+const many = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 const percent = (part, whole) => (whole > 0 ? `${number((100 * part) / whole, 1)}%` : "–");
 const signed = (value, show) => (value < 0 ? `−${show(-value)}` : `+${show(value)}`);
 
 // Four significant digits at most, without a row of zeros.
-const short = (value) => (value == null ? "–" : value.toLocaleString("en", { maximumSignificantDigits: 4 }).replace("-", "−"));
+const short = (value) =>
+  value == null ? "–" : value.toLocaleString("en", { maximumSignificantDigits: 4 }).replace("-", "−");
 
 function clock(ms) {
   const pad = (value, length = 2) => String(value).padStart(length, "0");
@@ -55,24 +63,57 @@ function clock(ms) {
   return `${hours ? `${hours}:` : ""}${pad(Math.floor(seconds / 60) % 60)}:${pad(seconds % 60)}.${pad(Math.floor(ms % 1000), 3)}`;
 }
 
-const words = (name) => plain(name).replaceAll("_", " ").replace(/\b(asr|dnsmos|snr)\b/g, (name) => name.toUpperCase());
+const words = (name) =>
+  plain(name)
+    .replaceAll("_", " ")
+    .replace(/\b(asr|dnsmos|snr)\b/g, (name) => name.toUpperCase());
 const fileName = (source) => plain(source).split("/").pop();
 const language = (code) => (code == null ? "not named" : plain(code));
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 // A table: columns are [title, value of a row, is it a number]
 function table(rows, columns) {
-  const cell = (tag, isNumber, content) => el(tag, { class: isNumber && "number", scope: tag === "th" && "col" }, content);
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table" },
-    el("table", {},
-      el("thead", {}, el("tr", {}, columns.map(([title, , isNumber]) => cell("th", isNumber, title)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, columns.map(([, value, isNumber]) => cell("td", isNumber, value(row))))))));
+  const cell = (tag, isNumber, content) =>
+    el(tag, { class: isNumber && "number", scope: tag === "th" && "col" }, content);
+  return el(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table" },
+    el(
+      "table",
+      {},
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          columns.map(([title, , isNumber]) => cell("th", isNumber, title)),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        rows.map((row) =>
+          el(
+            "tr",
+            {},
+            columns.map(([, value, isNumber]) => cell("td", isNumber, value(row))),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 // The figures of a chart, and the query that gives them, folded away.
 function figures(query, rows, columns) {
-  return el("details", { class: "figures" }, el("summary", {}, "Figures and query"),
-    el("pre", {}, el("code", {}, query)), table(rows, columns));
+  return el(
+    "details",
+    { class: "figures" },
+    el("summary", {}, "Figures and query"),
+    el("pre", {}, el("code", {}, query)),
+    table(rows, columns),
+  );
 }
 
 // fetch() of the live server; a page on disk has no network to ask.

@@ -36,5 +36,7 @@ function startTheme() {
     setTheme(THEMES[next % THEMES.length]);
     drawAgain.forEach((draw) => draw());
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAgain.forEach((draw) => draw()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
+    drawAgain.forEach((draw) => draw()),
+  );
 }

@@ -1,69 +1,6 @@
-// What moving thresholds would keep: the rules act together on the values of segments.
+// Sliders for thresholds, and the curve of what each would keep.
 
-const STEPS = 200; // of a slider
 let asked = 0;
-
-class Model {
-  constructor(given) {
-    Object.assign(this, given);
-    this.values = Object.fromEntries(Object.entries(given.columns).map(([name, text]) => [name, new Float32Array(bytes(text).buffer)]));
-    this.masks = new Uint32Array(bytes(given.broken).buffer);
-    this.weight = this.sampled ? this.segments / this.sampled : 0;
-    this.moved = new Map(); // index of a knob -> threshold, or null where the rule is switched off
-    this.sampledNow = this.sum(() => true, this.breaksNow());
-  }
-
-  // For each segment, the rules that it breaks: stored ones, and anew those that were moved.
-  breaksNow(except = -1) {
-    const breaks = Uint32Array.from(this.masks);
-    const bits = [...this.moved.keys(), ...(except < 0 ? [] : [except])].reduce((sum, index) => sum | (1 << index), 0);
-    for (let i = 0; i < breaks.length; i += 1) breaks[i] &= ~bits;
-    for (const [index, threshold] of this.moved) {
-      if (threshold === null || index === except) continue;
-      const { column, side } = this.knobs[index];
-      const [values, limit] = [this.values[column], Math.fround(threshold)];
-      for (let i = 0; i < breaks.length; i += 1) { // null (NaN) meets every rule
-        if (side === "min" ? values[i] < limit : values[i] > limit) breaks[i] |= 1 << index;
-      }
-    }
-    return breaks;
-  }
-
-  sum(passes, breaks) {
-    let [seconds, count] = [0, 0];
-    for (let i = 0; i < breaks.length; i += 1) {
-      if (!breaks[i] && passes(i)) { seconds += this.values.duration_s[i]; count += 1; }
-    }
-    return { hours: seconds / 3600, count };
-  }
-
-  // All that is known of what is kept now, moved by what the sample says.
-  keptNow() {
-    const now = this.sum(() => true, this.breaksNow());
-    return {
-      hours: this.kept_hours + this.weight * (now.hours - this.sampledNow.hours),
-      count: Math.round(this.kept + this.weight * (now.count - this.sampledNow.count)),
-    };
-  }
-
-  // Hours kept for every threshold of one rule, the others as they are set.
-  curve(index) {
-    const { column, side, low, high } = this.knobs[index];
-    const breaks = this.breaksNow(index);
-    const [values, seconds] = [this.values[column], this.values.duration_s];
-    const passing = [...breaks.keys()].filter((i) => !breaks[i]);
-    const always = passing.filter((i) => Number.isNaN(values[i])).reduce((sum, i) => sum + seconds[i], 0);
-    const known = passing.filter((i) => !Number.isNaN(values[i])).sort((a, b) => (side === "min" ? values[b] - values[a] : values[a] - values[b]));
-    const thresholds = Array.from({ length: STEPS + 1 }, (_, step) => low + ((high - low) * step) / STEPS);
-    if (side === "min") thresholds.reverse();
-    let [at, sum] = [0, always];
-    return thresholds.map((threshold) => {
-      const limit = Math.fround(threshold);
-      while (at < known.length && (side === "min" ? values[known[at]] >= limit : values[known[at]] <= limit)) sum += seconds[known[at++]];
-      return { threshold, hours: this.kept_hours + this.weight * (sum / 3600 - this.sampledNow.hours) };
-    });
-  }
-}
 
 function showWhatIf(all) {
   const card = byId("what-if-card");
@@ -73,22 +10,56 @@ function showWhatIf(all) {
   }
   const models = all.map((given) => new Model(given));
   const kinds = { asr: "recordings", manifest: "labelled items" };
-  const choice = models.length < 2 ? null : el("fieldset", { class: "switch", onchange: (event) => showModel(models[event.target.value]) }, el("legend", {}, "Rules for"),
-    models.map((model, i) => el("label", {}, el("input", { type: "radio", name: "what-if-kind", value: i, checked: i === 0 }), ` ${kinds[model.text_source]}`)));
+  const choice =
+    models.length < 2
+      ? null
+      : el(
+          "fieldset",
+          { class: "switch", onchange: (event) => showModel(models[event.target.value]) },
+          el("legend", {}, "Rules for"),
+          models.map((model, i) =>
+            el(
+              "label",
+              {},
+              el("input", { type: "radio", name: "what-if-kind", value: i, checked: i === 0 }),
+              ` ${kinds[model.text_source]}`,
+            ),
+          ),
+        );
   card.replaceChildren(
-    el("div", { class: "row" }, el("p", { class: "lead" }, "Move a threshold, or switch a rule off. Every other rule keeps acting, so hours count once. Overlapping segments count each."), choice),
-    el("div", { class: "what-if" },
-      el("div", {}, el("output", { id: "what-if-result", "aria-live": "polite" }), el("div", { id: "chart-what-if", class: "chart", "data-height": 350 }),
-        el("p", { class: "note", id: "what-if-note" }), el("pre", { id: "what-if-command", hidden: true }, el("code", {}))),
-      el("div", { id: "what-if-knobs", class: "knobs" })));
+    el(
+      "div",
+      { class: "row" },
+      el(
+        "p",
+        { class: "lead" },
+        "Move a threshold, or switch a rule off. Every other rule keeps acting, so hours count once. Overlapping segments count each.",
+      ),
+      choice,
+    ),
+    el(
+      "div",
+      { class: "what-if" },
+      el(
+        "div",
+        {},
+        el("output", { id: "what-if-result", "aria-live": "polite" }),
+        el("div", { id: "chart-what-if", class: "chart", "data-height": 350 }),
+        el("p", { class: "note", id: "what-if-note" }),
+        el("pre", { id: "what-if-command", hidden: true }, el("code", {})),
+      ),
+      el("div", { id: "what-if-knobs", class: "knobs" }),
+    ),
+  );
   showModel(models[0]);
 }
 
 function showModel(model) {
   model.moved.clear();
   const exact = model.sampled === model.segments;
-  byId("what-if-note").textContent = exact ? `Computed from all ${number(model.segments)} segments.`
-    : `Estimated from ${number(model.sampled)} of ${number(model.segments)} segments, drawn by chance${data.live ? "; the figures above are exact once they settle" : ""}.`;
+  byId("what-if-note").textContent = exact
+    ? `Computed from all ${many(model.segments, "segment")}.`
+    : `Estimated from ${number(model.sampled)} of ${many(model.segments, "segment")}, drawn by chance${data.live ? "; the figures above are exact once they settle" : ""}.`;
   const byWeight = [...model.knobs.keys()].sort((a, b) => broken(model, b) - broken(model, a));
   byId("what-if-knobs").replaceChildren(...byWeight.map((index) => knob(model, index)));
   showResult(model, byWeight[0]);
@@ -102,8 +73,22 @@ function knob(model, index) {
   const start = value ?? (side === "min" ? low : high);
   const [from, to] = [Math.min(low, start), Math.max(high, start)];
   const step = (to - from) / STEPS || 1;
-  const slider = el("input", { type: "range", id, min: from, max: to, step: "any", value: start, disabled: value === null });
-  const field = el("input", { type: "number", step: "any", value: Number(start.toPrecision(4)), "aria-label": `${words(rule)}: threshold`, disabled: value === null });
+  const slider = el("input", {
+    type: "range",
+    id,
+    min: from,
+    max: to,
+    step: "any",
+    value: start,
+    disabled: value === null,
+  });
+  const field = el("input", {
+    type: "number",
+    step: "any",
+    value: Number(start.toPrecision(4)),
+    "aria-label": `${words(rule)}: threshold`,
+    disabled: value === null,
+  });
   const on = el("input", { type: "checkbox", checked: value !== null, "aria-label": `${words(rule)}: on` });
   const set = (threshold) => {
     if (threshold === value) model.moved.delete(index);
@@ -113,20 +98,57 @@ function knob(model, index) {
     node.classList.toggle("moved", model.moved.has(index));
     showResult(model, index);
   };
-  slider.addEventListener("input", () => { field.value = Number(slider.valueAsNumber.toPrecision(4)); set(field.valueAsNumber); });
-  slider.addEventListener("keydown", (event) => { // "any" has no steps of its own for the arrows
-    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
+  slider.addEventListener("input", () => {
+    field.value = Number(slider.valueAsNumber.toPrecision(4));
+    set(field.valueAsNumber);
+  });
+  slider.addEventListener("keydown", (event) => {
+    // "any" has no steps of its own for the arrows
+    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[
+      event.key
+    ];
     if (!by) return;
     event.preventDefault();
     slider.valueAsNumber = Number((slider.valueAsNumber + by * step).toPrecision(4));
     slider.dispatchEvent(new Event("input"));
   });
-  field.addEventListener("input", () => { if (!Number.isNaN(field.valueAsNumber)) { slider.valueAsNumber = field.valueAsNumber; set(field.valueAsNumber); } });
+  field.addEventListener("input", () => {
+    if (!Number.isNaN(field.valueAsNumber)) {
+      slider.valueAsNumber = field.valueAsNumber;
+      set(field.valueAsNumber);
+    }
+  });
   on.addEventListener("change", () => set(on.checked ? field.valueAsNumber : null));
-  const back = el("button", { type: "button", class: "ghost small", "aria-label": `${words(rule)}: back to ${value === null ? "off" : short(value)}`, onclick: () => {
-    slider.valueAsNumber = start; field.value = Number(start.toPrecision(4)); on.checked = value !== null; set(value);
-  } }, "reset");
-  const node = el("div", { class: "knob" }, on, el("label", { for: id }, words(rule), " ", el("span", { class: "unit" }, side === "min" ? "at least" : "at most")), field, slider, back);
+  const back = el(
+    "button",
+    {
+      type: "button",
+      class: "ghost small",
+      "aria-label": `${words(rule)}: back to ${value === null ? "off" : short(value)}`,
+      onclick: () => {
+        slider.valueAsNumber = start;
+        field.value = Number(start.toPrecision(4));
+        on.checked = value !== null;
+        set(value);
+      },
+    },
+    "reset",
+  );
+  const node = el(
+    "div",
+    { class: "knob" },
+    on,
+    el(
+      "label",
+      { for: id },
+      words(rule),
+      " ",
+      el("span", { class: "unit" }, side === "min" ? "at least" : "at most"),
+    ),
+    field,
+    slider,
+    back,
+  );
   node.addEventListener("focusin", () => showResult(model, index));
   return node;
 }
@@ -136,8 +158,16 @@ function showResult(model, index) {
   const state = (hours, count) => {
     const change = hours - model.kept_hours;
     byId("what-if-result").replaceChildren(
-      el("span", { class: "value" }, time(Math.max(0, hours))), el("span", {}, ` kept, ${number(count)} segments`),
-      el("span", { class: change < 0 ? "less" : "more" }, Math.abs(change) < 1e-9 ? "as it is now" : `${signed(change, time)} (${signed((100 * change) / (model.kept_hours || 1), (value) => number(value, 1))}%)`));
+      el("span", { class: "value" }, time(Math.max(0, hours))),
+      el("span", {}, ` kept, ${many(count, "segment")}`),
+      el(
+        "span",
+        { class: change < 0 ? "less" : "more" },
+        Math.abs(change) < 1e-9
+          ? "as it is now"
+          : `${signed(change, time)} (${signed((100 * change) / (model.kept_hours || 1), (value) => number(value, 1))}%)`,
+      ),
+    );
   };
   state(now.hours, now.count);
   showCommand(model);
@@ -158,26 +188,69 @@ function askExactly(model, state) {
 function showCommand(model) {
   const node = byId("what-if-command");
   node.hidden = !model.moved.size;
-  node.firstChild.textContent = [...model.moved].map(([index, threshold]) => `--set ${model.knobs[index].setting}=${threshold ?? "null"}`).join(" \\\n");
+  const settings = [...model.moved].map(
+    ([index, threshold]) => ` \\\n  --set ${model.knobs[index].setting}=${threshold ?? "null"}`,
+  );
+  node.firstChild.textContent = `wavemill refresh WORKDIR${settings.join("")}`;
 }
 
 function drawCurve(model, index) {
-  const { rule, value, column } = model.knobs[index];
+  const { rule, value } = model.knobs[index];
   const moved = model.moved.get(index);
   const points = model.curve(index);
   const [unit, per] = unitFor(Math.max(...points.map((point) => point.hours)));
-  const values = points.map((point) => ({ threshold: point.threshold, value: Math.max(0, point.hours) * per, shown: time(point.hours), at: short(point.threshold) }));
-  const lines = [value !== null && { at: value, what: "now" }, moved != null && { at: moved, what: "moved" }].filter(Boolean);
-  const marks = { x: { field: "at", type: "quantitative" }, color: { field: "what", type: "nominal", scale: { domain: ["now", "moved"], range: [colour("muted"), colour("rejected")] }, legend: null } };
+  const values = points.map((point) => ({
+    threshold: point.threshold,
+    value: Math.max(0, point.hours) * per,
+    shown: time(point.hours),
+    at: short(point.threshold),
+  }));
+  const lines = [
+    value !== null && { at: value, what: "now" },
+    moved != null && { at: moved, what: "moved" },
+  ].filter(Boolean);
+  const marks = {
+    x: { field: "at", type: "quantitative" },
+    color: {
+      field: "what",
+      type: "nominal",
+      scale: { domain: ["now", "moved"], range: [colour("muted"), colour("rejected")] },
+      legend: null,
+    },
+  };
   draw("chart-what-if", () => ({
     height: 300,
     layer: [
-      { data: { values }, mark: { type: "area", line: { color: colour("kept"), strokeWidth: 2 }, color: colour("kept"), fillOpacity: 0.15, interpolate: "step" }, encoding: {
-        x: { field: "threshold", type: "quantitative", title: `threshold of ${words(rule)} (${column})`, scale: { nice: false }, axis: { tickCount: 6, grid: false } },
-        y: { field: "value", type: "quantitative", title: `${unit} kept`, axis: { tickCount: 4 } },
-        tooltip: [{ field: "at", title: "threshold" }, { field: "shown", title: "kept" }] } },
+      {
+        data: { values },
+        mark: {
+          type: "area",
+          line: { color: colour("kept"), strokeWidth: 2 },
+          color: colour("kept"),
+          fillOpacity: 0.15,
+          interpolate: "step",
+        },
+        encoding: {
+          x: {
+            field: "threshold",
+            type: "quantitative",
+            title: `threshold of ${words(rule)}`,
+            scale: { nice: false },
+            axis: { tickCount: 6, grid: false },
+          },
+          y: { field: "value", type: "quantitative", title: `${unit} kept`, axis: { tickCount: 4 } },
+          tooltip: [
+            { field: "at", title: "threshold" },
+            { field: "shown", title: "kept" },
+          ],
+        },
+      },
       { data: { values: lines }, mark: { type: "rule", strokeWidth: 2 }, encoding: marks },
-      { data: { values: lines }, mark: { type: "text", align: "left", dx: 4, baseline: "top" }, encoding: { ...marks, y: { value: 0 }, text: { field: "what" } } },
+      {
+        data: { values: lines },
+        mark: { type: "text", align: "left", dx: 4, baseline: "top" },
+        encoding: { ...marks, y: { value: 0 }, text: { field: "what" } },
+      },
     ],
   }));
 }

@@ -19,52 +19,15 @@ from pipeline.quality.figures import SHOWN, Figures, read_figures
 from pipeline.quality.samples import read_samples
 from pipeline.quality.what_if import kept_with, read_what_if
 from pipeline.store import Store
-from stages.filter.score_audio import SCHEMA as AUDIO_SCORES
 from stages.filter.verdict import Config, join_scores, judge
-from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
+from tests.pipeline.quality.support import Shard, judged_workdir, recording, write_workdir
 
 DURATION = 60_000
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """40 recordings with values on both sides of thresholds, judged by the stage's own code."""
-    shard, rng = Shard(), np.random.default_rng(1)
-    for number in range(40):
-        rec = recording(number, DURATION, uri=f"/audio/set{number % 3}/{number}.flac")
-        shard.recordings.append(rec)
-        shard.decode(rec)
-        for start in range(0, 50_000, 5000):
-            length = int(rng.integers(200, 5000))
-            shard.segment(rec, start, start + length, broken=None, speaker=f"S{start % 2:02d}")
-    for row in shard.rows["score_audio"]:
-        row["snr_db"] = float(rng.normal(5, 5))
-        row["dnsmos_overall"] = float(rng.uniform(1, 4)) if rng.random() < 0.9 else None
-    for row in shard.rows["score_text"]:
-        row |= {"asr_confidence": float(rng.uniform(0, 1)), "text_length": 5}
-    failed = recording(99, DURATION)
-    shard.recordings.append(failed)
-    root = tmp_path_factory.mktemp("work")
-    _judge(root, shard)
-    return write_workdir(root, [shard], [error_of(failed, "denoise")])
-
-
-def _judge(root: Path, shard: Shard) -> None:
-    """Fill the shard's verdicts."""
-    scratch = write_workdir(root / "scratch", [shard])
-    tables = {
-        stage: scratch.read_table(f"stages/{stage}/{'f' * 16}/{'a' * 16}-0123456789ab.parquet")
-        for stage in ("score_audio", "score_text")
-    }
-    assert tables["score_audio"].schema.names == AUDIO_SCORES.names
-    scores = join_scores(tables["score_audio"], tables["score_text"])
-    shard.rows["verdict"] = judge(scores, Config()).to_pylist()
-    kept = {row["segment_id"] for row in shard.rows["verdict"] if row["kept"]}
-    shard.rows["pretrain"] = [
-        {name: row[name] for name in ("recording_id", "segment_id", "start_ms", "end_ms")}
-        for row in shard.rows["diarize"]
-        if row["segment_id"] in kept
-    ]
+    return judged_workdir(tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +99,9 @@ def test_bars_are_histograms(figures: Figures, database: duckdb.DuckDBPyConnecti
 
 @given(st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 3)), min_size=1, max_size=5))
 def test_scales_hold_their_values(values: list[float]) -> None:
-    start, width, count = scale(values)
-    assert start <= min(values) + width * 1e-6
-    assert max(values) < start + count * width * (1 + 1e-9)
+    first, width, count = scale(values)
+    assert first * width <= min(values) + width * 1e-6
+    assert max(values) < (first + count) * width + width * 1e-6
     assert count <= BINS + 2
     assert f"{width:e}"[0] in "125"
 

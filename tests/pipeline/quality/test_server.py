@@ -25,7 +25,7 @@ RATE = 16_000
 EVIL = "<script>alert('x')</script>"
 
 
-def _shard(number: int = 1, name: str = "a") -> Shard:
+def shard_with_audio(number: int = 1, name: str = "a") -> Shard:
     """A recording of 10 s: 5 s kept, 2 s rejected, with audio."""
     shard, rec = Shard(name * 16), recording(number, 10_000, uri=f"/audio/{name}/{number}.flac")
     shard.recordings.append(rec)
@@ -61,7 +61,7 @@ class Client:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return write_workdir(tmp_path / "work", [_shard()])
+    return write_workdir(tmp_path / "work", [shard_with_audio()])
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_every_answer_is_guarded(client: Client) -> None:
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_audio_is_that_of_the_blocks(client: Client, store: Store) -> None:
+def test_audio_is_that_of_the_blocks(client: Client) -> None:
     rows = client.json("segments", sort="start_ms")["rows"]
     key = rows[1]["segment_id"]
     ramp = np.linspace(-0.5, 0.5, 10 * RATE, dtype=np.float32)[6 * RATE : 8 * RATE]
@@ -193,7 +193,7 @@ def test_figures_and_timeline(client: Client) -> None:
 
 def test_a_new_snapshot_is_picked_up(client: Client, store: Store) -> None:
     assert client.json("figures")["snapshot"] == 1
-    write_workdir(Path(store.root), [_shard(), _shard(2, "b")], number=2)
+    write_workdir(Path(store.root), [shard_with_audio(), shard_with_audio(2, "b")], number=2)
     assert client.json("state")["snapshot"] == 2
     assert client.json("figures")["snapshot"] == 2
     assert client.json("segments")["total"] == 4
