@@ -76,6 +76,6 @@ def visit(browser: Any, url: str, width: int = 1280, dark: bool = False) -> Iter
 # Every chart's place has a drawing with marks in it.
 DRAWN = """() => {
   const charts = [...document.querySelectorAll(".chart")].filter((one) => one.offsetParent);
-  const isDrawn = (one) => !one.ariaBusy && one.querySelector(".mark-rect path, .mark-area path");
-  return charts.length > 0 && charts.every(isDrawn);
+  const marks = ".mark-rect path, .mark-area path, .note";
+  return charts.length > 0 && charts.every((one) => !one.ariaBusy && one.querySelector(marks));
 }"""

@@ -62,13 +62,19 @@ async function drawWanted(id) {
 async function drawNow(id, spec) {
   const node = byId(id);
   drawn.get(id)?.view.finalize();
+  drawn.delete(id);
+  const own = spec(); // null where there is nothing to draw
+  if (!own) {
+    node.replaceChildren(el("p", { class: "note" }, "There is nothing to show."));
+    return;
+  }
   const full = {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     width: "container",
     autosize: { type: "fit-x", contains: "padding" },
     padding: 0,
     config: config(),
-    ...spec(),
+    ...own,
   };
   const view = await vegaEmbed(node, full, {
     actions: false,
@@ -101,6 +107,7 @@ function stacked(rows, classes, height = 26) {
         about: row.about,
       })),
   );
+  if (!values.length) return () => null;
   return () => ({
     data: { values },
     height: rows.length * height,

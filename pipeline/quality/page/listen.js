@@ -30,7 +30,8 @@ function showListen(samples, total) {
   const choose = (group) => {
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(groups[i] === group)));
     byId("listen-sides").querySelectorAll("audio").forEach(release);
-    const card = (id) => (id ? segmentCard(samples.segments[id], group.rule) : el("p", { class: "note" }));
+    const card = (id) =>
+      id ? segmentCard(samples.segments[id], group.rule) : el("p", { class: "note" }, "No more segments.");
     const pairs = Array.from({ length: Math.max(group.rejected.length, group.accepted.length) }, (_, i) => [
       card(group.rejected[i]),
       card(group.accepted[i]),

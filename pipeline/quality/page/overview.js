@@ -71,31 +71,35 @@ function showAccounting(t) {
     value: parts[name] * per,
     shown: `${time(parts[name])}, ${percent(all[name], t.input_ms)}`,
   }));
-  draw("chart-accounting", () => ({
-    data: { values },
-    height: 34,
-    mark: { type: "bar", cornerRadius: 0 },
-    encoding: {
-      x: {
-        field: "value",
-        type: "quantitative",
-        title: unit,
-        scale: { domainMax: (t.input_ms / 3.6e6) * per, nice: false },
-        axis: { tickCount: 6, grid: false },
-      },
-      color: {
-        field: "class",
-        type: "nominal",
-        scale: classScale(classes),
-        legend: { columns: isNarrow() ? 3 : 5 },
-      },
-      order: { field: "order" },
-      tooltip: [
-        { field: "class", title: "class" },
-        { field: "shown", title: "audio" },
-      ],
-    },
-  }));
+  draw("chart-accounting", () =>
+    values.length
+      ? {
+          data: { values },
+          height: 34,
+          mark: { type: "bar", cornerRadius: 0 },
+          encoding: {
+            x: {
+              field: "value",
+              type: "quantitative",
+              title: unit,
+              scale: { domainMax: (t.input_ms / 3.6e6) * per, nice: false },
+              axis: { tickCount: 6, grid: false },
+            },
+            color: {
+              field: "class",
+              type: "nominal",
+              scale: classScale(classes),
+              legend: { columns: isNarrow() ? 3 : 5 },
+            },
+            order: { field: "order" },
+            tooltip: [
+              { field: "class", title: "class" },
+              { field: "shown", title: "audio" },
+            ],
+          },
+        }
+      : null,
+  );
   const rows = [
     ...classes.map((name) => [name, all[name]]),
     ...t.rejected.map((rule) => [`rejected first by ${words(rule.rule)}`, rule.ms]),

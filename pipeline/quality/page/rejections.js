@@ -17,37 +17,42 @@ function showRules(rules) {
       segments: number(segments),
     })),
   );
-  draw("chart-rules", () => ({
-    data: { values },
-    height: rules.length * 26,
-    mark: { type: "bar", height: { band: 0.7 } },
-    encoding: {
-      y: {
-        field: "rule",
-        type: "nominal",
-        sort: rules.map((rule) => words(rule.rule)),
-        title: null,
-        axis: nameAxis(),
-      },
-      x: { field: "value", type: "quantitative", title: unit, axis: { tickCount: 5 } },
-      color: {
-        field: "part",
-        type: "nominal",
-        scale: {
-          domain: ["breaks no other rule", "breaks others too"],
-          range: [colour("rejected"), colour("rejected-light")],
-        },
-        legend: { columns: isNarrow() ? 1 : 2 },
-      },
-      order: { field: "order" },
-      tooltip: [
-        { field: "rule" },
-        { field: "part" },
-        { field: "shown", title: "audio" },
-        { field: "segments" },
-      ],
-    },
-  }));
+  reserve("chart-rules", rules.length * 26 + 66);
+  draw("chart-rules", () =>
+    rules.length
+      ? {
+          data: { values },
+          height: rules.length * 26,
+          mark: { type: "bar", height: { band: 0.7 } },
+          encoding: {
+            y: {
+              field: "rule",
+              type: "nominal",
+              sort: rules.map((rule) => words(rule.rule)),
+              title: null,
+              axis: nameAxis(),
+            },
+            x: { field: "value", type: "quantitative", title: unit, axis: { tickCount: 5 } },
+            color: {
+              field: "part",
+              type: "nominal",
+              scale: {
+                domain: ["breaks no other rule", "breaks others too"],
+                range: [colour("rejected"), colour("rejected-light")],
+              },
+              legend: { columns: isNarrow() ? 1 : 2 },
+            },
+            order: { field: "order" },
+            tooltip: [
+              { field: "rule" },
+              { field: "part" },
+              { field: "shown", title: "audio" },
+              { field: "segments" },
+            ],
+          },
+        }
+      : null,
+  );
   byId("data-rules").replaceChildren(
     figures("from rejections_by_rule", rules, [
       ["Rule", (rule) => words(rule.rule)],

@@ -45,7 +45,7 @@ function showTimeline(samples) {
 
 function noTimeline() {
   byId("timeline-summary").textContent = "There is no recording with segments to show.";
-  byId("chart-timeline").replaceChildren();
+  draw("chart-timeline", () => null);
   byId("timeline-segments").replaceChildren();
 }
 

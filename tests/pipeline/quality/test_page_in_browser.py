@@ -14,11 +14,17 @@ import pytest
 
 from pipeline.quality.database import new_database
 from pipeline.quality.figures import read_figures
-from pipeline.quality.page import render
+from pipeline.quality.page import render, write_page
 from pipeline.quality.samples import read_samples
 from pipeline.quality.what_if import read_what_if
 from tests.browser import DRAWN, Visit, installed, running_browser, visit
-from tests.pipeline.quality.support import judged_workdir
+from tests.pipeline.quality.support import (
+    Shard,
+    error_of,
+    judged_workdir,
+    recording,
+    write_workdir,
+)
 
 EVIL = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'> \" ' `${1}` \u202e"
 SCRIPT = (Path(__file__).parent / "checks.js").read_text()
@@ -265,6 +271,17 @@ def test_text_from_the_wild_is_only_text(seen: Visit) -> None:
     assert SHOWN_EVIL in page.locator("#errors").text_content()
     page.locator("#timeline summary").click()
     assert SHOWN_EVIL in page.locator("#timeline table").text_content()
+
+
+def test_a_corpus_without_segments_has_a_page(browser: Any, tmp_path: Path) -> None:
+    failed = recording(1)
+    store = write_workdir(tmp_path, [Shard(recordings=[failed])], [error_of(failed, "denoise")])
+    with new_database(store, "0") as (snapshot, database):
+        figures = read_figures(database, store, snapshot)
+        write_page(store, figures, read_samples(database, store))
+    with visit(browser, (tmp_path / "report/index.html").as_uri()) as seen:
+        assert seen.text("#chart-rules") == "There is nothing to show."
+        assert "it went wrong" in seen.text("#errors")
 
 
 def test_nothing_is_fetched(seen: Visit) -> None:
