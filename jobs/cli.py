@@ -9,6 +9,7 @@ import typer
 from jobs import version
 from jobs.benchmark import benchmark_app
 from jobs.curate import curate
+from jobs.dashboard import dashboard
 from jobs.entry import run_app
 from jobs.evaluate import evaluate
 from jobs.gc import gc
@@ -43,6 +44,7 @@ app.command()(diff)
 app.command()(gc)
 app.command()(verify)
 app.command()(report)
+app.command()(dashboard)
 app.command()(show)
 app.command()(schema)
 app.add_typer(config_app, name="config")

@@ -25,14 +25,14 @@ class SoundError(Exception):
     """Stored audio cannot be decoded."""
 
 
-def waveform_of(data: bytes) -> np.ndarray:
-    """Decode a file of sound: float32 (samples,), mono, at 16 kHz. Raises SoundError."""
+def waveform_of(data: bytes, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Decode a file of sound: float32 (samples,), mono, at `sample_rate`. Raises SoundError."""
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise SoundError(str(error)) from None
     mono = samples.mean(axis=1)
-    return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE)
+    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
 
 
 def piece_mels(
