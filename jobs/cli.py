@@ -17,6 +17,7 @@ from jobs.generate import generate
 from jobs.inspection import config_app, schema
 from jobs.leaderboard import leaderboard
 from jobs.models import model_app
+from jobs.perplexity import perplexity
 from jobs.plan import plan
 from jobs.refresh import refresh
 from jobs.report import report
@@ -51,6 +52,7 @@ app.add_typer(config_app, name="config")
 app.command()(generate)
 app.add_typer(model_app, name="model")
 app.add_typer(train_app, name="train")
+app.command()(perplexity)
 app.command()(evaluate)
 app.command()(leaderboard)
 app.add_typer(benchmark_app, name="benchmark")

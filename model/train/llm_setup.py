@@ -113,11 +113,11 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
     """Put a training together on one worker. Raises DataError and WeightsError."""
     recipe = training.recipe
     corpus = Corpus.open(training.corpus, training.kind)
-    codes = _codes(corpus)
+    codes = codes_of(corpus)
     network = build_network(recipe.network, training.init, codes, recipe.loop.seed)
     network.llm.model.recompute = recipe.loop.recompute
     network.always_hears = recipe.loop.shard
-    planners = _Planners(training, network.llm.config)
+    planners = Planners(training, network.llm.config)
     span = Span(
         streams=recipe.data.streams,
         seed=recipe.loop.seed,
@@ -146,7 +146,8 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
     )
 
 
-def _codes(corpus: Corpus) -> int:
+def codes_of(corpus: Corpus) -> int:
+    """Return the size of the codebook of a corpus's tokens; raises DataError."""
     told = corpus.metadata.get("semantic_vocab_size", "")
     if not told.isdigit():
         raise DataError(f"{corpus.files.place}: no semantic_vocab_size in the files' metadata")
@@ -154,7 +155,7 @@ def _codes(corpus: Corpus) -> int:
 
 
 @dataclass
-class _Planners:
+class Planners:
     """Makes planners of one training, for all the purposes that there are."""
 
     training: LlmTraining
@@ -224,7 +225,7 @@ class _Planners:
 
 
 def _evaluated(
-    planners: _Planners,
+    planners: Planners,
     held_out: Corpus | None,
     network: LearningLlm,
     recipe: LlmRecipe,
@@ -249,7 +250,7 @@ def _evaluated(
     return [packed_batch(row, network.acoustic.filled) for row in mine]
 
 
-def _total(planners: _Planners, files: Files, training: LlmTraining) -> int:
+def _total(planners: Planners, files: Files, training: LlmTraining) -> int:
     """Return how many positions are to be learnt."""
     recipe = training.recipe
     if recipe.tokens is not None:

@@ -1,0 +1,62 @@
+"""wavemill perplexity MODEL: how surprised a model is by a corpus."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from jobs.entry import run_command
+from jobs.extras import need_training_packages
+from jobs.plain import plain
+from pipeline.config import ConfigError
+
+
+def perplexity(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model.")],
+    corpus: Annotated[str, typer.Option(help="WORKDIR that curate has built.")],
+    kind: Annotated[Literal["pretrain", "sft"], typer.Option(help="Which of its corpora.")] = "sft",
+    split: Annotated[str, typer.Option(help="Rows of this split; none: those without one.")] = (
+        "test"
+    ),
+    text: Annotated[
+        list[str] | None, typer.Option(help="Texts for the text-only task: JSONL or Parquet.")
+    ] = None,
+    documents: Annotated[int | None, typer.Option(help="Look at so many at most.", min=1)] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Print the perplexity of text ids and of audio codes, by task.
+
+    Example: wavemill perplexity run/model --corpus work --split test
+    """
+    need_training_packages()
+    from model.data.source import DataError
+    from model.evaluate.perplexity import corpus_perplexity
+
+    try:
+        found = corpus_perplexity(
+            model, corpus, kind, None if split == "none" else split, tuple(text or ()), documents,
+            device,
+        )  # fmt: skip
+    except DataError as error:
+        raise ConfigError(str(error)) from None
+    if as_json:
+        typer.echo(json.dumps([asdict(one) | {"perplexity": one.value} for one in found]))
+        return
+    view = Table("task", "stream", "tokens", "nats", "perplexity")
+    for one in found:
+        view.add_row(
+            plain(one.task or "all"), one.stream, f"{one.tokens:,}", f"{one.nats:.4f}",
+            f"{one.value:.2f}",
+        )  # fmt: skip
+    Console().print(view)
+
+
+if __name__ == "__main__":
+    run_command(perplexity)

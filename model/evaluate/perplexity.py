@@ -1,0 +1,115 @@
+"""How surprised a model is by held-out data: perplexity of text ids and audio codes, by task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from model.data.batch import PackedBatch, packed_batch
+from model.data.corpus import Corpus
+from model.data.document import Document
+from model.data.llm import epoch
+from model.data.planning import Planner, Span
+from model.data.sound import SoundError
+from model.data.texts import Texts
+from model.train.learner import MAIN, Progress
+from model.train.llm import LlmLearner
+from model.train.llm_network import LearningLlm
+from model.train.llm_setup import LlmTraining, Planners, build_network, codes_of
+from model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
+
+LOSS = "loss/"
+WINDOW_BYTES = 16 << 20  # of stored audio that are held at once
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Of one stream of one task; `task` "" is all of them."""
+
+    task: str
+    stream: Literal["text", "audio"]
+    tokens: int  # that were predicted
+    nats: float  # mean cross entropy
+
+    @property
+    def value(self) -> float:
+        """Return exp of the mean cross entropy: among how many ids the model hesitates."""
+        return math.exp(min(self.nats, 700.0))
+
+
+def perplexity(network: LearningLlm, batches: Iterable[PackedBatch]) -> list[Perplexity]:
+    """Return the perplexity of everything that the loss counts in packed documents."""
+    learner = LlmLearner(network.eval())
+    sums: dict[str, tuple[float, float]] = {}
+    with torch.no_grad():
+        for batch in batches:
+            loss = learner.loss(MAIN, batch, Progress(0, 0, 1, learner.counts(batch)))
+            for name, part in loss.parts.items():
+                total, count = part if isinstance(part, tuple) else (part, torch.tensor(1.0))
+                before = sums.get(name, (0.0, 0.0))
+                sums[name] = (before[0] + float(total), before[1] + float(count))
+    return [
+        _named(name.removeprefix(LOSS), total, count)
+        for name, (total, count) in sorted(sums.items())
+        if count
+    ]
+
+
+def corpus_perplexity(
+    model: Path,
+    corpus: str,
+    kind: Literal["pretrain", "sft"],
+    split: str | None,
+    texts: tuple[str, ...] = (),
+    documents: int | None = None,
+    device: str = "cpu",
+) -> list[Perplexity]:
+    """Return the perplexity of a model folder on one split of a corpus (None: rows without one).
+
+    For `pretrain`, recordings take the seven tasks in turn, in their shares. At most `documents`
+    are looked at. Raises DataError, also where there is nothing in the split, and WeightsError.
+    """
+    rows = Corpus.open(corpus, kind, frozenset({split}))
+    network = build_network(NetworkSettings(), model, codes_of(rows), 0).to(device)
+    recipe = PretrainRecipe() if kind == "pretrain" else SftRecipe()
+    planners = Planners(LlmTraining(kind, corpus, recipe, Path(), texts, model), network.llm.config)
+    planner = planners.of(rows, Texts.open(texts) if texts else None)
+    found = _batches(planner, planners.positions, documents, network.acoustic.filled)
+    return perplexity(network, (batch.to(torch.device(device)) for batch in found))
+
+
+def _batches(
+    planner: Planner, positions: int, limit: int | None, filled: Callable[[int], int]
+) -> Iterator[PackedBatch]:
+    held: list[Document] = []
+    for number, one in enumerate(epoch(planner, Span(window_bytes=WINDOW_BYTES))):
+        if limit is not None and number >= limit:
+            break
+        if held and sum(map(len, held)) + len(one) > positions:
+            yield from _packed(held, filled)
+            held = []
+        held.append(one)
+    yield from _packed(held, filled)
+
+
+def _packed(held: list[Document], filled: Callable[[int], int]) -> Iterator[PackedBatch]:
+    """Yield a batch; where a sound cannot be decoded, one for each document that can be."""
+    if not held:
+        return
+    try:
+        yield packed_batch(held, filled)
+    except SoundError:
+        if len(held) > 1:
+            for one in held:
+                yield from _packed([one], filled)
+
+
+def _named(name: str, total: float, count: float) -> Perplexity:
+    task, _, stream = name.rpartition("/")
+    assert stream in ("text", "audio")
+    return Perplexity(task, "text" if stream == "text" else "audio", int(count), total / count)
