@@ -46,8 +46,10 @@ class LlmLearner(Learner[PackedBatch]):
         return {MAIN: [p for n, p in self.network.named_parameters() if not _fixed(n)]}
 
     def shardable(self) -> Sequence[nn.Module]:
+        # The acoustic encoder stays in one piece: how often it is called, once for each length of
+        # sounds in a batch, differs between ranks, and they must gather the same blocks in turn.
         llm = self.network.llm.model
-        return [*self.network.acoustic.encoder.layers, *llm.layers, *llm.mimo_layers]
+        return [*llm.layers, *llm.mimo_layers]
 
     def prepare(self, progress: Progress) -> None:
         learns = progress.fraction >= self.frozen_acoustic

@@ -1,0 +1,61 @@
+"""A network divided up among two workers learns what one worker learns."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+
+from model.train.job import work
+from model.train.llm_setup import LlmTraining
+from model.train.ranks import Ranks
+from model.train.recipe import SftRecipe
+from tests.model.data.made import conversation_row, write
+
+SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+
+
+def training(corpus: Path, run: Path, shard: bool) -> LlmTraining:
+    recipe = SftRecipe.model_validate(
+        {
+            "network": {"llm": SMALL, "acoustic": {"d_model": 16, "encoder_ffn_dim": 32}},
+            "data": {"positions": 128},
+            "tokens": 1500,
+            "loop": {
+                "micro_batches": 2, "shard": shard, "recompute": shard,
+                "optimizer": {"learning_rate": 1e-3}, "checkpoint": {"steps": 3},
+            },
+        }
+    )  # fmt: skip
+    return LlmTraining("sft", str(corpus), recipe, run)
+
+
+def _rank(rank: int, corpus: Path, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    work(training(corpus, folder / "two", True), Ranks(rank, 2))
+    dist.destroy_process_group()
+
+
+def test_sharded_is_the_same_as_whole(tmp_path: Path) -> None:
+    # Sounds of several lengths: ranks call the acoustic encoder differently often.
+    rows = [conversation_row(i) for i in range(9)]
+    corpus = write(tmp_path / "work", "sft", [rows[:5], rows[5:]])
+    work(training(corpus, tmp_path / "one", False), Ranks())
+    context = multiprocessing.get_context("fork")
+    both = [context.Process(target=_rank, args=(r, corpus, tmp_path)) for r in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(120)
+        assert one.exitcode == 0
+    found, wanted = (
+        load_file(tmp_path / run / "model" / "model.safetensors") for run in ("two", "one")
+    )
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(found[name], tensor, atol=1e-4, rtol=1e-3)
+    # One worker, which divides nothing up, takes over what two have saved.
+    assert work(training(corpus, tmp_path / "two", False), Ranks()).complete
