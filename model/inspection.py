@@ -1,4 +1,4 @@
-"""What a model folder holds, from configurations and headers alone: no tensor is read."""
+"""What a model folder holds, from configurations and headers: no network is read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from model.detokenizer.weights import TensorFile, open_weights
 from model.llm import network as llm
 from model.llm.config import LlmConfig
 from model.prompt.text import load_text_tokenizer
-from model.tokenizer import acoustic
+from model.tokenizer import acoustic, kmeans
 from model.tokenizer.config import EncoderConfig, VqConfig
+from model.tokenizer.kmeans import KMeansTokenizer
 from model.tokenizer.vq_encoder import VqEncoder
 from model.weights import StoredTensor, problems, stored_tensors
 
@@ -60,7 +61,9 @@ def inspect(folder: Path) -> list[Part]:
                 stored_tensors(folder, llm.IGNORED),
             ),
         ),
-        _part(
+        _kmeans(folder / kmeans.FOLDER)
+        if (folder / kmeans.FOLDER).is_dir()
+        else _part(
             "semantic tokenizer",
             semantic,
             lambda: (VqEncoder(validated(VqConfig, semantic)), stored_tensors(semantic)),
@@ -77,6 +80,15 @@ def inspect(folder: Path) -> list[Part]:
         _part("vocoder", folder / VOCODER_FOLDER, vocoder),
         _text_tokenizer(folder),
     ]
+
+
+def _kmeans(folder: Path) -> Part:
+    """Look into the codebook of a model that was trained on k-means tokens."""
+    try:
+        size = int(KMeansTokenizer.from_pretrained(folder).codebook.centroids.size)
+    except WeightsError as error:
+        return Part("semantic tokenizer", folder, 0, (), (str(error),))
+    return Part("semantic tokenizer", folder, size, ("F16",), ())
 
 
 def _text_tokenizer(folder: Path) -> Part:

@@ -70,6 +70,16 @@ def test_a_model_comes_out_that_hears_and_answers(corpus: Path, tmp_path: Path) 
     assert said.exit_code == 0
 
 
+def test_a_model_without_speech_is_looked_into(corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(corpus, run, "--executor", "inline", "--set", "tokens=300")
+    shown = CliRunner().invoke(app, ["model", "inspect", str(run / "model")])
+    assert f"{2048 * 320:,}" in shown.output  # the codebook
+    assert "semantic tokenizer:" not in shown.output  # no problem with it
+    assert shown.exit_code == 1  # it has no detokenizer
+    assert "detokenizer: there is no such folder" in shown.output
+
+
 def test_two_workers_on_ray_end_where_a_killed_and_repeated_inline_run_does(
     corpus: Path, tmp_path: Path
 ) -> None:
