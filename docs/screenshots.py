@@ -52,6 +52,7 @@ def take(browser: Browser, url: str, shot: Shot) -> None:
     context = browser.new_context(
         viewport={"width": shot.width, "height": shot.height},
         color_scheme="dark" if shot.dark else "light",
+        reduced_motion="reduce",  # no smooth scrolling
     )
     page = context.new_page()
     page.goto(url)
