@@ -7,18 +7,22 @@ from typing import Annotated
 import typer
 
 from jobs import version
+from jobs.benchmark import benchmark_app
 from jobs.curate import curate
 from jobs.dashboard import dashboard
 from jobs.entry import run_app
+from jobs.evaluate import evaluate
 from jobs.gc import gc
 from jobs.generate import generate
 from jobs.inspection import config_app, schema
+from jobs.leaderboard import leaderboard
 from jobs.models import model_app
 from jobs.plan import plan
 from jobs.refresh import refresh
 from jobs.report import report
 from jobs.show import show
 from jobs.snapshots import diff, snapshots
+from jobs.train import train_app
 from jobs.verify import verify
 from jobs.withdraw import withdraw
 
@@ -46,6 +50,10 @@ app.command()(schema)
 app.add_typer(config_app, name="config")
 app.command()(generate)
 app.add_typer(model_app, name="model")
+app.add_typer(train_app, name="train")
+app.command()(evaluate)
+app.command()(leaderboard)
+app.add_typer(benchmark_app, name="benchmark")
 
 
 def _print_version(wanted: bool) -> None:

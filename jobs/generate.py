@@ -11,6 +11,7 @@ import typer
 from jobs.entry import run_command
 from jobs.extras import need_model_packages
 from jobs.plain import printable
+from jobs.sound import SAMPLE_RATE, sound_of
 from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from model.assistant import Assistant, Piece
     from model.detokenizer.history import History
 
-SAMPLE_RATE = 16_000  # Hz, what the model hears
 FORMATS = (".wav", ".flac")
 Output = Literal["text", "both"]
 Precision = Literal["stored", "float32", "bfloat16", "float16"]
@@ -84,7 +84,7 @@ def generate(
     if output == "both":
         _check_out(out)
     turns = [] if instruction is None else [Turn(Role.USER, text=instruction)]
-    turns += [Turn(Role.USER, audio=_sound(path, SAMPLE_RATE)) for path in audio or ()]
+    turns += [Turn(Role.USER, audio=sound_of(path, SAMPLE_RATE)) for path in audio or ()]
     wanted = None if dtype == "stored" else getattr(torch, dtype)
     try:
         settings = GenerateSettings(
@@ -117,7 +117,7 @@ def _voice(assistant: Assistant, path: Path) -> History:
     assert assistant.detokenizer is not None
     rate = assistant.detokenizer.config.vocoder.sampling_rate
     try:
-        return assistant.voice(_sound(path, SAMPLE_RATE), _sound(path, rate))
+        return assistant.voice(sound_of(path, SAMPLE_RATE), sound_of(path, rate))
     except ValueError as error:
         raise ConfigError(f"--voice: {path}: {error}") from None
 
@@ -145,24 +145,6 @@ def _write(path: Path, sound: np.ndarray, rate: int) -> None:
     except (OSError, soundfile.SoundFileError) as error:
         raise ConfigError(f"--out: cannot write {path}: {error}") from None
     typer.echo(f"{len(sound) / rate:.2f} s of speech in {path}", err=True)
-
-
-def _sound(path: Path, rate: int) -> np.ndarray:
-    """Return a recording as mono float32 (samples,) at `rate`."""
-    import numpy as np
-
-    from stages.audio.decode import open_audio
-    from stages.audio.mixing import tracks_of
-    from stages.audio.resample import resample
-    from stages.recording_stage import RecordingError
-
-    try:
-        with open_audio(str(path)) as opened:
-            blocks = tracks_of(opened.blocks, "mix", opened.sample_rate, opened.sample_rate)
-            mono = np.concatenate([block[0] for block in blocks])
-            return resample(mono, opened.sample_rate, rate)
-    except RecordingError as error:
-        raise ConfigError(str(error)) from None
 
 
 if __name__ == "__main__":

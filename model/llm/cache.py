@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -51,10 +53,11 @@ class KeyValueCache:
             return self.static_capacity
         return self.length + count
 
-    def update(self, key: Tensor, value: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
+    def update(self, key: Tensor, value: Tensor, layer_idx: int, **_: Any) -> tuple[Tensor, Tensor]:
         """Store (batch, kv_heads, count, head_width) and return all that attention sees.
 
-        `slots` comes first in each step.
+        `slots` comes first in each step. Newer decoder layers hand in more, which only caches of
+        other kinds need.
         """
         count = key.shape[2]
         self._reserve(key, layer_idx)

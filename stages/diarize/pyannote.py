@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model.torchaudio_import import import_torchaudio
 from stages.diarize.diarization import (
     Diarization,
     DiarizationConfig,
@@ -35,7 +36,6 @@ from stages.diarize.pyannote_weights import (
 from stages.diarize.span_embedding import SpanEmbedder, SpanWindows
 from stages.diarize.spans import Span, intersect, union
 from stages.engine import package_identity
-from model.torchaudio_import import import_torchaudio
 
 DISTRIBUTION = "pyannote.audio"
 SAMPLE_RATE = 16_000
@@ -143,7 +143,7 @@ class Pyannote(DiarizationEngine[PyannoteConfig]):
     def load(self, device: str) -> None:
         self.check_packages()
         files = self._files()
-        package = _imported()
+        package = imported()
         import torch
 
         torch.set_num_threads(1)
@@ -206,7 +206,7 @@ class Pyannote(DiarizationEngine[PyannoteConfig]):
         return np.asarray(self._embedding(torch.from_numpy(batch)[:, None]))
 
 
-def _imported() -> ModuleType:
+def imported() -> ModuleType:
     """Import the package, silent towards its makers. Raises EngineUnavailable."""
     os.environ[TELEMETRY] = "false"  # before the import, and whatever the user's default
     try:

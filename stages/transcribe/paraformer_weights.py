@@ -19,8 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stages.engine import EngineUnavailable
 from model.torchaudio_import import import_torchaudio
+from stages.engine import EngineUnavailable
 from stages.weights import sha256_of_file
 
 DISTRIBUTION = "funasr"

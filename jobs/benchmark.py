@@ -1,0 +1,205 @@
+"""wavemill benchmark: which benchmarks there are, and your downloads as their items."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from jobs.entry import run_app
+from jobs.options import AsJson
+from jobs.plain import plain
+from jobs.sound import Cutter
+from model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
+from model.evaluate.benchmarks.readers import corpus, read_source
+from model.evaluate.benchmarks.readers.layout import SourceError, nonempty
+from model.evaluate.benchmarks.schema import (
+    BENCHMARK_FILE,
+    Benchmark,
+    BenchmarkError,
+    benchmark_named,
+    items_file,
+    published_benchmarks,
+    read_benchmark,
+)
+from pipeline.config import ConfigError
+
+ROOT_VARIABLE = "WAVEMILL_BENCHMARKS"
+DEFAULT_ROOT = "benchmark-items"
+CORPUS = "corpus"
+
+benchmark_app = typer.Typer(
+    help="Benchmarks: what there is, what each asks, and your downloads as items.\n\n"
+    "Nothing is ever downloaded: get the data from where `show` says, then `prepare` it.",
+    no_args_is_help=True,
+)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `wavemill benchmark list` has it.")]
+
+
+def items_root() -> Path:
+    """Return where prepared benchmarks are, unless an option says otherwise."""
+    return Path(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT))
+
+
+@benchmark_app.command("list")
+def list_benchmarks(as_json: AsJson = False) -> None:
+    """List every benchmark: the 41 rows of the technical report's tables 4 to 7, and ESC-50.
+
+    prepared: its items are in $WAVEMILL_BENCHMARKS (or ./benchmark-items).
+    """
+    found = published_benchmarks().values()
+    if as_json:
+        typer.echo(json.dumps([b.model_dump(mode="json") for b in found], ensure_ascii=False))
+        return
+    table = Table("name", "task", "items", "access", "reader", "prepared", "best published")
+    for benchmark in found:
+        scores = benchmark.published.scores
+        lower = benchmark.metric.better == "lower"
+        best = (min if lower else max)(scores.items(), key=lambda kv: kv[1]) if scores else None
+        table.add_row(
+            plain(benchmark.name),
+            benchmark.task,
+            f"{benchmark.data.items:,}" if benchmark.data.items else "",
+            plain(benchmark.data.access),
+            benchmark.data.prepared_by or "",
+            "yes" if (items_root() / benchmark.name / BENCHMARK_FILE).is_file() else "",
+            plain(f"{best[1]:g} {benchmark.metric.unit} {best[0]}") if best else "",
+        )
+    Console().print(table)
+
+
+@benchmark_app.command("show")
+def show_benchmark(name: Name) -> None:
+    """Print all that is known of one benchmark, as the YAML that describes it.
+
+    A benchmark of your own is such a file as benchmark.yaml, beside items.parquet or items.jsonl
+    with a line per item:
+
+    {"item_id": "a1", "audio": "a1.wav", "references": ["the transcript"], "language": "en"}
+
+    Further keys: question, options, details. To run it: wavemill evaluate MODEL -b FOLDER -o runs
+    """
+    try:
+        typer.echo(benchmark_named(name).dumped(), nl=False)
+    except BenchmarkError as error:
+        raise ConfigError(str(error)) from None
+
+
+@benchmark_app.command("prepare")
+def prepare_benchmark(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A benchmark; or `corpus`: a split of what wavemill curate made.",
+        ),
+    ],
+    source: Annotated[
+        Path,
+        typer.Option(help="Folder of your download, as unpacked; of a corpus its WORKDIR."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help=f"Folder to make. [default: ${ROOT_VARIABLE} or ./{DEFAULT_ROOT}, and NAME below]",
+        ),
+    ] = None,
+    subset: Annotated[
+        str | None, typer.Option(help="Another part of the data set, such as dev-clean.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of a corpus: its split, or `all`.")] = "test",
+    task: Annotated[
+        str, typer.Option(help="Of a corpus: asr, aqa, aac, ser, sec, asc ...")
+    ] = "asr",
+) -> None:
+    """Turn a download into benchmark.yaml and items.parquet, which holds the sound as well.
+
+    Examples:
+
+    wavemill benchmark prepare librispeech-test-clean --source ~/data/LibriSpeech
+
+    wavemill benchmark prepare corpus --source work --split test --out digits-test
+    """
+    try:
+        if name == CORPUS:
+            folder = out or items_root() / f"{source.resolve().name}-{split}-{task}"
+            benchmark = corpus.benchmark_of(source, split, task, _as_name(folder.resolve().name))
+            items = corpus.read(source, split, task)
+        else:
+            benchmark = benchmark_named(name)
+            folder = out or items_root() / name
+            items = read_source(benchmark, source, Cutter(), subset)
+            if subset is not None and subset != benchmark.data.subset:
+                data = benchmark.data.model_copy(update={"subset": subset, "items": None})
+                changes = {"split": subset, "data": data, "name": f"{name}-{_as_name(subset)}"}
+                benchmark = benchmark.model_copy(update=changes)
+        count = write_items(folder / "items.parquet", nonempty(_counted(items), str(source)))
+    except (BenchmarkError, SourceError, ItemsError) as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot write {folder}: {error.strerror or error}") from None
+    (folder / BENCHMARK_FILE).write_text(benchmark.dumped(), encoding="utf-8")
+    expected = benchmark.data.items
+    note = f" (the published set has {expected:,})" if expected and expected != count else ""
+    typer.echo(f"{count:,} items{note} in {folder}", err=True)
+
+
+def _as_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in text).lstrip("._-") or CORPUS
+
+
+def _counted(items: Iterator[Item]) -> Iterator[Item]:
+    """Show on a terminal how many items have been read."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    with console.status("reading") as status:
+        for count, item in enumerate(items, 1):
+            if count % 100 == 0:
+                status.update(f"reading: {count:,} items")
+            yield item
+
+
+def opened_benchmark(named: str, root: Path | None) -> tuple[Benchmark, Items]:
+    """Return what `--benchmark` names, with its items: a folder, its YAML file, or a name.
+
+    Raises ConfigError with what to do where the items are missing.
+    """
+    path = Path(named)
+    try:
+        if path.is_dir():
+            path = path / BENCHMARK_FILE
+        if path.is_file():
+            return read_benchmark(path), Items(items_file(path.parent))
+        known = benchmark_named(named)
+        folder = (root or items_root()) / named
+        if not folder.is_dir():
+            raise ConfigError(_missing(known, folder))
+        return read_benchmark(folder / BENCHMARK_FILE), Items(items_file(folder))
+    except (BenchmarkError, ItemsError) as error:
+        raise ConfigError(f"--benchmark: {error}") from None
+
+
+def _missing(benchmark: Benchmark, folder: Path) -> str:
+    if benchmark.mean_of:
+        return (
+            f"--benchmark: {benchmark.name} is the mean of {', '.join(benchmark.mean_of)}: run "
+            "those, and wavemill leaderboard adds it"
+        )
+    return (
+        f"--benchmark: there is no {folder}; get the data ({benchmark.data.access}: "
+        f"{benchmark.data.source}), then wavemill benchmark prepare {benchmark.name} --source DIR"
+    )
+
+
+if __name__ == "__main__":
+    run_app(benchmark_app)

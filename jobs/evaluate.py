@@ -1,0 +1,251 @@
+"""wavemill evaluate MODEL --benchmark NAME --out DIR: answers, item by item, then scores."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from jobs import options
+from jobs.benchmark import opened_benchmark
+from jobs.entry import run_command
+from jobs.evaluation_progress import show_answers
+from jobs.evaluation_scores import Scoring, Test
+from jobs.extras import need_model_packages
+from model.evaluate.benchmarks.items import ItemsError
+from model.evaluate.benchmarks.schema import Benchmark
+from model.evaluate.errors import EvaluationError
+from model.evaluate.models.answering import ModelError
+from model.evaluate.models.spec import Kind, ModelSpec, Precision, kind_of, load_model
+from model.evaluate.models.weights_hash import versions
+from model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, recipe_names
+from model.evaluate.runs.execute import Answerer, answer_all, one_by_one
+from model.evaluate.runs.record import Record, RunError, begin, now, read_record
+from model.evaluate.runs.worker import Worker
+from pipeline.config import ConfigError
+
+if TYPE_CHECKING:
+    from jobs.evaluation_workers import Asking
+
+
+def evaluate(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Folder or hub id of this project's model or of a transformers audio model; or "
+            "the URL of an OpenAI-compatible server, such as http://localhost:8000/v1.",
+        ),
+    ],
+    benchmark: Annotated[
+        list[str],
+        typer.Option(
+            "--benchmark",
+            "-b",
+            help="A prepared benchmark, by name, folder or YAML file; repeatable.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of runs: DIR/BENCHMARK/LABEL.")],
+    label: Annotated[
+        str | None, typer.Option(help="Name of the model in tables. [default: from MODEL]")
+    ] = None,
+    recipe: Annotated[
+        str,
+        typer.Option(help=f"Prompts and decoding: {', '.join(recipe_names())}; or a YAML file."),
+    ] = "plain",
+    kind: Annotated[
+        Kind | None, typer.Option(help="What MODEL is. [default: seen from it]")
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Class of a transformers model, if not its own.")
+    ] = None,
+    served: Annotated[
+        str,
+        typer.Option(
+            help="Endpoint: name of the model there. The key comes from "
+            "WAVEMILL_ENDPOINT_KEY or OPENAI_API_KEY."
+        ),
+    ] = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    dtype: Annotated[Precision, typer.Option(help="Of the weights.")] = "stored",
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="In place of the recipe's.", min=1)
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Items at a time. [default: as the model likes]", min=1)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many items.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Run on Ray, with so many copies of the model.", min=1),
+    ] = None,
+    address: options.Address = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again about items that failed.")
+    ] = False,
+    skip_scoring: Annotated[
+        bool, typer.Option("--skip-scoring", help="Only collect answers.")
+    ] = False,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Only score the answers that are there.")
+    ] = False,
+    speaks: Annotated[
+        bool, typer.Option("--speaks", help="Have it answer aloud, too, and rate that speech.")
+    ] = False,
+    voice: Annotated[
+        Path | None, typer.Option(help="With --speaks: recording to sound like, up to 15 s.")
+    ] = None,
+    speaker_model: Annotated[
+        Path | None,
+        typer.Option(help="With --voice: pyannote.audio embedding checkpoint, to compare voices."),
+    ] = None,
+    profile: options.Profile = "embedded",
+    overrides: options.Overrides = None,
+    mode: Annotated[
+        Literal["default", "compat"],
+        typer.Option(help="compat: score exactly as the published toolkit, with its defects."),
+    ] = "default",
+) -> None:
+    """Ask a model about every item of a benchmark, and score what it answers.
+
+    Answers are kept as they come: after a crash or Ctrl-C, the same command goes on where it
+    stood. An item that fails is a row with the reason, and is counted beside the score. run.json
+    holds all that a run depends on: recipe, hashes of weights and items, seed, versions.
+
+    Examples:
+
+    wavemill evaluate model/ --benchmark digits-test --out runs
+
+    wavemill evaluate Qwen/Qwen2-Audio-7B-Instruct --kind transformers --recipe
+    qwen2-audio-instruct --device cuda --dtype bfloat16 -b librispeech-test-clean -b meld -o runs
+
+    wavemill evaluate http://localhost:8000/v1 --served my-model -b voicebench-mmsu -o runs
+
+    --speaks adds the word error rate of what a transcriber understands, DNSMOS, similarity to
+    --voice, time to the first sound and real-time factor; --profile and --set choose the engines.
+
+    Open questions need an LLM judge behind an OpenAI-compatible API: set WAVEMILL_JUDGE_URL,
+    WAVEMILL_JUDGE_MODEL and WAVEMILL_JUDGE_KEY. Its replies are kept in DIR/judge.
+
+    Then: wavemill leaderboard runs
+    """
+    need_model_packages()
+    try:
+        chosen = load_recipe(recipe)
+        if max_new_tokens is not None:
+            decoding = chosen.decoding.model_copy(update={"max_new_tokens": max_new_tokens})
+            chosen = chosen.model_copy(update={"decoding": decoding})
+        tests = [Test(*opened_benchmark(name, None)) for name in benchmark]
+        scoring = Scoring(out, mode, skip_scoring, speaks)
+        for test in tests:
+            scoring.check(test)
+        spec = ModelSpec(
+            kind=kind or kind_of(source),
+            source=source,
+            device=device,
+            dtype=dtype,
+            speaks=speaks,
+            voice=None if voice is None else str(voice),
+            seed=seed,
+            class_name=class_name,
+            served=served,
+        )
+        name = label or _label(spec)
+        asking = None if rescore else _Asking(spec, chosen, workers, address, batch)
+        if speaks and not skip_scoring:
+            scoring.load(profile, overrides or [], device, voice, speaker_model)
+        for test in tests:
+            folder = out / test.benchmark.name / _file_name(name)
+            if asking is None:
+                record = _stored_record(folder)
+            else:
+                record = begin(folder, _record(name, test, limit, asking, seed))
+                answerer = asking.answerer(test.benchmark)
+                going = answer_all(
+                    folder, test.items, answerer, asking.batch, record.limit, retry_failed
+                )
+                show_answers(test.benchmark.name, going)
+            scoring.score(folder, record, test)
+    except (ModelError, RecipeError, RunError, ItemsError, EvaluationError) as error:
+        raise ConfigError(str(error)) from None
+
+
+class _Asking:
+    """A model, here or in workers, and how it is asked."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        recipe: Recipe,
+        workers: int | None,
+        address: str | None,
+        batch: int | None,
+    ) -> None:
+        self.spec, self.recipe = spec, recipe
+        self._workers, self._address = workers, address
+        # Also where workers have their own: its identity must be known before they start.
+        self._model = load_model(spec, recipe)
+        self.identity = dict(self._model.identity())
+        self.batch = batch or self._model.batch
+
+    def answerer(self, benchmark: Benchmark) -> Answerer:
+        if self._workers is None and self._address is None:
+            return one_by_one(Worker(self._model, self.recipe, benchmark))
+        from jobs.evaluation_workers import ray_answerer
+
+        gpus = 1.0 if self.spec.device.startswith("cuda") else 0.0
+        make = partial(_made, self.spec, self.recipe, benchmark)
+        return ray_answerer(make, self._workers or 1, self._address, gpus)
+
+
+def _made(spec: ModelSpec, recipe: Recipe, benchmark: Benchmark) -> Asking:
+    """Load a model in a worker."""
+    if spec.device == "cpu":
+        import torch
+
+        torch.set_num_threads(1)
+    return Worker(load_model(spec, recipe), recipe, benchmark)
+
+
+def _label(spec: ModelSpec) -> str:
+    if spec.kind == "endpoint":
+        return spec.served
+    path = Path(spec.source)
+    return path.resolve().name if path.is_dir() else spec.source
+
+
+def _file_name(label: str) -> str:
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in label).strip(".")
+    if not name:
+        raise ConfigError(f"--label: {label!r} makes no name of a folder")
+    return name
+
+
+def _record(label: str, test: Test, limit: int | None, asking: _Asking, seed: int) -> Record:
+    items = test.items
+    return Record(
+        label=label,
+        benchmark=test.benchmark,
+        items=len(items),
+        items_sha256=items.digest(),
+        limit=limit if limit is not None and limit < len(items) else None,
+        model=asking.identity,
+        recipe=asking.recipe,
+        seed=seed,
+        versions=versions(),
+        created=now(),
+    )
+
+
+def _stored_record(folder: Path) -> Record:
+    record = read_record(folder)
+    if record is None:
+        raise ConfigError(f"--rescore: there is no run in {folder}")
+    return record
+
+
+if __name__ == "__main__":
+    run_command(evaluate)

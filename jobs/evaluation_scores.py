@@ -1,0 +1,90 @@
+"""What `evaluate` does with answers: scores them, rates speech, and prints what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.plain import plain
+from model.evaluate.benchmarks.items import Items
+from model.evaluate.benchmarks.schema import Benchmark
+from model.evaluate.runs.record import Record
+from model.evaluate.runs.score import StoredMetric, StoredScores, score_run
+from model.evaluate.runs.scorers import judge_from_environment, scorer_for
+from model.evaluate.runs.speech import Listeners, score_speech
+from model.evaluate.scoring import Mode, Scorer
+
+JUDGED = "judge"  # folder of a judge's replies, below --out
+
+
+@dataclass(frozen=True)
+class Test:
+    benchmark: Benchmark
+    items: Items
+
+
+class Scoring:
+    """What is done with answers."""
+
+    def __init__(self, out: Path, mode: Mode, skip: bool, speaks: bool) -> None:
+        self._judge = judge_from_environment(out / JUDGED)
+        self._mode, self._skip, self._speaks = mode, skip, speaks
+        self._listeners = Listeners()
+
+    def _scorer(self, test: Test) -> Scorer | None:
+        if self._skip or (self._speaks and test.benchmark.scorer is None):
+            return None
+        return scorer_for(test.benchmark, self._mode, self._judge)
+
+    def check(self, test: Test) -> None:
+        """Raise, before any work, what would stop it after all of it."""
+        self._scorer(test)
+
+    def load(
+        self,
+        profile: str,
+        overrides: list[str],
+        device: str,
+        voice: Path | None,
+        speaker_model: Path | None,
+    ) -> None:
+        from jobs.listeners import listeners
+
+        self._listeners = listeners(profile, overrides, device, voice, speaker_model)
+
+    def score(self, folder: Path, record: Record, test: Test) -> None:
+        scorer = self._scorer(test)
+        if scorer is not None:
+            scores = score_run(folder, record, test.items, scorer, self._mode)
+            _print_scores(record, scores, folder)
+        if self._speaks and not self._skip:
+            speech = score_speech(folder, test.items, self._listeners)
+            _print_metrics(f"{record.label} speaking on {record.benchmark.name}", speech.metrics)
+
+
+def _print_scores(record: Record, scores: StoredScores, folder: Path) -> None:
+    _print_metrics(f"{record.label} on {record.benchmark.name}", scores.metrics)
+    unit = record.benchmark.metric.unit
+    notes = [f"main metric in {unit}"]
+    if scores.failed:
+        notes.append(f"{scores.failed:,} of {scores.total:,} items failed and are not in it")
+    if scores.cut:
+        notes.append(f"{scores.cut:,} answers were cut at a limit")
+    Console().print(plain(f"{'; '.join(notes)}; {folder}"), soft_wrap=True)
+
+
+def _print_metrics(title: str, metrics: Sequence[StoredMetric]) -> None:
+    table = Table("metric", title=plain(title), title_justify="left")
+    for name in ("value", "95 % interval", "items", "unscored"):
+        table.add_column(name, justify="right")
+    for metric in metrics:
+        value = "-" if metric.value is None else f"{metric.value:.2f}"
+        wide = metric.low is None or metric.high is None
+        span = "" if wide else f"{metric.low:.2f} to {metric.high:.2f}"
+        unscored = f"{metric.unscored:,}" if metric.unscored else ""
+        table.add_row(plain(metric.name), value, span, f"{metric.count:,}", unscored)
+    Console().print(table)

@@ -1,0 +1,106 @@
+"""wavemill leaderboard DIR: all runs beside the published scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jobs.entry import run_command
+from jobs.plain import plain
+from model.evaluate.leaderboard.collect import board_of
+from model.evaluate.leaderboard.markdown import markdown
+from model.evaluate.leaderboard.page import page
+from model.evaluate.leaderboard.view import LEGEND, View, view_of
+from pipeline.config import ConfigError
+
+STYLES = {"better": "green", "worse": "red"}
+
+
+def leaderboard(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out of wavemill evaluate.")],
+    to_markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write it as a Markdown file, too.")
+    ] = None,
+    to_html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write it as one HTML page, too: dark or light by itself."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show benchmarks without a run as well.")
+    ] = False,
+) -> None:
+    """Show every scored run below DIR beside the technical report's published scores.
+
+    With 95 % intervals, and which differences are more than chance: runs on the same items are
+    compared item by item (paired bootstrap), a run and a published score by the run's interval.
+
+    Example: wavemill leaderboard runs --html leaderboard.html
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}")
+    board = board_of(folder, everything)
+    if not board.labels:
+        for problem in board.problems:
+            Console(stderr=True).print(plain(problem), soft_wrap=True)
+        raise ConfigError(f"there is no scored run below {folder}: wavemill evaluate makes them")
+    view = view_of(board)
+    console = Console()
+    _print_board(console, view)
+    _print_differences(console, view)
+    for problem in view.problems:
+        console.print(plain(f"not in the table: {problem}", "yellow"), soft_wrap=True)
+    for path, made in ((to_markdown, markdown), (to_html, page)):
+        if path is not None:
+            _write(path, made(view))
+
+
+def _print_board(console: Console, view: View) -> None:
+    """Print a table per benchmark, the best first: one over all would not fit a terminal."""
+    for line in view.lines:
+        table = Table("model", title=plain(f"{line.name} ({line.metric})"), title_justify="left")
+        table.add_column("score", justify="right")
+        table.add_column("95 %", justify="right")
+        table.add_column("")
+        named = [(name, cell, "bold") for name, cell in zip(view.runs, line.runs, strict=True)]
+        named += [
+            (f"{name} (published)", cell, "")
+            for name, cell in zip(view.published, line.published, strict=True)
+        ]
+        sign = 1 if line.lower_is_better else -1
+        shown = [one for one in named if one[1].value]
+        for name, cell, style in sorted(shown, key=lambda one: sign * float(one[1].value)):
+            score = Text(cell.value, "bold green" if cell.best else style)
+            table.add_row(plain(name, style), score, cell.interval, cell.marks)
+        console.print(table)
+    for line_of_text in LEGEND:
+        console.print(Text(line_of_text, "dim"))
+
+
+def _print_differences(console: Console, view: View) -> None:
+    if not view.comparisons:
+        return
+    table = Table("benchmark", "first", "second", title="Differences", title_justify="left")
+    table.add_column("difference", justify="right")
+    for name in ("95 %", "how", "first is"):
+        table.add_column(name)
+    for found in view.comparisons:
+        *texts, verdict = vars(found).values()
+        table.add_row(*map(plain, texts), Text(verdict, STYLES.get(verdict, "dim")))
+    console.print(table)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
+    typer.echo(f"wrote {path}", err=True)
+
+
+if __name__ == "__main__":
+    run_command(leaderboard)

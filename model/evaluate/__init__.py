@@ -1,0 +1,1 @@
+"""Benchmarks: items with a model's answers in, scores with confidence intervals out."""

@@ -1,0 +1,1 @@
+"""Benchmarks as data: what is asked, where the items come from, and which scores were published."""

@@ -1,0 +1,106 @@
+"""A split of a corpus that `wavemill curate` made: labelled conversations as a benchmark."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from model.evaluate.benchmarks.items import Item
+from model.evaluate.benchmarks.readers.layout import SourceError, found
+from model.evaluate.benchmarks.schema import Benchmark, Data, Metric, ScorerChoice
+
+COLUMNS = ["sample_id", "task", "language", "split", "messages"]
+LABELS = ("ser", "sec", "asc")  # tasks of which the answer is one of a closed set
+MOST_LABELS = 100  # more different answers are no closed set
+NO_SPLIT = "all"  # as --split: rows of every split, and of none
+WER = Metric(name="wer", unit="%", better="lower", meaning="word errors by reference words")
+ACCURACY = Metric(name="accuracy", unit="%", better="higher", meaning="share of right answers")
+
+
+def benchmark_of(source: Path, split: str, task: str, name: str) -> Benchmark:
+    """Return the benchmark that the rows of a split and a task make. Raises SourceError."""
+    languages: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
+    for row in _rows(source, split, task):
+        languages[row["language"] or "en"] += 1
+        answers[_said(row)] += 1
+    options = tuple(sorted(answers)) if task in LABELS and len(answers) <= MOST_LABELS else ()
+    kind: Literal["asr", "classification", "reference_qa"] = "reference_qa"
+    if task == "asr":
+        kind = "asr"
+    elif options:
+        kind = "classification"
+    return Benchmark(
+        name=name,
+        title=f"corpus of {source.name}",
+        split=split,
+        category="own corpus",
+        task=kind,
+        asks="transcript" if task == "asr" else "text",
+        language=next(iter(languages)) if len(languages) == 1 else None,
+        prompt="{question}",
+        options=options,
+        scorer=ScorerChoice(name=kind),
+        metric=WER if task == "asr" else ACCURACY,
+        aggregation="over all items",
+        data=Data(
+            source=str(source),
+            access="yours",
+            licence="as the rows of the corpus say",
+            prepared_by="corpus",
+            subset=f"{split}/{task}",
+            items=sum(languages.values()),
+            items_basis="counted",
+        ),
+    )
+
+
+def read(source: Path, split: str, task: str) -> Iterator[Item]:
+    """Yield the conversations of a split and a task; the instruction is the question."""
+    for row in _rows(source, split, task, sound=True):
+        audio = next(m["audio"] for m in row["messages"] if m["kind"] == "audio")
+        asked = next((m["text"] for m in row["messages"] if m["role"] == "user" and m["text"]), "")
+        yield Item(
+            row["sample_id"],
+            audio["bytes"],
+            question=asked,
+            references=(_said(row),),
+            language=row["language"] or "en",
+        )
+
+
+def _said(row: dict[str, Any]) -> str:
+    return next(m["text"] for m in reversed(row["messages"]) if m["role"] == "assistant")
+
+
+def _rows(source: Path, split: str, task: str, sound: bool = False) -> Iterator[dict[str, Any]]:
+    folder = found(
+        source, ("corpus/sft", "sft"), "a corpus of labelled items, as wavemill curate makes it"
+    )
+    seen: Counter[tuple[str, str]] = Counter()
+    columns = COLUMNS if sound else [*COLUMNS[:-1], *_PARTS]
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=32, columns=columns):
+                    for row in batch.to_pylist():
+                        seen[(row["split"] or "none", row["task"])] += 1
+                        if split in (row["split"], NO_SPLIT) and row["task"] == task:
+                            yield row
+        except (pa.ArrowInvalid, OSError, KeyError) as error:
+            raise SourceError(f"{path} is no part of such a corpus: {error}") from None
+    if not any(task == t and split in (s, NO_SPLIT) for s, t in seen):
+        there = ", ".join(f"{n} of {t} in {s}" for (s, t), n in sorted(seen.items())) or "no rows"
+        raise SourceError(
+            f"{folder} has no rows of task {task!r} in split {split!r}; it has {there}. "
+            "Splits come from manifests, or --set splits.test=0.1 of wavemill curate"
+        )
+
+
+# The messages without their sound.
+_PARTS = [f"messages.list.element.{name}" for name in ("role", "kind", "text")]

@@ -1,0 +1,165 @@
+"""What a benchmark is, as its YAML file says it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FOLDER = Path(__file__).parent / "published"
+ITEM_FILES = ("items.parquet", "items.jsonl")
+BENCHMARK_FILE = "benchmark.yaml"
+
+Task = Literal[
+    "asr",
+    "multiple_choice",
+    "classification",
+    "reference_qa",
+    "open_qa",
+    "instruction_following",
+    "refusal",
+    "spoken_reply",
+    "aggregate",
+]
+# Where a model finds out what to do: the recording is to be written down; the prompt asks about
+# it; or the recording is itself the question, as in a spoken conversation.
+Asks = Literal["transcript", "text", "speech"]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as lines."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+class BenchmarkError(ValueError):
+    """There is no such benchmark, or its file is wrong: says which field, and the remedy."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Strict):
+    """Where the items come from. Nothing is ever downloaded."""
+
+    source: str
+    access: str  # open download, gated, on request, not available
+    licence: str
+    prepared_by: str | None = None  # name of the reader behind `wavemill benchmark prepare`
+    subset: str | None = None  # what that reader takes of it
+    items: int | None = Field(None, ge=1)
+    items_basis: str = ""  # how that number is known
+
+
+class ScorerChoice(_Strict):
+    """How answers become a number: a scorer by name, and its own options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Metric(_Strict):
+    """The number that is published."""
+
+    name: str
+    unit: str  # "%", or the scale of ratings
+    better: Literal["lower", "higher"]
+    meaning: str
+
+
+class Published(_Strict):
+    """Scores as printed; the metric's unit."""
+
+    table: int | None = None  # of the technical report
+    scores: dict[str, float] = {}
+
+
+class Benchmark(_Strict):
+    """One row of the published tables, or one of your own."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    title: str
+    split: str
+    category: str
+    task: Task
+    asks: Asks = "text"
+    language: str | None = None  # None: several, or none in particular
+    # What the model is told. {question}, {options} ("(A) one (B) two") and {labels} ("one, two")
+    # stand for the item's own; an empty prompt means the recording alone.
+    prompt: str = ""
+    options: tuple[str, ...] = ()  # of a closed set: for items that state none themselves
+    scorer: ScorerChoice | None = None  # None: people listen, or it is made of other benchmarks
+    metric: Metric
+    aggregation: str  # how items become the number
+    mean_of: dict[str, float] = {}  # of an aggregate: benchmark -> factor before the mean
+    data: Data
+    published: Published = Published()
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.task == "aggregate" and not self.mean_of:
+            raise ValueError("an aggregate needs `mean_of`")
+        if self.task != "aggregate" and self.mean_of:
+            raise ValueError("`mean_of` is for aggregates")
+        return self
+
+    @property
+    def runnable(self) -> bool:
+        return self.scorer is not None
+
+    def dumped(self) -> str:
+        """Return the YAML that `read_benchmark` reads."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.dump(values, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=100)
+
+
+@lru_cache(maxsize=1)
+def published_benchmarks() -> dict[str, Benchmark]:
+    """Return every benchmark that comes with the package, by name."""
+    found = [read_benchmark(path) for path in sorted(FOLDER.glob("*.yaml"))]
+    return {benchmark.name: benchmark for benchmark in found}
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """Raises BenchmarkError for a name that is none, with those that are like it."""
+    known = published_benchmarks()
+    if name not in known:
+        from difflib import get_close_matches
+
+        like = get_close_matches(name, known, 3, 0.4)
+        hint = f"; like it are {', '.join(like)}" if like else ""
+        raise BenchmarkError(f"there is no benchmark {name!r}{hint} (all: wavemill benchmark list)")
+    return known[name]
+
+
+def read_benchmark(path: Path) -> Benchmark:
+    """Read one YAML file; raises BenchmarkError naming file and field."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Benchmark.model_validate(values)
+    except OSError as error:
+        raise BenchmarkError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BenchmarkError(f"{path}: {where}: {first['msg']}") from None
+
+
+def items_file(folder: Path) -> Path:
+    """Return the file of items in a prepared folder; raises BenchmarkError."""
+    for name in ITEM_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise BenchmarkError(f"{folder} has neither {' nor '.join(ITEM_FILES)}")

@@ -1,0 +1,141 @@
+"""Runs of a folder and published scores, as rows of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
+from model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
+from model.evaluate.runs.score import StoredMetric, StoredScores, read_scores
+
+
+@dataclass(frozen=True)
+class Run:
+    """A scored run."""
+
+    folder: Path
+    record: Record
+    scores: StoredScores
+
+    @property
+    def main(self) -> StoredMetric:
+        return self.scores.metrics[0]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the number is over all items of the published set, as far as that is known."""
+        published = self.record.benchmark.data.items
+        complete = self.scores.complete and self.record.limit is None
+        return complete and published in (None, self.record.items)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one model has on one benchmark."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    run: Run | None = None  # None: as published, or a mean of cells
+
+
+@dataclass(frozen=True)
+class Line:
+    """One benchmark: cells of runs and of published scores, by the name of the model."""
+
+    benchmark: Benchmark
+    runs: Mapping[str, Cell]
+    published: Mapping[str, Cell]
+
+    @property
+    def bests(self) -> list[Cell]:
+        """The best cells of those over all items; of any, where there are no such."""
+        cells = [*self.runs.values(), *self.published.values()]
+        cells = [c for c in cells if c.run is None or c.run.whole] or cells
+        values = [cell.value for cell in cells]
+        if not values:
+            return []
+        best = min(values) if self.benchmark.metric.better == "lower" else max(values)
+        return [cell for cell in cells if cell.value == best]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The whole table; `problems` are runs that could not be read or have no score yet."""
+
+    lines: tuple[Line, ...]
+    problems: tuple[str, ...] = ()
+    labels: tuple[str, ...] = field(default=())  # models that were run
+    published: tuple[str, ...] = ()  # models of the report
+
+
+def board_of(folder: Path, everything: bool = False) -> Board:
+    """Return the table of all runs below a folder; `everything`: also benchmarks without one."""
+    runs, problems = find_runs(folder)
+    by_benchmark: dict[str, dict[str, Run]] = {}
+    for run in runs:
+        cells = by_benchmark.setdefault(run.record.benchmark.name, {})
+        if (other := cells.get(run.record.label)) is not None:
+            problems.append(f"{run.folder}: has the label and benchmark of {other.folder}")
+            continue
+        cells[run.record.label] = run
+    known = published_benchmarks()
+    own = {r.record.benchmark.name: r.record.benchmark for r in runs}
+    lines = {name: _line(known.get(name, own.get(name)), by_benchmark) for name in {**known, **own}}
+    for benchmark in known.values():
+        if benchmark.mean_of:
+            lines[benchmark.name] = _aggregate(benchmark, lines)
+    shown = [line for line in lines.values() if line.runs or everything]
+    shown.sort(key=lambda line: (line.benchmark.published.table or 99, line.benchmark.name))
+    return Board(
+        tuple(shown),
+        tuple(problems),
+        tuple(dict.fromkeys(run.record.label for run in runs)),
+        _columns(shown),
+    )
+
+
+def find_runs(folder: Path) -> tuple[list[Run], list[str]]:
+    """Return the scored runs below a folder, and one line for each that has no score."""
+    runs, problems = [], []
+    for path in sorted(folder.rglob(RECORD_FILE)):
+        try:
+            record, scores = read_record(path.parent), read_scores(path.parent)
+        except RunError as error:
+            problems.append(str(error))
+            continue
+        if record is None or scores is None:
+            problems.append(f"{path.parent}: not scored yet (wavemill evaluate --rescore)")
+        elif scores.metrics[0].value is None:
+            problems.append(f"{path.parent}: no item could be scored")
+        else:
+            runs.append(Run(path.parent, record, scores))
+    return runs, problems
+
+
+def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) -> Line:
+    assert benchmark is not None
+    cells = {}
+    for label, run in runs.get(benchmark.name, {}).items():
+        main = run.main
+        assert main.value is not None
+        cells[label] = Cell(main.value, main.low, main.high, run)
+    published = {name: Cell(score) for name, score in benchmark.published.scores.items()}
+    return Line(benchmark, cells, published)
+
+
+def _aggregate(benchmark: Benchmark, lines: Mapping[str, Line]) -> Line:
+    """Add the mean for each model that was run on all of the benchmarks it is made of."""
+    parts = [(lines[name], factor) for name, factor in benchmark.mean_of.items()]
+    labels: Iterable[str] = set.intersection(*(set(line.runs) for line, _ in parts))
+    cells = {
+        label: Cell(sum(line.runs[label].value * factor for line, factor in parts) / len(parts))
+        for label in sorted(labels)
+    }
+    return Line(benchmark, cells, lines[benchmark.name].published)
+
+
+def _columns(lines: Sequence[Line]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for line in lines for name in line.published))

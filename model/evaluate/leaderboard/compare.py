@@ -1,0 +1,127 @@
+"""Whether two numbers differ by more than chance.
+
+Two runs on the same items: the items are drawn anew, together for both (paired bootstrap), and the
+difference is significant when 95 % of the draws have it on one side. Two runs on different items:
+from the widths of their intervals. A run and a published score, of which no items are known: the
+score lies outside of the run's interval, as if it were exact. Two published scores: nothing can
+be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from model.evaluate.bootstrap import DRAWS, INDICES_AT_ONCE
+from model.evaluate.leaderboard.collect import Cell, Run
+from model.evaluate.runs.score import read_verdicts
+from model.evaluate.scoring import Verdict
+
+Kind = Literal["paired", "intervals", "published"]
+EDITS = ("substitutions", "deletions", "insertions")
+SAME_SCALE = 1e-6
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first number minus the second, in the metric's unit; `low` to `high`: 95 %."""
+
+    value: float
+    low: float
+    high: float
+    kind: Kind
+    items: int | None = None  # shared, of a paired one
+
+    @property
+    def significant(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def difference(first: Cell, second: Cell) -> Difference | None:
+    """Return how two cells of a line differ; None where nothing can be said."""
+    if first.run is None and second.run is None:
+        return None
+    if first.run is None or second.run is None:
+        return _published(first, second)
+    same = first.run.record.items_sha256 == second.run.record.items_sha256
+    if same and (paired := _paired(first.run, second.run)) is not None:
+        return paired
+    return _intervals(first, second)
+
+
+def _published(first: Cell, second: Cell) -> Difference | None:
+    run = first if first.run is not None else second
+    if run.low is None or run.high is None or run.run is None or not run.run.whole:
+        return None
+    value = first.value - second.value
+    if run is first:
+        return Difference(value, run.low - second.value, run.high - second.value, "published")
+    return Difference(value, first.value - run.high, first.value - run.low, "published")
+
+
+def _intervals(first: Cell, second: Cell) -> Difference | None:
+    bounds = (first.low, first.high, second.low, second.high)
+    if any(bound is None for bound in bounds):
+        return None
+    low, high, other_low, other_high = (float(bound or 0.0) for bound in bounds)
+    error = np.hypot(high - low, other_high - other_low) / 2
+    value = first.value - second.value
+    return Difference(value, value - error, value + error, "intervals")
+
+
+def _paired(first: Run, second: Run) -> Difference | None:
+    mine, other = read_verdicts(first.folder), read_verdicts(second.folder)
+    parts, others = _parts(first, mine), _parts(second, other)
+    shared = sorted(parts.keys() & others.keys())
+    if len(shared) < 2:
+        return None
+    over = np.array([[parts[i][0], others[i][0]] for i in shared])
+    under = np.array([[parts[i][1], others[i][1]] for i in shared])
+    scales = [s for s in (_scale(first, parts), _scale(second, others)) if s is not None]
+    if scales and not np.allclose(scales, scales[0], rtol=SAME_SCALE):
+        return None  # the metric is no ratio of what its verdicts say
+    scale = scales[0] if scales else 1.0
+    whole = scale * _ratio(over.sum(axis=0), under.sum(axis=0))
+    random = np.random.default_rng(0)
+    drawn: list[np.ndarray] = []
+    rows = max(1, INDICES_AT_ONCE // len(shared))
+    for start in range(0, DRAWS, rows):
+        picked = random.integers(0, len(shared), (min(rows, DRAWS - start), len(shared)))
+        drawn.append(_ratio(over[picked].sum(axis=1), under[picked].sum(axis=1)))
+    found = scale * np.concatenate(drawn)
+    found = found[np.isfinite(found).all(axis=-1)]
+    low, high = np.percentile(found[:, 0] - found[:, 1], [2.5, 97.5])
+    value = float(whole[0] - whole[1])
+    return Difference(value, float(low), float(high), "paired", len(shared))
+
+
+def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(over / under)
+
+
+def _parts(run: Run, verdicts: Sequence[Verdict]) -> dict[str, tuple[float, float]]:
+    """Return what an item adds above and below the bar of the main metric.
+
+    Errors and reference words where a verdict counts them, else its value and 1. Items without a
+    value are left out, unless the metric counts them as wrong: then its `count` is of all.
+    """
+    counts_all = run.main.count == len(verdicts)
+    parts = {}
+    for verdict in verdicts:
+        if "length" in verdict.details:
+            errors = sum(float(verdict.details.get(kind, 0)) for kind in EDITS)
+            parts[verdict.item_id] = (errors, float(verdict.details["length"]))
+        elif verdict.value is not None or counts_all:
+            parts[verdict.item_id] = (verdict.value or 0.0, 1.0)
+    return parts
+
+
+def _scale(run: Run, parts: Mapping[str, tuple[float, float]]) -> float | None:
+    """Return what turns the ratio of the parts into the metric's unit; None for a ratio of 0."""
+    over = sum(part[0] for part in parts.values())
+    under = sum(part[1] for part in parts.values())
+    return run.main.value * under / over if over and run.main.value else None

@@ -1,0 +1,111 @@
+"""A board as one HTML page: no script, nothing loaded, dark or light as the reader has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from itertools import groupby
+from pathlib import Path
+
+from model.evaluate.leaderboard.view import (
+    COMPARISON_HEAD,
+    LEGEND,
+    RUN_HEAD,
+    ShownCell,
+    ShownLine,
+    View,
+)
+
+STYLE = Path(__file__).with_name("page.css")
+
+
+def page(view: View) -> str:
+    """Return the page; all text of runs is escaped."""
+    parts = [
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark"><title>Leaderboard</title>',
+        f"<style>{STYLE.read_text(encoding='utf-8')}</style></head><body>",
+        "<h1>Leaderboard</h1>",
+        _board(view),
+        f'<ul class="legend">{"".join(f"<li>{escape(line)}</li>" for line in LEGEND)}</ul>',
+    ]
+    if view.comparisons:
+        rows = [list(vars(c).values()) for c in view.comparisons]
+        styles = [
+            c.verdict if c.verdict in ("better", "worse") else "same" for c in view.comparisons
+        ]
+        parts += ["<h2>Differences</h2>", _plain(COMPARISON_HEAD, rows, styles)]
+    parts += ["<h2>Runs</h2>", _plain(RUN_HEAD, [list(vars(run).values()) for run in view.sources])]
+    if view.problems:
+        problems = "".join(f"<li>{escape(problem)}</li>" for problem in view.problems)
+        parts += ["<h2>Not in the table</h2>", f"<ul>{problems}</ul>"]
+    return "\n".join([*parts, "</body></html>\n"])
+
+
+def _board(view: View) -> str:
+    groups = []
+    if view.runs:
+        groups.append(f'<th colspan="{len(view.runs)}" scope="colgroup">runs</th>')
+    if view.published:
+        title = "published in the report"
+        groups.append(
+            f'<th class="first" colspan="{len(view.published)}" scope="colgroup">{title}</th>'
+        )
+    names = [f'<th scope="col">{escape(name)}</th>' for name in view.runs]
+    names += [
+        f'<th scope="col"{_first(index)}>{escape(name)}</th>'
+        for index, name in enumerate(view.published)
+    ]
+    width = 1 + len(names)
+    body = []
+    for category, lines in groupby(view.lines, key=lambda line: line.category):
+        body.append(f'<tr class="group"><th colspan="{width}">{escape(category)}</th></tr>')
+        body += [_line(line) for line in lines]
+    return (
+        '<div class="wide"><table class="board"><thead>'
+        f'<tr><th rowspan="2" scope="col">benchmark</th>{"".join(groups)}</tr>'
+        f"<tr>{''.join(names)}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _first(index: int) -> str:
+    return ' class="first"' if index == 0 else ""
+
+
+def _line(line: ShownLine) -> str:
+    cells = [_cell(cell, "run") for cell in line.runs]
+    cells += [
+        _cell(cell, "published first" if index == 0 else "published")
+        for index, cell in enumerate(line.published)
+    ]
+    return (
+        f'<tr><th scope="row">{escape(line.name)}<span>{escape(line.metric)}</span></th>'
+        f"{''.join(cells)}</tr>"
+    )
+
+
+def _cell(cell: ShownCell, kind: str) -> str:
+    classes = kind + (" best" if cell.best else "")
+    interval = f"<span>{escape(cell.interval)}</span>" if cell.interval else ""
+    marks = f"<sup>{escape(cell.marks)}</sup>" if cell.marks else ""
+    return f'<td class="{classes}"><b>{escape(cell.value)}</b>{marks}{interval}</td>'
+
+
+def _plain(
+    names: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] | None = None
+) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    body = [f"<tr{_class(styles, index)}>{_cells(row)}</tr>" for index, row in enumerate(rows)]
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _class(styles: Sequence[str] | None, index: int) -> str:
+    return "" if styles is None else f' class="{styles[index]}"'
+
+
+def _cells(row: Iterable[str]) -> str:
+    return "".join(f"<td>{escape(value)}</td>" for value in row)

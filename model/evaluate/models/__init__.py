@@ -1,0 +1,1 @@
+"""Models behind one interface: prompts with sound in, answers out."""

@@ -1,0 +1,141 @@
+"""This project's own model."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from model.assistant import Assistant, Turn
+from model.checkpoint import WeightsError, resolve
+from model.detokenizer.history import History
+from model.evaluate.models.answering import Answer, Asked, ModelError, Speech
+from model.evaluate.models.weights_hash import folder_hash
+from model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
+from model.evaluate.sound import decoded
+from model.generate.generate import generate
+from model.generate.sampling import Sampling
+from model.generate.streams import GenerateSettings
+from model.prompt.layout import Reply, Role
+
+BATCH = 8
+
+
+class AssistantModel:
+    """An `Assistant` folder or hub id. Text answers are decoded together, spoken ones singly.
+
+    With best tokens an answer does not depend on what it is batched with; drawn ones do.
+    """
+
+    batch = BATCH
+
+    def __init__(
+        self,
+        source: str,
+        recipe: Recipe,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        speaks: bool = False,
+        seed: int = 0,
+        voice: Path | None = None,
+    ) -> None:
+        """`voice` is a WAV, FLAC, OGG or MP3 file to sound like.
+
+        Raises ModelError, and RecipeError for a recipe that this model cannot follow.
+        """
+        self.settings = settings_for(recipe.decoding, device, speaks, seed)
+        if recipe.as_is:
+            raise RecipeError(f"recipe {recipe.name!r}: `as_is` is not for this project's model")
+        self._source, self._text_first = source, recipe.text_first
+        try:
+            self._folder = resolve(source)
+            self._assistant = Assistant.from_pretrained(self._folder, device, dtype, speaks=speaks)
+        except WeightsError as error:
+            raise ModelError(str(error)) from None
+        self._voice: History | None = None
+        self._voice_hash = ""
+        if voice is not None and speaks:
+            self._take_voice(voice)
+
+    def _take_voice(self, path: Path) -> None:
+        assert self._assistant.detokenizer is not None
+        rate = self._assistant.detokenizer.config.vocoder.sampling_rate
+        try:
+            content = path.read_bytes()
+            self._voice = self._assistant.voice(decoded(content), decoded(content, rate))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"--voice: {path}: {error}") from None
+        self._voice_hash = hashlib.sha256(content).hexdigest()
+
+    def identity(self) -> Mapping[str, str]:
+        name = Path(self._source).name if Path(self._source).is_dir() else self._source
+        spoken = {} if self.settings.reply is Reply.TEXT else {"reply": self.settings.reply.value}
+        voice = {"voice_sha256": self._voice_hash} if self._voice_hash else {}
+        weights = {"sha256": folder_hash(self._folder)}
+        return {"kind": "assistant", "name": name, **weights, **spoken, **voice}
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        if self.settings.reply is Reply.BOTH:
+            return [self._spoken(one) for one in asked]
+        begun = time.perf_counter()
+        model = self._assistant
+        prompts = [model.prompt(self._turns(one), Reply.TEXT) for one in asked]
+        results = generate(model.llm, prompts, self.settings)
+        seconds = (time.perf_counter() - begun) / len(asked)
+        vocabulary = model.llm.config.text_vocab
+        return [
+            Answer(
+                model.text.decode([i for i in result.text if i < vocabulary]),
+                complete=result.complete,
+                seconds=seconds,
+            )
+            for result in results
+        ]
+
+    def _turns(self, one: Asked) -> list[Turn]:
+        words = [Turn(Role.USER, text=text) for text in (one.system, one.prompt) if text]
+        sound = [] if one.audio is None else [Turn(Role.USER, audio=one.audio)]
+        return [*words, *sound] if self._text_first else [*sound, *words]
+
+    def _spoken(self, one: Asked) -> Answer:
+        assert self._assistant.detokenizer is not None
+        rate = self._assistant.detokenizer.config.vocoder.sampling_rate
+        begun = time.perf_counter()
+        text, sounds, first, complete = "", [], None, False
+        for piece in self._assistant.reply(self._turns(one), self.settings, self._voice):
+            text += piece.text
+            complete = piece.complete
+            if len(piece.audio):
+                sounds.append(piece.audio)
+                first = time.perf_counter() - begun if first is None else first
+        seconds = time.perf_counter() - begun
+        speech = None
+        if first is not None:
+            speech = Speech(torch.cat(sounds).float().numpy(), rate, first, seconds)
+        return Answer(text, complete=complete, seconds=seconds, speech=speech)
+
+
+def settings_for(
+    decoding: Decoding, device: str = "cpu", speaks: bool = False, seed: int = 0
+) -> GenerateSettings:
+    """Return a recipe's decoding for `generate`; raises RecipeError for what it cannot do."""
+    if decoding.top_p is not None:
+        raise RecipeError("decoding.top_p: this project's model draws by top_k only")
+    defaults = GenerateSettings()
+    window = decoding.repetition_window or defaults.text.repetition_window
+    return GenerateSettings(
+        reply=Reply.BOTH if speaks else Reply.TEXT,
+        text=Sampling(
+            temperature=decoding.temperature or 0.0,
+            top_k=defaults.text.top_k if decoding.top_k is None else decoding.top_k,
+            repetition_penalty=decoding.repetition_penalty,
+            repetition_window=window,
+        ),
+        audio=Sampling(temperature=decoding.audio_temperature, top_k=decoding.audio_top_k),
+        max_new_tokens=decoding.max_new_tokens,
+        static_cache=device.startswith("cuda"),
+        seed=seed,
+    )

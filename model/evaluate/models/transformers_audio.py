@@ -1,0 +1,187 @@
+"""Any audio model of the package `transformers`: its processor and its `generate`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.checkpoint import WeightsError, resolve
+from model.evaluate.models.answering import Answer, Asked, ModelError
+from model.evaluate.models.weights_hash import folder_hash
+from model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
+from model.evaluate.sound import SAMPLE_RATE
+
+BATCH = 4
+# Tried in turn where no class is named, as the packages registers model types.
+AUTO_CLASSES = (
+    "AutoModelForSpeechSeq2Seq",
+    "AutoModelForMultimodalLM",
+    "AutoModelForTextToWaveform",
+    "AutoModelForCausalLM",
+)
+HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+
+
+class TransformersModel:
+    """A model folder or hub id. Code that comes with a model is never run.
+
+    A model whose processor has a chat template is asked by it; with a recipe that says `as_is`
+    the prompt is all that it reads; one whose processor takes no text (Whisper) only hears.
+    """
+
+    batch = BATCH
+
+    def __init__(
+        self,
+        source: str,
+        recipe: Recipe,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        class_name: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Raises ModelError."""
+        self._recipe, self._device, self._source, self._seed = recipe, device, source, seed
+        try:
+            self._folder = resolve(source, files=HUB_FILES)
+        except WeightsError as error:
+            raise ModelError(str(error)) from None
+        import transformers
+
+        try:
+            self._processor: Any = transformers.AutoProcessor.from_pretrained(self._folder)
+            kind = self._class(transformers, class_name)
+            network = kind.from_pretrained(self._folder, dtype=dtype or "auto")
+        except (OSError, ValueError, ImportError, KeyError) as error:
+            raise ModelError(f"{source}: {' '.join(str(error).split())}") from None
+        self._network: Any = network.to(device).eval()
+        self._class_name = type(network).__name__
+        self._dtype = next(network.parameters()).dtype
+        tokenizer = getattr(self._processor, "tokenizer", None)
+        if tokenizer is None:
+            raise ModelError(f"{source}: its processor has no tokenizer, so it writes no text")
+        tokenizer.padding_side = "left"  # what is generated follows the prompt at once
+        self._hears_only = _hears_only(network)
+        self._options = _generation(recipe.decoding)
+
+    def _class(self, transformers: Any, class_name: str | None) -> Any:
+        config = transformers.AutoConfig.from_pretrained(self._folder)
+        if class_name is not None:
+            if not hasattr(transformers, class_name):
+                raise ModelError(f"transformers has no class {class_name!r}")
+            return getattr(transformers, class_name)
+        for name in config.architectures or ():
+            if hasattr(transformers, name):  # the class that wrote the folder
+                return getattr(transformers, name)
+        for name in AUTO_CLASSES:
+            auto = getattr(transformers, name, None)
+            if auto is not None and type(config) in auto._model_mapping:
+                return auto
+        raise ModelError(
+            f"{self._source}: transformers knows no class that writes text for model type "
+            f"{config.model_type!r}; name one by --class"
+        )
+
+    def identity(self) -> Mapping[str, str]:
+        name = Path(self._source).name if Path(self._source).is_dir() else self._source
+        return {
+            "kind": "transformers",
+            "name": name,
+            "class": self._class_name,
+            "sha256": folder_hash(self._folder),
+        }
+
+    @torch.inference_mode()
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        begun = time.perf_counter()
+        torch.manual_seed(self._seed)
+        inputs = self._inputs(asked)
+        ids = self._network.generate(**inputs, **self._options)
+        if not self._hears_only:  # what comes back repeats the prompt
+            ids = ids[:, inputs["input_ids"].shape[1] :]
+        seconds = (time.perf_counter() - begun) / len(asked)
+        texts = self._processor.batch_decode(ids, skip_special_tokens=True)
+        ends = self._ends()
+        return [
+            Answer(
+                text.strip(),
+                complete=not ends or bool(ends & set(row.tolist())),
+                seconds=seconds,
+            )
+            for text, row in zip(texts, ids, strict=True)
+        ]
+
+    def _ends(self) -> set[int]:
+        end = self._network.generation_config.eos_token_id
+        return set() if end is None else {end} if isinstance(end, int) else set(end)
+
+    def _inputs(self, asked: Sequence[Asked]) -> dict[str, Any]:
+        sounds = [one.audio for one in asked if one.audio is not None]
+        if self._hears_only:
+            if len(sounds) != len(asked):
+                raise RecipeError("this model only hears: an item without a recording is none")
+            made = self._processor(sounds, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        else:
+            texts = [self._told(one) for one in asked]
+            made = self._processor(
+                text=texts,
+                audio=sounds or None,
+                **({"sampling_rate": SAMPLE_RATE} if sounds else {}),
+                return_tensors="pt",
+                padding=True,
+            )
+        return {
+            name: value.to(self._device, self._dtype)
+            if torch.is_floating_point(value)
+            else value.to(self._device)
+            for name, value in made.items()
+        }
+
+    def _told(self, one: Asked) -> str:
+        if self._recipe.as_is:
+            return one.prompt
+        if not getattr(self._processor, "chat_template", None):
+            raise ModelError(
+                f"{self._source} has no chat template: use a recipe with `as_is: true` whose "
+                "prompts hold the model's own mark for a recording"
+            )
+        words = [{"type": "text", "text": one.prompt}] if one.prompt else []
+        # Only that there is a recording matters here: the processor gets the samples itself.
+        sound: list[dict[str, Any]] = []
+        if one.audio is not None:
+            sound = [{"type": "audio", "audio": "", "audio_url": ""}]
+        content = [*words, *sound] if self._recipe.text_first else [*sound, *words]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if one.system:
+            messages.insert(0, {"role": "system", "content": one.system})
+        text = self._processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
+        return str(text)
+
+
+def _hears_only(network: Any) -> bool:
+    """Whether sound alone goes in (Whisper and its kind): an encoder-decoder of features."""
+    return bool(network.config.is_encoder_decoder) and network.main_input_name != "input_ids"
+
+
+def _generation(decoding: Decoding) -> dict[str, Any]:
+    """Return a recipe's decoding as arguments of `generate`; nothing: the model's own."""
+    options: dict[str, Any] = {}
+    if decoding.max_new_tokens is not None:
+        options["max_new_tokens"] = decoding.max_new_tokens
+    if decoding.temperature is not None:
+        options["do_sample"] = decoding.temperature > 0
+        if decoding.temperature > 0:
+            options |= {
+                "temperature": decoding.temperature,
+                **({} if decoding.top_k is None else {"top_k": decoding.top_k}),
+                **({} if decoding.top_p is None else {"top_p": decoding.top_p}),
+            }
+    if decoding.repetition_penalty != 1.0:
+        options["repetition_penalty"] = decoding.repetition_penalty
+    return options

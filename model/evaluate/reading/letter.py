@@ -1,0 +1,96 @@
+"""The letter of a multiple choice as a careful person reads it, or none.
+
+Evidence, strongest first: the answer is nothing but a letter; it says which letter it takes; it
+begins with one; it marks one; it ends with one. Letters that it rejects ("not A", "B is wrong") do
+not count, and evidence of one kind for two letters is evidence for none.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from model.evaluate.reading.tags import without_tags
+
+MARKUP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\b|[\\*`#_{}$]")
+
+LETTER = r"(?<!\w)(?<!\w['’/])(?P<letter>[{letters}])(?![\w]|['’/&+\-]\w)"
+OPEN = r"[\s\"'“‘(\[<（【「:：\-]*"
+NAMED = rf"{OPEN}(?:(?:option|choice|letter|answer)\b|选项)?{OPEN}"
+HEDGE = r"(?:\s*\b(?:definitely|probably|clearly|certainly|(?:most )?likely)\b)?"
+
+TAKES = (
+    r"\b(?:choose|select|pick|go(?:ing)? (?:with|for)|say|known as|corresponds? to|closest to|"
+    r"leaves|leaving|(?:more|most) likely|must be|"
+    r"(?:it|that)(?:'s| is)|(?:would|must|should) be)" + HEDGE + NAMED + LETTER,
+    r"\b(?:answer|option|choice|guess|pick|question|best|correct|right|one)"
+    r"(?: to [^.?!\n]{{0,60}})?"
+    r"\s*(?:is|was|:)" + HEDGE + NAMED + LETTER,
+    LETTER + r"['\"”’)\]]*\s+(?:is|would be)\s+(?:the\s+)?(?:best|correct|right|most)\b",
+    LETTER + r"['\"”’)\]]*\s+(?:makes the most|fits|seems|matches)\b",
+    rf"(?:答案|选项|正确的|应该|就)+[是为选:]?{NAMED}(?P<letter>[{{letters}}])(?![a-z])",
+    rf"选择?{NAMED}(?P<letter>[{{letters}}])(?![a-z])",
+    r"(?P<letter>[{letters}])项?[是为]?最?(?:正确|合适)",
+    r"(?:^|[。,\s])是(?P<letter>[{letters}])(?![a-z])",
+)
+REJECTS = (
+    r"\b(?:neither|rule out|not|among|between|of)\s+[{letters}]\b"
+    r"(?:(?:\s*,\s*|\s*,?\s+(?:or|nor|and)\s+)[{letters}]\b)+",
+    rf"(?:\bnot|n't|\bnor|\bthan)\s+{NAMED}{LETTER}",
+    LETTER + r"['\"”’)\]]*\s+(?:is|are)\s+(?:wrong|incorrect|false|not|unlikely)\b",
+    rf"(?:option|choice)\s+{LETTER}[^.,]*\bis the least\b",
+    rf"不(?:应该|能)?[是选]{NAMED}(?P<letter>[{{letters}}])",
+)
+LEADS = rf"^{OPEN}(?P<letter>[{{letters}}])\s*[.)](?!.*\b[{{letters}}]\s*[.):])"
+ALONE = rf"[\W_]*(?:\d+[.)]\s*)?{NAMED}[\W_]*(?P<letter>[{{letters}}])[\W_]*"
+BEGINS = rf"^{OPEN}(?P<letter>[{{letters}}])(?<!I(?=\s))(?=[\s.,:;)\]）】。\-]|$)"
+MARKS = (
+    r"[(\[\"“‘](?P<letter>[{letters}])[)\]\"”’]",
+    rf"\b(?:option|choice|letter)\s+{OPEN}{LETTER}",
+    r"\n[\s\-]*(?P<letter>[{letters}])\s*[.:)]",
+)
+ENDS = r"(?:^|[\s,(])(?P<letter>[{letters}])[\s.!)\"'。]*$"
+
+
+@lru_cache
+def _compiled(patterns: tuple[str, ...], letters: str) -> tuple[re.Pattern[str], ...]:
+    small = letters + letters.lower()
+    return tuple(re.compile(p.format(letters=small), re.IGNORECASE) for p in patterns)
+
+
+def read_letter(answer: str, options: int = 4) -> str | None:
+    """Return the letter that `answer` takes among the first `options` of the alphabet, or None."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:options]
+    text = unicodedata.normalize("NFKC", without_tags(answer))
+    text = MARKUP.sub("", text).strip()
+    (alone,) = _compiled((ALONE,), letters)
+    if match := alone.fullmatch(text):
+        return match["letter"].upper()
+    for rejects in _compiled(REJECTS, letters):
+        text = rejects.sub(" ", text)
+    if taken := _letters_of(TAKES, letters, text):
+        return taken.pop() if len(taken) == 1 else None
+    if led := _letters_of((LEADS,), letters, text):
+        return led.pop()
+    if len(set(re.findall(LETTER.format(letters=letters), text))) > 1:
+        return None  # it lists letters
+    for kind in ((BEGINS,), MARKS, (ENDS,)):
+        if found := _letters_of(kind, letters, text, small=kind == (BEGINS,)):
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
+def _letters_of(patterns: tuple[str, ...], letters: str, text: str, small: bool = True) -> set[str]:
+    found = (m for pattern in _compiled(patterns, letters) for m in pattern.finditer(text))
+    return {
+        match["letter"].upper()
+        for match in found
+        if match["letter"].isupper() or (small and _is_named(match, text))
+    }
+
+
+def _is_named(match: re.Match[str], text: str) -> bool:
+    """Tell a small letter from the article and from parts of phrases such as "a bird"."""
+    after = text[match.end("letter") :]
+    return not re.match(r"\s*\w", after) or (match["letter"] != "a" and after.startswith(" "))

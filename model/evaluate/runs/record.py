@@ -1,0 +1,106 @@
+"""What a run is: `run.json`, from which it can be repeated, and compared with others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.evaluate.benchmarks.schema import Benchmark
+from model.evaluate.recipes.recipe import Recipe
+
+RECORD_FILE = "run.json"
+
+
+class RunError(ValueError):
+    """A folder holds another run, or none that can be read: says how they differ."""
+
+
+class Record(BaseModel):
+    """Everything that determines the answers, and when they were begun."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str  # the column of the leaderboard
+    benchmark: Benchmark
+    items: int
+    items_sha256: str
+    limit: int | None = None  # only the first so many items
+    model: dict[str, str]
+    recipe: Recipe
+    seed: int
+    versions: dict[str, str]
+    created: str  # ISO 8601, UTC
+
+    def identity(self) -> dict[str, Any]:
+        """Return what two halves of one run must agree in. Versions may differ: they are noted."""
+        wanted = {"benchmark", "items_sha256", "limit", "model", "recipe", "seed"}
+        values = self.model_dump(mode="json", include=wanted)
+        for name in ("published", "notes", "data"):  # say nothing of how it is run
+            values["benchmark"].pop(name, None)
+        return values
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_record(folder: Path) -> Record | None:
+    """Return the record of a run's folder, None where there is none; raises RunError."""
+    path = folder / RECORD_FILE
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        why = str(error).splitlines()[0]
+        raise RunError(f"cannot read {path}: {why}; remove {folder}, or name another") from None
+
+
+def begin(folder: Path, record: Record) -> Record:
+    """Start a run in its folder, or go on with the one that is there.
+
+    Raises RunError when that is another run, with the first thing in which they differ.
+    """
+    there = read_record(folder)
+    if there is None:
+        write_json(folder / RECORD_FILE, record.model_dump(mode="json"))
+        return record
+    for name, value in record.identity().items():
+        if (old := there.identity()[name]) != value:
+            raise RunError(
+                f"{folder} holds answers of another run: its {_difference(name, old, value)}; "
+                "choose another --label or --out, or remove that folder"
+            )
+    return there
+
+
+def _difference(name: str, old: Any, new: Any) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(key for key in {**old, **new} if old.get(key) != new.get(key))
+        return _difference(f"{name}.{key}", old.get(key), new.get(key))
+    return f"{name} is {_short(old)}, not {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
+    temporary.replace(path)
+
+
+def digest_of(values: Any) -> str:
+    """Return the SHA-256 (hex) of JSON values."""
+    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,167 @@
+"""From answers to scores: `scores.json` and `verdicts.parquet` beside the answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.evaluate.benchmarks.items import Items
+from model.evaluate.runs.answers import Answers
+from model.evaluate.runs.record import Record, RunError, now, write_json
+from model.evaluate.scoring import Answered, Better, Metric, Mode, Scorer, Scores, Verdict
+
+SCORES_FILE = "scores.json"
+VERDICTS_FILE = "verdicts.parquet"
+VERDICTS = pa.schema(
+    [
+        pa.field("item_id", pa.string(), False),
+        pa.field("value", pa.float64()),  # null: unscored
+        pa.field("note", pa.string()),
+        pa.field("details", pa.string()),  # JSON
+    ]
+)
+
+
+class StoredMetric(BaseModel):
+    """As `scoring.Metric`; None where that is NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    count: int
+    unscored: int
+    better: Better
+
+
+class StoredScores(BaseModel):
+    """What `scores.json` says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scorer: str
+    options: dict[str, object] = {}
+    mode: Mode = "default"
+    judge: str | None = None  # model that judged
+    metrics: tuple[StoredMetric, ...]
+    total: int  # items of the run
+    answered: int
+    failed: int  # items without an answer: not in any metric
+    cut: int  # answers that ended at a limit
+    scored: str  # ISO 8601, UTC
+
+    @property
+    def complete(self) -> bool:
+        """Whether every item was answered, so that the number is what it says it is."""
+        return self.answered == self.total
+
+
+def answered_items(folder: Path, record: Record, items: Items) -> tuple[list[Answered], int, int]:
+    """Return what the model answered, and how many items failed and how many answers were cut."""
+    wanted = set(items.ids if record.limit is None else items.ids[: record.limit])
+    rows = {row.item_id: row for row in Answers(folder).rows() if row.item_id in wanted}
+    good = {item_id for item_id, row in rows.items() if row.answer is not None}
+    options = record.benchmark.options
+    found = [
+        Answered(
+            item_id=item.item_id,
+            answer=rows[item.item_id].answer or "",
+            references=item.references,
+            question=item.question,
+            options=item.options or options,
+            language=item.language,
+            details=item.details,
+        )
+        for item in items.read(skip=set(items.ids) - good, sound=False)
+    ]
+    cut = sum(row.complete is False for row in rows.values() if row.answer is not None)
+    return found, len(rows) - len(good), cut
+
+
+def score_run(
+    folder: Path, record: Record, items: Items, scorer: Scorer, mode: Mode = "default"
+) -> StoredScores:
+    """Score what has been answered, and store it. Raises RunError when nothing has been."""
+    answered, failed, cut = answered_items(folder, record, items)
+    if not answered:
+        raise RunError(f"{folder} has no answers to score{_first_failure(folder)}")
+    scores = scorer.score(answered)
+    assert record.benchmark.scorer is not None
+    stored = StoredScores(
+        scorer=scorer.name,
+        options=record.benchmark.scorer.options,
+        mode=mode,
+        judge=getattr(getattr(scorer, "judge", None), "model", None),
+        metrics=tuple(stored_metric(metric) for metric in scores.metrics),
+        total=record.items if record.limit is None else min(record.limit, record.items),
+        answered=len(answered),
+        failed=failed,
+        cut=cut,
+        scored=now(),
+    )
+    _write_verdicts(folder, scores)
+    write_json(folder / SCORES_FILE, stored.model_dump(mode="json"))
+    return stored
+
+
+def _first_failure(folder: Path) -> str:
+    failed = (row for row in Answers(folder).rows() if row.error is not None)
+    first = next(failed, None)
+    if first is None:
+        return ""
+    return (
+        f": {1 + sum(1 for _ in failed):,} items failed, the first because of: {first.error} "
+        "(--retry-failed asks again)"
+    )
+
+
+def stored_metric(metric: Metric) -> StoredMetric:
+    """Return a metric as it is stored."""
+    values = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(metric).items()
+    }
+    return StoredMetric.model_validate(values)
+
+
+def _write_verdicts(folder: Path, scores: Scores) -> None:
+    rows = [
+        {
+            "item_id": verdict.item_id,
+            "value": verdict.value,
+            "note": verdict.note,
+            "details": json.dumps(dict(verdict.details), ensure_ascii=False),
+        }
+        for verdict in scores.verdicts
+    ]
+    temporary = folder / f".{VERDICTS_FILE}.tmp"
+    pq.write_table(pa.Table.from_pylist(rows, VERDICTS), temporary, compression="zstd")
+    temporary.replace(folder / VERDICTS_FILE)
+
+
+def read_scores(folder: Path) -> StoredScores | None:
+    """Return the scores of a run, None when it has not been scored; raises RunError."""
+    try:
+        return StoredScores.model_validate_json((folder / SCORES_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        why = str(error).splitlines()[0]
+        raise RunError(f"cannot read {folder / SCORES_FILE}: {why}; try --rescore") from None
+
+
+def read_verdicts(folder: Path) -> Sequence[Verdict]:
+    """Return the verdicts of a scored run."""
+    return [
+        Verdict(row["item_id"], row["value"], row["note"] or "", json.loads(row["details"] or "{}"))
+        for row in pq.read_table(folder / VERDICTS_FILE).to_pylist()
+    ]

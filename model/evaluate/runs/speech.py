@@ -1,0 +1,179 @@
+"""What a run's spoken answers are like: `speech.json` beside the answers.
+
+Who transcribes, rates and knows voices is handed in. Metrics:
+
+    speech_wer          errors of the transcript against what the model wrote, by its words (%)
+    speech_quality      predicted overall rating of listeners (DNSMOS), 1 to 5
+    speaker_similarity  cosine of the answer's voice and the voice that it should have
+    first_chunk_s       seconds from the question to the first sound
+    real_time_factor    seconds of work per second of sound; below 1 it keeps up with listening
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.evaluate.benchmarks.items import Items
+from model.evaluate.metrics import ratio
+from model.evaluate.runs.answers import Answers, Row
+from model.evaluate.runs.record import RunError, now, write_json
+from model.evaluate.runs.score import StoredMetric, stored_metric
+from model.evaluate.scorers.asr import AsrScorer
+from model.evaluate.scoring import Answered, Better, Metric
+from model.evaluate.sound import decoded
+
+SPEECH_FILE = "speech.json"
+AT_ONCE = 16  # clips in memory
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Listener(Generic[T]):
+    """Says something of each clip, float32 (samples,) mono at `rate` Hz; None: nothing."""
+
+    name: str  # engine and weights
+    rate: int
+    listen: Callable[[Sequence[np.ndarray]], Sequence[T | None]]
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Those who judge speech; without one its metric is left out."""
+
+    transcriber: Listener[str] | None = None
+    quality: Listener[float] | None = None
+    voice: Listener[float] | None = None  # similarity to the voice wanted, -1 to 1
+
+
+class SpeechScores(BaseModel):
+    """What `speech.json` says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metrics: tuple[StoredMetric, ...]
+    spoken: int  # answers with sound
+    silent: int  # answers without
+    listeners: dict[str, str]
+    scored: str
+
+
+def score_speech(
+    folder: Path,
+    items: Items,
+    listeners: Listeners,
+    progress: Callable[[int, int], None] | None = None,
+) -> SpeechScores:
+    """Rate what was said, and store it. Raises RunError when nothing was said."""
+    languages = {item.item_id: item.language for item in items.read(sound=False)}
+    answers = [row for row in Answers(folder).rows() if row.answer is not None]
+    spoken = [row for row in answers if row.speech_s]
+    if not spoken:
+        raise RunError(f"{folder}: no answer was spoken; --speaks makes a model speak")
+    heard = _heard(folder, listeners, len(spoken), progress)
+    metrics = [*_transcripts(spoken, heard.texts, languages)]
+    metrics += _means("speech_quality", heard.qualities, "higher")
+    metrics += _means("speaker_similarity", heard.similarities, "higher")
+    metrics += _means("first_chunk_s", {r.item_id: r.first_chunk_s for r in spoken}, "lower")
+    work, sound = [r.seconds or 0.0 for r in spoken], [r.speech_s or 0.0 for r in spoken]
+    metrics.append(ratio("real_time_factor", work, sound, better="lower", scale=1.0))
+    who = vars(listeners).items()
+    scores = SpeechScores(
+        metrics=tuple(stored_metric(metric) for metric in metrics),
+        spoken=len(spoken),
+        silent=len(answers) - len(spoken),
+        listeners={role: one.name for role, one in who if one is not None},
+        scored=now(),
+    )
+    write_json(folder / SPEECH_FILE, scores.model_dump(mode="json"))
+    return scores
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What listeners said, by item."""
+
+    texts: dict[str, str | None]
+    qualities: dict[str, float | None]
+    similarities: dict[str, float | None]
+
+
+def _heard(
+    folder: Path,
+    listeners: Listeners,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> _Heard:
+    heard = _Heard({}, {}, {})
+    waiting: list[Row] = []
+    done = 0
+
+    def listen() -> None:
+        nonlocal done
+        for listener, into in (
+            (listeners.transcriber, heard.texts),
+            (listeners.quality, heard.qualities),
+            (listeners.voice, heard.similarities),
+        ):
+            if listener is not None and waiting:
+                clips = [decoded(row.speech or b"", listener.rate) for row in waiting]
+                said = listener.listen(clips)
+                into.update(zip((row.item_id for row in waiting), said, strict=True))  # type: ignore[arg-type]
+        done += len(waiting)
+        waiting.clear()
+        if progress is not None:
+            progress(done, total)
+
+    for row in Answers(folder).rows(speech=True):
+        if row.answer is not None and row.speech_s:
+            waiting.append(row)
+        if len(waiting) == AT_ONCE:
+            listen()
+    listen()
+    return heard
+
+
+def _transcripts(
+    spoken: Sequence[Row], texts: dict[str, str | None], languages: dict[str, str]
+) -> Sequence[Metric]:
+    """Return the error rate of what was understood, against what the model wrote."""
+    pairs = [
+        Answered(
+            row.item_id,
+            texts[row.item_id] or "",
+            (row.answer or "",),
+            language=languages.get(row.item_id, "en"),
+        )
+        for row in spoken
+        if row.item_id in texts and (row.answer or "").strip()
+    ]
+    if not pairs:
+        return ()
+    main = AsrScorer().score(pairs).metrics[0]
+    return (replace(main, name=f"speech_{main.name}"),)
+
+
+def _means(name: str, values: dict[str, float | None], better: Better) -> list[Metric]:
+    given = [value for value in values.values() if value is not None]
+    if not given:
+        return []
+    unscored = len(values) - len(given)
+    ones = [1.0] * len(given)
+    return [ratio(name, given, ones, better=better, scale=1.0, unscored=unscored)]
+
+
+def read_speech(folder: Path) -> SpeechScores | None:
+    """Return what `score_speech` stored, None where it did not; raises RunError."""
+    path = folder / SPEECH_FILE
+    try:
+        return SpeechScores.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise RunError(f"cannot read {path}: {str(error).splitlines()[0]}") from None

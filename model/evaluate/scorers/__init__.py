@@ -1,0 +1,1 @@
+"""One module per task: answered items in, verdicts and metrics out."""

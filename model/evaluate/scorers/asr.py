@@ -1,0 +1,116 @@
+"""Speech recognition: word or character error rate over a corpus."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from model.evaluate.metrics import ratio
+from model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
+from model.evaluate.text.edits import Edits, edits
+from model.evaluate.text.published import tokens
+from model.evaluate.text.words import BY_CHARACTER, rate_name, words
+
+SKIPPED = "null"
+"""What the published toolkit writes as the answer to audio that it did not send."""
+
+INTEGER = re.compile(r"-?[0-9]+")
+
+
+@dataclass(frozen=True)
+class AsrScorer:
+    """Errors per reference token, summed over the corpus and not averaged over utterances.
+
+    Mode `compat` repeats the published toolkit (asr/wer_cases.json, asr/corpus_wer.json), mode
+    `default` compares as docs/evaluation.md says. The first reference counts. An empty reference
+    has no rate of its own, but what was written for it counts as insertions.
+    """
+
+    mode: Mode = "default"
+    whole_files: bool = True
+    """Of `compat`: also what the toolkit does to a file of answers before it scores: `null` is left
+    out, and a column of nothing but digits loses its leading zeros."""
+    name: str = "asr"
+
+    def score(self, answered: Sequence[Answered]) -> Scores:
+        """Return error rate, its parts by kind and the share of utterances with an error (%)."""
+        if self.mode == "compat" and self.whole_files:
+            answered = _as_integers(answered)
+        found = [self.compare(item) for item in answered]
+        verdicts = tuple(_verdict(item, e) for item, e in zip(answered, found, strict=True))
+        return Scores(self._metrics(answered, found), verdicts)
+
+    def compare(self, item: Answered) -> Edits | None:
+        """Return the edits of one item; None for one that the published toolkit leaves out."""
+        reference = item.references[0] if item.references else ""
+        if self.mode == "compat":
+            if self.whole_files and item.answer == SKIPPED:
+                return None
+            cut = tokens
+        else:
+            cut = words
+        return edits(
+            cut(reference, item.language),
+            cut(item.answer, item.language),
+            "" if item.language in BY_CHARACTER else " ",
+        )
+
+    def _metrics(
+        self, answered: Sequence[Answered], found: Sequence[Edits | None]
+    ) -> tuple[Metric, ...]:
+        scored = [e for e in found if e is not None]
+        unscored = len(found) - len(scored)
+        lengths = [float(e.length) for e in scored]
+        names = {rate_name(item.language) for item in answered}
+        name = names.pop() if self.mode == "default" and len(names) == 1 else "wer"
+        parts = {
+            name: [e.errors for e in scored],
+            "substitutions": [e.substitutions for e in scored],
+            "deletions": [e.deletions for e in scored],
+            "insertions": [e.insertions for e in scored],
+        }
+        rates = [
+            ratio(part, errors, lengths, better="lower", unscored=unscored)
+            for part, errors in parts.items()
+        ]
+        wrong = [float(e.errors > 0) for e in scored]
+        sentences = ratio(
+            "sentence_errors", wrong, [1.0] * len(wrong), better="lower", unscored=unscored
+        )
+        return (*rates, sentences)
+
+
+def _verdict(item: Answered, found: Edits | None) -> Verdict:
+    if found is None:
+        return Verdict(item.item_id, None, "no answer")
+    details = {
+        "substitutions": found.substitutions,
+        "deletions": found.deletions,
+        "insertions": found.insertions,
+        "length": found.length,
+        "alignment": found.alignment,
+    }
+    if not found.length:
+        return Verdict(item.item_id, None, "empty reference", details)
+    return Verdict(item.item_id, found.errors / found.length, "", details)
+
+
+def worst(verdicts: Sequence[Verdict], count: int = 20) -> list[Verdict]:
+    """Return the utterances with most errors, most first; their `alignment` shows which."""
+
+    def errors(verdict: Verdict) -> int:
+        kinds = ("substitutions", "deletions", "insertions")
+        return sum(verdict.details.get(kind, 0) for kind in kinds)
+
+    return sorted((v for v in verdicts if errors(v)), key=errors, reverse=True)[:count]
+
+
+def _as_integers(answered: Sequence[Answered]) -> Sequence[Answered]:
+    """Drop leading zeros where a whole column is digits, as reading it by pandas does."""
+    if answered and all(INTEGER.fullmatch(item.answer) for item in answered):
+        answered = [replace(item, answer=str(int(item.answer))) for item in answered]
+    golds = [item.references[0] for item in answered if item.references]
+    if golds and all(INTEGER.fullmatch(gold) for gold in golds):
+        return [replace(i, references=tuple(str(int(r)) for r in i.references)) for i in answered]
+    return answered

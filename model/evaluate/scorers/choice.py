@@ -1,0 +1,101 @@
+"""Multiple choice and closed sets of classes, read by rules."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from model.evaluate.metrics import mean, ratio
+from model.evaluate.reading.label import read_label, same_label
+from model.evaluate.reading.letter import read_letter
+from model.evaluate.reading.published_letter import LETTERS, published_letter
+from model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
+
+UNREAD = "unread"
+
+
+@dataclass(frozen=True)
+class ChoiceScorer:
+    """Accuracy (%) over all items; an answer without a readable letter is `unread` and wrong.
+
+    The first reference is the gold letter, or the gold option's text where the item has options.
+    Mode `compat` is the published `vb-mcq`: letters A to D, and for an unread answer a letter by
+    lot (`seed`; the toolkit sets none). Source: mcq/extraction_cases.json and
+    mcq/vb_mcq_end_to_end.json.
+    """
+
+    mode: Mode = "default"
+    seed: int = 0
+    name: str = "multiple_choice"
+
+    def score(self, answered: Sequence[Answered]) -> Scores:
+        lots = random.Random(self.seed)
+        verdicts = [
+            _published(item, lots) if self.mode == "compat" else _read(item) for item in answered
+        ]
+        return Scores((mean("accuracy", verdicts), _unread(verdicts)), tuple(verdicts))
+
+
+@dataclass(frozen=True)
+class LabelScorer:
+    """Accuracy (%) of naming one class of `options`, by its letter, name or an inflected form.
+
+    Unread answers are wrong. What names a class by a synonym needs the judge (`closed_set`).
+    """
+
+    name: str = "closed_set"
+
+    def score(self, answered: Sequence[Answered]) -> Scores:
+        verdicts = []
+        for item in answered:
+            label = read_label(item.answer, item.options)
+            right = label is not None and _is_gold(item, label)
+            note = "" if label is not None else UNREAD
+            verdicts.append(Verdict(item.item_id, float(right), note, {"read": label}))
+        return Scores((mean("accuracy", verdicts), _unread(verdicts)), tuple(verdicts))
+
+
+def _unread(verdicts: Sequence[Verdict]) -> Metric:
+    marks = [float(verdict.note == UNREAD) for verdict in verdicts]
+    return ratio("unread", marks, [1.0] * len(marks), better="lower")
+
+
+def _published(item: Answered, lots: random.Random) -> Verdict:
+    letter = published_letter(item.answer)
+    note = "" if letter else "by lot"
+    drawn = letter or lots.choice(LETTERS.upper())
+    gold = item.references[0] if item.references else ""
+    return Verdict(item.item_id, float(drawn == gold), note, {"read": drawn})
+
+
+def _read(item: Answered) -> Verdict:
+    if item.options:
+        label = read_label(item.answer, item.options)
+        letter = None if label is None else _letter_of(item.options.index(label))
+    else:
+        letter = read_letter(item.answer, len(LETTERS))
+    if letter is None:
+        return Verdict(item.item_id, 0.0, UNREAD, {"read": None})
+    return Verdict(item.item_id, float(letter in _gold_letters(item)), "", {"read": letter})
+
+
+def _letter_of(place: int) -> str:
+    return chr(ord("A") + place)
+
+
+def _gold_letters(item: Answered) -> set[str]:
+    """Return the right letters; a reference is a letter or the text of an option."""
+    golds = {reference.strip() for reference in item.references}
+    by_text = {
+        _letter_of(i)
+        for i, option in enumerate(item.options)
+        if any(same_label(option, gold) for gold in golds)
+    }
+    return by_text or {gold.upper() for gold in golds}
+
+
+def _is_gold(item: Answered, label: str) -> bool:
+    if _letter_of(item.options.index(label)) in {r.strip().upper() for r in item.references}:
+        return True
+    return any(same_label(label, reference) for reference in item.references)

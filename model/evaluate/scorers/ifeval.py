@@ -1,0 +1,116 @@
+"""IFEval: the share of checkable instructions that responses follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.evaluate.bootstrap import interval_of
+from model.evaluate.ifeval.checking import Followed, followed
+from model.evaluate.metrics import PERCENT
+from model.evaluate.reading.tags import without_tags
+from model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
+
+NAMES = ("strict-prompt", "strict-instruction", "loose-prompt", "loose-instruction")
+
+
+@dataclass(frozen=True)
+class IfevalScorer:
+    """Strict and loose accuracy per prompt and per instruction (%), and `final`, their mean.
+
+    `details` of an item: `instruction_ids`, a list, and `kwargs`, a list of as many objects.
+    An instruction that cannot be checked is left out; so is a prompt, unless another of its
+    instructions is not followed. Mode `compat` gives items of the same question the last answer,
+    as published. Source: ifeval/aggregate_scores.json.
+    """
+
+    mode: Mode = "default"
+    name: str = "ifeval"
+
+    def score(self, answered: Sequence[Answered]) -> Scores:
+        last = {item.question: item.answer for item in answered if item.question is not None}
+        found = []
+        for item in answered:
+            if self.mode == "compat":
+                answer = last.get(item.question or "", item.answer)
+            else:
+                answer = without_tags(item.answer)
+            found.append(self._check(item, answer))
+        verdicts = tuple(_verdict(i, f) for i, f in zip(answered, found, strict=True))
+        return Scores(_metrics(found), verdicts)
+
+    def _check(self, item: Answered, answer: str) -> list[tuple[str, Followed]]:
+        ids = item.details.get("instruction_ids") or []
+        kwargs = item.details.get("kwargs") or [{}] * len(ids)
+        if len(kwargs) != len(ids) or not all(isinstance(k, Mapping) for k in kwargs):
+            note = "details.kwargs must be a list of as many objects as details.instruction_ids"
+            return [(name, Followed(None, None, note)) for name in ids]
+        return [
+            (name, followed(answer, name, given, self.mode))
+            for name, given in zip(ids, kwargs, strict=True)
+        ]
+
+
+def _all(marks: Sequence[bool | None]) -> bool | None:
+    """Tell whether all hold; None where that hangs on unknown ones."""
+    if False in marks:
+        return False
+    return None if None in marks or not marks else True
+
+
+def _counts(found: Sequence[tuple[str, Followed]]) -> list[float]:
+    """Return passes and totals of an item for each of NAMES."""
+    counts: list[float] = []
+    for marks in ([f.strict for _, f in found], [f.loose for _, f in found]):
+        whole = _all(marks)
+        counts += [float(whole is True), float(whole is not None)]
+        counts += [float(marks.count(True)), float(len(marks) - marks.count(None))]
+    return counts
+
+
+def _verdict(item: Answered, found: Sequence[tuple[str, Followed]]) -> Verdict:
+    counts = _counts(found)
+    parts = [over / under for over, under in zip(counts[::2], counts[1::2], strict=True) if under]
+    notes = sorted({f.note for _, f in found if f.note})
+    details = {
+        "instructions": [name for name, _ in found],
+        "strict": [f.strict for _, f in found],
+        "loose": [f.loose for _, f in found],
+    }
+    if not found:
+        notes = ["details.instruction_ids is missing"]
+    value = sum(parts) / len(parts) if parts else None
+    return Verdict(item.item_id, value, "; ".join(notes), details)
+
+
+def _rates(sums: np.ndarray) -> np.ndarray:
+    """Return draws x 4 rates of draws x 8 sums."""
+    return sums[..., ::2] / sums[..., 1::2]
+
+
+def _metrics(found: Sequence[Sequence[tuple[str, Followed]]]) -> tuple[Metric, ...]:
+    table = np.array([_counts(item) for item in found]).reshape(len(found), 8)
+    with np.errstate(invalid="ignore"):
+        rates = _rates(table.sum(axis=0))
+    bounds = [interval_of(table, lambda s: _rates(s).mean(axis=1))]
+    bounds += [interval_of(table, lambda s, k=k: _rates(s)[:, k]) for k in range(4)]  # type: ignore[misc]
+    values = [rates.mean(), *rates]
+    counted = [int(table[:, 1].sum()), *map(int, table[:, 1::2].sum(axis=0))]
+    wholes = [len(found), sum(map(len, found))]
+    totals = [wholes[0], *wholes, *wholes]
+    return tuple(
+        Metric(
+            name,
+            PERCENT * float(value),
+            PERCENT * bound[0] if bound else None,
+            PERCENT * bound[1] if bound else None,
+            count,
+            total - count,
+            "higher",
+        )
+        for name, value, bound, count, total in zip(
+            ("final", *NAMES), values, bounds, counted, totals, strict=True
+        )
+    )

@@ -1,0 +1,44 @@
+"""Answers that an LLM judges: question answering, open questions, and classes by meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from model.evaluate.judge.asking import Judge, JudgeReply
+from model.evaluate.judge.rubrics import Rubric
+from model.evaluate.metrics import mean
+from model.evaluate.scoring import Answered, Mode, Scores, Verdict
+
+
+@dataclass(frozen=True)
+class JudgedScorer:
+    """Accuracy (%), or the mean rating on the rubric's scale.
+
+    A reply that cannot be read, and a judge that fails, leave the item unscored and out of the
+    mean. In mode `compat` the judge is asked for, and its reply read in, the published form
+    (judge/parsing_cases.json); the wording of the question is our own in both modes.
+    """
+
+    judge: Judge
+    rubric: Rubric
+    mode: Mode = "default"
+
+    @property
+    def name(self) -> str:
+        return self.rubric.name
+
+    def score(self, answered: Sequence[Answered]) -> Scores:
+        replies = self.judge.ask([self.rubric.prompt(item, self.mode) for item in answered])
+        verdicts = tuple(self._verdict(i, r) for i, r in zip(answered, replies, strict=True))
+        if self.rubric.reply == "verdict":
+            return Scores((mean("accuracy", verdicts),), verdicts)
+        return Scores((mean("score", verdicts, scale=1.0),), verdicts)
+
+    def _verdict(self, item: Answered, reply: JudgeReply) -> Verdict:
+        if reply.text is None:
+            return Verdict(item.item_id, None, f"judge failed: {reply.error}")
+        details = {"judge": self.judge.model, "reply": reply.text}
+        value = self.rubric.read(reply.text, self.mode)
+        note = "" if value is not None else "the judge's reply cannot be read"
+        return Verdict(item.item_id, value, note, details)
