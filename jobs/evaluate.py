@@ -92,6 +92,9 @@ def evaluate(
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Only score the answers that are there.")
     ] = False,
+    worst: Annotated[
+        int, typer.Option(help="Show so many transcripts with most errors, aligned.", min=0)
+    ] = 0,
     speaks: Annotated[
         bool, typer.Option("--speaks", help="Have it answer aloud, too, and rate that speech.")
     ] = False,
@@ -139,7 +142,7 @@ def evaluate(
             decoding = chosen.decoding.model_copy(update={"max_new_tokens": max_new_tokens})
             chosen = chosen.model_copy(update={"decoding": decoding})
         tests = [Test(*opened_benchmark(name, None)) for name in benchmark]
-        scoring = Scoring(out, mode, skip_scoring, speaks)
+        scoring = Scoring(out, mode, skip_scoring, speaks, worst)
         for test in tests:
             scoring.check(test)
         spec = ModelSpec(

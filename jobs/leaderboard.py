@@ -15,7 +15,7 @@ from jobs.plain import plain
 from model.evaluate.leaderboard.collect import board_of
 from model.evaluate.leaderboard.markdown import markdown
 from model.evaluate.leaderboard.page import page
-from model.evaluate.leaderboard.view import LEGEND, View, view_of
+from model.evaluate.leaderboard.view import LEGEND, SPEECH_HEAD, View, view_of
 from pipeline.config import ConfigError
 
 STYLES = {"better": "green", "worse": "red"}
@@ -44,7 +44,7 @@ def leaderboard(
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}")
     board = board_of(folder, everything)
-    if not board.labels:
+    if not board.labels and not board.speaking:
         for problem in board.problems:
             Console(stderr=True).print(plain(problem), soft_wrap=True)
         raise ConfigError(f"there is no scored run below {folder}: wavemill evaluate makes them")
@@ -52,6 +52,7 @@ def leaderboard(
     console = Console()
     _print_board(console, view)
     _print_differences(console, view)
+    _print_speech(console, view)
     for problem in view.problems:
         console.print(plain(f"not in the table: {problem}", "yellow"), soft_wrap=True)
     for path, made in ((to_markdown, markdown), (to_html, page)):
@@ -91,6 +92,17 @@ def _print_differences(console: Console, view: View) -> None:
     for found in view.comparisons:
         *texts, verdict = vars(found).values()
         table.add_row(*map(plain, texts), Text(verdict, STYLES.get(verdict, "dim")))
+    console.print(table)
+
+
+def _print_speech(console: Console, view: View) -> None:
+    if not view.speaking:
+        return
+    table = Table(title="Speech", title_justify="left")
+    for index, name in enumerate(SPEECH_HEAD):
+        table.add_column(name, justify="left" if index < 2 else "right")
+    for row in view.speaking:
+        table.add_row(*map(plain, row))
     console.print(table)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
 from model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
 from model.evaluate.runs.score import StoredMetric, StoredScores, read_scores
+from model.evaluate.runs.speech import SPEECH_FILE, SpeechScores, read_speech
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Speaking:
+    """How a run's spoken answers were rated."""
+
+    label: str
+    benchmark: str
+    scores: SpeechScores
+
+
+@dataclass(frozen=True)
 class Board:
     """The whole table; `problems` are runs that could not be read or have no score yet."""
 
@@ -69,6 +80,7 @@ class Board:
     problems: tuple[str, ...] = ()
     labels: tuple[str, ...] = field(default=())  # models that were run
     published: tuple[str, ...] = ()  # models of the report
+    speaking: tuple[Speaking, ...] = ()
 
 
 def board_of(folder: Path, everything: bool = False) -> Board:
@@ -94,6 +106,7 @@ def board_of(folder: Path, everything: bool = False) -> Board:
         tuple(problems),
         tuple(dict.fromkeys(run.record.label for run in runs)),
         _columns(shown),
+        tuple(find_speech(folder)),
     )
 
 
@@ -106,6 +119,8 @@ def find_runs(folder: Path) -> tuple[list[Run], list[str]]:
         except RunError as error:
             problems.append(str(error))
             continue
+        if record is not None and scores is None and (path.parent / SPEECH_FILE).is_file():
+            continue  # people would have to score it; its speech is in a table of its own
         if record is None or scores is None:
             problems.append(f"{path.parent}: not scored yet (wavemill evaluate --rescore)")
         elif scores.metrics[0].value is None:
@@ -113,6 +128,15 @@ def find_runs(folder: Path) -> tuple[list[Run], list[str]]:
         else:
             runs.append(Run(path.parent, record, scores))
     return runs, problems
+
+
+def find_speech(folder: Path) -> Iterator[Speaking]:
+    """Yield the runs below a folder whose speech was rated; those that cannot be read are left."""
+    for path in sorted(folder.rglob(SPEECH_FILE)):
+        with suppress(RunError):
+            record, scores = read_record(path.parent), read_speech(path.parent)
+            if record is not None and scores is not None:
+                yield Speaking(record.label, record.benchmark.name, scores)
 
 
 def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) -> Line:

@@ -110,7 +110,8 @@ def iemocap(root: Path) -> None:
 
 
 def meld(root: Path) -> None:
-    names = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
+    names = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode"
+    names += ",StartTime,EndTime"
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(names.split(","))
