@@ -9,6 +9,7 @@ import typer
 from jobs import version
 from jobs.benchmark import benchmark_app
 from jobs.curate import curate
+from jobs.dashboard import dashboard
 from jobs.entry import run_app
 from jobs.evaluate import evaluate
 from jobs.gc import gc
@@ -21,6 +22,7 @@ from jobs.refresh import refresh
 from jobs.report import report
 from jobs.show import show
 from jobs.snapshots import diff, snapshots
+from jobs.train import train_app
 from jobs.verify import verify
 from jobs.withdraw import withdraw
 
@@ -42,11 +44,13 @@ app.command()(diff)
 app.command()(gc)
 app.command()(verify)
 app.command()(report)
+app.command()(dashboard)
 app.command()(show)
 app.command()(schema)
 app.add_typer(config_app, name="config")
 app.command()(generate)
 app.add_typer(model_app, name="model")
+app.add_typer(train_app, name="train")
 app.command()(evaluate)
 app.command()(leaderboard)
 app.add_typer(benchmark_app, name="benchmark")

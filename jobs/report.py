@@ -1,4 +1,4 @@
-"""wavemill report WORKDIR: write quality.duckdb, and say what became of every hour.
+"""wavemill report WORKDIR: write quality.duckdb and a page, and say what became of every hour.
 
 For `ray job submit`: python -m jobs.report WORKDIR
 """
@@ -16,6 +16,9 @@ from jobs.entry import run_command
 from jobs.plain import plain
 from jobs.summary import hours
 from pipeline.quality.database import DATABASE, new_database
+from pipeline.quality.figures import read_figures
+from pipeline.quality.page import PAGE, write_page
+from pipeline.quality.samples import read_samples
 from pipeline.quality.totals import Discrepancy, Totals, read_totals
 from pipeline.snapshots import Snapshot
 from pipeline.store import Store
@@ -24,20 +27,33 @@ Workdir = Annotated[str, typer.Argument(help="The WORKDIR of a build.", show_def
 NAMED_AT_MOST = 20  # recordings that do not add up
 
 
-def report(workdir: Workdir) -> None:
-    """Write WORKDIR/quality.duckdb and print what became of every hour of input.
+def report(
+    workdir: Workdir,
+    page: Annotated[bool, typer.Option(help="Also write report/index.html.")] = True,
+) -> None:
+    """Write WORKDIR/quality.duckdb and report/index.html; print what became of every hour of input.
 
     The file holds views over the Parquet files of the newest snapshot: recordings, segments (kept
-    or not), rejections, errors, corpus, snapshots, accounting and more. Run it again after a
+    or not), rejections, errors, corpus, snapshots, accounting and more. The page is one file that
+    needs no network: figures, and samples of the audio to listen to. Run it again after a
     refresh, or after the WORKDIR has moved. Exits with 1 if a recording is not accounted for.
 
     Example: wavemill report work, then duckdb work/quality.duckdb "from hours_by_language"
     """
     console, store = Console(), Store.open(workdir)
     with new_database(store, version()) as (snapshot, database):
-        totals = read_totals(database)
+        if page:
+            figures = read_figures(database, store, snapshot)
+            totals = figures.totals
+            write_page(store, figures, read_samples(database, store))
+        else:
+            totals = read_totals(database)
     print_totals(console, snapshot, totals)
     console.print(plain(f"views over all of it: {store.root}/{DATABASE}"), soft_wrap=True)
+    if page:
+        console.print(
+            plain(f"figures and samples to listen to: {store.root}/{PAGE}"), soft_wrap=True
+        )
     if totals.discrepancies:
         _print_discrepancies(console, totals.discrepancies)
         raise typer.Exit(1)

@@ -20,7 +20,9 @@ from model.llm.network import AudioLlm
 from model.prompt.layout import Format, Message, Reply, Revision, Role
 from model.prompt.text import TextTokenizer, load_text_tokenizer
 from model.prompt.vocabulary import Vocabulary
+from model.tokenizer import kmeans
 from model.tokenizer.acoustic import AcousticEncoder
+from model.tokenizer.kmeans import KMeansTokenizer
 from model.tokenizer.semantic import SemanticTokenizer
 
 ACOUSTIC_FOLDER = "whisper-large-v3"
@@ -53,7 +55,7 @@ class Assistant:
 
     llm: AudioLlm
     text: TextTokenizer
-    semantic: SemanticTokenizer
+    semantic: SemanticTokenizer | KMeansTokenizer
     acoustic: AcousticEncoder
     detokenizer: Detokenizer | None = None  # not needed for text
     revision: Revision = Revision.JUNE
@@ -74,14 +76,11 @@ class Assistant:
         detokenizer run in float32. `speaks` False leaves the detokenizer out. Raises WeightsError.
         """
         folder = resolve(source)
-        own = folder / SEMANTIC_FOLDER
         llm = AudioLlm.from_pretrained(folder, device, dtype)
         return cls(
             llm=llm,
             text=load_text_tokenizer(folder, llm.config.text_vocab),
-            semantic=SemanticTokenizer.from_pretrained(
-                semantic or (own if own.is_dir() else SEMANTIC_SOURCE), device
-            ),
+            semantic=_semantic(folder, semantic, device),
             acoustic=AcousticEncoder.from_pretrained(folder / ACOUSTIC_FOLDER, device, dtype),
             detokenizer=Detokenizer.from_pretrained(folder, device) if speaks else None,
         )
@@ -151,3 +150,17 @@ class Assistant:
             yield Piece(new, audio, complete)
         rest = speech.push([], final=True).cpu() if speech is not None else silence
         yield Piece(self.text.decode(ids)[len(said) :], rest, complete)
+
+
+def _semantic(
+    folder: Path, given: str | Path | None, device: str
+) -> SemanticTokenizer | KMeansTokenizer:
+    """Return the tokenizer that is given, else the folder's own, else the published one."""
+    if given is None and (folder / kmeans.FOLDER).is_dir():
+        given = folder / kmeans.FOLDER
+    if given is not None and (Path(given) / kmeans.CODEBOOK_FILE).is_file():
+        return KMeansTokenizer.from_pretrained(Path(given))
+    own = folder / SEMANTIC_FOLDER
+    return SemanticTokenizer.from_pretrained(
+        given or (own if own.is_dir() else SEMANTIC_SOURCE), device
+    )

@@ -31,8 +31,18 @@ def load_config(
     """
     values = _read_profile(profile)
     if file is not None:
-        values = _merged(values, _read_yaml(file))
+        values = _merged(values, read_yaml(file))
     return config_from(model, values, overrides)
+
+
+def config_over(
+    model: type[M], base: Mapping[str, Any], file: Mapping[str, Any], overrides: Sequence[str] = ()
+) -> M:
+    """Return `model` filled from `base`, what a file has otherwise, and overrides, in turn.
+
+    Raises ConfigError.
+    """
+    return config_from(model, _merged(base, file), overrides)
 
 
 def config_from(model: type[M], values: Mapping[str, Any], overrides: Sequence[str] = ()) -> M:
@@ -52,16 +62,17 @@ def profile_names() -> list[str]:
 def _read_profile(profile: str) -> dict[str, Any]:
     path = PROFILES / f"{profile}.yaml"
     if path.is_file():
-        return {"profile": profile, **_read_yaml(path)}
+        return {"profile": profile, **read_yaml(path)}
     if Path(profile).is_file():
-        return {"profile": Path(profile).stem, **_read_yaml(Path(profile))}
+        return {"profile": Path(profile).stem, **read_yaml(Path(profile))}
     raise ConfigError(
         f"--profile: there is no profile {profile!r}; "
         f"there are {', '.join(profile_names())}, or give the path of a YAML file"
     )
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file. Raises ConfigError."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -163,5 +163,19 @@ class Detokenizer:
         ]
         return torch.cat(pieces)
 
+    def mel(
+        self,
+        tokens: Sequence[int] | Tensor,
+        noise: torch.Generator,
+        voice: History | None = None,
+    ) -> Tensor:
+        """Return the log-mel of a whole utterance, float32 (frames, bands), four frames a token.
+
+        What `decode` sounds in default mode; other ways of sounding can be held beside it.
+        """
+        draw = seeded_noise(noise, self.flow.config.input_size)
+        history = History.empty(self.flow) if voice is None else voice
+        return MelStream(self._solver(), self.settings, draw, history).push(tokens, final=True)
+
     def _solver(self) -> ChunkSolver:
         return ChunkSolver(self.flow, self.settings)

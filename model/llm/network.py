@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from model.blocks import CACHE_ARGUMENT, Qwen2Config, Qwen2DecoderLayer, Qwen2RMSNorm
 from model.checkpoint import resolve, validated
 from model.llm.attention import rotary, visible
 from model.llm.cache import KeyValueCache
 from model.llm.config import LlmConfig
+from model.llm.packed import IMPLEMENTATION, Documents
 from model.weights import fill, save
 
 # The published files hold rotary frequencies, which their own class ignores as well.
@@ -64,6 +66,7 @@ class Trunk(nn.Module):
         )
         self.mimo_norm = Qwen2RMSNorm(width, eps)
         self.vq_adaptor = Adaptor(config)
+        self.recompute = False  # activations in the backward pass: slower, with far less memory
 
     def embed(
         self,
@@ -85,16 +88,26 @@ class Trunk(nn.Module):
             )
         return hidden if text_ids is None else hidden + self.embed_tokens(text_ids)
 
-    def forward(self, hidden: Tensor, **attention: Any) -> tuple[Tensor, Tensor]:
-        """Return the normed outputs of the audio and of the text branch, shaped like `hidden`."""
+    def forward(
+        self, hidden: Tensor, speaks: bool = True, **attention: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Return the normed outputs of the audio and of the text branch, shaped like `hidden`.
+
+        Where nothing is spoken, the audio branch is not computed: its output is meaningless then.
+        """
         audio = hidden
         for index, layer in enumerate(self.layers):
-            hidden = layer(hidden, **attention)
+            hidden = self._through(layer, hidden, attention)
             if index == self.config.branch_layer:
                 audio = hidden
-        for layer in self.mimo_layers:
-            audio = layer(audio, **attention)
+        for layer in self.mimo_layers if speaks else ():
+            audio = self._through(layer, audio, attention)
         return self.mimo_norm(audio), self.norm(hidden)
+
+    def _through(self, layer: nn.Module, hidden: Tensor, attention: dict[str, Any]) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(layer, hidden, use_reentrant=False, **attention)
+        return layer(hidden, **attention)
 
 
 class AudioLlm(nn.Module):
@@ -148,6 +161,27 @@ class AudioLlm(nn.Module):
         if last_only:
             audio, text = audio[:, -1:], text[:, -1:]
         return LlmOutput(self.mimo_output(audio), self.lm_head(text))
+
+    def branches(
+        self,
+        audio_ids: Tensor,
+        text_ids: Tensor,
+        *,
+        features: Tensor | None,
+        continuous: Tensor,
+        position_ids: Tensor,
+        documents: Documents,
+        speaks: bool = True,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what the audio and the text head score, (1, positions, hidden) each.
+
+        As `forward`, on one row (1, positions) of documents packed side by side, none of which
+        sees another; `position_ids` restart in each. What the audio head scores is meaningless
+        unless something `speaks`.
+        """
+        hidden = self.model.embed(audio_ids, text_ids, features, continuous)
+        attention = self._attention(hidden, None, position_ids, None)
+        return self.model(hidden, speaks, documents=documents, **attention)
 
     @classmethod
     def from_pretrained(
@@ -207,5 +241,5 @@ def _block_config(config: LlmConfig) -> Qwen2Config:
         rms_norm_eps=config.rms_norm_eps,
         use_sliding_window=False,
     )
-    block._attn_implementation = "sdpa"
+    block._attn_implementation = IMPLEMENTATION
     return block

@@ -67,7 +67,7 @@ class Layout:
 
 
 @dataclass
-class _Streams:
+class Streams:
     """A layout under construction, position by position."""
 
     blank: int
@@ -79,9 +79,20 @@ class _Streams:
     def text(self, ids: Iterable[int], learnt: bool = False) -> None:
         self.positions += [(self.blank, id_, False, False, learnt) for id_ in ids]
 
-    def both(self, audio: Sequence[int], text: Sequence[int]) -> None:
-        pairs = zip(audio, text, strict=True)
-        self.positions += [(one, other, False, False, False) for one, other in pairs]
+    def both(
+        self, audio: Sequence[int], text: Sequence[int], delay: int, learnt: bool = False
+    ) -> None:
+        """Add both streams side by side: audio starts `delay` steps later, blanks fill up.
+
+        What is learnt is the text and the audio, never a blank.
+        """
+        length = max(len(text), delay + len(audio))
+        late = [self.blank] * delay + [*audio]
+        for at in range(length):
+            one = late[at] if at < len(late) else self.blank
+            other = text[at] if at < len(text) else self.blank
+            said = learnt and delay <= at < len(late)
+            self.positions.append((one, other, False, said, learnt and at < len(text)))
 
     def layout(self) -> Layout:
         return Layout(*(tuple(row[i] for row in self.positions) for i in range(5)))  # type: ignore[arg-type]
@@ -96,33 +107,40 @@ class Format:
     delay: int = 6  # steps that audio starts after its text (report section 4.1.3)
 
     def layout(
-        self, messages: Sequence[Message], reply: Reply = Reply.TEXT, ask: bool = True
+        self,
+        messages: Sequence[Message],
+        reply: Reply = Reply.TEXT,
+        ask: bool = True,
+        teach: bool = False,
     ) -> Layout:
         """Return the streams of a conversation (fixture layouts.json).
 
         A run of messages by one role gets one role marker. Only when its last message is audio,
         the marker of the wanted `reply` follows; then MSG_END. `ask` appends the marker that lets
-        the assistant speak; leave it out for training. Raises LayoutError for what the revision
+        the assistant speak; leave it out for training. With `teach`, what the assistant says in
+        text and audio together is learnt too: its text then ends with TEXT_EOS and the MSG_END
+        after it counts, as generation stops at both. Raises LayoutError for what the revision
         cannot express.
         """
         if not messages:
             raise LayoutError("a conversation needs at least one message")
         vocabulary = self.vocabulary
-        streams = _Streams(vocabulary.blank)
+        streams = Streams(vocabulary.blank)
         for role, run in groupby(messages, key=lambda message: message.role):
             streams.audio([vocabulary.user if role == Role.USER else vocabulary.assistant])
             message = None
             for message in run:
-                self._add(streams, message)
+                self._add(streams, message, teach)
             if message is not None and message.text is None:
                 wanted = vocabulary.reply_text if reply is Reply.TEXT else vocabulary.reply_both
                 streams.audio([wanted])
-            streams.audio([vocabulary.msg_end])
+            spoken = message is not None and None not in (message.text, message.codes)
+            streams.audio([vocabulary.msg_end], learnt=teach and spoken)
         if ask:
             streams.audio([vocabulary.assistant])
         return streams.layout()
 
-    def _add(self, streams: _Streams, message: Message) -> None:
+    def _add(self, streams: Streams, message: Message, teach: bool) -> None:
         vocabulary = self.vocabulary
         learnt = message.role == Role.ASSISTANT
         codes = [self._audio_id(code) for code in message.codes or ()]
@@ -130,7 +148,7 @@ class Format:
             if not 0 <= id_ < vocabulary.text_tokens:
                 raise LayoutError(f"{id_} is no text id: those are below {vocabulary.text_tokens}")
         if message.text is not None and message.codes is not None:
-            self._add_spoken(streams, message, codes)
+            self._add_spoken(streams, message, codes, teach)
         elif message.text is not None:
             streams.text(message.text, learnt)
             if learnt and self.revision is Revision.JUNE:
@@ -140,18 +158,19 @@ class Format:
             streams.audio(codes, continuous=True, learnt=learnt)
             streams.audio([vocabulary.media_end], learnt=learnt)
 
-    def _add_spoken(self, streams: _Streams, message: Message, codes: list[int]) -> None:
+    def _add_spoken(
+        self, streams: Streams, message: Message, codes: list[int], teach: bool
+    ) -> None:
         if self.revision is Revision.MAY or message.role != Role.ASSISTANT:
             raise LayoutError(
                 "text and audio together: only the assistant's, and not in revision 'may'"
             )
-        text, blank = list(message.text or ()), self.vocabulary.blank
-        audio = [blank] * self.delay + codes
-        if len(text) > len(audio):
+        text = [*(message.text or ()), *([self.vocabulary.text_eos] if teach else [])]
+        if len(text) > self.delay + len(codes):
             raise LayoutError(
-                f"{len(text)} text ids do not fit beside {len(audio)} audio positions"
+                f"{len(text)} text ids do not fit beside {self.delay + len(codes)} audio positions"
             )
-        streams.both(audio, text + [blank] * (len(audio) - len(text)))
+        streams.both(codes, text, self.delay, learnt=teach)
 
     def _audio_id(self, code: int) -> int:
         if code < 0:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.blocks import WhisperEncoder
 from model.checkpoint import resolve, validated
 from model.tokenizer.config import EncoderConfig
-from model.tokenizer.log_mel import PIECE_SAMPLES, log_mel, padded, pieces_of, tokens_in
+from model.tokenizer.log_mel import (
+    PIECE_SAMPLES,
+    TOKEN_SAMPLES,
+    log_mel,
+    padded,
+    pieces_of,
+    tokens_in,
+)
 from model.tokenizer.vq_encoder import whisper_config
 from model.weights import fill, save, stored_tensors
 
 STACKED = 4  # frames of 20 ms in a row of features
-PIECES_AT_ONCE = 8  # each is 30 s
+SAMPLES_AT_ONCE = 8 * PIECE_SAMPLES
 IGNORED = r"^(model\.)?decoder\.|^proj_out\."  # what else a Whisper checkpoint holds
 
 
@@ -36,20 +45,33 @@ class AcousticEncoder(nn.Module):
         return STACKED * self.config.d_model
 
     def forward(self, pieces: Tensor) -> Tensor:
-        """Encode float32 (batch, 480000), pieces of 30 s: (batch, 375, width), with gradients.
+        """Encode float32 (batch, samples): (batch, samples / 1280, width), with gradients.
 
-        The log-mel is taken in float32 and cast to the weights' dtype, which the result has too.
+        Samples are a multiple of 1280 up to 480000, the 30 s that every published piece has. The
+        log-mel is taken in float32 and cast to the weights' dtype, which the result has too.
         Silence that fills a piece up is attended to, as in the published code.
         """
-        mel = log_mel(pieces).to(self.encoder.conv1.weight.dtype)
-        frames = self.encoder(mel).last_hidden_state
+        return self.encode(log_mel(pieces))
+
+    def encode(self, mels: Tensor) -> Tensor:
+        """Encode log-mels, float32 (batch, 128, frames), as `forward` does; 8 frames give a row."""
+        encoder = self.encoder
+        mel = mels.to(encoder.conv1.weight.dtype)
+        # As in WhisperEncoder.forward, which takes nothing but 30 s.
+        hidden = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel))))
+        hidden = hidden.transpose(1, 2)
+        hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+        for layer in encoder.layers:
+            hidden = layer(hidden, None)
+        frames = encoder.layer_norm(hidden)
         return frames.reshape(len(frames), -1, self.width)
 
     def features(self, waveforms: Sequence[np.ndarray | Tensor]) -> list[Tensor]:
         """Return the features of each waveform, (ceil(samples / 1280), width).
 
-        Waveforms are mono float32 (samples,) at 16 kHz in [-1, 1], of any length; pieces of 30 s
-        are encoded one by one, so that features depend on their own waveform alone.
+        Waveforms are mono float32 (samples,) at 16 kHz in [-1, 1], of any length. Pieces of 30 s
+        are encoded one by one, each filled up as `config.fill_to_tokens` says, so that features
+        depend on their own waveform alone.
         """
         weight = self.encoder.conv1.weight
         owners: list[int] = []
@@ -58,13 +80,31 @@ class AcousticEncoder(nn.Module):
             cut = pieces_of(torch.as_tensor(waveform, dtype=torch.float32))
             owners += [index] * len(cut)
             pieces += cut
+        encoded: dict[int, Tensor] = {}
+        for batch in self._batches([self.filled(len(piece)) for piece in pieces]):
+            longest = self.filled(len(pieces[batch[0]]))
+            stacked = torch.stack([padded(pieces[i], longest) for i in batch])
+            for i, rows in zip(batch, self(stacked.to(weight.device)), strict=True):
+                encoded[i] = rows[: tokens_in(len(pieces[i]))]
         parts: list[list[Tensor]] = [[weight.new_zeros(0, self.width)] for _ in waveforms]
-        for start in range(0, len(pieces), PIECES_AT_ONCE):
-            batch = pieces[start : start + PIECES_AT_ONCE]
-            stacked = torch.stack([padded(piece, PIECE_SAMPLES) for piece in batch])
-            for offset, rows in enumerate(self(stacked.to(weight.device))):
-                parts[owners[start + offset]].append(rows[: tokens_in(len(batch[offset]))])
+        for i, owner in enumerate(owners):
+            parts[owner].append(encoded[i])
         return [torch.cat(rows) for rows in parts]
+
+    def filled(self, samples: int) -> int:
+        """Return how long a piece of `samples` is with the silence that fills it up."""
+        step = self.config.fill_to_tokens
+        if step is None:
+            return PIECE_SAMPLES
+        return min(PIECE_SAMPLES, -(-samples // (step * TOKEN_SAMPLES)) * step * TOKEN_SAMPLES)
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Yield the indices of pieces to encode together: equally long, and bounded."""
+        order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+        for length, same in groupby(order, key=lambda i: lengths[i]):
+            members = list(same)
+            most = SAMPLES_AT_ONCE // length
+            yield from (members[i : i + most] for i in range(0, len(members), most))
 
     @classmethod
     def from_pretrained(

@@ -22,13 +22,17 @@ class EncoderConfig(BaseModel):
     encoder_attention_heads: int = Field(ge=1)
     encoder_ffn_dim: int = Field(ge=1)
     max_source_positions: int = Field(1500, ge=1)  # frames of 20 ms
+    # Silence fills a waveform up to a multiple of so many tokens; None: to 30 s, as published,
+    # which costs a clip of half a second sixty times its own length.
+    fill_to_tokens: int | None = Field(None, ge=1)
     num_mel_bins: Literal[128] = 128
     activation_function: Literal["gelu"] = "gelu"
     scale_embedding: Literal[False] = False
 
     def published(self) -> dict[str, Any]:
-        """Return the content of a `config.json`."""
-        return {"model_type": "whisper"} | self.model_dump()
+        """Return the content of a `config.json`; a field of ours is in it only where it is used."""
+        unused = {"fill_to_tokens"} if self.fill_to_tokens is None else None
+        return {"model_type": "whisper"} | self.model_dump(exclude=unused)
 
 
 class VqConfig(EncoderConfig):

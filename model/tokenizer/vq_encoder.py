@@ -26,6 +26,9 @@ class VqOutput:
 class VqEncoder(nn.Module):
     """Names of tensors are those of the published checkpoint (glm-4-voice-tokenizer)."""
 
+    ema_count: Tensor
+    ema_weight: Tensor
+
     def __init__(self, config: VqConfig) -> None:
         """Build with random weights; on the meta device, within `torch.device("meta")`."""
         super().__init__()
@@ -63,7 +66,8 @@ class VqEncoder(nn.Module):
                 seen = self._visible(real[:, ::step], config.pooling_kernel_size)
             if done == config.quantize_position:
                 unquantized, codes = hidden, self.nearest(hidden)
-                hidden = self.codebook(codes) + self.embed_positions2.weight[: codes.shape[1]]
+                hidden = self._quantized(hidden, codes)
+                hidden = hidden + self.embed_positions2.weight[: codes.shape[1]]
         if not config.quantize_encoder_only:
             hidden = self.layer_norm(hidden)
         return VqOutput(codes, unquantized, hidden)
@@ -75,6 +79,11 @@ class VqEncoder(nn.Module):
         rows = torch.split(hidden.reshape(-1, hidden.shape[-1]), ROWS_AT_ONCE)
         codes = [(norms - 2 * part @ codebook.T).argmin(1) for part in rows]
         return torch.cat(codes).view(hidden.shape[:-1])
+
+    def _quantized(self, hidden: Tensor, codes: Tensor) -> Tensor:
+        """Return the codes; in training, gradients pass straight through to the hidden states."""
+        quantized = self.codebook(codes)
+        return hidden + (quantized - hidden).detach() if self.training else quantized
 
     def _pad(self, frames: Tensor) -> Tensor:
         sides = (2, 0) if self.config.encoder_causal_convolution else (1, 1)

@@ -4,54 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from model import mel
+from model.tokenizer.kmeans import Codebook, stacks_of
 from stages.engine import EngineUnavailable
 
+__all__ = [
+    "SHIPPED",
+    "Codebook",
+    "codebook_identity",
+    "load_codebook",
+    "save_codebook",
+    "stacks_of",
+]
+
 SHIPPED = Path(__file__).parent / "codebook.npz"
-VECTORS_AT_ONCE = 4096  # bounds memory while vectors are held against centroids
 LARGEST_VALUE = 1e4  # dB; float16 ends at 65504
-
-
-@dataclass(frozen=True)
-class Codebook:
-    """Centroids of normalised log-mel stacks, dB relative to the utterance's level."""
-
-    centroids: np.ndarray  # float32 (vocab_size, FRAMES_PER_TOKEN * N_MELS)
-    metadata: dict[str, Any]  # how it was fitted
-
-    def nearest(self, stacks: np.ndarray) -> np.ndarray:
-        """Return the index of the nearest centroid for each of `stacks`: int32 (tokens,).
-
-        Computed in float64 and for each call alone, so that rounding decides no token.
-        """
-        centroids, half_norms = self._exact
-        parts = [np.zeros(0, np.int32)]
-        for first in range(0, len(stacks), VECTORS_AT_ONCE):
-            block = stacks[first : first + VECTORS_AT_ONCE].astype(np.float64)
-            scores = block @ centroids.T - half_norms
-            parts.append(np.argmax(scores, axis=1).astype(np.int32))
-        return np.concatenate(parts)
-
-    @cached_property
-    def _exact(self) -> tuple[np.ndarray, np.ndarray]:
-        centroids = self.centroids.astype(np.float64)
-        return centroids, 0.5 * np.sum(centroids**2, axis=1)
-
-    def mel(self, tokens: np.ndarray) -> np.ndarray:
-        """Return the log-mel frames that tokens stand for, (tokens * FRAMES_PER_TOKEN, N_MELS)."""
-        return mel.unstack(self.centroids[tokens])
-
-
-def stacks_of(audio: np.ndarray, count: int) -> np.ndarray:
-    """Return `count` normalised log-mel stacks of `audio`, float32 (samples,) at 16 kHz."""
-    return mel.stack(mel.normalise(mel.log_mel(audio, count * mel.FRAMES_PER_TOKEN)))
 
 
 def save_codebook(path: Path, codebook: Codebook) -> None:

@@ -22,20 +22,27 @@ HEDGE = r"(?:\s*\b(?:definitely|probably|clearly|certainly|(?:most )?likely)\b)?
 
 TAKES = (
     r"\b(?:choose|select|pick|go(?:ing)? (?:with|for)|say|known as|corresponds? to|closest to|"
+    r"leaves|leaving|(?:more|most) likely|must be|"
     r"(?:it|that)(?:'s| is)|(?:would|must|should) be)" + HEDGE + NAMED + LETTER,
-    r"\b(?:answer|option|choice|guess|pick|question)(?: to [^.?!\n]{{0,60}})?"
+    r"\b(?:answer|option|choice|guess|pick|question|best|correct|right|one)"
+    r"(?: to [^.?!\n]{{0,60}})?"
     r"\s*(?:is|was|:)" + HEDGE + NAMED + LETTER,
     LETTER + r"['\"”’)\]]*\s+(?:is|would be)\s+(?:the\s+)?(?:best|correct|right|most)\b",
-    rf"答案(?:应该|就)?[是为选:]?{NAMED}(?P<letter>[{{letters}}])(?![a-z])",
-    rf"(?<!\w)(?:我|应该)*选择?{NAMED}(?P<letter>[{{letters}}])(?![a-z])",
-    r"(?P<letter>[{letters}])[是为]最?(?:正确|合适)",
-    r"(?:^|[。,])是(?P<letter>[{letters}]):",
+    LETTER + r"['\"”’)\]]*\s+(?:makes the most|fits|seems|matches)\b",
+    rf"(?:答案|选项|正确的|应该|就)+[是为选:]?{NAMED}(?P<letter>[{{letters}}])(?![a-z])",
+    rf"选择?{NAMED}(?P<letter>[{{letters}}])(?![a-z])",
+    r"(?P<letter>[{letters}])项?[是为]?最?(?:正确|合适)",
+    r"(?:^|[。,\s])是(?P<letter>[{letters}])(?![a-z])",
 )
 REJECTS = (
+    r"\b(?:neither|rule out|not|among|between|of)\s+[{letters}]\b"
+    r"(?:(?:\s*,\s*|\s*,?\s+(?:or|nor|and)\s+)[{letters}]\b)+",
     rf"(?:\bnot|n't|\bnor|\bthan)\s+{NAMED}{LETTER}",
     LETTER + r"['\"”’)\]]*\s+(?:is|are)\s+(?:wrong|incorrect|false|not|unlikely)\b",
     rf"(?:option|choice)\s+{LETTER}[^.,]*\bis the least\b",
+    rf"不(?:应该|能)?[是选]{NAMED}(?P<letter>[{{letters}}])",
 )
+LEADS = rf"^{OPEN}(?P<letter>[{{letters}}])\s*[.)](?!.*\b[{{letters}}]\s*[.):])"
 ALONE = rf"[\W_]*(?:\d+[.)]\s*)?{NAMED}[\W_]*(?P<letter>[{{letters}}])[\W_]*"
 BEGINS = rf"^{OPEN}(?P<letter>[{{letters}}])(?<!I(?=\s))(?=[\s.,:;)\]）】。\-]|$)"
 MARKS = (
@@ -64,6 +71,8 @@ def read_letter(answer: str, options: int = 4) -> str | None:
         text = rejects.sub(" ", text)
     if taken := _letters_of(TAKES, letters, text):
         return taken.pop() if len(taken) == 1 else None
+    if led := _letters_of((LEADS,), letters, text):
+        return led.pop()
     if len(set(re.findall(LETTER.format(letters=letters), text))) > 1:
         return None  # it lists letters
     for kind in ((BEGINS,), MARKS, (ENDS,)):

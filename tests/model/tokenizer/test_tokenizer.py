@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import VqConfig, presets
-from model.tokenizer.log_mel import tokens_in
+from model.tokenizer.config import EncoderConfig, VqConfig, presets
+from model.tokenizer.log_mel import PIECE_SAMPLES, log_mel, tokens_in
 from model.tokenizer.semantic import SemanticTokenizer
 from model.tokenizer.vq_encoder import VqEncoder
 
@@ -65,6 +65,30 @@ def test_features_have_a_row_per_token_and_gradients(clips: list[np.ndarray]) ->
     assert features[0].shape == (0, acoustic.width)
     features[6].sum().backward()
     assert acoustic.encoder.conv1.weight.grad is not None
+
+
+def test_features_depend_on_their_own_waveform_alone(clips: list[np.ndarray]) -> None:
+    torch.manual_seed(0)
+    acoustic = AcousticEncoder(presets("tiny")[1]).eval()
+    few = [clips[i] for i in (6, 3, 7, 4, 2, 8)]
+    with torch.inference_mode():
+        for together, clip in zip(acoustic.features(few), few, strict=True):
+            torch.testing.assert_close(together, acoustic.features([clip])[0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_encoder_computes_what_transformers_does() -> None:
+    torch.manual_seed(0)
+    acoustic = AcousticEncoder(presets("tiny")[1]).eval()
+    piece = 0.1 * torch.randn(1, PIECE_SAMPLES)
+    with torch.inference_mode():
+        frames = acoustic.encoder(log_mel(piece)).last_hidden_state
+        torch.testing.assert_close(acoustic(piece), frames.reshape(1, 375, -1))
+
+
+def test_only_a_short_fill_is_written_down() -> None:
+    published, tiny = (presets(name)[1] for name in ("published", "tiny"))
+    assert "fill_to_tokens" not in published.published()
+    assert EncoderConfig.model_validate(tiny.published()).fill_to_tokens == tiny.fill_to_tokens
 
 
 def test_config_must_fit() -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from manifests.recording import Recording
@@ -21,6 +22,7 @@ from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
 from pipeline.store import Store
 from pipeline.task import ERRORS_SCHEMA
 from stages.filter.thresholds import LabelledThresholds, RawThresholds
+from stages.filter.verdict import Config, join_scores, judge
 from stages.segments import segment_id
 
 STAGES = (
@@ -197,3 +199,41 @@ def members_table(shards: Sequence[Shard]) -> pa.Table:
                 known = {"shard_id": shard.shard_id, "active": active}
                 rows.append(row | known | {"audio_digest": "", "label_digest": ""})
     return _table(rows, MEMBERS)
+
+
+def judged_workdir(root: Path, text: str = "hello", message: str = "it went wrong") -> Store:
+    """40 recordings with values on both sides of thresholds, judged by the stage's own code.
+
+    A 41st has failed, with `message`.
+    """
+    shard, rng = Shard(), np.random.default_rng(1)
+    for number in range(40):
+        rec = recording(number, 60_000, uri=f"/audio/set{number % 3}/{number}.flac")
+        shard.recordings.append(rec)
+        shard.decode(rec)
+        for start in range(0, 50_000, 5000):
+            length = int(rng.integers(200, 5000))
+            speaker = f"S{start % 2:02d}"
+            shard.segment(rec, start, start + length, broken=None, speaker=speaker, text=text)
+    for row in shard.rows["score_audio"]:
+        row["snr_db"] = float(rng.normal(5, 5))
+        row["dnsmos_overall"] = float(rng.uniform(1, 4)) if rng.random() < 0.9 else None
+    for row in shard.rows["score_text"]:
+        row |= {"asr_confidence": float(rng.uniform(0, 1)), "text_length": 5}
+    failed = recording(99, 60_000)
+    shard.recordings.append(failed)
+    _judge(shard)
+    return write_workdir(root, [shard], [error_of(failed, "denoise", message)])
+
+
+def _judge(shard: Shard) -> None:
+    """Fill the shard's verdicts, and the corpus with what is kept."""
+    schemas = all_schemas()
+    audio, words = (_table(shard.rows[s], schemas[s]) for s in ("score_audio", "score_text"))
+    shard.rows["verdict"] = judge(join_scores(audio, words), Config()).to_pylist()
+    kept = {row["segment_id"] for row in shard.rows["verdict"] if row["kept"]}
+    shard.rows["pretrain"] = [
+        {name: row[name] for name in ("recording_id", "segment_id", "start_ms", "end_ms")}
+        for row in shard.rows["diarize"]
+        if row["segment_id"] in kept
+    ]

@@ -44,7 +44,7 @@ def test_nearest_is_the_centroid_at_the_smallest_distance(monkeypatch: pytest.Mo
     codebook = small_codebook()
     stacks = np.random.default_rng(1).normal(-20, 10, (50, WIDTH)).astype(np.float32)
     distances = ((stacks[:, None, :] - codebook.centroids[None]) ** 2).sum(axis=2)
-    monkeypatch.setattr("stages.tokenize.codebook.VECTORS_AT_ONCE", 7)
+    monkeypatch.setattr("model.tokenizer.kmeans.VECTORS_AT_ONCE", 7)
     np.testing.assert_array_equal(codebook.nearest(stacks), distances.argmin(axis=1))
 
 

@@ -1,0 +1,210 @@
+"""How the quality page grows with the corpus: seconds and bytes of `wavemill report`.
+
+    python -m benchmarks.quality [--segments 100 10000 1000000] [--keep FOLDER]
+
+Synthetic tables without audio: recordings of 6 minutes with 100 segments each, 10,000 segments a
+shard, values spread around the thresholds, verdicts by the stage's own code. Figures of 2 cores:
+
+     segments      views     totals    figures   the rest       page
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from manifests.recording import Recording
+from manifests.table import recordings_table
+from pipeline.catalogue import CATALOGUE
+from pipeline.catalogue import SCHEMA as MEMBERS
+from pipeline.curation import all_schemas
+from pipeline.ledger import FOLDER as LEDGER_FOLDER
+from pipeline.ledger import SCHEMA as LEDGER
+from pipeline.quality.database import new_database
+from pipeline.quality.figures import read_figures
+from pipeline.quality.page import write_page
+from pipeline.quality.samples import read_samples
+from pipeline.quality.totals import read_totals
+from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
+from pipeline.store import Store
+from pipeline.task import ERRORS_SCHEMA
+from stages.filter.verdict import Config, join_scores, judge
+
+PER_RECORDING, PER_SHARD, RECORDING_MS = 100, 10_000, 360_000
+WORDS = ["the", "of", "and", "to", "in", "that", "was", "it", "for", "with", "as", "had", "not"]
+FINGERPRINT = "f" * 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--segments", type=int, nargs="+", default=[100, 10_000, 1_000_000])
+    parser.add_argument("--keep", type=Path, help="write the largest WORKDIR here, and leave it")
+    arguments = parser.parse_args()
+    columns = ("segments", "views", "totals", "figures", "the rest", "page")
+    print("".join(f"{name:>11}" for name in columns))
+    for count in arguments.segments:
+        with tempfile.TemporaryDirectory(prefix="wavemill-quality-") as folder:
+            root = arguments.keep or Path(folder)
+            seconds = report(write_workdir(root / f"{count}", count))
+            size = (root / f"{count}/report/index.html").stat().st_size
+            times = "".join(f"{value:>9.2f} s" for value in seconds)
+            print(f"{count:>11,}{times}{size / 1e6:>8.2f} MB", flush=True)
+
+
+def report(store: Store) -> list[float]:
+    """Do what `wavemill report` does; return the seconds of its steps."""
+    times = [time.perf_counter()]
+    with new_database(store, "0") as (snapshot, database):
+        times.append(time.perf_counter())
+        read_totals(database)
+        times.append(time.perf_counter())
+        figures = read_figures(database, store, snapshot)
+        times.append(time.perf_counter())
+        write_page(store, figures, read_samples(database, store))
+    times.append(time.perf_counter())
+    return [after - before for before, after in pairwise(times)]
+
+
+def write_workdir(root: Path, count: int) -> Store:
+    """Write a WORKDIR with one snapshot of about `count` segments."""
+    store, rng = Store.open(root), np.random.default_rng(0)
+    lineage, ledger, members, found = [], [], [], []
+    folder = "snapshots/000001"
+    for number, first in enumerate(range(0, count, PER_SHARD)):
+        shard = f"{number:016x}"
+        recordings = [
+            Recording(
+                f"{number:016x}{i:016x}", f"/audio/set{number % 20}/{number}-{i}.flac", RECORDING_MS
+            )
+            for i in range(-(-min(PER_SHARD, count - first) // PER_RECORDING))
+        ]
+        found += recordings
+        members.append(_members(recordings, shard))
+        for stage, table in _tables(recordings, rng).items():
+            key = f"stages/{stage}/{FINGERPRINT}/{shard}-0123456789ab"
+            store.write_table(f"{key}.parquet", table)
+            if stage == "pretrain":
+                store.write_table(f"{folder}/pretrain/{shard}.parquet", table)
+            row = {"shard_id": shard, "stage": stage, "fingerprint": FINGERPRINT}
+            lineage.append(row | {"lineage_id": "l", "output": f"{key}.parquet"})
+            made = {"stem": key, "output": key, "rows": len(table), "finished_ms": number}
+            ledger.append(row | made | {"audio_ms": RECORDING_MS, "seconds": 3.6})
+    store.write_table(f"{LEDGER_FOLDER}/00000001.parquet", _filled(ledger, LEDGER))
+    store.write_table(CATALOGUE, pa.concat_tables(members))
+    store.write_table(f"{folder}/recordings.parquet", recordings_table(found))
+    store.write_table(f"{folder}/errors.parquet", ERRORS_SCHEMA.empty_table())
+    store.write_table(f"{folder}/lineage.parquet", _filled(lineage, LINEAGE_SCHEMA))
+    store.write_table(f"{folder}/stages.parquet", _filled(_stages(lineage), STAGES_SCHEMA))
+    audio_ms = len(found) * RECORDING_MS
+    snapshot = Snapshot(
+        1, None, "2026-01-02T03:04:05+00:00", "", "", "0", len(found), audio_ms, 0, {}
+    )
+    store.write_text(f"{folder}/snapshot.json", json.dumps(asdict(snapshot)))
+    store.write_text(LATEST, snapshot.name)
+    return store
+
+
+def _tables(recordings: list[Recording], rng: np.random.Generator) -> dict[str, pa.Table]:
+    """Return one shard's tables, by stage."""
+    count = len(recordings) * PER_RECORDING
+    ids = np.repeat([r.recording_id for r in recordings], PER_RECORDING)
+    start = np.tile(np.arange(PER_RECORDING) * (RECORDING_MS // PER_RECORDING), len(recordings))
+    length = np.clip(rng.gamma(3, 800, count), 300, 3500).astype(np.int64)
+    end = start + length
+    common: dict[str, Any] = {
+        "recording_id": ids,
+        "segment_id": [f"{r}-0-{a}-{b}" for r, a, b in zip(ids, start, end, strict=True)],
+        "start_ms": start,
+        "end_ms": end,
+        "duration": length / 1000,
+        "duration_s": length / 1000,
+        "segment_index": np.tile(np.arange(PER_RECORDING), len(recordings)),
+        "speaker": [f"S{n:02d}" for n in rng.integers(0, 4, count)],
+        "language": rng.choice(["en", "zh", "de"], count, p=[0.7, 0.25, 0.05]),
+        "text": [" ".join(words) for words in rng.choice(WORDS, (count, 8))],
+        "text_source": ["asr"] * count,
+        "audio_version": rng.choice(["original", "enhanced"], count),
+        "speech_ratio": rng.beta(12, 2, count),
+        "overlap_ratio": rng.beta(1, 12, count),
+        "snr_db": rng.normal(18, 9, count),
+        "clipping_ratio": rng.beta(1, 300, count),
+        "dnsmos_overall": np.clip(rng.normal(2.6, 0.6, count), 1, 5),
+        "dnsmos_signal": np.clip(rng.normal(3.0, 0.6, count), 1, 5),
+        "dnsmos_background": np.clip(rng.normal(3.2, 0.8, count), 1, 5),
+        "asr_confidence": rng.beta(6, 4, count),
+        "language_probability": rng.beta(20, 1, count),
+        "text_length": rng.integers(5, 60, count),
+        "words_per_second": rng.gamma(9, 0.3, count),
+        "compression_ratio": rng.normal(1.2, 0.2, count),
+    }
+    schemas = all_schemas()
+    made = {s: _columns(common, count, schemas[s]) for s in ("diarize", "transcribe")}
+    made |= {s: _columns(common, count, schemas[s]) for s in ("score_audio", "score_text")}
+    scores = join_scores(made["score_audio"], made["score_text"])
+    made["verdict"] = judge(scores, Config())
+    kept = _columns(common, count, schemas["pretrain"])
+    made["pretrain"] = kept.filter(made["verdict"]["kept"])
+    starts = range(0, RECORDING_MS, 60_000)
+    blocks = [
+        {"recording_id": r.recording_id, "version": v, "start_ms": s, "end_ms": s + 60_000}
+        for r in recordings
+        for s in starts
+        for v in ("original", "enhanced")
+    ]
+    return {"denoise": _filled(blocks, schemas["denoise"]), **made}
+
+
+def _columns(values: Mapping[str, Any], count: int, schema: pa.Schema) -> pa.Table:
+    """Return a table of SCHEMA: what `values` has, else null or nothing of the type."""
+    arrays = [
+        pa.array(values[f.name], f.type)
+        if f.name in values
+        else pa.repeat(pa.scalar(None if f.nullable else _nothing(f.type), f.type), count)
+        for f in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _filled(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    missing = {f.name: None if f.nullable else _nothing(f.type) for f in schema}
+    return pa.Table.from_pylist([{**missing, **row} for row in rows], schema=schema)
+
+
+def _nothing(kind: pa.DataType) -> Any:
+    if pa.types.is_string(kind):
+        return ""
+    if pa.types.is_list(kind):
+        return []
+    return b"" if pa.types.is_binary(kind) else 0
+
+
+def _stages(lineage: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    parameters = {"verdict": json.dumps(Config().model_dump(mode="json"))}
+    parameters["denoise"] = json.dumps({"missing_ms": 100})
+    return [
+        {"stage": s, "fingerprint": FINGERPRINT, "parameters": parameters.get(s, "{}")}
+        for s in dict.fromkeys(row["stage"] for row in lineage)
+    ]
+
+
+def _members(recordings: list[Recording], shard: str) -> pa.Table:
+    table = recordings_table(recordings)
+    known: dict[str, Any] = {"shard_id": shard, "active": True}
+    known |= {"audio_digest": "", "label_digest": ""}
+    arrays = {name: pa.repeat(pa.scalar(value), len(table)) for name, value in known.items()}
+    columns = [arrays.get(f.name) or table[f.name] for f in MEMBERS]
+    return pa.Table.from_arrays(columns, schema=MEMBERS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""wavemill train: learn from the corpora that curate wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from jobs.entry import run_app
+from jobs.extras import need_training_packages
+from jobs.training import (
+    PRESETS,
+    Address,
+    Corpus,
+    Executor,
+    Gpu,
+    Init,
+    Launch,
+    Overrides,
+    Recipe,
+    Run,
+    Semantic,
+    Workers,
+    recipe_of,
+    run_training,
+)
+from jobs.training_tokenizer import tokenizer_folder
+from pipeline.config import ConfigError
+
+train_app = typer.Typer(
+    help="Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
+    no_args_is_help=True,
+)
+
+
+@train_app.command("pretrain")
+def pretrain(
+    corpus: Corpus,
+    out: Run,
+    config: Recipe = "tiny",
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Documents for the text-only task, half of the report's mixture: JSONL or Parquet "
+            "with a field `text`, files or folders. Repeatable. Without, the task is left out."
+        ),
+    ] = None,
+    init: Init = None,
+    semantic: Semantic = None,
+    overrides: Overrides = None,
+    workers: Workers = 1,
+    gpu: Gpu = None,
+    executor: Executor = "ray",
+    address: Address = None,
+) -> None:
+    """Pre-train the audio LLM on `pretrain`, by the seven tasks of the report.
+
+    Example: wavemill train pretrain --corpus work --text books.jsonl --out run
+    """
+    launch = Launch(workers, gpu, executor, address)
+    source = _Source(corpus, out, init, semantic, tuple(text or ()))
+    _train("pretrain", source, config, overrides, launch)
+
+
+@train_app.command("sft")
+def sft(
+    corpus: Corpus,
+    out: Run,
+    config: Recipe = "tiny",
+    init: Init = None,
+    semantic: Semantic = None,
+    overrides: Overrides = None,
+    workers: Workers = 1,
+    gpu: Gpu = None,
+    executor: Executor = "ray",
+    address: Address = None,
+) -> None:
+    """Fine-tune the audio LLM on the conversations of `sft`.
+
+    Example: wavemill train sft --corpus work --init run/model --out tuned
+    """
+    launch = Launch(workers, gpu, executor, address)
+    _train("sft", _Source(corpus, out, init, semantic), config, overrides, launch)
+
+
+class _Source:
+    """What a training begins from, and where it goes."""
+
+    def __init__(
+        self,
+        corpus: str,
+        out: Path,
+        init: Path | None,
+        semantic: Path | None,
+        texts: tuple[str, ...] = (),
+    ) -> None:
+        self.corpus, self.out, self.init = corpus, out, init
+        self.semantic, self.texts = semantic, texts
+
+
+def _train(
+    kind: Literal["pretrain", "sft"],
+    source: _Source,
+    config: str,
+    overrides: list[str] | None,
+    launch: Launch,
+) -> None:
+    need_training_packages()
+    from model.data.corpus import Corpus as Rows
+    from model.data.source import DataError
+    from model.data.texts import Texts
+    from model.train.llm_setup import LlmTraining
+    from model.train.recipe import PretrainRecipe, SftRecipe, shipped
+
+    recipes = {name: shipped(kind, name) for name in PRESETS}
+    recipe: PretrainRecipe | SftRecipe = (
+        recipe_of(PretrainRecipe, recipes, config, overrides)
+        if kind == "pretrain"
+        else recipe_of(SftRecipe, recipes, config, overrides)
+    )
+    if source.init is not None and not source.init.is_dir():
+        raise ConfigError(f"--init: there is no folder {source.init}")
+    try:
+        told = Rows.open(source.corpus, kind).metadata.get("semantic_tokenizer", "")
+        if source.texts:
+            Texts.open(source.texts)
+    except DataError as error:
+        raise ConfigError(f"--corpus: {error}") from None
+    folder = tokenizer_folder(source.out, told, source.init, source.semantic)
+    job = LlmTraining(kind, source.corpus, recipe, source.out, source.texts, source.init, folder)
+    run_training(job, launch)
+
+
+if __name__ == "__main__":
+    run_app(train_app)

@@ -1,0 +1,173 @@
+"""What all `wavemill train` commands share: options, recipes, and running a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+
+from jobs.training_progress import following
+from pipeline.config import ConfigError, config_over, read_yaml
+from pipeline.execution.ray_session import ray_session
+from pipeline.execution.settings import ExecutionSettings
+
+if TYPE_CHECKING:
+    from model.train.job import Job
+    from model.train.loop import Outcome
+
+M = TypeVar("M", bound=BaseModel)
+PRESETS = ("tiny", "small", "paper")
+
+Corpus = Annotated[
+    str,
+    typer.Option(
+        help="WORKDIR that curate has built, or a snapshot of one (WORKDIR/snapshots/000007), "
+        "which stays what it is while the corpus is refreshed. A folder or a URL."
+    ),
+]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        "--config",
+        "-c",
+        help="tiny: two CPU cores; small: one GPU; paper: the report's numbers; or a YAML file "
+        "with the fields that differ from the recipe that its field `base` names (tiny).",
+    ),
+]
+Run = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Folder of the run: checkpoints, metrics, and RUN/model."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="NAME=VALUE",
+        help="One field of the recipe, e.g. --set loop.optimizer.learning_rate=1e-3. Repeatable.",
+    ),
+]
+Init = Annotated[
+    Path | None,
+    typer.Option(help="Model folder to begin with; without, the recipe's network, random."),
+]
+Semantic = Annotated[
+    Path | None,
+    typer.Option(
+        help="Semantic tokenizer that the corpus was made with: a folder, or a k-means codebook "
+        "(.npz). Needed where it is neither the shipped one nor in --init."
+    ),
+]
+Workers = Annotated[int, typer.Option(help="Processes that train together.", min=1)]
+Gpu = Annotated[
+    bool | None,
+    typer.Option("--gpu/--cpu", help="A GPU for each worker (default: if there is one)."),
+]
+Executor = Annotated[
+    str, typer.Option(help="ray: workers on this machine or a cluster; inline: in this process.")
+]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster to run on, for example auto or ray://head:10001.")
+]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where a training runs."""
+
+    workers: int = 1
+    gpu: bool | None = None
+    executor: str = "ray"
+    address: str | None = None
+
+
+def recipe_of(
+    model: type[M], shipped: Mapping[str, Mapping[str, Any]], name: str, overrides: list[str] | None
+) -> M:
+    """Return a recipe: one of the `shipped`, or a YAML file over one, with overrides on top.
+
+    Raises ConfigError.
+    """
+    told: dict[str, Any] = {}
+    if name not in shipped:
+        if not Path(name).is_file():
+            raise ConfigError(
+                f"--config: there is no recipe {name!r}; there are {', '.join(shipped)}, "
+                "or give the path of a YAML file"
+            )
+        told = read_yaml(Path(name))
+        name = told.pop("base", "tiny")
+        if name not in shipped:
+            raise ConfigError(f"base: there is no recipe {name!r}; there are {', '.join(shipped)}")
+    return config_over(model, shipped[name], told, overrides or [])
+
+
+def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "tokens") -> None:
+    """Train, show how it goes, and say what came of it.
+
+    `unit` is what the learner's units are for a person: tokens, or seconds of audio where they are
+    milliseconds. Raises ConfigError for what a person can mend.
+    """
+    from model.data.source import DataError
+    from model.train.loop import NotFinite, RunChanged
+    from model.train.on_ray import TrainingFailed
+
+    console = Console(stderr=True)
+    _check(job, launch)
+    try:
+        with following(console, job.run, unit):
+            outcome = _inline(job, launch) if launch.executor == "inline" else _ray(job, launch)
+    except (DataError, NotFinite, RunChanged, TrainingFailed) as error:
+        raise ConfigError(str(error)) from None
+    for reason, count in sorted(outcome.problems.items()):
+        console.print(f"skipped: {count} {reason}", markup=False, highlight=False)
+    if outcome.complete:
+        typer.echo(f"trained {outcome.step} steps; the model is in {job.run / 'model'}")
+    else:
+        typer.echo(f"stopped after {outcome.step} steps; the same command goes on")
+
+
+def _check(job: Job, launch: Launch) -> None:
+    if launch.executor not in ("ray", "inline"):
+        raise ConfigError(f"--executor: {launch.executor!r} is neither ray nor inline")
+    if launch.executor == "inline" and (launch.workers > 1 or launch.address):
+        raise ConfigError("--executor inline: one worker in this process; leave out the others")
+    if job.loop.micro_batches % launch.workers:
+        raise ConfigError(
+            f"--workers: {job.loop.micro_batches} micro-batches of a step cannot be shared by "
+            f"{launch.workers} workers; remedy: --set loop.micro_batches=N with a multiple"
+        )
+    if job.loop.shard and launch.executor == "inline":
+        raise ConfigError("--executor inline: a sharded training needs Ray; or loop.shard=false")
+
+
+def _inline(job: Job, launch: Launch) -> Outcome:
+    import torch
+
+    from model.train.job import work
+    from model.train.ranks import Ranks
+
+    gpu = torch.cuda.is_available() if launch.gpu is None else launch.gpu
+    return work(job, Ranks(device=torch.device("cuda" if gpu else "cpu")))
+
+
+def _ray(job: Job, launch: Launch) -> Outcome:
+    from model.train.on_ray import Workers, run_on_ray
+
+    # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
+    settings = ExecutionSettings(address=launch.address, workers=launch.workers)
+    with ray_session(settings) as ray:
+        there = ray.cluster_resources()
+        gpu = there.get("GPU", 0) >= launch.workers if launch.gpu is None else launch.gpu
+        wanted = {"GPU": launch.workers} if gpu else {"CPU": launch.workers}
+        for name, count in wanted.items():
+            if there.get(name, 0) < count and launch.address is None:
+                raise ConfigError(
+                    f"--workers: {count} need {count} {name}s, here are {there.get(name, 0):g}"
+                )
+        return run_on_ray(job, Workers(count=launch.workers, gpu=gpu))

@@ -1,0 +1,98 @@
+"""Documents packed into one row, as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.data.document import Document
+from model.data.sound import piece_mels, waveform_of
+
+
+@dataclass(frozen=True)
+class Mels:
+    """Pieces of sound that are equally long."""
+
+    mels: Tensor  # float32 (pieces, 128, frames)
+    numbers: tuple[int, ...]  # of the pieces, in the order of the row
+    tokens: tuple[int, ...]  # rows of features that each piece gives
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """One row of documents, one after another, none of which sees another.
+
+    Tensors over positions are (positions,); ids and labels int64, marks bool.
+    """
+
+    ids: tuple[str, ...]  # of the documents
+    tasks: tuple[str, ...]  # of the documents
+    lengths: tuple[int, ...]  # of the documents, in positions
+    audio_ids: Tensor
+    text_ids: Tensor
+    audio_labels: Tensor
+    text_labels: Tensor
+    audio_counts: Tensor
+    text_counts: Tensor
+    continuous: Tensor
+    position_ids: Tensor  # int64, from 0 in each document
+    mels: tuple[Mels, ...]  # the sounds, piece by piece
+
+    @property
+    def units(self) -> int:
+        """Return the number of positions: so many text and so many audio tokens."""
+        return len(self.audio_ids)
+
+    def to(self, device: torch.device) -> PackedBatch:
+        here: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        mels = tuple(replace(m, mels=m.mels.to(device, non_blocking=True)) for m in self.mels)
+        return replace(self, mels=mels, **here)
+
+
+def packed_batch(documents: Sequence[Document], filled: Callable[[int], int]) -> PackedBatch:
+    """Pack documents side by side; `filled` is as in `piece_mels`. Raises SoundError."""
+    pieces: list[tuple[Tensor, int]] = []
+    for sound in (sound for one in documents for sound in one.sounds):
+        waveform = waveform_of(sound.data) if sound.waveform is None else sound.waveform
+        pieces += piece_mels(waveform, len(sound.codes), filled)
+
+    def joined(name: str) -> Tensor:
+        return torch.from_numpy(np.concatenate([getattr(one, name) for one in documents]))
+
+    return PackedBatch(
+        ids=tuple(one.id for one in documents),
+        tasks=tuple(one.task for one in documents),
+        lengths=tuple(len(one) for one in documents),
+        audio_ids=joined("audio_ids"),
+        text_ids=joined("text_ids"),
+        audio_labels=joined("audio_labels"),
+        text_labels=joined("text_labels"),
+        audio_counts=joined("audio_counts"),
+        text_counts=joined("text_counts"),
+        continuous=joined("continuous"),
+        position_ids=torch.cat([torch.arange(len(one)) for one in documents]),
+        mels=_grouped(pieces),
+    )
+
+
+def _grouped(pieces: Sequence[tuple[Tensor, int]]) -> tuple[Mels, ...]:
+    groups: dict[int, list[int]] = {}
+    for number, (mel, _) in enumerate(pieces):
+        groups.setdefault(mel.shape[1], []).append(number)
+    return tuple(
+        Mels(
+            torch.stack([pieces[i][0] for i in numbers]),
+            tuple(numbers),
+            tuple(pieces[i][1] for i in numbers),
+        )
+        for numbers in groups.values()
+    )

@@ -1,0 +1,232 @@
+"""The corpora as Python objects, file by file and in the order of their rows.
+
+`pipeline/corpora` declares the columns; they are read here by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from model.data.files import Files, corpus_files
+from model.data.problems import Problems
+from model.data.source import DataError
+
+TRAIN = frozenset({"train", None})  # splits to learn from; None: no split was assigned
+SEGMENT_COLUMNS = [
+    "recording_id", "segment_id", "split", "language", "speaker", "text", "text_tokens",
+    "semantic_tokens", "audio",
+]  # fmt: skip
+NO_AUDIO: dict[str, Any] = {"bytes": b""}  # in place of audio that is not read
+CONVERSATION_COLUMNS = ["sample_id", "task", "language", "split", "messages"]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Stored audio and its semantic tokens."""
+
+    data: bytes  # a file of sound: FLAC, mono
+    codes: np.ndarray  # int32 (tokens,), 12.5 a second
+    # float32 (samples,), mono, at 16 kHz, where it is not what is stored (augmentation)
+    waveform: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A row of `pretrain`."""
+
+    row: int  # of its file
+    segment_id: str
+    recording_id: str
+    split: str | None
+    language: str | None
+    speaker: str
+    text: str
+    text_ids: tuple[int, ...]  # of the corpus's text tokenizer
+    sound: Sound
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Segments of one recording, in time order."""
+
+    recording_id: str
+    segments: tuple[Segment, ...]
+
+    @property
+    def id(self) -> str:
+        return self.segments[0].segment_id
+
+    @property
+    def next_row(self) -> int:
+        """Return where, in its file, the next recording starts."""
+        return self.segments[-1].row + 1
+
+    @property
+    def nbytes(self) -> int:
+        return sum(len(s.sound.data) + s.sound.codes.nbytes + len(s.text) for s in self.segments)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One message of a conversation: text, or sound."""
+
+    role: str
+    text: str | None
+    sound: Sound | None
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A row of `sft`."""
+
+    row: int
+    sample_id: str
+    task: str
+    language: str | None
+    split: str | None
+    messages: tuple[Spoken, ...]
+
+    @property
+    def id(self) -> str:
+        return self.sample_id
+
+    @property
+    def next_row(self) -> int:
+        return self.row + 1
+
+    @property
+    def nbytes(self) -> int:
+        return sum(len(m.text or "") + len(m.sound.data if m.sound else b"") for m in self.messages)
+
+
+class Corpus:
+    """One corpus of a WORKDIR. Rows that cannot be used are problems, and passed over."""
+
+    def __init__(
+        self, files: Files, splits: frozenset[str | None] = TRAIN, audio: bool = True
+    ) -> None:
+        """`audio` False leaves the stored audio in the files: sounds have codes and no data."""
+        self.files = files
+        self.splits = splits
+        self.audio = audio
+        self.problems = Problems()
+
+    @classmethod
+    def open(cls, place: str, corpus: str, splits: frozenset[str | None] = TRAIN) -> Corpus:
+        """Find a corpus of a WORKDIR, a path or URL; see `corpus_files`. Raises DataError."""
+        return cls(corpus_files(place, corpus), splits)
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """Return what the files say of all their rows: `semantic_tokenizer` and the like.
+
+        It is the first readable file's. Raises DataError when there is none.
+        """
+        for file in self.files.files:
+            try:
+                return file.metadata()
+            except (OSError, pa.ArrowException) as error:
+                self.problems.add("corrupted_file", file.name, str(error).splitlines()[0])
+        raise DataError(f"none of the files in {self.files.place} can be read")
+
+    def segments(self, file: int, start: int = 0) -> Iterator[Segment]:
+        """Yield the usable segments of the `file`-th file, from row `start` on."""
+        columns = [c for c in SEGMENT_COLUMNS if self.audio or c != "audio"]
+        yield from self._rows(file, columns, start, partial(_segment, self.audio))
+
+    def recordings(self, file: int, start: int = 0) -> Iterator[Recording]:
+        """Yield the recordings of a file: segments with the same id that follow each other."""
+        held: list[Segment] = []
+        for segment in self.segments(file, start):
+            if held and held[0].recording_id != segment.recording_id:
+                yield Recording(held[0].recording_id, tuple(held))
+                held = []
+            held.append(segment)
+        if held:
+            yield Recording(held[0].recording_id, tuple(held))
+
+    def conversations(self, file: int, start: int = 0) -> Iterator[Conversation]:
+        """Yield the usable conversations of the `file`-th file, from row `start` on."""
+        columns = CONVERSATION_COLUMNS
+        if not self.audio:
+            fields = ("role", "kind", "text", "semantic_tokens")
+            columns = [*columns[:-1], *(f"messages.list.element.{name}" for name in fields)]
+        yield from self._rows(file, columns, start, partial(_conversation, self.audio))
+
+    def _rows(
+        self, file: int, columns: list[str], start: int, made: Callable[[int, dict[str, Any]], Any]
+    ) -> Iterator[Any]:
+        source = self.files.files[file]
+        for number, row in source.rows(columns, self.problems, start):
+            if row["split"] not in self.splits:
+                continue
+            try:
+                yield made(number, row)
+            except _Unusable as error:
+                name = row.get("segment_id") or row.get("sample_id") or f"row {number}"
+                self.problems.add(error.reason, f"{source.name} {name}")
+
+
+class _Unusable(Exception):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _segment(audio: bool, number: int, row: dict[str, Any]) -> Segment:
+    return Segment(
+        row=number,
+        segment_id=_told(row, "segment_id"),
+        recording_id=_told(row, "recording_id"),
+        split=row["split"],
+        language=row["language"],
+        speaker=row["speaker"] or "",
+        text=row["text"] or "",
+        text_ids=tuple(row["text_tokens"] or ()),
+        sound=_sound(row["audio"] if audio else NO_AUDIO, row["semantic_tokens"]),
+    )
+
+
+def _conversation(audio: bool, number: int, row: dict[str, Any]) -> Conversation:
+    messages = tuple(_message(audio, message) for message in row["messages"] or ())
+    if not messages or messages[-1].role != "assistant":
+        raise _Unusable("no_answer")
+    return Conversation(
+        row=number,
+        sample_id=_told(row, "sample_id"),
+        task=row["task"] or "",
+        language=row["language"],
+        split=row["split"],
+        messages=messages,
+    )
+
+
+def _message(audio: bool, told: dict[str, Any]) -> Spoken:
+    if told.get("role") not in ("user", "assistant"):
+        raise _Unusable("unknown_role")
+    if told.get("kind") == "audio":
+        sound = _sound(told.get("audio") if audio else NO_AUDIO, told.get("semantic_tokens"))
+        return Spoken(told["role"], told.get("text"), sound)
+    if told.get("text") is None:
+        raise _Unusable("no_text")
+    return Spoken(told["role"], told["text"], None)
+
+
+def _sound(audio: dict[str, Any] | None, codes: list[int] | None) -> Sound:
+    if not codes:
+        raise _Unusable("no_semantic_tokens")
+    if not audio or audio.get("bytes") is None or (not audio["bytes"] and audio is not NO_AUDIO):
+        raise _Unusable("no_audio")
+    return Sound(audio["bytes"], np.asarray(codes, np.int32))
+
+
+def _told(row: dict[str, Any], column: str) -> str:
+    if not row[column]:
+        raise _Unusable(f"no_{column}")
+    return str(row[column])

@@ -1,0 +1,127 @@
+"""Which files a corpus consists of, on this machine or in an object store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.filesystems import exists, is_url, join_url, locate, open_file, walk
+from model.data.problems import Problems
+from model.data.source import DataError
+
+LATEST = "snapshots/LATEST"  # names the newest snapshot where there are no links
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file, by path or URL."""
+
+    name: str
+    size: int
+
+    def rows(
+        self, columns: list[str], problems: Problems, start: int = 0
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (number of the row, row) from row `start` on, a row group at a time.
+
+        A Parquet file or row group that cannot be read is a problem `corrupted_file` or
+        `corrupted_row_group`, and passed over; columns that are not there are None.
+        """
+        try:
+            with open_file(self.name) as opened, pq.ParquetFile(opened) as file:
+                top = set(file.schema_arrow.names)
+                there = [c for c in columns if c.partition(".")[0] in top]
+                missing = dict.fromkeys(c for c in columns if c not in there)
+                first = 0
+                for group in range(file.num_row_groups):
+                    count = file.metadata.row_group(group).num_rows
+                    if first + count > start:
+                        rows = self._group(file, group, there, problems)
+                        for offset in range(max(0, start - first), len(rows)):
+                            yield first + offset, missing | rows[offset]
+                    first += count
+        except (OSError, pa.ArrowException) as error:
+            problems.add("corrupted_file", self.name, _line(error))
+
+    def metadata(self) -> dict[str, str]:
+        """Return the key-value metadata; raises OSError or pyarrow.ArrowException."""
+        with open_file(self.name) as opened, pq.ParquetFile(opened) as file:
+            found = file.metadata.metadata or {}
+            return {k.decode(): v.decode(errors="replace") for k, v in found.items()}
+
+    def _group(
+        self, file: pq.ParquetFile, group: int, columns: list[str], problems: Problems
+    ) -> list[dict[str, Any]]:
+        try:
+            return file.read_row_group(group, columns=columns).to_pylist()
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            problems.add("corrupted_row_group", f"{self.name} row group {group}", _line(error))
+            return []
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one corpus, in the order of their names."""
+
+    place: str  # for messages
+    files: tuple[DataFile, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """Return what tells this set of files from another: names and sizes."""
+        names = [(f.name.rstrip("/").rsplit("/", 1)[-1], f.size) for f in self.files]
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
+
+
+def corpus_files(place: str, corpus: str) -> Files:
+    """Return the Parquet files of a corpus ("pretrain", "sft") of a WORKDIR.
+
+    `place` may also be a snapshot, or a folder of such files itself. A link to the newest
+    snapshot is followed here, once: what is refreshed meanwhile does not change the files.
+    Raises DataError when there are none.
+    """
+    for folder in _folders(place.rstrip("/"), corpus):
+        files = _parquet_in(folder)
+        if files:
+            return Files(folder, tuple(files))
+    raise DataError(
+        f"{place} has no corpus {corpus!r}; remedy: name a WORKDIR that `wavemill curate` "
+        f"has built with one, or a folder of its Parquet files"
+    )
+
+
+def _folders(place: str, corpus: str) -> Iterator[str]:
+    if is_url(place):
+        latest = join_url(place, LATEST)
+        if exists(latest):
+            with open_file(latest) as file:
+                yield join_url(place, f"snapshots/{file.read().decode().strip()}/{corpus}")
+        yield from (join_url(place, f"corpus/{corpus}"), join_url(place, corpus), place)
+        return
+    for folder in (Path(place) / "corpus" / corpus, Path(place) / corpus, Path(place)):
+        if folder.is_dir():
+            yield str(folder.resolve())
+
+
+def _parquet_in(folder: str) -> list[DataFile]:
+    if is_url(folder):
+        if not exists(folder):
+            return []
+        locate(folder)
+        found = [DataFile(f.path, f.stamp[0]) for f in walk(folder) if f.name.endswith(".parquet")]
+        depth = folder.partition("?")[0].rstrip("/").count("/") + 1
+        return [f for f in found if f.name.partition("?")[0].count("/") == depth]
+    paths = sorted(Path(folder).glob("*.parquet"))
+    return [DataFile(str(path), path.stat().st_size) for path in paths]
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

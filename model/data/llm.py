@@ -1,0 +1,192 @@
+"""What the LLM learns from: micro-batches of packed documents, the part of one rank."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from model.data.batch import PackedBatch, packed_batch
+from model.data.document import Document
+from model.data.packing import packed
+from model.data.planning import Place, Planner, Span
+from model.data.problems import Problems
+from model.data.sound import SoundError, waveform_of
+from model.data.source import Batches, DataError, Share
+
+Filled = Callable[[int], int]
+
+
+@dataclass(frozen=True)
+class _Window:
+    bins: list[list[Document]]
+    behind: Place
+
+
+@dataclass
+class _Stream:
+    """One of the streams that the data is divided into, each with windows of its own."""
+
+    planner: Planner
+    span: Span
+    positions: int
+    begin: Place = field(default_factory=dict)  # of the window at hand
+    taken: int = 0  # bins of that window
+    total: int = 0  # bins ever taken: tells which rank knows the stream's position best
+    planned: ThreadPoolExecutor | None = None  # plans a window while the one before is learnt
+    _bins: list[list[Document]] | None = None
+    _behind: Place = field(default_factory=dict)
+    _ahead: Future[_Window] | None = None
+
+    def __next__(self) -> list[Document]:
+        if self._bins is None or self.taken == len(self._bins):
+            self._next_window()
+        assert self._bins is not None
+        self.taken += 1
+        self.total += 1
+        return self._bins[self.taken - 1]
+
+    def _next_window(self) -> None:
+        if self._bins is not None:
+            self.begin, self.taken = self._behind, 0
+        began = self.planner.epochs(self.begin)
+        while True:
+            window = self._window(self.begin) if self._ahead is None else self._ahead.result()
+            self._bins, self._behind = window.bins, window.behind
+            if self.planned is not None:
+                self._ahead = self.planned.submit(self._window, self._behind)
+            if self.taken < len(self._bins):
+                return
+            self.begin, self.taken = self._behind, 0
+            if self.planner.epochs(self._behind) > began + 1:
+                raise DataError("nothing in the data can be learnt from; see what was skipped")
+
+    def _window(self, begin: Place) -> _Window:
+        documents, behind = self.planner.window(begin, self.span)
+        # What the loss does not count at all is nothing to learn from.
+        documents = [one for one in documents if one.learnt]
+        rng = np.random.default_rng((self.span.seed, self.span.stream, *_numbers(begin)))
+        bins = packed([len(one) for one in documents], self.positions, rng)
+        return _Window([[documents[i] for i in bin_] for bin_ in bins], behind)
+
+
+class LlmBatches(Batches[PackedBatch]):
+    """Micro-batch i comes from stream i % streams, so that ranks read different files.
+
+    `streams` is a property of the training, not of the workers: a multiple of the number of
+    workers lets each read its own part alone; otherwise some read what others learn from.
+    """
+
+    def __init__(
+        self, planner: Planner, filled: Filled, positions: int, span: Span, share: Share
+    ) -> None:
+        """`positions` bounds a micro-batch; `filled` is as in `piece_mels`."""
+        self._planner, self._filled, self._positions = planner, filled, positions
+        self._span, self._share = span, share
+        self._next = 0
+        self._planned: ThreadPoolExecutor | None = None
+        self._sounds = Problems()
+        self._streams: dict[int, _Stream] = {}
+        self._begin({})
+
+    def __next__(self) -> PackedBatch:
+        while True:
+            number = self._next
+            self._next += 1
+            stream = self._streams.get(number % self._span.streams)
+            documents = next(stream) if stream is not None else []
+            if number % self._share.world == self._share.rank:
+                return self._made(documents)
+
+    def state(self) -> dict[str, Any]:
+        streams = {
+            str(number): {"begin": s.begin, "taken": s.taken, "total": s.total}
+            for number, s in self._streams.items()
+        }
+        return {"next": self._next, "digest": self._planner.digest(), "streams": streams}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if state["digest"] != self._planner.digest():
+            raise DataError(
+                "the files of the corpus are not those that this training began with; remedy: "
+                "name the snapshot that it began with (--corpus WORKDIR/snapshots/NUMBER), or "
+                "another --out with --init to begin anew from what was learnt"
+            )
+        self._next = int(state["next"])
+        self._begin(state["streams"])
+
+    def merged(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        world = len(states)
+        streams: dict[str, Any] = {}
+        for state in states:
+            for number, one in state["streams"].items():
+                if number not in streams or one["total"] > streams[number]["total"]:
+                    streams[number] = one
+        furthest = max(int(state["next"]) for state in states)
+        return dict(states[0]) | {"next": -(-furthest // world) * world, "streams": streams}
+
+    def problems(self) -> Mapping[str, int]:
+        total: Counter[str] = Counter()
+        for one in (*self._planner.problems(), self._sounds):
+            total.update(one.counts)
+        return total
+
+    def close(self) -> None:
+        if self._planned is not None:
+            self._planned.shutdown(wait=False, cancel_futures=True)
+            self._planned = None
+
+    def _begin(self, told: Mapping[str, Any]) -> None:
+        world, streams = self._share.world, self._span.streams
+        mine = {(self._share.rank + world * i) % streams for i in range(streams)}
+        self._streams = {}
+        self.close()
+        self._planned = ThreadPoolExecutor(1, thread_name_prefix="wavemill-windows")
+        for number in sorted(mine):
+            span = replace(self._span, stream=number)
+            stream = _Stream(self._planner, span, self._positions, planned=self._planned)
+            if (known := told.get(str(number))) is not None:
+                stream.begin, stream.taken = known["begin"], int(known["taken"])
+                stream.total = int(known["total"])
+            self._streams[number] = stream
+
+    def _made(self, documents: list[Document]) -> PackedBatch:
+        try:
+            return packed_batch(documents, self._filled)
+        except SoundError:
+            good = [one for one in documents if self._audible(one)]
+        if not good:
+            raise DataError(f"no audio can be decoded of {', '.join(d.id for d in documents)}")
+        return packed_batch(good, self._filled)
+
+    def _audible(self, one: Document) -> bool:
+        try:
+            for sound in one.sounds:
+                waveform_of(sound.data)
+        except SoundError as error:
+            self._sounds.add("undecodable_audio", one.id, str(error))
+            return False
+        return True
+
+
+def epoch_positions(planner: Planner, seed: int = 0) -> int:
+    """Return how many positions an epoch has; a planner without audio is quick at it."""
+    return sum(len(one) for one in epoch(planner, Span(seed=seed)) if one.learnt)
+
+
+def epoch(planner: Planner, span: Span) -> Iterator[Document]:
+    """Yield the documents of one epoch, unshuffled. Raises DataError when there are none."""
+    place: Place = {}
+    while True:
+        documents, place = planner.window(place, span)
+        if planner.epochs(place) > 0:
+            return
+        yield from documents
+
+
+def _numbers(place: Place) -> list[int]:
+    return [number for name in ("corpus", "texts") for number in place.get(name, [])]

@@ -1,0 +1,135 @@
+"""Batches in an order that can be resumed, and made ahead of time in a thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+B = TypeVar("B")
+
+AHEAD = 4  # batches that are ready and wait
+POLL_SECONDS = 0.2  # how soon the thread sees that no one wants batches any more
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which of the micro-batches are this rank's: every `world`-th, beginning with `rank`."""
+
+    rank: int = 0
+    world: int = 1
+
+
+class Batches(ABC, Generic[B]):
+    """An endless series of micro-batches, the part of one rank.
+
+    Micro-batch i of the whole series depends on the data, the settings and the seed alone, and
+    goes to rank i % world. All ranks take equally many, so the position in the series is global:
+    what one number of workers has saved, another one continues.
+    """
+
+    @abstractmethod
+    def __next__(self) -> B:
+        """Return the next micro-batch of this rank; raises DataError when there is nothing."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return the position behind the last micro-batch, as JSON, as far as this rank knows."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue behind a position that `merged` gave."""
+
+    def merged(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the global position from that of each rank, rank 0 first.
+
+        Here they are all the same; sources whose ranks read different files override it.
+        """
+        return dict(states[0])
+
+    def problems(self) -> Mapping[str, int]:
+        """Return how often something was skipped, by reason, on this rank."""
+        return {}
+
+    def close(self) -> None:
+        """Stop whatever runs in the background."""
+
+    def __iter__(self) -> Batches[B]:
+        return self
+
+
+class DataError(Exception):
+    """There is nothing to learn from: says where, and what to do."""
+
+
+class Prefetched(Batches[B]):
+    """Makes batches ahead of time in a thread; positions are those of what was handed out."""
+
+    def __init__(self, batches: Batches[B], ahead: int = AHEAD) -> None:
+        self._batches = batches
+        self._ahead = ahead
+        self._state = batches.state()
+        self.waited_seconds = 0.0  # that `__next__` had to wait in all
+        self._stop = threading.Event()
+        self._queue: queue.Queue[tuple[B, dict[str, Any]] | BaseException] = queue.Queue(ahead)
+        self._thread: threading.Thread | None = None
+
+    def __next__(self) -> B:
+        if self._thread is None:
+            self._begin()
+        before = time.perf_counter()
+        found = self._queue.get()
+        self.waited_seconds += time.perf_counter() - before
+        if isinstance(found, BaseException):
+            self.close()
+            raise found
+        batch, self._state = found
+        return batch
+
+    def state(self) -> dict[str, Any]:
+        return self._state
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.close()
+        self._batches.restore(state)
+        self._state = dict(state)
+
+    def merged(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return self._batches.merged(states)
+
+    def problems(self) -> Mapping[str, int]:
+        return self._batches.problems()
+
+    def close(self) -> None:
+        """Stop the thread; batches made ahead are dropped, and `restore` must come next."""
+        if self._thread is not None:
+            self._stop.set()
+            self._thread.join()
+            self._thread = None
+        self._batches.close()
+
+    def _begin(self) -> None:
+        self._stop = threading.Event()
+        self._queue = queue.Queue(self._ahead)
+        self._thread = threading.Thread(target=self._fill, daemon=True, name="wavemill-batches")
+        self._thread.start()
+
+    def _fill(self) -> None:
+        while not self._stop.is_set():
+            try:
+                item: Any = next(self._batches)
+                item = (item, self._batches.state())
+            except BaseException as error:  # whatever it is, the one who waits must hear of it
+                item = error
+            while not self._stop.is_set():
+                try:
+                    self._queue.put(item, timeout=POLL_SECONDS)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(item, BaseException):
+                return

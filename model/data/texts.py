@@ -1,0 +1,103 @@
+"""Documents of plain text, from JSONL or Parquet, for the text-only task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from manifests.filesystems import is_url, open_file, stamp_of_url, walk
+from model.data.files import DataFile, Files
+from model.data.problems import Problems
+from model.data.source import DataError
+
+SUFFIXES = (".jsonl", ".parquet")
+COLUMN = "text"
+
+
+@dataclass(frozen=True)
+class Text:
+    """One document."""
+
+    name: str
+    row: int
+    text: str
+
+    @property
+    def next_row(self) -> int:
+        return self.row + 1
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.text)
+
+
+class Texts:
+    """Files whose rows or lines have a `text`; what has none is a problem and passed over."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.problems = Problems()
+
+    @classmethod
+    def open(cls, places: Sequence[str]) -> Texts:
+        """Find files by path or URL, and all JSONL and Parquet files below folders.
+
+        Raises DataError when a place has none.
+        """
+        files: list[DataFile] = []
+        for place in places:
+            found = list(_below(place))
+            if not found:
+                raise DataError(f"--text: {place} has no {' or '.join(SUFFIXES)} file")
+            files += found
+        return cls(Files(", ".join(places), tuple(sorted(files, key=lambda f: f.name))))
+
+    def documents(self, file: int, start: int = 0) -> Iterator[Text]:
+        """Yield the texts of the `file`-th file, from row or line `start` on."""
+        source = self.files.files[file]
+        rows = self._parquet if source.name.partition("?")[0].endswith(".parquet") else self._lines
+        for number, text in rows(source, start):
+            name = f"{source.name}:{number}"
+            if isinstance(text, str) and text:
+                yield Text(name, number, text)
+            else:
+                self.problems.add("no_text", name)
+
+    def _parquet(self, source: DataFile, start: int) -> Iterator[tuple[int, object]]:
+        for number, row in source.rows([COLUMN], self.problems, start):
+            yield number, row[COLUMN]
+
+    def _lines(self, source: DataFile, start: int) -> Iterator[tuple[int, object]]:
+        try:
+            with open_file(source.name) as lines:
+                for number, line in enumerate(lines):
+                    if number >= start and line.strip():
+                        yield number, _told(line)
+        except OSError as error:
+            self.problems.add("corrupted_file", source.name, str(error))
+
+
+def _told(line: bytes) -> object:
+    try:
+        row = json.loads(line)
+    except (ValueError, UnicodeDecodeError):
+        return None
+    return row.get(COLUMN) if isinstance(row, dict) else None
+
+
+def _below(place: str) -> Iterator[DataFile]:
+    if is_url(place):
+        stamp = stamp_of_url(place)
+        found = [] if stamp else walk(place)
+        yield from (DataFile(f.path, f.stamp[0]) for f in found if f.name.endswith(SUFFIXES))
+        if stamp:
+            yield DataFile(place, stamp[0])
+        return
+    path = Path(place)
+    if path.is_file():
+        yield DataFile(str(path), path.stat().st_size)
+    for file in sorted(path.rglob("*")) if path.is_dir() else []:
+        if file.name.endswith(SUFFIXES):
+            yield DataFile(str(file), file.stat().st_size)

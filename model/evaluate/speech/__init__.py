@@ -1,0 +1,1 @@
+"""How good made speech is: against the recording it was made after, and for a listener."""

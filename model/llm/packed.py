@@ -1,0 +1,73 @@
+"""Attention over documents that are packed into one row, each seeing itself alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from model.blocks import register_attention, sdpa_attention_forward
+
+IMPLEMENTATION = "wavemill_packed"  # the name that decoder layers know it by
+FLASH_DTYPES = (torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Where documents begin and end in a row."""
+
+    lengths: tuple[int, ...]  # positions
+    bounds: Tensor  # int32 (documents + 1,), on the device
+    longest: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], device: torch.device) -> Documents:
+        bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
+        return cls(tuple(lengths), bounds, max(lengths))
+
+
+def attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    documents: Documents | None = None,
+    scaling: float | None = None,
+    **rest: Any,
+) -> tuple[Tensor, None]:
+    """Attend causally, within each of `documents` if there are any.
+
+    `query` (batch, heads, positions, width), `key` and `value` with fewer heads; gives (batch,
+    positions, heads, width), as decoder layers want it. With documents, batch is 1 and there is
+    no mask: only the blocks on the diagonal are computed.
+    """
+    if documents is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **rest
+        )
+    if query.is_cuda and query.dtype in FLASH_DTYPES:
+        from torch.nn.attention.varlen import varlen_attn
+
+        q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
+        bounds, longest = documents.bounds, documents.longest
+        attended = varlen_attn(
+            q, k, v, bounds, bounds, longest, longest,
+            scale=scaling, window_size=(-1, 0), enable_gqa=True,
+        )  # fmt: skip
+        assert isinstance(attended, Tensor)
+        return attended[None], None
+    parts = (torch.split(x, list(documents.lengths), dim=2) for x in (query, key, value))
+    seen = [
+        scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+        for q, k, v in zip(*parts, strict=True)
+    ]
+    return torch.cat(seen, dim=2).transpose(1, 2), None
+
+
+register_attention(IMPLEMENTATION, attention)

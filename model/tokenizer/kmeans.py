@@ -1,0 +1,117 @@
+"""Semantic tokens by a k-means codebook over log-mel stacks of 80 ms, as a model's part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from model import mel
+from model.checkpoint import CONFIG_FILE, WeightsError, validated
+
+if TYPE_CHECKING:  # the stages do without torch
+    from torch import Tensor
+
+FOLDER = "kmeans-tokenizer"  # of a model folder
+CODEBOOK_FILE = "codebook.safetensors"
+CENTROIDS = "centroids"
+VECTORS_AT_ONCE = 4096  # bounds memory while vectors are held against centroids
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """Centroids of normalised log-mel stacks, dB relative to the utterance's level."""
+
+    centroids: np.ndarray  # float32 (vocab_size, FRAMES_PER_TOKEN * N_MELS)
+    metadata: dict[str, Any] = field(default_factory=dict)  # how it was fitted
+
+    def nearest(self, stacks: np.ndarray) -> np.ndarray:
+        """Return the index of the nearest centroid for each of `stacks`: int32 (tokens,).
+
+        Computed in float64 and for each call alone, so that rounding decides no token.
+        """
+        centroids, half_norms = self._exact
+        parts = [np.zeros(0, np.int32)]
+        for first in range(0, len(stacks), VECTORS_AT_ONCE):
+            block = stacks[first : first + VECTORS_AT_ONCE].astype(np.float64)
+            scores = block @ centroids.T - half_norms
+            parts.append(np.argmax(scores, axis=1).astype(np.int32))
+        return np.concatenate(parts)
+
+    @cached_property
+    def _exact(self) -> tuple[np.ndarray, np.ndarray]:
+        centroids = self.centroids.astype(np.float64)
+        return centroids, 0.5 * np.sum(centroids**2, axis=1)
+
+    def mel(self, tokens: np.ndarray) -> np.ndarray:
+        """Return the log-mel frames that tokens stand for, (tokens * FRAMES_PER_TOKEN, N_MELS)."""
+        return mel.unstack(self.centroids[tokens])
+
+
+def stacks_of(audio: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` normalised log-mel stacks of `audio`, float32 (samples,) at 16 kHz."""
+    return mel.stack(mel.normalise(mel.log_mel(audio, count * mel.FRAMES_PER_TOKEN)))
+
+
+class KMeansFile(BaseModel):
+    """The `config.json` of a tokenizer folder."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model_type: Literal["wavemill-kmeans"] = "wavemill-kmeans"
+    vocab_size: int = Field(ge=1)
+    identity: str = ""  # what corpora call it
+
+
+class KMeansTokenizer:
+    """What `SemanticTokenizer` is to the published model, for models of the embedded profile."""
+
+    def __init__(self, codebook: Codebook, identity: str = "") -> None:
+        """`identity` is what corpora call it, "kmeans sha256:..."."""
+        self.codebook = codebook
+        self.identity = identity
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.codebook.centroids)
+
+    def encode(self, waveforms: Sequence[np.ndarray | Tensor]) -> list[np.ndarray]:
+        """Return the codes of each waveform, int64 (ceil(samples / 1280),).
+
+        Waveforms are mono float32 (samples,) at 16 kHz in [-1, 1], of any length.
+        """
+        return [self.codes(np.asarray(w, np.float32)).astype(np.int64) for w in waveforms]
+
+    def codes(self, waveform: np.ndarray) -> np.ndarray:
+        """Return the codes of one waveform, float32 (samples,) at 16 kHz: int32 (tokens,)."""
+        return self.codebook.nearest(stacks_of(waveform, -(-len(waveform) // mel.TOKEN_SAMPLES)))
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> KMeansTokenizer:
+        """Read what `save_pretrained` wrote; raises WeightsError."""
+        told = validated(KMeansFile, folder)
+        file = folder / CODEBOOK_FILE
+        try:
+            centroids = load_file(file)[CENTROIDS].astype(np.float32)
+        except (OSError, SafetensorError, KeyError) as error:
+            raise WeightsError(f"cannot read {file}: {error!r}") from None
+        wanted = (told.vocab_size, mel.FRAMES_PER_TOKEN * mel.N_MELS)
+        if centroids.shape != wanted:
+            raise WeightsError(f"{file} holds centroids {centroids.shape}, not {wanted}")
+        return cls(Codebook(centroids, told.model_extra or {}), told.identity)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write `config.json` and the centroids as float16, which is what fitting leaves them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({CENTROIDS: self.codebook.centroids.astype(np.float16)}, folder / CODEBOOK_FILE)
+        told = KMeansFile(vocab_size=self.vocab_size, identity=self.identity)
+        content = json.dumps(told.model_dump() | self.codebook.metadata, indent=2)
+        (folder / CONFIG_FILE).write_text(content + "\n")

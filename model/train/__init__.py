@@ -1,0 +1,1 @@
+"""Training: one loop for every network, told by a learner what to do."""

@@ -1,0 +1,88 @@
+"""One training as a whole: put together on each worker, trained, written out."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from model.data.source import Batches
+from model.train import checkpoint
+from model.train.learner import Batch, Learner
+from model.train.loop import Outcome, Training, ahead
+from model.train.ranks import Ranks
+from model.train.settings import LoopSettings
+
+B = TypeVar("B", bound=Batch)
+MODEL = "model"  # folder of a run that is exported to
+OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Parts(Generic[B]):
+    """A training put together."""
+
+    learner: Learner[B]
+    batches: Batches[B]
+    total_units: int
+    held_out: Sequence[B] = ()
+
+
+class Job(ABC):
+    """What is to be trained, on what; travels to the workers, so it holds no network."""
+
+    @property
+    @abstractmethod
+    def run(self) -> Path:
+        """Return the folder for checkpoints, metrics and the model, which all workers see."""
+
+    @property
+    @abstractmethod
+    def loop(self) -> LoopSettings: ...
+
+    @abstractmethod
+    def build(self, ranks: Ranks) -> Parts[Any]:
+        """Put the training together on one worker. Raises DataError and WeightsError."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return what must stay the same for a run to be continued, as JSON."""
+
+
+def work(job: Job, ranks: Ranks) -> Outcome:
+    """Train on one worker, from the last checkpoint on, and export what comes of it.
+
+    Raises DataError, WeightsError, RunChanged and NotFinite.
+    """
+    torch.set_num_threads(job.loop.threads)
+    job.run.mkdir(parents=True, exist_ok=True)
+    parts = job.build(ranks)
+    training = Training(
+        parts.learner, ahead(parts.batches), job.loop, parts.total_units,
+        job.run, ranks, job.identity(), parts.held_out,
+    )  # fmt: skip
+    outcome = training()
+    if ranks.first and outcome.complete:
+        _export(job, parts.learner)
+    if ranks.first:
+        (job.run / OUTCOME).write_text(json.dumps(asdict(outcome)))
+    ranks.gathered(None)
+    return outcome
+
+
+def outcome_of(run: Path) -> Outcome:
+    """Return how the last training of a run ended."""
+    return Outcome(**json.loads((run / OUTCOME).read_text()))
+
+
+def _export(job: Job, learner: Learner[Any]) -> None:
+    """Write the model; that of a sharded network comes from the checkpoint, where it is whole."""
+    if job.loop.shard:
+        learner = job.build(Ranks()).learner
+        checkpoint.load(checkpoint.checkpoints(job.run)[-1], learner.modules(), {})
+    learner.export(job.run / MODEL)

@@ -1,0 +1,145 @@
+"""What is trained: a learner tells the loop its networks, its losses and its schedule."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+MAIN = "main"  # the only optimizer of a learner that has just one
+
+
+class Batch(Protocol):
+    """One micro-batch. A frozen dataclass satisfies it."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What is in it, for messages: segments, samples, recordings."""
+        ...
+
+    @property
+    def units(self) -> int:
+        """What schedules count: tokens (LLM) or milliseconds of audio (everything else)."""
+        ...
+
+    def to(self, device: torch.device) -> Self: ...
+
+
+B = TypeVar("B", bound=Batch)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the training stands when a step begins; the same on every rank."""
+
+    step: int  # optimizer steps done
+    units: int  # tokens or milliseconds learnt so far
+    total_units: int  # of the whole training; schedules go by units / total_units
+    # Sums over the micro-batches of this step, of all ranks, of what `Learner.counts` says.
+    counts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def fraction(self) -> float:
+        """Return how much of the training is done, 0 to 1."""
+        return min(1.0, self.units / max(1, self.total_units))
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss of a micro-batch, in a form that adds up over micro-batches and ranks.
+
+    A step follows the gradient of sum(total) / sum(weight) over its micro-batches and ranks: the
+    same, however the step is divided up. A loss of several means, each over a count of its own
+    (text and audio positions, say), divides by `Progress.counts` itself and has `weight` None.
+    """
+
+    total: Tensor  # scalar, differentiable: a sum
+    weight: Tensor | float | None  # how many terms are in it
+    # Detached scalars for the log, by name ("asr/text", "codebook/perplexity"): the mean over the
+    # micro-batches and ranks that report a name is logged, weighted where the value is a pair.
+    parts: Mapping[str, Tensor | tuple[Tensor, Tensor]]  # value, or (sum, how many)
+
+
+@dataclass(frozen=True)
+class Example:
+    """Something the model made of a held-out item, for a person to look at."""
+
+    name: str
+    reference: str = ""
+    answer: str = ""
+    audio: Tensor | None = None  # float32 (samples,) at `sample_rate`
+    sample_rate: int = 16_000
+
+
+class Learner(ABC, Generic[B]):
+    """One thing to train: its networks, who optimises what, and the loss of a batch."""
+
+    @abstractmethod
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Return the networks by name: they are in the checkpoint, with all their buffers.
+
+        The loop moves them to the device and, for a learner that has `shardable` blocks, shards
+        them. Names and parameters must not change during the training.
+        """
+
+    @abstractmethod
+    def optimized(self) -> Mapping[str, Sequence[nn.Parameter]]:
+        """Return parameters by optimizer, which take their turns in this order.
+
+        One entry MAIN, unless networks learn against each other ("discriminator", "generator").
+        """
+
+    @abstractmethod
+    def loss(self, optimizer: str, batch: B, progress: Progress) -> Loss:
+        """Return the loss of a micro-batch for one of the optimizers; gradients flow from it.
+
+        torch's generators are seeded anew for each micro-batch, from the seed and the micro-batch's
+        number in the whole training, so that what is drawn here does not depend on the workers.
+        """
+
+    @abstractmethod
+    def export(self, folder: Path) -> None:
+        """Write the published layout of what was trained. Called on rank 0, on whole tensors."""
+
+    def counts(self, batch: B) -> Mapping[str, float]:
+        """Return what the losses of the batch will be divided by; see `Loss`."""
+        del batch
+        return {}
+
+    def prepare(self, progress: Progress) -> None:
+        """Get ready for a step: freeze or thaw parts by progress, for example."""
+        del progress
+
+    def after_step(self, progress: Progress) -> None:
+        """Follow up a step: moving averages of a codebook, revival of dead codes.
+
+        Called on every rank, after all optimizers; what is reduced over ranks is reduced here.
+        """
+        del progress
+
+    def shardable(self) -> Sequence[nn.Module]:
+        """Return the blocks that FSDP2 gathers one at a time, inner ones first."""
+        return ()
+
+    def flops(self, batch: B) -> float:
+        """Return the floating-point operations of forward and backward; 0: not known."""
+        del batch
+        return 0.0
+
+    def examples(self, limit: int) -> Iterator[Example]:
+        """Yield up to `limit` decoded samples of held-out items, in evaluation mode."""
+        del limit
+        return iter(())
+
+    def extra_state(self) -> dict[str, Any]:
+        """Return what else a resumed training needs, as JSON; tensors belong into buffers."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Take `extra_state` back."""
+        del state

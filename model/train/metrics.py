@@ -1,0 +1,127 @@
+"""What is measured while a network learns: sums over steps and ranks, written down by the first.
+
+`metrics.jsonl` has a line per record, for programs and for whoever watches; TensorBoard the same.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.train.learner import Example
+from model.train.ranks import Ranks
+
+FILE = "metrics.jsonl"
+Value = Tensor | float | tuple[Tensor | float, Tensor | float]
+
+
+class Means:
+    """Weighted means of named values; nothing waits for the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[Tensor | float, Tensor | float]] = {}
+
+    def add(self, values: Mapping[str, Value]) -> None:
+        """Add values, or pairs of a sum and how many are in it."""
+        for name, value in values.items():
+            total, count = value if isinstance(value, tuple) else (value, 1.0)
+            before = self._sums.get(name, (0.0, 0.0))
+            self._sums[name] = (before[0] + total, before[1] + count)
+
+    def taken(self, ranks: Ranks) -> dict[str, float]:
+        """Return the means over all ranks, and begin anew."""
+        here: dict[str, float] = {}
+        for name, (total, count) in self._sums.items():
+            here[f"{name}\tsum"], here[f"{name}\tcount"] = float(total), float(count)
+        self._sums = {}
+        everywhere = ranks.summed(here)
+        names = [name.removesuffix("\tsum") for name in everywhere if name.endswith("\tsum")]
+        return {
+            name: everywhere[f"{name}\tsum"] / everywhere[f"{name}\tcount"]
+            for name in names
+            if everywhere[f"{name}\tcount"]
+        }
+
+
+class MetricsLog:
+    """Writes records of one kind after another; on other ranks than the first, nothing."""
+
+    def __init__(self, run: Path, ranks: Ranks, step: int) -> None:
+        """Continue the records of a run at `step`; later ones of an earlier try are dropped."""
+        self._file: Any = None
+        self._board: Any = None
+        if not ranks.first:
+            return
+        path = run / FILE
+        kept = [line for line in _lines(path) if json.loads(line).get("step", 0) <= step]
+        path.write_text("".join(kept))
+        self._file = path.open("a")
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Write a record: numbers go to TensorBoard too, under "kind/name"."""
+        if self._file is None:
+            return
+        record = {"kind": kind, "step": step, "time": round(time.time(), 3), **values}
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+        self._board.flush()
+
+    def example(self, example: Example, step: int) -> None:
+        if self._file is None:
+            return
+        told = {"name": example.name, "reference": example.reference, "answer": example.answer}
+        self.write("example", step, told)
+        text = f"reference: {example.reference}\n\nanswer: {example.answer}"
+        self._board.add_text(f"example/{example.name}", _plain(text), step)
+        if example.audio is not None:
+            sound = example.audio.detach().cpu()[None]
+            self._board.add_audio(f"example/{example.name}", sound, step, example.sample_rate)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._board.close()
+
+
+def peak_flops(device: torch.device, bfloat16: bool) -> float:
+    """Return what a device can do a second: as its maker says, else as a multiplication shows."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        for part, peak in PEAKS.items():
+            if part in name:
+                return peak if bfloat16 else peak / 2  # float32 in TF32
+    size, times = 512, 4
+    matrix = torch.randn(size, size, device=device)
+    matrix @ matrix
+    began = time.perf_counter()
+    for _ in range(times):
+        float((matrix @ matrix)[0, 0])
+    return 2.0 * size**3 * times / (time.perf_counter() - began)
+
+
+# Dense bfloat16 operations a second, from the data sheets.
+PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40": 181e12,
+         "L20": 119.5e12, "B200": 2250e12}  # fmt: skip
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+
+
+def _plain(text: str) -> str:
+    """Return text that TensorBoard, which renders Markdown, shows as it is."""
+    return "".join(f"    {line}\n" for line in text.splitlines())

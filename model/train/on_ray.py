@@ -1,0 +1,100 @@
+"""A training on Ray Train: the same on a laptop and on a cluster."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.checkpoint import WeightsError
+from model.data.source import DataError
+from model.train.job import Job, outcome_of, work
+from model.train.loop import NotFinite, Outcome, RunChanged
+from model.train.ranks import Ranks
+
+FAILURE = "failure.json"  # why a worker gave up, where trying again is of no use
+FOLDER = "ray"  # of a run: what Ray Train keeps for itself
+FINAL = {kind.__name__: kind for kind in (DataError, WeightsError, NotFinite, RunChanged)}
+
+
+class TrainingFailed(Exception):
+    """Workers died more often than they were restarted: says how the last one did."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many, and what each gets."""
+
+    count: int = 1
+    gpu: bool = False
+    cpus: float = 1.0  # of each; it keeps others from taking them
+    restarts: int = 3  # after a worker or its node has died: from the last checkpoint
+
+
+def run_on_ray(job: Job, workers: Workers) -> Outcome:
+    """Train on Ray, which is connected to already, and wait for the end.
+
+    Raises DataError, WeightsError, RunChanged, NotFinite, and TrainingFailed.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    job.run.mkdir(parents=True, exist_ok=True)
+    (job.run / FAILURE).unlink(missing_ok=True)
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"job": job},
+        torch_config=TorchConfig(backend="nccl" if workers.gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=workers.count,
+            use_gpu=workers.gpu,
+            resources_per_worker={"CPU": workers.cpus, **({"GPU": 1} if workers.gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=FOLDER,
+            storage_path=str(job.run.absolute()),
+            failure_config=FailureConfig(max_failures=workers.restarts),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:  # the package wraps whatever happened in kinds of its own
+        raise _told(job.run) or TrainingFailed(_last_line(error)) from error
+    return outcome_of(job.run)
+
+
+def _worker(config: dict[str, Any]) -> None:
+    import ray.train
+    import ray.train.torch
+
+    job: Job = config["job"]
+    if (told := _told(job.run)) is not None:
+        raise told
+    context = ray.train.get_context()
+    ranks = Ranks(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
+    if ranks.device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        work(job, ranks)
+    except tuple(FINAL.values()) as error:
+        partial = job.run / f".{FAILURE}.{ranks.rank}"
+        partial.write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+        partial.replace(job.run / FAILURE)
+        raise
+
+
+def _told(run: Path) -> Exception | None:
+    try:
+        told = json.loads((run / FAILURE).read_text())
+    except (OSError, ValueError):
+        return None
+    return FINAL[told["kind"]](told["message"])
+
+
+def _last_line(error: Exception) -> str:
+    lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

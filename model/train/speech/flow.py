@@ -1,0 +1,164 @@
+"""The flow network: from noise to mel frames, given semantic tokens (report sections 2.4 and 4.3).
+
+Flow matching (Lipman et al. 2023) along straight lines: between noise and a normalised mel frame,
+at a random time, the network learns their difference. First whole utterances; then chunks of
+random length behind clean ones, as `MelStream` decodes; then so on the one speaker wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from model.data.clips import ClipBatch
+from model.detokenizer.bigvgan import BigVgan
+from model.detokenizer.config import StreamSettings
+from model.detokenizer.detokenizer import Detokenizer
+from model.detokenizer.flow import FlowNetwork
+from model.detokenizer.griffin_lim import griffin_lim
+from model.detokenizer.mel import log_mel
+from model.detokenizer.ode import CLEAN_TIME
+from model.detokenizer.rotary import rotate
+from model.detokenizer.solver import normalise
+from model.train.learner import MAIN, Example, Learner, Loss, Progress
+from model.train.speech.chunks import random_chunks, visible
+
+TIMES = 1000  # the network's times are 0 ... 999
+
+
+class FlowSettings(BaseModel):
+    """How the flow network learns; durations as the report gives them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    chunked: bool = False  # chunks behind clean ones, not whole utterances
+    shortest_chunk_s: float = Field(0.5, gt=0)
+    longest_chunk_s: float = Field(3.0, gt=0)
+    history_frames: int = Field(StreamSettings().cache_frames, ge=1)  # seen of earlier chunks
+
+    def chunk_frames(self, frame_rate: float) -> tuple[int, int]:
+        """Return the shortest and longest chunk in frames."""
+        return round(self.shortest_chunk_s * frame_rate), round(self.longest_chunk_s * frame_rate)
+
+
+class FlowLearner(Learner[ClipBatch]):
+    """The flow network of a detokenizer; its vocoder is exported as it is."""
+
+    def __init__(
+        self,
+        flow: FlowNetwork,
+        vocoder: BigVgan,
+        settings: FlowSettings,
+        held_out: ClipBatch | None = None,
+    ) -> None:
+        """`held_out` is what `examples` says again, from its tokens."""
+        self.flow, self.vocoder, self.settings = flow, vocoder, settings
+        self.held_out = held_out
+        self.repeats = StreamSettings().frames_per_token
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"flow": self.flow}
+
+    def optimized(self) -> Mapping[str, Sequence[nn.Parameter]]:
+        return {MAIN: list(self.flow.parameters())}
+
+    def shardable(self) -> Sequence[nn.Module]:
+        return list(self.flow.blocks)
+
+    def loss(self, optimizer: str, batch: ClipBatch, progress: Progress) -> Loss:
+        """Return squared errors of the velocity, mean over bands, summed over real frames."""
+        del optimizer, progress
+        clean, tokens, real = self.frames(batch)
+        noise = torch.randn_like(clean)
+        time = torch.randint(TIMES, (len(clean),), device=clean.device)
+        share = (time / TIMES)[:, None, None]
+        noisy = noise + share * (clean - noise)
+        if self.settings.chunked:
+            found = self._chunked(noisy, clean, tokens, real, time)
+        else:
+            positions = _positions(real)
+            # A padded frame sees the real ones, which do not see it.
+            found, _ = self.flow(noisy, tokens, time, positions, mask=real[:, None, None])
+        errors = (found.float() - (clean - noise)).square().mean(-1)[real].sum()
+        frames = real.sum()
+        return Loss(errors, float(frames), {"flow/velocity_error": (errors.detach(), frames)})
+
+    def frames(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return normalised mel (B, T, bands), tokens int64 (B, T), and which frames are real."""
+        with torch.autocast(batch.audio.device.type, enabled=False):
+            mel = normalise(log_mel(batch.audio, self.vocoder.config), self.flow.config)
+        tokens = batch.tokens.repeat_interleave(self.repeats, dim=1)
+        places = torch.arange(mel.shape[1], device=mel.device)
+        return mel, tokens, places < batch.token_counts[:, None] * self.repeats
+
+    def _chunked(
+        self, noisy: Tensor, clean: Tensor, tokens: Tensor, real: Tensor, time: Tensor
+    ) -> Tensor:
+        config = self.vocoder.config
+        shortest, longest = self.settings.chunk_frames(config.sampling_rate / config.hop_size)
+        lengths = real.sum(1).cpu()
+        draw = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        chunks = random_chunks(lengths, shortest, longest, self.repeats, draw).to(noisy.device)
+        return self.behind_clean(noisy, clean, tokens, real, time, chunks)
+
+    def behind_clean(
+        self,
+        noisy: Tensor,
+        clean: Tensor,
+        tokens: Tensor,
+        real: Tensor,
+        time: Tensor,
+        chunks: Tensor,
+    ) -> Tensor:
+        """Return the velocities (B, T, bands) of every chunk behind the clean frames before it.
+
+        As `ChunkSolver` evaluates them, chunk by chunk; `chunks` int64 (B, T) numbers them.
+        """
+        earlier, own = visible(chunks, real, self.settings.history_frames)
+        positions = _positions(real)
+        given = torch.full_like(time, CLEAN_TIME)
+        _, read = self.flow(clean, tokens, given, positions, mask=earlier | own)
+        turn = self.flow.turn(positions)
+        past = [(rotate(key, turn), value) for key, value in read]
+        seen = torch.cat((earlier, own), -1)
+        found, _ = self.flow(noisy, tokens, time, positions, past, seen)
+        return found
+
+    def export(self, folder: Path) -> None:
+        """Write what `Detokenizer.from_pretrained` reads."""
+        Detokenizer(self.flow, self.vocoder).save_pretrained(folder)
+
+    @torch.no_grad()
+    def examples(self, limit: int) -> Iterator[Example]:
+        """Yield held-out clips, made from their tokens and sounded by Griffin-Lim."""
+        if self.held_out is None:
+            return
+        config, training = self.vocoder.config, self.flow.training
+        detokenizer = Detokenizer(self.flow, self.vocoder)
+        batch = self.held_out.first(limit)
+        for name, text, tokens, count in zip(
+            batch.ids, batch.texts, batch.tokens, batch.token_counts, strict=True
+        ):
+            mel = detokenizer.mel(tokens[: int(count)], torch.Generator().manual_seed(0))
+            yield Example(name, text, "", griffin_lim(mel.cpu(), config), config.sampling_rate)
+        self.flow.train(training)
+
+
+def start_quiet(flow: FlowNetwork) -> None:
+    """Let every block begin as the identity, and the output at zero (Peebles and Xie 2023).
+
+    For a network that is trained from nothing: its modulation and its last layer start at zero.
+    """
+    for layer in (*flow.blocks, flow.final_layer):
+        nn.init.zeros_(layer.adaLN_modulation[-1].weight)
+        nn.init.zeros_(layer.adaLN_modulation[-1].bias)
+    nn.init.zeros_(flow.final_layer.linear.weight)
+    nn.init.zeros_(flow.final_layer.linear.bias)
+
+
+def _positions(real: Tensor) -> Tensor:
+    return torch.arange(real.shape[1], device=real.device).expand(real.shape)

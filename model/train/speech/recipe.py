@@ -1,0 +1,82 @@
+"""Recipes of the tokenizer's and the detokenizer's trainings; YAML files are in `../recipes`."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from model.data.clips import ClipSettings
+from model.detokenizer.config import PRESETS, DetokenizerConfig
+from model.tokenizer.config import PRESETS as TOKENIZER_PRESETS
+from model.tokenizer.config import VqConfig, presets
+from model.train.settings import LoopSettings, Settings
+from model.train.speech.flow import FlowSettings
+from model.train.speech.tokenizer import TokenizerSettings
+from model.train.speech.vocoder import VocoderSettings
+
+Stage = Literal["flow", "chunks", "speaker", "vocoder"]
+STAGES: tuple[Stage, ...] = ("flow", "chunks", "speaker", "vocoder")
+
+
+class Course(Settings):
+    """How much is learnt, from which clips, and in which steps."""
+
+    hours: float | None = Field(None, gt=0)  # of audio to learn; null: `epochs` of the corpus
+    epochs: float = Field(1.0, gt=0)
+    clips: ClipSettings = ClipSettings()
+    held_out_split: str = "validation"  # evaluated, never learnt
+    loop: LoopSettings = LoopSettings()
+
+
+class FlowCourse(Course):
+    flow: FlowSettings = FlowSettings()
+
+
+class VocoderCourse(Course):
+    vocoder: VocoderSettings = VocoderSettings()
+
+
+class TokenizerRecipe(Course):
+    """Report section 2.2. `whisper`: folder or hub id to start from; null: random weights."""
+
+    preset: str = "tiny"
+    whisper: str | None = None
+    tokenizer: TokenizerSettings = TokenizerSettings()
+
+    @model_validator(mode="after")
+    def _there_is_such_a_preset(self) -> Self:
+        if self.preset not in TOKENIZER_PRESETS:
+            raise ValueError(f"no preset {self.preset!r}; there are {', '.join(TOKENIZER_PRESETS)}")
+        return self
+
+    @property
+    def encoder(self) -> VqConfig:
+        return presets(self.preset)[0]
+
+
+class DetokenizerRecipe(Settings):
+    """Report section 4.3; `preset` is what is built where nothing is given to begin with."""
+
+    preset: str = "tiny"
+    flow: FlowCourse = FlowCourse()  # whole utterances
+    chunks: FlowCourse = FlowCourse(flow=FlowSettings(chunked=True))
+    speaker: FlowCourse = FlowCourse(flow=FlowSettings(chunked=True))  # the one voice wanted
+    vocoder: VocoderCourse = VocoderCourse()
+
+    @model_validator(mode="after")
+    def _stages_are_what_they_are(self) -> Self:
+        if self.preset not in PRESETS:
+            raise ValueError(f"no preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        if self.flow.flow.chunked or not self.chunks.flow.chunked:
+            raise ValueError("stage flow learns whole utterances, stage chunks learns chunks")
+        return self
+
+    @property
+    def networks(self) -> DetokenizerConfig:
+        return DetokenizerConfig.preset(self.preset)
+
+    def course(self, stage: Stage) -> FlowCourse | VocoderCourse:
+        """Return what one stage is told."""
+        found: FlowCourse | VocoderCourse = getattr(self, stage)
+        return found

@@ -1,0 +1,178 @@
+"""The vocoder: BigVGAN against discriminators (report section 4.3; Lee et al. 2023).
+
+Least-squares adversarial losses, features that match, and the distance of log-mel frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import weight_norm
+
+from model.data.clips import ClipBatch
+from model.detokenizer.bigvgan import BigVgan
+from model.detokenizer.detokenizer import Detokenizer
+from model.detokenizer.flow import FlowNetwork
+from model.detokenizer.mel import log_mel
+from model.train.learner import Example, Learner, Loss, Progress
+from model.train.speech.discriminators import Discriminators, DiscriminatorSettings, Judgement
+
+DISCRIMINATOR, GENERATOR = "discriminator", "generator"
+
+
+class VocoderSettings(BaseModel):
+    """Weights of the generator's losses (Kong et al. 2020; kept by BigVGAN), and its judges."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    discriminators: DiscriminatorSettings = DiscriminatorSettings()
+    mel_weight: float = Field(45.0, ge=0)
+    feature_weight: float = Field(2.0, ge=0)
+    adversarial_weight: float = Field(1.0, ge=0)
+    mel_only_share: float = Field(0.0, ge=0, le=1)  # of the training, at first, without judges
+
+
+class VocoderLearner(Learner[ClipBatch]):
+    """The vocoder of a detokenizer, with weight norm; its flow network is exported as it is."""
+
+    def __init__(
+        self,
+        vocoder: BigVgan,
+        flow: FlowNetwork,
+        settings: VocoderSettings,
+        held_out: ClipBatch | None = None,
+    ) -> None:
+        """`vocoder` gets weight norm; `held_out` is what `examples` says again, from its mel."""
+        self.vocoder, self.flow, self.settings = vocoder, flow, settings
+        self.held_out = held_out
+        self.judges = Discriminators(settings.discriminators)
+        for part in convolutions(vocoder):
+            weight_norm(part)
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"vocoder": self.vocoder, "discriminators": self.judges}
+
+    def optimized(self) -> Mapping[str, Sequence[nn.Parameter]]:
+        return {
+            DISCRIMINATOR: list(self.judges.parameters()),
+            GENERATOR: list(self.vocoder.parameters()),
+        }
+
+    def loss(self, optimizer: str, batch: ClipBatch, progress: Progress) -> Loss:
+        """Return the loss of either side, a mean per clip, summed over clips of equal length."""
+        alone = progress.fraction < self.settings.mel_only_share
+        mel = self._mel(batch.audio)
+        judging = optimizer == DISCRIMINATOR
+        self.judges.requires_grad_(judging)
+        try:
+            loss = (
+                self._judging(batch.audio, mel, alone)
+                if judging
+                else self._generating(batch.audio, mel, alone)
+            )
+        finally:
+            self.judges.requires_grad_(True)
+        return loss
+
+    def _judging(self, real: Tensor, mel: Tensor, alone: bool) -> Loss:
+        if alone:  # no gradient, but a graph: every step has every optimizer
+            nothing = sum(parameter.sum() * 0 for parameter in self.judges.parameters())
+            return Loss(torch.as_tensor(nothing), float(len(real)), {})
+        with torch.no_grad():
+            made = self.vocoder(mel)
+        total = real.new_zeros(())
+        right = []
+        for (real_score, _), (made_score, _) in zip(
+            self.judges(real), self.judges(made), strict=True
+        ):
+            total = total + _squares(real_score, 1.0) + _squares(made_score, 0.0)
+            right += [(real_score > 0.5).float().mean(), (made_score < 0.5).float().mean()]
+        parts = {
+            "vocoder/discriminator": total.detach() / len(real),
+            "vocoder/told_apart": torch.stack(right).mean(),
+        }
+        return Loss(total, float(len(real)), parts)
+
+    def _generating(self, real: Tensor, mel: Tensor, alone: bool) -> Loss:
+        settings, clips = self.settings, len(real)
+        made = self.vocoder(mel)
+        distance = (self._mel(made) - mel).abs().mean() * clips
+        total = settings.mel_weight * distance
+        parts = {"vocoder/mel_distance": distance.detach() / clips}
+        if not alone:
+            with torch.no_grad():
+                wanted = self.judges(real)
+            found = self.judges(made)
+            adversarial = torch.stack([_squares(score, 1.0) for score, _ in found]).sum()
+            features = features_apart(wanted, found) * clips
+            total = (
+                total
+                + settings.adversarial_weight * adversarial
+                + settings.feature_weight * features
+            )
+            parts["vocoder/adversarial"] = adversarial.detach() / clips
+            parts["vocoder/features"] = features.detach() / clips
+        return Loss(total, float(clips), parts)
+
+    def export(self, folder: Path) -> None:
+        """Write what `Detokenizer.from_pretrained` reads."""
+        Detokenizer(self.flow, plain(self.vocoder)).save_pretrained(folder)
+
+    @torch.no_grad()
+    def examples(self, limit: int) -> Iterator[Example]:
+        """Yield held-out clips, made from their own mel frames."""
+        if self.held_out is None:
+            return
+        batch = self.held_out.first(limit).to(next(self.vocoder.parameters()).device)
+        rate = self.vocoder.config.sampling_rate
+        for name, text, audio in zip(batch.ids, batch.texts, batch.audio, strict=True):
+            yield Example(name, text, "", self.vocoder(self._mel(audio[None]))[0].cpu(), rate)
+
+    def _mel(self, audio: Tensor) -> Tensor:
+        with torch.autocast(audio.device.type, enabled=False):
+            return log_mel(audio.float(), self.vocoder.config)
+
+
+def convolutions(module: nn.Module) -> list[nn.Module]:
+    """Return the convolutions, which are what the published vocoder has weight norm on."""
+    return [part for part in module.modules() if isinstance(part, nn.Conv1d | nn.ConvTranspose1d)]
+
+
+def plain(vocoder: BigVgan) -> BigVgan:
+    """Return a copy with the norms folded into weights, as `BigVgan` is built.
+
+    Not by `remove_parametrizations`: a deep copy shares its class with the original, which would
+    lose its weights.
+    """
+    tensors = {
+        name: tensor
+        for name, tensor in vocoder.state_dict().items()
+        if ".parametrizations." not in name
+    }
+    for name, part in vocoder.named_modules():
+        if parametrize.is_parametrized(part, "weight"):
+            tensors[f"{name}.weight"] = part.weight.detach()
+    with torch.device("meta"):
+        copy = BigVgan(vocoder.config)
+    copy.load_state_dict(tensors, assign=True)
+    return copy
+
+
+def features_apart(wanted: Sequence[Judgement], found: Sequence[Judgement]) -> Tensor:
+    """Return the mean absolute distance of features, summed over layers and discriminators."""
+    pairs = [
+        (have, want)
+        for (_, wants), (_, haves) in zip(wanted, found, strict=True)
+        for have, want in zip(haves, wants, strict=True)
+    ]
+    return torch.stack([(have - want).abs().mean() for have, want in pairs]).sum()
+
+
+def _squares(scores: Tensor, target: float) -> Tensor:
+    """Return squared errors, mean over a clip's scores, summed over clips."""
+    return (scores.float() - target).square().mean(1).sum()

@@ -1,0 +1,88 @@
+"""What is known of single segments, as a person looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+TEXT_LENGTH = 600  # characters; longer transcripts are cut
+METRICS = (
+    "duration_s",
+    "dnsmos_overall",
+    "snr_db",
+    "asr_confidence",
+    "words_per_second",
+    "speech_ratio",
+    "overlap_ratio",
+    "clipping_ratio",
+    "language_probability",
+)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The audio of a segment. `webm` is empty where a server has it."""
+
+    version: str  # original or enhanced
+    peaks: str  # base64 of uint8, full scale 255
+    webm: str = ""  # base64
+
+
+@dataclass(frozen=True)
+class Broken:
+    rule: str
+    value: float | str | None
+    threshold: float | str | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    segment_id: str
+    source: str
+    start_ms: int
+    end_ms: int
+    speaker: str
+    language: str | None
+    text: str | None
+    status: str
+    audio_version: str | None  # of which the corpus has the samples
+    metrics: dict[str, float | None]
+    broken: tuple[Broken, ...]
+    sounds: tuple[Sound, ...] = ()  # none where no audio is stored
+
+
+def read_details(database: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> dict[str, Sample]:
+    """Return segments by their ids, without sounds, from the table `seen`."""
+    cursor = database.execute(_DETAILS, [list(ids)])
+    names = [column[0] for column in cursor.description or ()]
+    rows = (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+    return {row["segment_id"]: _sample(row) for row in rows}
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    broken = tuple(
+        Broken(b["rule"], _either(b, "value"), _either(b, "threshold"))
+        for b in row.pop("broken") or ()
+    )
+    metrics = {name: row.pop(name) for name in METRICS}
+    text = _shortened(row.pop("text"))
+    return Sample(**row, text=text, metrics=metrics, broken=broken)
+
+
+def _either(broken: dict[str, Any], name: str) -> float | str | None:
+    value: float | str | None = broken[name]
+    return broken[f"{name}_text"] if value is None else value
+
+
+def _shortened(text: str | None) -> str | None:
+    return text if text is None or len(text) <= TEXT_LENGTH else text[:TEXT_LENGTH] + " …"
+
+
+_DETAILS = f"""
+select segment_id, source, start_ms, end_ms, speaker, language, text, status, audio_version,
+       broken, {", ".join(METRICS)}
+from seen semi join (select unnest(?::varchar[]) as segment_id) using (segment_id)
+"""

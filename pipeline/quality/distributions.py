@@ -1,0 +1,131 @@
+"""How the values of segments are spread, with the thresholds that they are held against."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import duckdb
+
+BINS = 40
+TAIL = 0.002  # of the values at either end go into the outermost bins
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of `segments` as people call it."""
+
+    column: str
+    title: str
+    unit: str = ""
+
+
+METRICS = (
+    Metric("duration_s", "Duration", "s"),
+    Metric("dnsmos_overall", "DNSMOS overall", "1 to 5"),
+    Metric("snr_db", "Signal-to-noise ratio", "dB"),
+    Metric("asr_confidence", "Transcript confidence", "0 to 1"),
+    Metric("words_per_second", "Speaking rate", "words/s"),
+    Metric("speech_ratio", "Speech in the segment", "share"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A threshold. `side` is min or max, `text_source` whose rule it is: asr or manifest."""
+
+    rule: str
+    side: str
+    value: float
+    text_source: str
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Segments with start <= value < start + width; the outermost also hold what lies beyond."""
+
+    start: float
+    kept: int
+    kept_hours: float
+    rejected: int
+    rejected_hours: float
+
+
+@dataclass(frozen=True)
+class Distribution:
+    metric: Metric
+    width: float  # of a bin
+    main: str  # the kind of input with most segments, whose thresholds the scale holds
+    bins: tuple[Bin, ...]
+    lines: tuple[Line, ...]
+    known: int  # segments with a value
+    unknown: int
+    below: int  # segments beyond the first and the last bin, shown in them
+    above: int
+    query: str  # that gives the bins
+
+
+def read_distributions(database: duckdb.DuckDBPyConnection) -> tuple[Distribution, ...]:
+    """Read the distribution of each metric that any segment has, from the table `seen`."""
+    found = (_distribution(database, metric) for metric in METRICS)
+    return tuple(one for one in found if one is not None)
+
+
+def _distribution(database: duckdb.DuckDBPyConnection, metric: Metric) -> Distribution | None:
+    column = metric.column
+    ((known, unknown, low, high),) = database.execute(
+        f"select count({column}), count(*) - count({column}), quantile_cont({column}, {TAIL}), "
+        f"quantile_cont({column}, {1 - TAIL}) from seen where status in ('kept', 'rejected')"
+    ).fetchall()
+    if not known:
+        return None
+    lines = [Line(*row) for row in database.execute(_LINES, [column]).fetchall()]
+    ((main,),) = database.execute(_MAIN).fetchall()
+    ends = [low, high, *(line.value for line in lines if line.text_source == main)]
+    first, width, count = scale(ends)
+    last = first + count - 1
+    place = f"floor({column} / {width!r} + 1e-9)::integer"
+    query = _BINS.format(place=place, first=first, last=last, width=f"{width!r}", column=column)
+    rows = database.execute(query.replace("from segments", "from seen")).fetchall()
+    ((below, above),) = database.execute(
+        f"select count(*) filter ({place} < {first}), count(*) filter ({place} > {last}) "
+        f"from seen where status in ('kept', 'rejected')"
+    ).fetchall()
+    shown = (line for line in lines if first * width <= line.value <= (last + 1) * width)
+    bins = tuple(Bin(*row) for row in rows)
+    return Distribution(
+        metric, width, main, bins, tuple(shown), known, unknown, below, above, query
+    )
+
+
+def scale(values: list[float]) -> tuple[int, float, int]:
+    """Return number of the first bin (which starts at so many widths), width and number of bins.
+
+    The width is round, and the bins hold all values.
+    """
+    low, high = min(values), max(values)
+    span = (high - low) or max(abs(low), 1.0) * 0.1
+    rough = span / BINS
+    unit = 10.0 ** math.floor(math.log10(rough))
+    width = next(unit * step for step in (1, 2, 5, 10) if unit * step >= rough * (1 - 1e-9))
+    first = math.floor(low / width + 1e-9)
+    return first, width, math.floor(high / width + 1e-9) - first + 1
+
+
+_BINS = """select round(least(greatest({place}, {first}), {last}) * {width}, 9)::double as start,
+       count(*) filter (kept) as kept,
+       coalesce(sum(duration_s) filter (kept), 0) / 3600 as kept_hours,
+       count(*) filter (not kept) as rejected,
+       coalesce(sum(duration_s) filter (not kept), 0) / 3600 as rejected_hours
+from segments where status in ('kept', 'rejected') and {column} is not null
+group by start order by start"""
+_MAIN = """
+select text_source from seen where status in ('kept', 'rejected')
+group by text_source order by count(*) desc, text_source limit 1
+"""
+_LINES = """
+select rule, side, value, text_source from thresholds
+where "column" = ? and value is not null
+  and text_source in (select distinct text_source from seen)
+order by text_source, position
+"""

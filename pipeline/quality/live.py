@@ -1,0 +1,143 @@
+"""The quality database of a WORKDIR that changes: what the dashboard reads.
+
+Each snapshot gets a database of its own in a temporary file, which nobody else sees; the WORKDIR
+is only read. A request works on a cursor: DuckDB lets many threads have one each.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+
+from pipeline.catalogue import CATALOGUE
+from pipeline.catalogue import SCHEMA as MEMBERS
+from pipeline.ledger import FOLDER as LEDGER_FOLDER
+from pipeline.ledger import SCHEMA as LEDGER
+from pipeline.lock import Holder, read_lock
+from pipeline.quality.database import create_views
+from pipeline.quality.figures import Figures, read_figures
+from pipeline.quality.samples import Samples, read_samples
+from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, Snapshot, read_snapshot
+from pipeline.store import Store
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """Shards for which a running build has finished a stage since it began."""
+
+    stage: str
+    done: int
+    shards: int  # all that are new since the newest snapshot, or else all
+
+
+@dataclass(frozen=True)
+class State:
+    snapshot: int | None
+    running: str | None  # the command that holds the WORKDIR
+    stages: tuple[StageProgress, ...]
+
+
+class Shown:
+    """One snapshot: a database with all views, the table `seen`, and what was read from them."""
+
+    def __init__(self, store: Store, snapshot: Snapshot, folder: Path, version: str) -> None:
+        self.store, self.snapshot = store, snapshot
+        self._path = folder / f"{snapshot.number}.duckdb"
+        self._database = duckdb.connect(self._path)
+        create_views(self._database, store, snapshot, version)
+        self.figures: Figures = read_figures(self._database, store, snapshot, keep=True)
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _samples(self) -> Samples:
+        with self.cursor() as cursor:
+            return read_samples(cursor, self.store, silent=True)
+
+    def samples(self) -> Samples:
+        """Return what to listen to, without the sound."""
+        with self._lock:
+            return self._samples
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._database.cursor() as cursor:
+            yield cursor
+
+    def close(self) -> None:
+        self._database.close()
+        self._path.unlink(missing_ok=True)
+
+
+class Live:
+    """The newest snapshot of a store, whichever that is by now."""
+
+    def __init__(self, store: Store, version: str) -> None:
+        self.store = store
+        self._version = version
+        self._folder = tempfile.TemporaryDirectory(prefix="wavemill-dashboard-")
+        self._shown: list[Shown] = []  # the newest last; one before it may still be in use
+        self._lock = threading.Lock()
+
+    def newest(self) -> Shown | None:
+        """Return the newest snapshot, read anew when there is a newer one; None without any."""
+        number = self._number()
+        if number is None:
+            return None
+        with self._lock:
+            if not self._shown or self._shown[-1].snapshot.number != number:
+                snapshot = read_snapshot(self.store, number)
+                folder = Path(self._folder.name)
+                self._shown.append(Shown(self.store, snapshot, folder, self._version))
+                while len(self._shown) > 2:
+                    self._shown.pop(0).close()
+            return self._shown[-1]
+
+    def state(self) -> State:
+        """Return which snapshot is the newest, and how far a running build is."""
+        holder = read_lock(self.store)
+        if holder is None or holder.is_dead(seen_from=Holder.this_process("")):
+            return State(self._number(), None, ())
+        return State(self._number(), str(holder), self._progress(holder.since))
+
+    def close(self) -> None:
+        for shown in self._shown:
+            shown.close()
+        self._folder.cleanup()
+
+    def _number(self) -> int | None:
+        text = self.store.read_text(LATEST)
+        return None if text is None else int(text)
+
+    def _progress(self, since: str) -> tuple[StageProgress, ...]:
+        names = sorted(self.store.names(LEDGER_FOLDER))
+        with duckdb.connect() as database, suppress(duckdb.IOException, FileNotFoundError):
+            keys = [f"{LEDGER_FOLDER}/{name}" for name in names]
+            self.store.view(database, "ledger", keys, LEDGER)
+            self.store.view(database, "members", [CATALOGUE], MEMBERS)
+            number = self._number()
+            built = [] if number is None else [f"snapshots/{number:06d}/lineage.parquet"]
+            self.store.view(database, "built", built, LINEAGE_SCHEMA)
+            return tuple(StageProgress(*row) for row in database.execute(_DONE, [since]).fetchall())
+        return ()  # files were gathered into one just now
+
+
+_DONE = """
+with done as (
+    select stage, count(distinct shard_id) as done, min(finished_ms) as first from ledger
+    where finished_ms >= epoch_ms(?::timestamptz) group by stage
+),
+shards as (
+    select count(*) as everything, count(*) filter (built is null) as fresh
+    from (select distinct shard_id from members where active)
+    left join (select distinct shard_id, true as built from built) using (shard_id)
+)
+select stage, done, case when fresh >= (select max(done) from done) then fresh else everything end
+from done, shards order by first, stage
+"""

@@ -1,0 +1,147 @@
+"""What moving thresholds would keep.
+
+A rule whose threshold is not moved counts as the stored verdict has it; one that is moved is
+applied to the stored values anew. So all rules act together, as they do in a build. Durations are
+those of segments: overlapping ones count each.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+
+SAMPLE = 20_000  # segments of each kind whose values are given; of more, so many are drawn
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A rule with a threshold that is a number. `value` is None where the rule is off."""
+
+    rule: str
+    column: str
+    setting: str  # as `--set` takes it
+    side: str  # min or max
+    value: float | None
+    low: float  # the values that there are
+    high: float
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """Segments of one kind, 'asr' or 'manifest', with the values that its rules look at.
+
+    `columns` are float32 (sampled,), NaN for null, and `broken` uint32 (sampled,), of which bit i
+    says that the rule knobs[i] is broken and bit 31 that another one is; all little-endian, in
+    base64.
+    """
+
+    text_source: str
+    knobs: tuple[Knob, ...]
+    segments: int
+    sampled: int
+    hours: float  # of all segments, as the next
+    kept_hours: float
+    kept: int
+    columns: dict[str, str]
+    broken: str
+
+
+def read_what_if(database: duckdb.DuckDBPyConnection, limit: int = SAMPLE) -> tuple[WhatIf, ...]:
+    """Read both kinds, the one with more segments first, from a database with `seen`."""
+    kinds = database.execute(_KINDS).fetchall()
+    return tuple(_what_if(database, limit, *row) for row in kinds)
+
+
+def _what_if(
+    database: duckdb.DuckDBPyConnection,
+    limit: int,
+    kind: str,
+    segments: int,
+    hours: float,
+    kept_hours: float,
+    kept: int,
+) -> WhatIf:
+    knobs = read_knobs(database, kind)
+    names = list(dict.fromkeys(["duration_s", *(knob.column for knob in knobs)]))
+    query = _SAMPLE.format(columns=", ".join(names), limit=limit)
+    table = database.sql(query, params=[kind]).to_arrow_table()
+    bits = {knob.rule: 1 << index for index, knob in enumerate(knobs)}
+    broken = [
+        sum({bits.get(rule, 1 << 31) for rule in rules}) for rules in table["rules"].to_pylist()
+    ]
+    values = {name: np.asarray(table[name].to_numpy(zero_copy_only=False), "<f4") for name in names}
+    return WhatIf(
+        kind,
+        knobs,
+        segments,
+        table.num_rows,
+        hours,
+        kept_hours,
+        kept,
+        {name: _base64(value) for name, value in values.items()},
+        _base64(np.asarray(broken, "<u4")),
+    )
+
+
+def read_knobs(database: duckdb.DuckDBPyConnection, kind: str) -> tuple[Knob, ...]:
+    """Return the rules that look at numbers which any segment of this kind has."""
+    rules = database.execute(_RULES, [kind]).fetchall()
+    knobs = []
+    for rule, column, setting, side, value in rules:
+        ((low, high),) = database.execute(
+            f"select min({column}), max({column}) from seen where {_JUDGED}", [kind]
+        ).fetchall()
+        if low is not None:
+            knobs.append(Knob(rule, column, setting, side, value, low, high))
+    return tuple(knobs)
+
+
+def kept_with(
+    database: duckdb.DuckDBPyConnection, kind: str, moved: Mapping[str, float | None]
+) -> tuple[int, float]:
+    """Return segments and hours that would be kept with these thresholds; None: the rule is off.
+
+    Raises KeyError for a rule that `read_knobs` does not give.
+    """
+    knobs = {knob.rule: knob for knob in read_knobs(database, kind)}
+    conditions = [_JUDGED, _OTHERS_MET]
+    values: list[object] = [kind, list(moved)]
+    for rule, value in moved.items():
+        knob = knobs[rule]
+        if value is not None:
+            sign = ">=" if knob.side == "min" else "<="
+            conditions.append(f"coalesce({knob.column} {sign} ?, true)")
+            values.append(value)
+    ((count, seconds),) = database.execute(
+        f"select count(*), coalesce(sum(duration_s), 0) from seen where {' and '.join(conditions)}",
+        values,
+    ).fetchall()
+    return count, seconds / 3600
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(array.tobytes()).decode("ascii")
+
+
+_JUDGED = "text_source = ? and status in ('kept', 'rejected')"
+_OTHERS_MET = "len(list_filter(rules, lambda r: not list_contains(?::varchar[], r))) = 0"
+_KINDS = """
+select text_source, count(*), sum(duration_s) / 3600,
+       coalesce(sum(duration_s) filter (kept), 0) / 3600, count(*) filter (kept)
+from seen where status in ('kept', 'rejected')
+group by text_source order by count(*) desc, text_source
+"""
+_RULES = """
+select rule, "column", concat('filter.', case text_source when 'asr' then 'raw'
+       else 'labelled' end, '.', setting), side, value
+from thresholds join (select rule, setting from base.rules) using (rule)
+where side in ('min', 'max') and text_source = ? order by position
+"""
+_SAMPLE = f"""
+select {{columns}}, rules from seen where {_JUDGED} order by hash(segment_id), segment_id
+limit {{limit}}
+"""

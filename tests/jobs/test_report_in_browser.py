@@ -1,0 +1,65 @@
+"""wavemill report on real recordings, looked at in a real browser: charts, and audio that plays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from tests.browser import installed, running_browser, visit
+from tests.support import ROOT, audio_folder
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A WORKDIR of an example and, where there are any, of real recordings."""
+    installed()  # skip before any work
+    sources = [ROOT / "examples/recordings/clipped_voices.flac"]
+    with suppress(pytest.skip.Exception):
+        sources += [audio_folder() / name for name in ("read/jfk.flac", "noise/noise2.wav")]
+    workdir = tmp_path_factory.mktemp("work")
+    for command in (
+        ["curate", *map(str, sources), "--out", str(workdir), "--executor", "inline"],
+        ["report", str(workdir)],
+    ):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def browser(workdir: Path) -> Iterator[Any]:
+    del workdir  # before a browser runs
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_of_recordings(browser: Any, workdir: Path, dark: bool) -> None:
+    with duckdb.connect(workdir / "quality.duckdb", read_only=True) as database:
+        lengths = database.execute("select least(12, duration_s) from segments").fetchall()
+    with visit(browser, (workdir / "report/index.html").as_uri(), dark=dark) as seen:
+        seen.page.get_by_role("button", name="drawn by chance").click()
+        seen.page.wait_for_function(HAVE_METADATA)
+        durations = seen.page.evaluate(
+            "() => [...document.querySelectorAll('audio')].map((one) => one.duration)"
+        )
+        assert 0 < len(durations) <= 8
+        for found in durations:
+            assert min(abs(found - length) for (length,) in lengths) < 0.03
+        assert seen.page.locator("#listen .wave .mine").count() == len(durations)
+        seen.page.get_by_label("enhanced").first.check()
+        seen.page.wait_for_function(HAVE_METADATA)
+        assert seen.requests == []
+
+
+HAVE_METADATA = """() => {
+  const all = [...document.querySelectorAll("audio")];
+  return all.length > 0 && all.every((one) => one.duration > 0);
+}"""
