@@ -24,7 +24,8 @@ class Seat:
     """The actor: a model in a process of its own."""
 
     def __init__(self, make: Callable[[], Asking]) -> None:
-        self._make, self._asking = make, None
+        self._make = make
+        self._asking: Asking | None = None
 
     def ask(self, items: list[Item]) -> list[Row]:
         if self._asking is None:

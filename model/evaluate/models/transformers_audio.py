@@ -53,7 +53,8 @@ class TransformersModel:
         import transformers
 
         try:
-            self._processor: Any = transformers.AutoProcessor.from_pretrained(self._folder)
+            auto: Any = transformers.AutoProcessor
+            self._processor: Any = auto.from_pretrained(self._folder)
             kind = self._class(transformers, class_name)
             network = kind.from_pretrained(self._folder, dtype=dtype or "auto")
         except (OSError, ValueError, ImportError, KeyError) as error:
