@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from model.evaluate.aggregate import mean_of
 from model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
 from model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
 from model.evaluate.runs.score import StoredMetric, StoredScores, read_scores
@@ -152,10 +153,12 @@ def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) ->
 
 def _aggregate(benchmark: Benchmark, lines: Mapping[str, Line]) -> Line:
     """Add the mean for each model that was run on all of the benchmarks it is made of."""
-    parts = [(lines[name], factor) for name, factor in benchmark.mean_of.items()]
-    labels: Iterable[str] = set.intersection(*(set(line.runs) for line, _ in parts))
+    parts = {name: lines[name].runs for name in benchmark.mean_of}
+    labels = set.intersection(*map(set, parts.values()))
     cells = {
-        label: Cell(sum(line.runs[label].value * factor for line, factor in parts) / len(parts))
+        label: Cell(
+            mean_of({name: runs[label].value for name, runs in parts.items()}, benchmark.mean_of)
+        )
         for label in sorted(labels)
     }
     return Line(benchmark, cells, lines[benchmark.name].published)
