@@ -51,13 +51,17 @@ def items_root() -> Path:
 def list_benchmarks(as_json: AsJson = False) -> None:
     """List every benchmark: the 41 rows of the technical report's tables 4 to 7, and ESC-50.
 
+    reader: `prepare` knows its download; without one, write its items as JSONL (see `show`).
     prepared: its items are in $WAVEMILL_BENCHMARKS (or ./benchmark-items).
     """
     found = published_benchmarks().values()
     if as_json:
         typer.echo(json.dumps([b.model_dump(mode="json") for b in found], ensure_ascii=False))
         return
-    table = Table("name", "task", "items", "access", "reader", "prepared", "best published")
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    for column in ("task", "items", "reader", "prepared", "best published"):
+        table.add_column(column, justify="right" if column == "items" else "left")
     for benchmark in found:
         scores = benchmark.published.scores
         lower = benchmark.metric.better == "lower"
@@ -66,7 +70,6 @@ def list_benchmarks(as_json: AsJson = False) -> None:
             plain(benchmark.name),
             benchmark.task,
             f"{benchmark.data.items:,}" if benchmark.data.items else "",
-            plain(benchmark.data.access),
             benchmark.data.prepared_by or "",
             "yes" if (items_root() / benchmark.name / BENCHMARK_FILE).is_file() else "",
             plain(f"{best[1]:g} {benchmark.metric.unit} {best[0]}") if best else "",

@@ -59,13 +59,15 @@ class Scoring:
         self._listeners = listeners(profile, overrides, device, voice, speaker_model)
 
     def score(self, folder: Path, record: Record, test: Test) -> None:
-        scorer = self._scorer(test)
-        if scorer is not None:
+        if self._skip:
+            Console(stderr=True).print(plain(f"answers in {folder}"), soft_wrap=True)
+            return
+        if (scorer := self._scorer(test)) is not None:
             scores = score_run(folder, record, test.items, scorer, self._mode)
             _print_scores(record, scores, folder)
             if self._worst and isinstance(scorer, AsrScorer):
                 _print_worst(folder, self._worst)
-        if self._speaks and not self._skip:
+        if self._speaks:
             speech = score_speech(folder, test.items, self._listeners)
             _print_metrics(f"{record.label} speaking on {record.benchmark.name}", speech.metrics)
 

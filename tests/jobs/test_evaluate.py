@@ -267,7 +267,9 @@ def test_the_leaderboard_shows_runs_beside_published_scores(
     bench, runs = choices(tmp_path), tmp_path / "runs"
     with chat_server(lambda body: "BA"[number_of(heard(body)) % 2]) as server:
         ask = ["evaluate", server.url, "-b", bench, "--out", runs, "--served"]
+        assert wavemill(*ask, "<script>alert(1)</script>", "--limit", "5")[0] == 0
         assert wavemill(*ask, "<script>alert(1)</script>", "--limit", "10")[0] == 0
+        assert len(server.bodies) == 10  # a run may grow
         assert wavemill(*ask, "plain")[0] == 0
     page, text = tmp_path / "board.html", tmp_path / "board.md"
     code, shown, _ = wavemill("leaderboard", runs, "--html", page, "--markdown", text)

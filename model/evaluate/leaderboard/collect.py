@@ -10,7 +10,7 @@ from pathlib import Path
 from model.evaluate.aggregate import mean_of
 from model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
 from model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
-from model.evaluate.runs.score import StoredMetric, StoredScores, read_scores
+from model.evaluate.runs.score import VERDICTS_FILE, StoredMetric, StoredScores, read_scores
 from model.evaluate.runs.speech import SPEECH_FILE, SpeechScores, read_speech
 
 
@@ -124,6 +124,10 @@ def find_runs(folder: Path) -> tuple[list[Run], list[str]]:
             continue  # people would have to score it; its speech is in a table of its own
         if record is None or scores is None:
             problems.append(f"{path.parent}: not scored yet (wavemill evaluate --rescore)")
+        elif not (path.parent / VERDICTS_FILE).is_file():
+            problems.append(
+                f"{path.parent}: {VERDICTS_FILE} is missing: wavemill evaluate --rescore"
+            )
         elif scores.metrics[0].value is None:
             problems.append(f"{path.parent}: no item could be scored")
         else:

@@ -9,7 +9,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,13 @@ HOPELESS = {401, 403, 404}  # wrong key, path or model: no item will fare better
 SHOWN = 300  # characters of what a server says
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer: the key must not go to another host."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
 @dataclass
 class _Refused(Exception):
     """What a server said, or why it could not be reached."""
@@ -37,7 +44,7 @@ class _Refused(Exception):
 
 
 class EndpointModel:
-    """Asks `URL/chat/completions`, several items at a time; `batch` items share one call."""
+    """Asks `URL/chat/completions`, several items at a time."""
 
     def __init__(
         self,
@@ -49,20 +56,12 @@ class EndpointModel:
         timeout_s: float = 120.0,
         wait_s: float = WAIT_S,
     ) -> None:
-        """`url` as in https://host/v1; the key comes from WAVEMILL_ENDPOINT_KEY, OPENAI_API_KEY.
-
-        Raises ModelError without a name of the model.
-        """
-        if not served:
-            raise ModelError("an endpoint needs --served NAME: the model as the server knows it")
+        """`url` as in https://host/v1; the key comes from WAVEMILL_ENDPOINT_KEY, OPENAI_API_KEY."""
         self._url = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
         self._served, self._recipe, self._seed = served, recipe, seed
         self._timeout_s, self._wait_s = timeout_s, wait_s
         self._concurrency = concurrency
-        self.batch = 4 * concurrency
-
-    def identity(self) -> Mapping[str, str]:
-        return {"kind": "endpoint", "name": self._served, "url": self._url}
+        self._opener = urllib.request.build_opener(_NoRedirect)
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         with ThreadPoolExecutor(self._concurrency) as threads:
@@ -117,7 +116,7 @@ class EndpointModel:
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(self._url, body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as reply:
+            with self._opener.open(request, timeout=self._timeout_s) as reply:
                 return json.loads(reply.read())
         except urllib.error.HTTPError as error:
             said = error.read(4096).decode(errors="replace")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from model.assistant import Assistant, Turn
 from model.evaluate.models.answering import Asked, ModelError
 from model.evaluate.models.assistant import AssistantModel, settings_for
+from model.evaluate.models.identity import identity_of
 from model.evaluate.models.spec import ModelSpec, kind_of, load_model
 from model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from model.evaluate.sound import encoded
@@ -44,7 +47,6 @@ def test_answers_are_those_of_the_assistant_whatever_they_are_batched_with(tiny:
         pieces = list(assistant.reply(turns, model.settings))
         assert answer.text == "".join(piece.text for piece in pieces)
         assert answer.complete == pieces[-1].complete
-    assert model.identity()["kind"] == "assistant"
 
 
 def test_spoken_answers_come_with_their_times(tiny: Path, tmp_path: Path) -> None:
@@ -58,9 +60,10 @@ def test_spoken_answers_come_with_their_times(tiny: Path, tmp_path: Path) -> Non
     assert answer.speech.rate == 24_000
     assert len(answer.speech.samples) % 1920 == 0
     assert 0 < answer.speech.first_chunk_s <= answer.speech.total_s
-    identity = model.identity()
+    identity = identity_of(spec)
     assert identity["reply"] == "both"
-    assert len(identity["voice_sha256"]) == 64
+    assert identity["voice_sha256"] == hashlib.sha256(voice.read_bytes()).hexdigest()
+    assert identity["sha256"] == identity_of(ModelSpec("assistant", str(tiny)))["sha256"]
 
 
 def test_a_recipe_becomes_its_settings() -> None:
@@ -90,3 +93,12 @@ def test_what_a_source_is(tiny: Path, tmp_path: Path) -> None:
         kind_of("owner/name")
     with pytest.raises(ModelError, match="no folder"):
         kind_of("not-there")
+
+
+def test_other_weights_are_another_model(tiny: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny, copy)
+    first, second = (identity_of(ModelSpec("assistant", str(f))) for f in (tiny, copy))
+    assert first["sha256"] == second["sha256"]
+    (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
+    assert identity_of(ModelSpec("assistant", str(copy)))["sha256"] != first["sha256"]

@@ -10,6 +10,8 @@ import pytest
 
 from model.evaluate.models.answering import Asked, ModelError
 from model.evaluate.models.endpoint import ATTEMPTS, EndpointModel
+from model.evaluate.models.identity import identity_of
+from model.evaluate.models.spec import ModelSpec
 from model.evaluate.recipes.recipe import Decoding, Recipe
 from tests.model.evaluate.chat_server import chat_server, heard, said
 
@@ -96,4 +98,12 @@ def test_a_server_that_is_not_there_is_an_error_of_the_item() -> None:
 
 def test_an_endpoint_needs_the_name_of_its_model() -> None:
     with pytest.raises(ModelError, match="--served NAME"):
-        EndpointModel("http://127.0.0.1:1/v1", "", RECIPE)
+        identity_of(ModelSpec("endpoint", "http://127.0.0.1:1/v1"))
+
+
+def test_the_key_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    with chat_server(lambda _: 307) as server:
+        (answer,) = model(server.url).answer(asked(1))
+    assert answer.error is not None
+    assert "HTTP 307" in answer.error

@@ -45,5 +45,5 @@ def test_the_main_metric_is_the_benchmarks(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(KNOWN) - set(SCORED)))
 def test_what_no_program_scores_says_so(name: str) -> None:
-    with pytest.raises(RunError, match="cannot be scored: (it is the mean of|people listen)"):
+    with pytest.raises(RunError, match=r"cannot be scored: (it is the mean of|people listen)"):
         scorer_for(KNOWN[name])

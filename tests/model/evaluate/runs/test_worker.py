@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +24,9 @@ RECIPE = Recipe(name="test", shortest_s=0.1, longest_s=60.0)
 class Echo:
     """Says how many samples it heard; fails over a batch that holds what it cannot hear."""
 
-    batch = 4
-
     def __init__(self, speech: Speech | None = None) -> None:
         self.asked: list[str] = []
         self.speech = speech
-
-    def identity(self) -> Mapping[str, str]:
-        return {"name": "echo"}
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         if any(one.item_id == "bad" for one in asked):
