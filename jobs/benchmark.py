@@ -104,8 +104,8 @@ def prepare_benchmark(
         ),
     ],
     source: Annotated[
-        Path,
-        typer.Option(help="Folder of your download, as unpacked; of a corpus its WORKDIR."),
+        str,
+        typer.Option(help="Folder of your download, as unpacked; of a corpus its WORKDIR, or URL."),
     ],
     out: Annotated[
         Path | None,
@@ -133,18 +133,19 @@ def prepare_benchmark(
     """
     try:
         if name == CORPUS:
-            folder = out or items_root() / f"{source.resolve().name}-{split}-{task}"
+            stem = source.partition("?")[0].rstrip("/").rpartition("/")[2]
+            folder = out or items_root() / f"{_as_name(stem)}-{split}-{task}"
             benchmark = corpus.benchmark_of(source, split, task, _as_name(folder.resolve().name))
             items = corpus.read(source, split, task)
         else:
             benchmark = benchmark_named(name)
             folder = out or items_root() / name
-            items = read_source(benchmark, source, Cutter(), subset)
+            items = read_source(benchmark, Path(source), Cutter(), subset)
             if subset is not None and subset != benchmark.data.subset:
                 data = benchmark.data.model_copy(update={"subset": subset, "items": None})
                 changes = {"split": subset, "data": data, "name": f"{name}-{_as_name(subset)}"}
                 benchmark = benchmark.model_copy(update=changes)
-        count = write_items(folder / "items.parquet", nonempty(_counted(items), str(source)))
+        count = write_items(folder / "items.parquet", nonempty(_counted(items), source))
     except (BenchmarkError, SourceError, ItemsError) as error:
         raise ConfigError(str(error)) from None
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +48,6 @@ def ray_answerer(
     """
 
     def answerer(batches: Iterable[list[Item]]) -> Iterator[list[Row]]:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
         with ray_session(ExecutionSettings(workers=workers, address=address)) as ray:
             yield from _Crew(ray, make, workers, num_gpus).run(iter(batches))
 

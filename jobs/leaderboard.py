@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -83,16 +84,19 @@ def _print_board(console: Console, view: View) -> None:
 
 
 def _print_differences(console: Console, view: View) -> None:
-    if not view.comparisons:
-        return
-    table = Table("benchmark", "first", "second", title="Differences", title_justify="left")
-    table.add_column("difference", justify="right")
-    for name in ("95 %", "how", "first is"):
-        table.add_column(name)
-    for found in view.comparisons:
-        *texts, verdict = vars(found).values()
-        table.add_row(*map(plain, texts), Text(verdict, STYLES.get(verdict, "dim")))
-    console.print(table)
+    for name, found in groupby(view.comparisons, key=lambda one: one.benchmark):
+        table = Table("first", "second", title=plain(f"Differences on {name}"))
+        table.title_justify = "left"
+        table.add_column("difference [95 %]", justify="right")
+        for head in ("by", "first is"):
+            table.add_column(head)
+        for one in found:
+            span = f"{one.difference} [{one.interval}]"
+            verdict = Text(one.verdict, STYLES.get(one.verdict, "dim"))
+            names = map(plain, (one.first, one.second, span, one.how))
+            table.add_row(*names, verdict)
+        _fold(table)
+        console.print(table)
 
 
 def _print_speech(console: Console, view: View) -> None:
@@ -103,7 +107,14 @@ def _print_speech(console: Console, view: View) -> None:
         table.add_column(name, justify="left" if index < 2 else "right")
     for row in view.speaking:
         table.add_row(*map(plain, row))
+    _fold(table)
     console.print(table)
+
+
+def _fold(table: Table) -> None:
+    """Have a narrow terminal break lines, and lose nothing."""
+    for column in table.columns:
+        column.overflow = "fold"
 
 
 def _write(path: Path, text: str) -> None:

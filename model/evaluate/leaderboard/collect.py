@@ -50,7 +50,7 @@ class Line:
 
     benchmark: Benchmark
     runs: Mapping[str, Cell]
-    published: Mapping[str, Cell]
+    published: dict[str, Cell]
 
     @property
     def bests(self) -> list[Cell]:
@@ -169,4 +169,5 @@ def _aggregate(benchmark: Benchmark, lines: Mapping[str, Line]) -> Line:
 
 
 def _columns(lines: Sequence[Line]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for line in lines for name in line.published))
+    """Return the published models, the report's own first, as it prints it last."""
+    return tuple(dict.fromkeys(name for line in lines for name in reversed(line.published)))

@@ -32,7 +32,7 @@ SPEECH_HEAD = (
 )
 KINDS = {
     "paired": "paired bootstrap",
-    "intervals": "from both intervals",
+    "intervals": "both intervals",
     "published": "interval of the run",
 }
 

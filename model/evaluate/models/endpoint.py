@@ -64,8 +64,11 @@ class EndpointModel:
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
-        with ThreadPoolExecutor(self._concurrency) as threads:
+        threads = ThreadPoolExecutor(self._concurrency)
+        try:
             return list(threads.map(self._one, asked))
+        finally:  # after an error or Ctrl-C nobody waits for what is still under way
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _one(self, one: Asked) -> Answer:
         body = json.dumps(self._body(one)).encode()
