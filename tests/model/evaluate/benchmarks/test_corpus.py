@@ -13,6 +13,7 @@ from model.evaluate.benchmarks.readers import corpus
 from model.evaluate.benchmarks.readers.layout import SourceError
 from pipeline.corpora import sft
 
+Row = dict[str, Any]
 EMPTY = {"text": None, "audio": None, "semantic_tokens": None}
 
 
@@ -77,7 +78,7 @@ def test_the_task_decides_how_answers_are_scored(workdir: Path) -> None:
 
 
 def test_what_is_not_there_is_said_with_what_is(workdir: Path, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="2 of asr in test, .*splits.test"):
+    with pytest.raises(SourceError, match=r"2 of asr in test, .*splits\.test"):
         corpus.benchmark_of(str(workdir), "validation", "asr", "mine")
     with pytest.raises(SourceError, match="has no corpus 'sft'"):
         corpus.benchmark_of(str(tmp_path / "none"), "test", "asr", "mine")
