@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from examples.evaluation.chat_server import chat_server, heard, said
 from model.evaluate.benchmarks.items import Item, Items, write_items
 from model.evaluate.benchmarks.schema import BENCHMARK_FILE, benchmark_named
 from model.evaluate.runs.answers import Answers
@@ -27,7 +28,6 @@ from model.evaluate.runs.score import read_scores
 from model.evaluate.sound import encoded
 from pipeline.corpora import sft
 from tests.jobs.test_generate import Terminal, wavemill  # noqa: F401
-from tests.model.evaluate.chat_server import chat_server, heard, said
 from tests.support import ROOT
 
 WORDS = ("zero", "one", "two", "three", "four", "five")

@@ -12,7 +12,7 @@ from model.evaluate.leaderboard.compare import difference
 PARTIAL = "†"
 TIED = "≈"
 LEGEND = (
-    "In brackets: 95 % interval, by bootstrap over the items.",
+    "The range beside or below a number: its 95 % interval, by bootstrap over the items.",
     f"Bold: best of its row. {TIED}: not distinguishable from the best at 95 %; no sign beside a "
     "published score means that nothing can be said, since its items are not published.",
     f"{PARTIAL}: not over all items of the published set (see Runs): it is compared with no "

@@ -8,12 +8,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from examples.evaluation.chat_server import chat_server, heard, said
 from model.evaluate.models.answering import Asked, ModelError
 from model.evaluate.models.endpoint import ATTEMPTS, EndpointModel
 from model.evaluate.models.identity import identity_of
 from model.evaluate.models.spec import ModelSpec
 from model.evaluate.recipes.recipe import Decoding, Recipe
-from tests.model.evaluate.chat_server import chat_server, heard, said
 
 SOUND = np.full(1600, 0.1, np.float32)
 RECIPE = Recipe(name="test", decoding=Decoding(max_new_tokens=9, temperature=0.5, top_p=0.8))
