@@ -68,6 +68,7 @@ def evaluate(
             "WAVEMILL_ENDPOINT_KEY or OPENAI_API_KEY."
         ),
     ] = "",
+    concurrency: Annotated[int, typer.Option(help="Endpoint: requests at a time.", min=1)] = 8,
     semantic: Annotated[
         str | None,
         typer.Option(help="Semantic tokenizer, if not in MODEL: a folder or hub id."),
@@ -160,6 +161,7 @@ def evaluate(
             seed=seed,
             class_name=class_name,
             served=served,
+            concurrency=concurrency,
         )
         asking = None if rescore else _Asking(spec, chosen, workers, address, batch)
         name = label or _label(spec)
