@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from model.evaluate.aggregate import mean_of
 from model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
 from model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
 from model.evaluate.runs.score import StoredMetric, StoredScores, read_scores
@@ -128,12 +129,12 @@ def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) ->
 
 def _aggregate(benchmark: Benchmark, lines: Mapping[str, Line]) -> Line:
     """Add the mean for each model that was run on all of the benchmarks it is made of."""
-    parts = [(lines[name], factor) for name, factor in benchmark.mean_of.items()]
-    labels: Iterable[str] = set.intersection(*(set(line.runs) for line, _ in parts))
-    cells = {
-        label: Cell(sum(line.runs[label].value * factor for line, factor in parts) / len(parts))
-        for label in sorted(labels)
-    }
+    parts = {name: lines[name].runs for name in benchmark.mean_of}
+    labels: Iterable[str] = set.intersection(*map(set, parts.values()))
+    cells = {}
+    for label in sorted(labels):
+        values = {name: runs[label].value for name, runs in parts.items()}
+        cells[label] = Cell(mean_of(values, benchmark.mean_of))
     return Line(benchmark, cells, lines[benchmark.name].published)
 
 
