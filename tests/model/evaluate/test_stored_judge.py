@@ -219,20 +219,26 @@ BENCHMARKS = {  # of the toolkit's data sets that we give to a judge in compat
     "alpacaeval_full": "voicebench-alpacaeval",
     "commoneval": "voicebench-commoneval",
 }
+BY_RULES: dict[str, tuple[str, dict[str, Any]]] = {  # by rules, unless a judge is asked for
+    "mmau-test-mini": ("multiple_choice", {"judge": True}),
+    "mmsu": ("multiple_choice", {"judge": True}),
+    "openbookqa": ("multiple_choice", {"judge": True}),
+    "advbench": ("open_qa", {}),
+    "ifeval": ("open_qa", {}),
+}
 
 
 def test_what_the_judge_is_asked_for_each_data_set() -> None:
     part = "judge/prompt_structure.json selection_per_dataset"
     for case in stored("judge/prompt_structure.json")["selection_per_dataset"]:
-        name = BENCHMARKS.get(case["dataset"], "")
-        if case["dataset"] == "OpenAudioBench":
-            name = f"openaudiobench-{case['subset']}"
-        if not name:
-            TABLE.skip(part, 1, "scored by rules, as by the toolkit's own methods (vb-...)")
-            continue
-        chosen = benchmark_named(name).scorer
-        assert chosen is not None
-        asked = rubric_of(chosen.name, chosen.options, "compat")
+        dataset = case["dataset"]
+        if dataset in BY_RULES:
+            asked = rubric_of(*BY_RULES[dataset], "compat")
+        else:
+            name = BENCHMARKS.get(dataset) or f"openaudiobench-{case['subset']}"
+            chosen = benchmark_named(name).scorer
+            assert chosen is not None
+            asked = rubric_of(chosen.name, chosen.options, "compat")
         assert asked is not None
         rubric = rubrics()[asked]
         found = (
@@ -245,5 +251,5 @@ def test_what_the_judge_is_asked_for_each_data_set() -> None:
             case["gold_in_prompt"],
             case["request_kwargs"]["temperature"],
         )
-        TABLE.case(part, found, wanted, name)
+        TABLE.case(part, found, wanted, (dataset, case["subset"]))
     TABLE.passes(part)
