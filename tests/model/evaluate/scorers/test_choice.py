@@ -123,6 +123,8 @@ def test_number_of_options_bounds_the_letters() -> None:
     assert read_letter("E") is None
     assert read_letter("E", 6) == "E"
     assert read_letter("C", 2) is None
+    assert read_letter("A", 0) is None
+    assert read_label("A", ()) is None
 
 
 def test_unread_answers_are_wrong_and_counted_and_never_drawn() -> None:
