@@ -87,7 +87,7 @@ class LlmBatches(Batches[PackedBatch]):
         """`positions` bounds a micro-batch; `filled` is as in `piece_mels`."""
         self._planner, self._filled, self._positions = planner, filled, positions
         self._span, self._share = span, share
-        self._next = 0
+        self._next = self._base = 0  # micro-batches are dealt out to the ranks from `_base` on
         self._planned: ThreadPoolExecutor | None = None
         self._sounds = Problems()
         self._streams: dict[int, _Stream] = {}
@@ -99,7 +99,7 @@ class LlmBatches(Batches[PackedBatch]):
             self._next += 1
             stream = self._streams.get(number % self._span.streams)
             documents = next(stream) if stream is not None else []
-            if number % self._share.world == self._share.rank:
+            if (number - self._base) % self._share.world == self._share.rank:
                 return self._made(documents)
 
     def state(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class LlmBatches(Batches[PackedBatch]):
                 "name the snapshot that it began with (--corpus WORKDIR/snapshots/NUMBER), or "
                 "another --out with --init to begin anew from what was learnt"
             )
-        self._next = int(state["next"])
+        self._next = self._base = int(state["next"])
         self._begin(state["streams"])
 
     def merged(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -126,8 +126,9 @@ class LlmBatches(Batches[PackedBatch]):
             for number, one in state["streams"].items():
                 if number not in streams or one["total"] > streams[number]["total"]:
                     streams[number] = one
-        furthest = max(int(state["next"]) for state in states)
-        return dict(states[0]) | {"next": -(-furthest // world) * world, "streams": streams}
+        furthest = max(int(state["next"]) for state in states) - self._base
+        reached = self._base + -(-furthest // world) * world
+        return dict(states[0]) | {"next": reached, "streams": streams}
 
     def problems(self) -> Mapping[str, int]:
         total: Counter[str] = Counter()
@@ -142,7 +143,8 @@ class LlmBatches(Batches[PackedBatch]):
 
     def _begin(self, told: Mapping[str, Any]) -> None:
         world, streams = self._share.world, self._span.streams
-        mine = {(self._share.rank + world * i) % streams for i in range(streams)}
+        first = self._base + self._share.rank
+        mine = {(first + world * i) % streams for i in range(streams)}
         self._streams = {}
         self.close()
         self._planned = ThreadPoolExecutor(1, thread_name_prefix="wavemill-windows")

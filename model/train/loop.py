@@ -278,6 +278,8 @@ class Training(Generic[B]):
         return torch.optim.AdamW(
             [group for group in groups if group["params"]],
             lr=settings.learning_rate, betas=settings.betas, eps=settings.eps,
+            # One pass over memory: on a CPU a fifth of a small model's step goes into the others.
+            fused=not self.settings.shard,
         )  # fmt: skip
 
 

@@ -1,0 +1,115 @@
+"""The seven tasks on hand-made segments (report section 4.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from model.data.corpus import Segment, Sound
+from model.data.document import Document
+from model.data.pretraining import WEIGHTS, Said, Task, Tasks
+from model.prompt.vocabulary import Vocabulary
+
+V = Vocabulary(text_tokens=256, audio_offset=320)
+A0, B, EOS = V.audio_offset, V.blank, V.text_eos
+BEGIN, END, PAD = V.media_begin, V.media_end, V.pad
+
+
+def said(number: int, codes: list[int], text: list[int]) -> Said:
+    sound = Sound(b"", np.array(codes, np.int32))
+    segment = Segment(number, f"s{number}", "r", None, "en", "", "", (), sound)
+    return Said(segment, tuple(text))
+
+
+ONE, TWO = said(1, [1, 2], [10, 11]), said(2, [3], [20])
+MEDIA_ONE = [BEGIN, A0 + 1, A0 + 2, END]
+MEDIA_TWO = [BEGIN, A0 + 3, END]
+
+
+def laid_out(task: Task, *segments: Said, positions: int = 100) -> list[Document]:
+    too_long: list[str] = []
+    tasks = Tasks(V, delay=6, positions=positions)
+    documents = list(tasks.speech(task, segments, 0, too_long.append))
+    assert not too_long
+    return documents
+
+
+def counted(document: Document) -> tuple[list[int], list[int]]:
+    """Return what the loss counts of the audio and of the text stream, in order."""
+    return (
+        document.audio_labels[document.audio_counts].tolist(),
+        document.text_labels[document.text_counts].tolist(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "audio", "text", "learnt", "heard"),
+    [
+        (Task.AUDIO, [*MEDIA_ONE, *MEDIA_TWO], [B] * 7,
+         ([A0 + 1, A0 + 2, END, A0 + 3, END], []), []),
+        (Task.ASR, [*MEDIA_ONE, B, B, B, *MEDIA_TWO, B, B],
+         [B] * 4 + [10, 11, EOS] + [B] * 3 + [20, EOS],
+         ([], [10, 11, EOS, 20, EOS]), [1, 2, 8]),
+        (Task.TTS, [B, B, *MEDIA_ONE, B, *MEDIA_TWO], [10, 11] + [B] * 4 + [20] + [B] * 3,
+         ([A0 + 1, A0 + 2, END, A0 + 3, END], []), []),
+        (Task.TO_AUDIO, [*MEDIA_ONE, *MEDIA_TWO], [B] * 7, ([A0 + 3, END], []), [1, 2]),
+        (Task.TO_TEXT, [*MEDIA_ONE, B, B], [B] * 4 + [20, EOS], ([], [20, EOS]), [1, 2]),
+        (Task.TO_BOTH, [*MEDIA_ONE, *[B] * 6, A0 + 3, END], [B] * 4 + [20, EOS] + [B] * 6,
+         ([A0 + 3, END], [20, EOS]), [1, 2]),
+    ],
+)  # fmt: skip
+def test_a_task(
+    task: Task, audio: list[int], text: list[int], learnt: tuple[list, list], heard: list[int]
+) -> None:
+    (document,) = laid_out(task, ONE, TWO)
+    assert document.audio_ids.tolist() == audio
+    assert document.text_ids.tolist() == text
+    assert counted(document) == learnt
+    assert np.flatnonzero(document.continuous).tolist() == heard
+    runs = np.diff(np.pad(document.continuous.astype(int), 1)).clip(0).sum()
+    assert len(document.sounds) == runs
+    # Every position predicts its successor.
+    assert document.audio_labels.tolist() == [*audio[1:], PAD]
+    assert document.text_labels.tolist() == [*text[1:], PAD]
+
+
+def test_audio_starts_six_steps_after_its_text() -> None:
+    (document,) = laid_out(Task.TO_BOTH, ONE, TWO)
+    first_text = int(np.flatnonzero(document.text_counts)[0])
+    first_audio = int(np.flatnonzero(document.audio_counts)[0])
+    assert first_audio - first_text == 6
+
+
+def test_text_only_learns_every_id_and_ends() -> None:
+    (document,) = Tasks(V, 6, 100).text("t", [5, 6, 7], 0)
+    assert counted(document) == ([], [5, 6, 7, EOS])
+    assert not document.sounds
+
+
+def test_a_long_text_goes_on_in_the_next_document_without_loss() -> None:
+    pieces = list(Tasks(V, 6, 4).text("t", list(range(7)), 0))
+    assert [one for piece in pieces for one in counted(piece)[1]] == [*range(7), EOS]
+    assert all(len(piece) <= 4 for piece in pieces)
+
+
+def test_a_long_recording_is_cut_between_segments() -> None:
+    documents = laid_out(Task.ASR, ONE, TWO, ONE, positions=12)
+    assert [len(one) for one in documents] == [12, 7]
+    assert [one.id for one in documents] == ["s1", "s1"]
+    assert [len(one.sounds) for one in documents] == [2, 1]
+
+
+def test_a_segment_that_is_too_long_is_told_and_left_out() -> None:
+    too_long: list[str] = []
+    documents = list(Tasks(V, 6, 6).speech(Task.ASR, [ONE, TWO], 0, too_long.append))
+    assert too_long == ["s1"]
+    assert [one.id for one in documents] == ["s2"]
+
+
+def test_interleaving_keeps_pairs_and_drops_a_last_single_segment() -> None:
+    (document,) = laid_out(Task.TO_TEXT, ONE, TWO, ONE)
+    assert len(document.sounds) == 1
+
+
+def test_the_weights_are_those_of_table_3() -> None:
+    assert [WEIGHTS[task] for task in Task] == [7, 1, 1, 1, 1, 1, 2]
