@@ -20,6 +20,7 @@ from jobs.models import model_app
 from jobs.plan import plan
 from jobs.refresh import refresh
 from jobs.report import report
+from jobs.resynthesise import resynthesise
 from jobs.show import show
 from jobs.snapshots import diff, snapshots
 from jobs.train import train_app
@@ -51,6 +52,7 @@ app.add_typer(config_app, name="config")
 app.command()(generate)
 app.add_typer(model_app, name="model")
 app.add_typer(train_app, name="train")
+app.command()(resynthesise)
 app.command()(evaluate)
 app.command()(leaderboard)
 app.add_typer(benchmark_app, name="benchmark")
