@@ -164,6 +164,7 @@ OPTIONS = ("street", "subway", "subwaystation", "kitchen", "crowdedindoor")
         ("On a subway", "subway"),
         ("crowded_indoor", "crowdedindoor"),
         ("A kitchen", "kitchen"),
+        ("I think it is B.", "subway"),
         ("streets", "street"),
         ("a kitchen or a street", None),
         ("a forest", None),
