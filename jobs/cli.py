@@ -21,6 +21,7 @@ from jobs.perplexity import perplexity
 from jobs.plan import plan
 from jobs.refresh import refresh
 from jobs.report import report
+from jobs.resynthesise import resynthesise
 from jobs.show import show
 from jobs.snapshots import diff, snapshots
 from jobs.train import train_app
@@ -53,6 +54,7 @@ app.command()(generate)
 app.add_typer(model_app, name="model")
 app.add_typer(train_app, name="train")
 app.command()(perplexity)
+app.command()(resynthesise)
 app.command()(evaluate)
 app.command()(leaderboard)
 app.add_typer(benchmark_app, name="benchmark")

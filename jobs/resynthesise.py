@@ -115,7 +115,7 @@ def _ways(detokenizer: Detokenizer, seed: int) -> dict[str, Speak]:
         return log_mel(take.audio, config)
 
     def made_mel(take: Take) -> torch.Tensor:
-        return detokenizer.mel(take.tokens, torch.Generator().manual_seed(seed))
+        return detokenizer.mel(torch.from_numpy(take.tokens), torch.Generator().manual_seed(seed))
 
     return {
         "recordings": lambda take: take.audio,
@@ -173,8 +173,13 @@ def _write(out: Path, scores: dict[str, dict[str, Scores]]) -> None:
         for way, measures in scores.items():
             for measure, found in measures.items():
                 for verdict in found.verdicts:
-                    line = {"way": way, "measure": measure, "segment_id": verdict.item_id}
-                    line |= {"value": verdict.value, "note": verdict.note}
+                    line = {
+                        "way": way,
+                        "measure": measure,
+                        "segment_id": verdict.item_id,
+                        "value": verdict.value,
+                        "note": verdict.note,
+                    }
                     file.write(json.dumps(line) + "\n")
 
 

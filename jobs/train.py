@@ -9,6 +9,7 @@ import typer
 
 from jobs.entry import run_app
 from jobs.extras import need_training_packages
+from jobs.train_speech import detokenizer, tokenizer
 from jobs.training import (
     PRESETS,
     Address,
@@ -32,6 +33,8 @@ train_app = typer.Typer(
     help="Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
     no_args_is_help=True,
 )
+train_app.command("tokenizer")(tokenizer)
+train_app.command("detokenizer")(detokenizer)
 
 
 @train_app.command("pretrain")

@@ -20,8 +20,8 @@ from stages.transcribe.pocketsphinx import (
 )
 
 # A clip is brought to one level and put between stretches of faint noise: words that fill their
-# clip have no silence to be told from, and digital silence is nothing that the model has heard.
-# Of the 200 test recordings of the Free Spoken Digit Dataset, 155 are heard so, and 126 as they are.
+# clip have no silence to be told from, and digital silence is nothing that the model has heard. Of
+# the 200 test recordings of the Free Spoken Digit Dataset, 155 are heard so, 126 as they are.
 SILENCE_S = 0.2
 LEVEL = 0.1  # root mean square of a clip
 NOISE = 1e-3  # standard deviation

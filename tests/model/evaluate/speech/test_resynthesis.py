@@ -59,7 +59,7 @@ def test_mel_distance_is_in_decibels() -> None:
 
 
 def test_a_measure_that_fails_leaves_the_item_unscored() -> None:
-    def breaks(audio: np.ndarray, rate: int) -> float:
+    def breaks(*_: object) -> float:
         raise RuntimeError("no model")
 
     scores = evaluate([remade(sound())], [rated("quality", breaks), mel_distance(CONFIG)])
@@ -70,10 +70,10 @@ def test_a_measure_that_fails_leaves_the_item_unscored() -> None:
 
 
 def test_what_is_heard_and_who_is_heard() -> None:
-    right = heard_right(lambda audio, rate: "One " if audio[1000] != 0 else None)
+    right = heard_right(lambda audio, _: "One " if audio[1000] != 0 else None)
     scores = evaluate([remade(sound()), remade(torch.zeros(9600))], [right])
     assert value(scores, "heard_right") == 50
-    same = speaker_similarity(lambda audio, rate: np.abs(np.fft.rfft(audio))[:200])
+    same = speaker_similarity(lambda audio, _: np.abs(np.fft.rfft(audio))[:200])
     assert same.of(remade(sound() * 3)) == pytest.approx(1)
     assert same.of(remade(sound(900))) < 0.5
 

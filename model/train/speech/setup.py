@@ -1,0 +1,210 @@
+"""From a corpus and a recipe to everything that a worker needs to train a network of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.data.clips import (
+    TOKEN_MS,
+    Clip,
+    ClipBatch,
+    ClipBatches,
+    ClipSettings,
+    batch_of,
+    clips_of,
+    cut,
+)
+from model.data.corpus import Corpus
+from model.data.problems import Problems
+from model.data.source import DataError, Share
+from model.detokenizer.bigvgan import BigVgan
+from model.detokenizer.config import DetokenizerConfig
+from model.detokenizer.detokenizer import Detokenizer
+from model.detokenizer.flow import FlowNetwork
+from model.tokenizer.log_mel import SAMPLE_RATE
+from model.train.job import Job, Parts
+from model.train.ranks import Ranks
+from model.train.settings import LoopSettings
+from model.train.speech.flow import FlowLearner, start_quiet
+from model.train.speech.recipe import (
+    Course,
+    DetokenizerRecipe,
+    FlowCourse,
+    Stage,
+    TokenizerRecipe,
+    VocoderCourse,
+)
+from model.train.speech.tokenizer import TokenizerLearner
+from model.train.speech.vocoder import VocoderLearner
+
+
+@dataclass(frozen=True)
+class TokenizerTraining(Job):
+    """The semantic tokenizer, on the transcripts of a corpus."""
+
+    corpus: str  # WORKDIR, by path or URL
+    recipe: TokenizerRecipe
+    folder: Path  # of the run
+
+    @property
+    def run(self) -> Path:
+        return self.folder
+
+    @property
+    def loop(self) -> LoopSettings:
+        return self.recipe.loop
+
+    def build(self, ranks: Ranks) -> Parts[ClipBatch]:
+        recipe = self.recipe
+        data = _Data(self.corpus, recipe, SAMPLE_RATE, ranks)
+        torch.manual_seed(recipe.loop.seed)
+        learner = TokenizerLearner(recipe.encoder, recipe.tokenizer, data.examples())
+        if recipe.whisper is not None:
+            learner.start_from_whisper(recipe.whisper)
+        return Parts(learner, data.batches(), data.total_units(), data.held_out())
+
+    def identity(self) -> dict[str, Any]:
+        return {"training": "tokenizer", "recipe": _identity(self.recipe)}
+
+
+@dataclass(frozen=True)
+class DetokenizerTraining(Job):
+    """One stage of the detokenizer, on the tokens of a corpus."""
+
+    corpus: str
+    stage: Stage
+    recipe: DetokenizerRecipe
+    folder: Path
+    init: Path | None = None  # model folder to begin with
+
+    @property
+    def run(self) -> Path:
+        return self.folder
+
+    @property
+    def loop(self) -> LoopSettings:
+        return self.course.loop
+
+    @property
+    def course(self) -> FlowCourse | VocoderCourse:
+        return self.recipe.course(self.stage)
+
+    def build(self, ranks: Ranks) -> Parts[ClipBatch]:
+        course = self.course
+        corpus = Corpus.open(self.corpus, course.clips.corpus)
+        torch.manual_seed(course.loop.seed)
+        flow, vocoder = _networks(self.recipe.networks, self.init, _codes(corpus))
+        data = _Data(self.corpus, course, vocoder.config.sampling_rate, ranks)
+        examples = data.examples()
+        learner: FlowLearner | VocoderLearner
+        if isinstance(course, FlowCourse):
+            learner = FlowLearner(flow, vocoder, course.flow, examples)
+        else:
+            learner = VocoderLearner(vocoder, flow, course.vocoder, examples)
+        return Parts(learner, data.batches(), data.total_units(), data.held_out())
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "training": f"detokenizer/{self.stage}",
+            "init": None if self.init is None else str(self.init.absolute()),
+            "preset": self.recipe.preset,
+            "recipe": _identity(self.course),
+        }
+
+
+def _networks(
+    config: DetokenizerConfig, init: Path | None, codes: int
+) -> tuple[FlowNetwork, BigVgan]:
+    """Return the networks of a model folder, or random ones for `codes` tokens, in float32."""
+    if init is None:
+        flow_config = config.flow.model_copy(update={"semantic_vocab_size": codes})
+        flow = FlowNetwork(flow_config)
+        start_quiet(flow)
+        return flow, BigVgan(config.vocoder)
+    detokenizer = Detokenizer.from_pretrained(init)
+    known = detokenizer.flow.config.semantic_vocab_size
+    if known != codes:
+        raise DataError(
+            f"{init} knows {known} semantic tokens, the corpus has {codes}; "
+            "remedy: curate with the tokenizer of the model"
+        )
+    for network in (detokenizer.flow, detokenizer.vocoder):
+        for parameter in network.parameters():
+            parameter.data = parameter.data.clone()  # no view of a file any more
+    return detokenizer.flow, detokenizer.vocoder
+
+
+def _codes(corpus: Corpus) -> int:
+    told = corpus.metadata.get("semantic_vocab_size", "")
+    if not told.isdigit():
+        raise DataError(f"{corpus.files.place}: no semantic_vocab_size in the files' metadata")
+    return int(told)
+
+
+@dataclass
+class _Data:
+    """The clips of a course, for all the purposes that there are."""
+
+    place: str
+    course: Course
+    sample_rate: int
+    ranks: Ranks
+
+    def batches(self) -> ClipBatches:
+        clips = self.course.clips
+        corpus = Corpus.open(self.place, clips.corpus)
+        share = Share(self.ranks.rank, self.ranks.world)
+        return ClipBatches(corpus, clips, self.sample_rate, share)
+
+    def total_units(self) -> int:
+        """Return the milliseconds of audio to learn."""
+        course = self.course
+        if course.hours is not None:
+            return round(course.hours * 3_600_000)
+        files = Corpus.open(self.place, course.clips.corpus).files
+        quick = Corpus(files, audio=False)
+        crop = course.clips.crop_tokens
+        tokens = sum(min(c.tokens, crop or c.tokens) for c in clips_of(quick, course.clips))
+        return max(1, round(course.epochs * tokens * TOKEN_MS))
+
+    def held_out(self) -> list[ClipBatch]:
+        """Return this rank's micro-batches to evaluate on, as many as every other rank has."""
+        course, world = self.course, self.ranks.world
+        wanted = course.loop.evaluation.batches
+        if not wanted:
+            return []
+        clips = list(islice(self._others(course.clips), wanted * course.clips.batch_clips))
+        groups = cut(clips, course.clips, np.random.default_rng(0))[:wanted]
+        fair = len(groups) // world * world
+        mine = groups[self.ranks.rank : fair : world] if fair else groups
+        return list(_made(mine, self.sample_rate))
+
+    def examples(self) -> ClipBatch | None:
+        """Return the whole clips that are decoded at each evaluation."""
+        whole = self.course.clips.model_copy(update={"crop_tokens": None})
+        limit = self.course.loop.evaluation.examples
+        return next(_made([list(islice(self._others(whole), limit))], self.sample_rate), None)
+
+    def _others(self, clips: ClipSettings) -> Iterator[Clip]:
+        split = frozenset({self.course.held_out_split})
+        for clip in clips_of(Corpus.open(self.place, clips.corpus, split), clips):
+            crop = clips.crop_tokens
+            yield clip if crop is None else clip.beginning(crop)
+
+
+def _made(groups: Iterable[list[Clip]], sample_rate: int) -> Iterator[ClipBatch]:
+    for group in groups:
+        if (batch := batch_of(group, sample_rate, Problems())) is not None:
+            yield batch
+
+
+def _identity(course: Course) -> dict[str, Any]:
+    recipe = course.model_dump(mode="json", exclude={"loop"})
+    return recipe | {"loop": course.loop.identity()}
