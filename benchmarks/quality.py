@@ -3,9 +3,7 @@
     python -m benchmarks.quality [--segments 100 10000 1000000] [--keep FOLDER]
 
 Synthetic tables without audio: recordings of 6 minutes with 100 segments each, 10,000 segments a
-shard, values spread around the thresholds, verdicts by the stage's own code. Figures of 2 cores:
-
-     segments      views     totals    figures   the rest       page
+shard, values spread around the thresholds, verdicts by the stage's own code. Figures: quality.md.
 """
 
 from __future__ import annotations

@@ -51,13 +51,17 @@ def items_root() -> Path:
 def list_benchmarks(as_json: AsJson = False) -> None:
     """List every benchmark: the 41 rows of the technical report's tables 4 to 7, and ESC-50.
 
+    reader: `prepare` knows its download; without one, write its items as JSONL (see `show`).
     prepared: its items are in $WAVEMILL_BENCHMARKS (or ./benchmark-items).
     """
     found = published_benchmarks().values()
     if as_json:
         typer.echo(json.dumps([b.model_dump(mode="json") for b in found], ensure_ascii=False))
         return
-    table = Table("name", "task", "items", "access", "reader", "prepared", "best published")
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    for column in ("task", "items", "reader", "prepared", "best published"):
+        table.add_column(column, justify="right" if column == "items" else "left")
     for benchmark in found:
         scores = benchmark.published.scores
         lower = benchmark.metric.better == "lower"
@@ -66,7 +70,6 @@ def list_benchmarks(as_json: AsJson = False) -> None:
             plain(benchmark.name),
             benchmark.task,
             f"{benchmark.data.items:,}" if benchmark.data.items else "",
-            plain(benchmark.data.access),
             benchmark.data.prepared_by or "",
             "yes" if (items_root() / benchmark.name / BENCHMARK_FILE).is_file() else "",
             plain(f"{best[1]:g} {benchmark.metric.unit} {best[0]}") if best else "",
@@ -101,8 +104,8 @@ def prepare_benchmark(
         ),
     ],
     source: Annotated[
-        Path,
-        typer.Option(help="Folder of your download, as unpacked; of a corpus its WORKDIR."),
+        str,
+        typer.Option(help="Folder of your download, as unpacked; of a corpus its WORKDIR, or URL."),
     ],
     out: Annotated[
         Path | None,
@@ -130,18 +133,19 @@ def prepare_benchmark(
     """
     try:
         if name == CORPUS:
-            folder = out or items_root() / f"{source.resolve().name}-{split}-{task}"
+            stem = source.partition("?")[0].rstrip("/").rpartition("/")[2]
+            folder = out or items_root() / f"{_as_name(stem)}-{split}-{task}"
             benchmark = corpus.benchmark_of(source, split, task, _as_name(folder.resolve().name))
             items = corpus.read(source, split, task)
         else:
             benchmark = benchmark_named(name)
             folder = out or items_root() / name
-            items = read_source(benchmark, source, Cutter(), subset)
+            items = read_source(benchmark, Path(source), Cutter(), subset)
             if subset is not None and subset != benchmark.data.subset:
                 data = benchmark.data.model_copy(update={"subset": subset, "items": None})
                 changes = {"split": subset, "data": data, "name": f"{name}-{_as_name(subset)}"}
                 benchmark = benchmark.model_copy(update=changes)
-        count = write_items(folder / "items.parquet", nonempty(_counted(items), str(source)))
+        count = write_items(folder / "items.parquet", nonempty(_counted(items), source))
     except (BenchmarkError, SourceError, ItemsError) as error:
         raise ConfigError(str(error)) from None
     except OSError as error:

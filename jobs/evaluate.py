@@ -17,9 +17,9 @@ from jobs.extras import need_model_packages
 from model.evaluate.benchmarks.items import ItemsError
 from model.evaluate.benchmarks.schema import Benchmark
 from model.evaluate.errors import EvaluationError
-from model.evaluate.models.answering import ModelError
+from model.evaluate.models.answering import Model, ModelError
+from model.evaluate.models.identity import identity_of, versions
 from model.evaluate.models.spec import Kind, ModelSpec, Precision, kind_of, load_model
-from model.evaluate.models.weights_hash import versions
 from model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, recipe_names
 from model.evaluate.runs.execute import Answerer, answer_all, one_by_one
 from model.evaluate.runs.record import Record, RunError, begin, now, read_record
@@ -68,6 +68,11 @@ def evaluate(
             "WAVEMILL_ENDPOINT_KEY or OPENAI_API_KEY."
         ),
     ] = "",
+    concurrency: Annotated[int, typer.Option(help="Endpoint: requests at a time.", min=1)] = 8,
+    semantic: Annotated[
+        str | None,
+        typer.Option(help="Semantic tokenizer, if not in MODEL: a folder or hub id."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Of the weights.")] = "stored",
     max_new_tokens: Annotated[
@@ -92,6 +97,9 @@ def evaluate(
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Only score the answers that are there.")
     ] = False,
+    worst: Annotated[
+        int, typer.Option(help="Show so many transcripts with most errors, aligned.", min=0)
+    ] = 0,
     speaks: Annotated[
         bool, typer.Option("--speaks", help="Have it answer aloud, too, and rate that speech.")
     ] = False,
@@ -139,7 +147,7 @@ def evaluate(
             decoding = chosen.decoding.model_copy(update={"max_new_tokens": max_new_tokens})
             chosen = chosen.model_copy(update={"decoding": decoding})
         tests = [Test(*opened_benchmark(name, None)) for name in benchmark]
-        scoring = Scoring(out, mode, skip_scoring, speaks)
+        scoring = Scoring(out, mode, skip_scoring, speaks, worst)
         for test in tests:
             scoring.check(test)
         spec = ModelSpec(
@@ -147,14 +155,16 @@ def evaluate(
             source=source,
             device=device,
             dtype=dtype,
+            semantic=semantic,
             speaks=speaks,
             voice=None if voice is None else str(voice),
             seed=seed,
             class_name=class_name,
             served=served,
+            concurrency=concurrency,
         )
-        name = label or _label(spec)
         asking = None if rescore else _Asking(spec, chosen, workers, address, batch)
+        name = label or _label(spec)
         if speaks and not skip_scoring:
             scoring.load(profile, overrides or [], device, voice, speaker_model)
         for test in tests:
@@ -184,15 +194,16 @@ class _Asking:
         address: str | None,
         batch: int | None,
     ) -> None:
+        """Raises ModelError and RecipeError; where workers load the model, they raise them."""
         self.spec, self.recipe = spec, recipe
         self._workers, self._address = workers, address
-        # Also where workers have their own: its identity must be known before they start.
-        self._model = load_model(spec, recipe)
-        self.identity = dict(self._model.identity())
-        self.batch = batch or self._model.batch
+        self.identity = identity_of(spec)
+        self.batch = batch or spec.batch
+        self._model: Model | None = None
 
     def answerer(self, benchmark: Benchmark) -> Answerer:
         if self._workers is None and self._address is None:
+            self._model = self._model or load_model(self.spec, self.recipe)
             return one_by_one(Worker(self._model, self.recipe, benchmark))
         from jobs.evaluation_workers import ray_answerer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from jobs.plain import plain
 from model.evaluate.benchmarks.items import Items
 from model.evaluate.benchmarks.schema import Benchmark
 from model.evaluate.runs.record import Record
-from model.evaluate.runs.score import StoredMetric, StoredScores, score_run
+from model.evaluate.runs.score import StoredMetric, StoredScores, read_verdicts, score_run
 from model.evaluate.runs.scorers import judge_from_environment, scorer_for
 from model.evaluate.runs.speech import Listeners, score_speech
+from model.evaluate.scorers.asr import AsrScorer, worst
 from model.evaluate.scoring import Mode, Scorer
 
 JUDGED = "judge"  # folder of a judge's replies, below --out
@@ -30,8 +31,9 @@ class Test:
 class Scoring:
     """What is done with answers."""
 
-    def __init__(self, out: Path, mode: Mode, skip: bool, speaks: bool) -> None:
-        self._judge = judge_from_environment(out / JUDGED)
+    def __init__(self, out: Path, mode: Mode, skip: bool, speaks: bool, worst: int = 0) -> None:
+        self._judge = judge_from_environment(out / JUDGED, _judging())
+        self._worst = worst
         self._mode, self._skip, self._speaks = mode, skip, speaks
         self._listeners = Listeners()
 
@@ -57,13 +59,36 @@ class Scoring:
         self._listeners = listeners(profile, overrides, device, voice, speaker_model)
 
     def score(self, folder: Path, record: Record, test: Test) -> None:
-        scorer = self._scorer(test)
-        if scorer is not None:
+        if self._skip:
+            Console(stderr=True).print(plain(f"answers in {folder}"), soft_wrap=True)
+            return
+        if (scorer := self._scorer(test)) is not None:
             scores = score_run(folder, record, test.items, scorer, self._mode)
             _print_scores(record, scores, folder)
-        if self._speaks and not self._skip:
+            if self._worst and isinstance(scorer, AsrScorer):
+                _print_worst(folder, self._worst)
+        if self._speaks:
             speech = score_speech(folder, test.items, self._listeners)
             _print_metrics(f"{record.label} speaking on {record.benchmark.name}", speech.metrics)
+
+
+def _judging() -> Callable[[int, int], None] | None:
+    """Return what shows how many replies of a judge are there; nothing without a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return None
+
+    def show(done: int, total: int) -> None:
+        console.print(f"judged {done:,}/{total:,}", end="\r" if done < total else "\n")
+
+    return show
+
+
+def _print_worst(folder: Path, count: int) -> None:
+    console = Console()
+    console.print("Most errors: [said>written] {-left out-} {+added+}", markup=False)
+    for verdict in worst(read_verdicts(folder), count):
+        console.print(plain(f"  {verdict.item_id}: {verdict.details['alignment']}"), soft_wrap=True)
 
 
 def _print_scores(record: Record, scores: StoredScores, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,8 @@ class Seat:
     """The actor: a model in a process of its own."""
 
     def __init__(self, make: Callable[[], Asking]) -> None:
-        self._make, self._asking = make, None
+        self._make = make
+        self._asking: Asking | None = None
 
     def ask(self, items: list[Item]) -> list[Row]:
         if self._asking is None:
@@ -48,7 +48,6 @@ def ray_answerer(
     """
 
     def answerer(batches: Iterable[list[Item]]) -> Iterator[list[Row]]:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
         with ray_session(ExecutionSettings(workers=workers, address=address)) as ray:
             yield from _Crew(ray, make, workers, num_gpus).run(iter(batches))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from jobs.plain import plain
 from model.evaluate.leaderboard.collect import board_of
 from model.evaluate.leaderboard.markdown import markdown
 from model.evaluate.leaderboard.page import page
-from model.evaluate.leaderboard.view import LEGEND, View, view_of
+from model.evaluate.leaderboard.view import LEGEND, SPEECH_HEAD, View, view_of
 from pipeline.config import ConfigError
 
 STYLES = {"better": "green", "worse": "red"}
@@ -44,7 +45,7 @@ def leaderboard(
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}")
     board = board_of(folder, everything)
-    if not board.labels:
+    if not board.labels and not board.speaking:
         for problem in board.problems:
             Console(stderr=True).print(plain(problem), soft_wrap=True)
         raise ConfigError(f"there is no scored run below {folder}: wavemill evaluate makes them")
@@ -52,6 +53,7 @@ def leaderboard(
     console = Console()
     _print_board(console, view)
     _print_differences(console, view)
+    _print_speech(console, view)
     for problem in view.problems:
         console.print(plain(f"not in the table: {problem}", "yellow"), soft_wrap=True)
     for path, made in ((to_markdown, markdown), (to_html, page)):
@@ -82,16 +84,37 @@ def _print_board(console: Console, view: View) -> None:
 
 
 def _print_differences(console: Console, view: View) -> None:
-    if not view.comparisons:
+    for name, found in groupby(view.comparisons, key=lambda one: one.benchmark):
+        table = Table("first", "second", title=plain(f"Differences on {name}"))
+        table.title_justify = "left"
+        table.add_column("difference [95 %]", justify="right")
+        for head in ("by", "first is"):
+            table.add_column(head)
+        for one in found:
+            span = f"{one.difference} [{one.interval}]"
+            verdict = Text(one.verdict, STYLES.get(one.verdict, "dim"))
+            names = map(plain, (one.first, one.second, span, one.how))
+            table.add_row(*names, verdict)
+        _fold(table)
+        console.print(table)
+
+
+def _print_speech(console: Console, view: View) -> None:
+    if not view.speaking:
         return
-    table = Table("benchmark", "first", "second", title="Differences", title_justify="left")
-    table.add_column("difference", justify="right")
-    for name in ("95 %", "how", "first is"):
-        table.add_column(name)
-    for found in view.comparisons:
-        *texts, verdict = vars(found).values()
-        table.add_row(*map(plain, texts), Text(verdict, STYLES.get(verdict, "dim")))
+    table = Table(title="Speech", title_justify="left")
+    for index, name in enumerate(SPEECH_HEAD):
+        table.add_column(name, justify="left" if index < 2 else "right")
+    for row in view.speaking:
+        table.add_row(*map(plain, row))
+    _fold(table)
     console.print(table)
+
+
+def _fold(table: Table) -> None:
+    """Have a narrow terminal break lines, and lose nothing."""
+    for column in table.columns:
+        column.overflow = "fold"
 
 
 def _write(path: Path, text: str) -> None:

@@ -109,7 +109,8 @@ class Training(Generic[B]):
         if self.step != saved and complete:
             self._save()
         if complete and self.step != first:
-            self._log(metrics)
+            if self.step != self._logged_step:
+                self._log(metrics)
             self._evaluate(metrics)
         problems = self.ranks.summed(dict(self.batches.problems()))
         return Outcome(self.step, self.units, complete, {k: int(v) for k, v in problems.items()})
@@ -183,7 +184,7 @@ class Training(Generic[B]):
             loss = self.learner.loss(name, batch, progress)
         if not bool(torch.isfinite(loss.total)):
             raise NotFinite(
-                f"step {self.step}: the loss of {name!r} is {float(loss.total)} "
+                f"step {self.step}: the loss of {name!r} is {float(loss.total.detach())} "
                 f"for {_named([batch])}"
             )
         return loss

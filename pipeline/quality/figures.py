@@ -188,7 +188,7 @@ _LANGUAGES = """
 select language as name, null::varchar as recording, hours, kept_hours as kept,
        rejected_hours as rejected, 0::double as non_speech,
        greatest(0, hours - kept_hours - rejected_hours) as error, segments as count
-from hours_by_language order by hours desc, language
+from hours_by_language order by kept_hours desc, hours desc, language
 """
 _SPEAKERS = """
 select speaker as name, source as recording, hours, kept_hours as kept,

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from examples.evaluation.chat_server import chat_server, heard, said
 from model.evaluate.benchmarks.items import Item, Items, write_items
 from model.evaluate.benchmarks.schema import BENCHMARK_FILE, benchmark_named
 from model.evaluate.runs.answers import Answers
@@ -27,7 +28,6 @@ from model.evaluate.runs.score import read_scores
 from model.evaluate.sound import encoded
 from pipeline.corpora import sft
 from tests.jobs.test_generate import Terminal, wavemill  # noqa: F401
-from tests.model.evaluate.chat_server import chat_server, heard, said
 from tests.support import ROOT
 
 WORDS = ("zero", "one", "two", "three", "four", "five")
@@ -267,7 +267,9 @@ def test_the_leaderboard_shows_runs_beside_published_scores(
     bench, runs = choices(tmp_path), tmp_path / "runs"
     with chat_server(lambda body: "BA"[number_of(heard(body)) % 2]) as server:
         ask = ["evaluate", server.url, "-b", bench, "--out", runs, "--served"]
+        assert wavemill(*ask, "<script>alert(1)</script>", "--limit", "5")[0] == 0
         assert wavemill(*ask, "<script>alert(1)</script>", "--limit", "10")[0] == 0
+        assert len(server.bodies) == 10  # a run may grow
         assert wavemill(*ask, "plain")[0] == 0
     page, text = tmp_path / "board.html", tmp_path / "board.md"
     code, shown, _ = wavemill("leaderboard", runs, "--html", page, "--markdown", text)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from tests.browser import installed, running_browser, visit
+from tests.pipeline.quality.page_numbers import check_tables, check_tiles
 from tests.support import ROOT, audio_folder
 
 
@@ -40,8 +41,18 @@ def browser(workdir: Path) -> Iterator[Any]:
         yield browser
 
 
+def test_every_number_is_what_a_query_by_hand_gives(browser: Any, workdir: Path) -> None:
+    url = (workdir / "report/index.html").as_uri()
+    with (
+        duckdb.connect(workdir / "quality.duckdb", read_only=True) as database,
+        visit(browser, url) as seen,
+    ):
+        check_tiles(seen, database)
+        check_tables(seen, database)
+
+
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_page_of_recordings(browser: Any, workdir: Path, dark: bool) -> None:
+def test_segments_can_be_heard(browser: Any, workdir: Path, dark: bool) -> None:
     with duckdb.connect(workdir / "quality.duckdb", read_only=True) as database:
         lengths = database.execute("select least(12, duration_s) from segments").fetchall()
     with visit(browser, (workdir / "report/index.html").as_uri(), dark=dark) as seen:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from model.evaluate.aggregate import mean_of
 from model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
 from model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
-from model.evaluate.runs.score import StoredMetric, StoredScores, read_scores
+from model.evaluate.runs.score import VERDICTS_FILE, StoredMetric, StoredScores, read_scores
+from model.evaluate.runs.speech import SPEECH_FILE, SpeechScores, read_speech
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Line:
 
     benchmark: Benchmark
     runs: Mapping[str, Cell]
-    published: Mapping[str, Cell]
+    published: dict[str, Cell]
 
     @property
     def bests(self) -> list[Cell]:
@@ -62,6 +65,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Speaking:
+    """How a run's spoken answers were rated."""
+
+    label: str
+    benchmark: str
+    scores: SpeechScores
+
+
+@dataclass(frozen=True)
 class Board:
     """The whole table; `problems` are runs that could not be read or have no score yet."""
 
@@ -69,6 +81,7 @@ class Board:
     problems: tuple[str, ...] = ()
     labels: tuple[str, ...] = field(default=())  # models that were run
     published: tuple[str, ...] = ()  # models of the report
+    speaking: tuple[Speaking, ...] = ()
 
 
 def board_of(folder: Path, everything: bool = False) -> Board:
@@ -94,6 +107,7 @@ def board_of(folder: Path, everything: bool = False) -> Board:
         tuple(problems),
         tuple(dict.fromkeys(run.record.label for run in runs)),
         _columns(shown),
+        tuple(find_speech(folder)),
     )
 
 
@@ -106,13 +120,28 @@ def find_runs(folder: Path) -> tuple[list[Run], list[str]]:
         except RunError as error:
             problems.append(str(error))
             continue
+        if record is not None and scores is None and (path.parent / SPEECH_FILE).is_file():
+            continue  # people would have to score it; its speech is in a table of its own
         if record is None or scores is None:
             problems.append(f"{path.parent}: not scored yet (wavemill evaluate --rescore)")
+        elif not (path.parent / VERDICTS_FILE).is_file():
+            problems.append(
+                f"{path.parent}: {VERDICTS_FILE} is missing: wavemill evaluate --rescore"
+            )
         elif scores.metrics[0].value is None:
             problems.append(f"{path.parent}: no item could be scored")
         else:
             runs.append(Run(path.parent, record, scores))
     return runs, problems
+
+
+def find_speech(folder: Path) -> Iterator[Speaking]:
+    """Yield the runs below a folder whose speech was rated; those that cannot be read are left."""
+    for path in sorted(folder.rglob(SPEECH_FILE)):
+        with suppress(RunError):
+            record, scores = read_record(path.parent), read_speech(path.parent)
+            if record is not None and scores is not None:
+                yield Speaking(record.label, record.benchmark.name, scores)
 
 
 def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) -> Line:
@@ -128,14 +157,17 @@ def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) ->
 
 def _aggregate(benchmark: Benchmark, lines: Mapping[str, Line]) -> Line:
     """Add the mean for each model that was run on all of the benchmarks it is made of."""
-    parts = [(lines[name], factor) for name, factor in benchmark.mean_of.items()]
-    labels: Iterable[str] = set.intersection(*(set(line.runs) for line, _ in parts))
+    parts = {name: lines[name].runs for name in benchmark.mean_of}
+    labels = set.intersection(*map(set, parts.values()))
     cells = {
-        label: Cell(sum(line.runs[label].value * factor for line, factor in parts) / len(parts))
+        label: Cell(
+            mean_of({name: runs[label].value for name, runs in parts.items()}, benchmark.mean_of)
+        )
         for label in sorted(labels)
     }
     return Line(benchmark, cells, lines[benchmark.name].published)
 
 
 def _columns(lines: Sequence[Line]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for line in lines for name in line.published))
+    """Return the published models, the report's own first, as it prints it last."""
+    return tuple(dict.fromkeys(name for line in lines for name in reversed(line.published)))

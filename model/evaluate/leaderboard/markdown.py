@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from model.evaluate.leaderboard.view import COMPARISON_HEAD, LEGEND, RUN_HEAD, ShownCell, View
+from model.evaluate.leaderboard.view import (
+    COMPARISON_HEAD,
+    LEGEND,
+    RUN_HEAD,
+    SPEECH_HEAD,
+    ShownCell,
+    View,
+)
 
 # What Markdown or HTML inside of it would take for more than text.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
@@ -21,6 +28,9 @@ def markdown(view: View) -> str:
     parts = ["# Leaderboard", _table([_text(name) for name in head], rows), *LEGEND]
     if view.comparisons:
         parts += ["## Differences", _table(COMPARISON_HEAD, [_row(c) for c in view.comparisons])]
+    if view.speaking:
+        rows = [list(map(_text, row)) for row in view.speaking]
+        parts += ["## Speech", _table(SPEECH_HEAD, rows)]
     parts += ["## Runs", _table(RUN_HEAD, [_row(run) for run in view.sources])]
     if view.problems:
         parts += ["## Not in the table", "\n".join(f"- {_text(p)}" for p in view.problems)]

@@ -11,6 +11,7 @@ from model.evaluate.leaderboard.view import (
     COMPARISON_HEAD,
     LEGEND,
     RUN_HEAD,
+    SPEECH_HEAD,
     ShownCell,
     ShownLine,
     View,
@@ -36,6 +37,8 @@ def page(view: View) -> str:
             c.verdict if c.verdict in ("better", "worse") else "same" for c in view.comparisons
         ]
         parts += ["<h2>Differences</h2>", _plain(COMPARISON_HEAD, rows, styles)]
+    if view.speaking:
+        parts += ["<h2>Speech</h2>", _plain(SPEECH_HEAD, view.speaking)]
     parts += ["<h2>Runs</h2>", _plain(RUN_HEAD, [list(vars(run).values()) for run in view.sources])]
     if view.problems:
         problems = "".join(f"<li>{escape(problem)}</li>" for problem in view.problems)

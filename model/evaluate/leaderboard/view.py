@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from model.evaluate.leaderboard.collect import Board, Cell, Line, Run
+from model.evaluate.leaderboard.collect import Board, Cell, Line, Run, Speaking
 from model.evaluate.leaderboard.compare import difference
 
 PARTIAL = "†"
 TIED = "≈"
 LEGEND = (
-    "In brackets: 95 % interval, by bootstrap over the items.",
+    "The range beside or below a number: its 95 % interval, by bootstrap over the items.",
     f"Bold: best of its row. {TIED}: not distinguishable from the best at 95 %; no sign beside a "
     "published score means that nothing can be said, since its items are not published.",
     f"{PARTIAL}: not over all items of the published set (see Runs): it is compared with no "
@@ -26,9 +26,13 @@ RUN_HEAD = (
     *("model", "benchmark", "items", "failed", "recipe"),
     *("scored by", "weights", "versions", "begun"),
 )
+SPEECH_HEAD = (
+    *("model", "benchmark", "answers", "transcript errors, % ↓", "DNSMOS, 1-5 ↑"),
+    *("speaker similarity ↑", "first sound, s ↓", "real-time factor ↓"),
+)
 KINDS = {
     "paired": "paired bootstrap",
-    "intervals": "from both intervals",
+    "intervals": "both intervals",
     "published": "interval of the run",
 }
 
@@ -97,6 +101,7 @@ class View:
     lines: tuple[ShownLine, ...]
     comparisons: tuple[Comparison, ...]
     sources: tuple[ShownRun, ...]
+    speaking: tuple[tuple[str, ...], ...]  # rows under SPEECH_HEAD
     problems: tuple[str, ...]
 
 
@@ -107,8 +112,19 @@ def view_of(board: Board) -> View:
         tuple(_line(line, board) for line in board.lines),
         tuple(c for line in board.lines for c in _comparisons(line)),
         tuple(_source(cell.run) for line in board.lines for cell in line.runs.values() if cell.run),
+        tuple(map(_speaking, board.speaking)),
         board.problems,
     )
+
+
+def _speaking(one: Speaking) -> tuple[str, ...]:
+    """Return a row of the table of speech; a metric that was not measured is a dash."""
+    found = {metric.name: metric for metric in one.scores.metrics}
+    errors = next((name for name in found if name.startswith("speech_") and "er" in name[-2:]), "")
+    names = (errors, "speech_quality", "speaker_similarity", "first_chunk_s", "real_time_factor")
+    values = (found[name].value if name in found else None for name in names)
+    shown = ("–" if value is None else f"{value:.2f}" for value in values)
+    return (one.label, one.benchmark, f"{one.scores.spoken:,}", *shown)
 
 
 def _line(line: Line, board: Board) -> ShownLine:

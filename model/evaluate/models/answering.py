@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,12 +46,6 @@ class Answer:
 
 class Model(Protocol):
     """Answers items, several at once. One that is wrong in itself raises ModelError."""
-
-    batch: int  # how many it likes to be asked at once
-
-    def identity(self) -> Mapping[str, str]:
-        """Return what tells one model from another: name, hash of the weights, versions."""
-        ...
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         """Return one answer per item, in order."""

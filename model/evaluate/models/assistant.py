@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from model.assistant import Assistant, Turn
-from model.checkpoint import WeightsError, resolve
+from model.checkpoint import WeightsError
 from model.detokenizer.history import History
 from model.evaluate.models.answering import Answer, Asked, ModelError, Speech
-from model.evaluate.models.weights_hash import folder_hash
 from model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from model.evaluate.sound import decoded
 from model.generate.generate import generate
 from model.generate.sampling import Sampling
 from model.generate.streams import GenerateSettings
 from model.prompt.layout import Reply, Role
-
-BATCH = 8
 
 
 class AssistantModel:
@@ -30,17 +26,16 @@ class AssistantModel:
     With best tokens an answer does not depend on what it is batched with; drawn ones do.
     """
 
-    batch = BATCH
-
     def __init__(
         self,
         source: str,
         recipe: Recipe,
         device: str = "cpu",
         dtype: torch.dtype | None = None,
+        semantic: str | None = None,
         speaks: bool = False,
-        seed: int = 0,
         voice: Path | None = None,
+        seed: int = 0,
     ) -> None:
         """`voice` is a WAV, FLAC, OGG or MP3 file to sound like.
 
@@ -49,14 +44,12 @@ class AssistantModel:
         self.settings = settings_for(recipe.decoding, device, speaks, seed)
         if recipe.as_is:
             raise RecipeError(f"recipe {recipe.name!r}: `as_is` is not for this project's model")
-        self._source, self._text_first = source, recipe.text_first
+        self._text_first = recipe.text_first
         try:
-            self._folder = resolve(source)
-            self._assistant = Assistant.from_pretrained(self._folder, device, dtype, speaks=speaks)
+            self._assistant = Assistant.from_pretrained(source, device, dtype, semantic, speaks)
         except WeightsError as error:
             raise ModelError(str(error)) from None
         self._voice: History | None = None
-        self._voice_hash = ""
         if voice is not None and speaks:
             self._take_voice(voice)
 
@@ -68,14 +61,6 @@ class AssistantModel:
             self._voice = self._assistant.voice(decoded(content), decoded(content, rate))
         except (OSError, ValueError) as error:
             raise ModelError(f"--voice: {path}: {error}") from None
-        self._voice_hash = hashlib.sha256(content).hexdigest()
-
-    def identity(self) -> Mapping[str, str]:
-        name = Path(self._source).name if Path(self._source).is_dir() else self._source
-        spoken = {} if self.settings.reply is Reply.TEXT else {"reply": self.settings.reply.value}
-        voice = {"voice_sha256": self._voice_hash} if self._voice_hash else {}
-        weights = {"sha256": folder_hash(self._folder)}
-        return {"kind": "assistant", "name": name, **weights, **spoken, **voice}
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         if self.settings.reply is Reply.BOTH:

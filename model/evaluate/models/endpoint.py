@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import base64
-import http.client
-import json
 import os
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
+from model.evaluate.chat_api import ChatApi, Refused, first_choice
 from model.evaluate.models.answering import Answer, Asked, ModelError
 from model.evaluate.recipes.recipe import Recipe
 from model.evaluate.sound import SAMPLE_RATE, encoded
 
 KEY_VARIABLES = ("WAVEMILL_ENDPOINT_KEY", "OPENAI_API_KEY")
-ATTEMPTS = 5
-WAIT_S = 1.0  # before the second attempt; doubled each time
-LONGEST_WAIT_S = 60.0
-RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
 HOPELESS = {401, 403, 404}  # wrong key, path or model: no item will fare better
-SHOWN = 300  # characters of what a server says
-
-
-@dataclass
-class _Refused(Exception):
-    """What a server said, or why it could not be reached."""
-
-    status: int  # 0: no HTTP answer
-    message: str
-    wait_s: float | None = None  # as the server asks
 
 
 class EndpointModel:
-    """Asks `URL/chat/completions`, several items at a time; `batch` items share one call."""
+    """Asks `URL/chat/completions`, several items at a time."""
 
     def __init__(
         self,
@@ -47,43 +29,32 @@ class EndpointModel:
         seed: int = 0,
         concurrency: int = 8,
         timeout_s: float = 120.0,
-        wait_s: float = WAIT_S,
+        first_pause_s: float = 1.0,
     ) -> None:
-        """`url` as in https://host/v1; the key comes from WAVEMILL_ENDPOINT_KEY, OPENAI_API_KEY.
-
-        Raises ModelError without a name of the model.
-        """
-        if not served:
-            raise ModelError("an endpoint needs --served NAME: the model as the server knows it")
-        self._url = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
+        """`url` as in https://host/v1; the key comes from WAVEMILL_ENDPOINT_KEY, OPENAI_API_KEY."""
+        key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), "")
+        base = url.rstrip("/").removesuffix("/chat/completions")
+        self._api = ChatApi(base, key, first_pause=first_pause_s, timeout=timeout_s)
         self._served, self._recipe, self._seed = served, recipe, seed
-        self._timeout_s, self._wait_s = timeout_s, wait_s
         self._concurrency = concurrency
-        self.batch = 4 * concurrency
-
-    def identity(self) -> Mapping[str, str]:
-        return {"kind": "endpoint", "name": self._served, "url": self._url}
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
-        with ThreadPoolExecutor(self._concurrency) as threads:
+        threads = ThreadPoolExecutor(self._concurrency)
+        try:
             return list(threads.map(self._one, asked))
+        finally:  # after an error or Ctrl-C nobody waits for what is still under way
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _one(self, one: Asked) -> Answer:
-        body = json.dumps(self._body(one)).encode()
-        begun, wait_s = time.perf_counter(), self._wait_s
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._read(self._post(body), time.perf_counter() - begun)
-            except _Refused as refused:
-                if refused.status in HOPELESS:
-                    raise ModelError(f"{self._url}: {refused.message}") from None
-                again = refused.status in RETRIED or refused.status == 0
-                if not again or attempt == ATTEMPTS:
-                    seconds = time.perf_counter() - begun
-                    return Answer(error=f"endpoint: {refused.message}", seconds=seconds)
-                time.sleep(min(refused.wait_s or wait_s, LONGEST_WAIT_S))
-                wait_s *= 2
-        raise AssertionError
+        begun = time.perf_counter()
+        try:
+            text, cut = self._api.ask(self._body(one), first_choice)
+        except Refused as refused:
+            if refused.status in HOPELESS:
+                raise ModelError(f"{self._api.url}: {refused}") from None
+            seconds = time.perf_counter() - begun
+            return Answer(error=f"endpoint: {refused}", seconds=seconds)
+        return Answer(text, complete=not cut, seconds=time.perf_counter() - begun)
 
     def _body(self, one: Asked) -> dict[str, Any]:
         decoding = self._recipe.decoding
@@ -109,46 +80,3 @@ class EndpointModel:
             else decoding.repetition_penalty,
         }
         return body | {name: value for name, value in given.items() if value is not None}
-
-    def _post(self, body: bytes) -> Any:
-        headers = {"Content-Type": "application/json"}
-        key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(self._url, body, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as reply:
-                return json.loads(reply.read())
-        except urllib.error.HTTPError as error:
-            said = error.read(4096).decode(errors="replace")
-            message = f"HTTP {error.code}: {_short(said) or error.reason}"
-            raise _Refused(
-                error.code, message, _seconds(error.headers.get("Retry-After"))
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise _Refused(0, f"{self._url} does not answer: {_short(str(error))}") from None
-        except ValueError as error:
-            raise _Refused(502, f"the reply is not JSON: {_short(str(error))}") from None
-
-    @staticmethod
-    def _read(reply: Any, seconds: float) -> Answer:
-        try:
-            choice = reply["choices"][0]
-            text = choice["message"]["content"]
-            if not isinstance(text, str):
-                raise TypeError("its content is no text")
-        except (KeyError, IndexError, TypeError) as error:
-            return Answer(error=f"endpoint: the reply has no message: {error}", seconds=seconds)
-        return Answer(text, complete=choice.get("finish_reason") != "length", seconds=seconds)
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return None if text is None else max(float(text), 0.0)
-    except ValueError:
-        return None
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."

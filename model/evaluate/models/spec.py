@@ -12,6 +12,7 @@ from model.evaluate.recipes.recipe import Recipe
 
 Kind = Literal["assistant", "transformers", "endpoint"]
 Precision = Literal["stored", "float32", "bfloat16", "float16"]
+TRANSFORMERS_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # of a hub
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class ModelSpec:
     source: str  # folder, hub id, or URL
     device: str = "cpu"
     dtype: Precision = "stored"
+    semantic: str | None = None  # assistant: folder or hub id of its semantic tokenizer
     speaks: bool = False  # only this project's model does
     voice: str | None = None  # path of a recording to sound like
     seed: int = 0
@@ -29,6 +31,11 @@ class ModelSpec:
     served: str = ""  # endpoint: the name that the server knows the model by
     concurrency: int = 8  # endpoint: requests at a time
     timeout_s: float = 120.0  # endpoint: of one request
+
+    @property
+    def batch(self) -> int:
+        """How many items it likes to be asked at once."""
+        return 4 * self.concurrency if self.kind == "endpoint" else 8
 
 
 def kind_of(source: str) -> Kind:
@@ -64,7 +71,14 @@ def load_model(spec: ModelSpec, recipe: Recipe) -> Model:
 
         voice = None if spec.voice is None else Path(spec.voice)
         return AssistantModel(
-            spec.source, recipe, spec.device, dtype, spec.speaks, spec.seed, voice
+            spec.source,
+            recipe,
+            device=spec.device,
+            dtype=dtype,
+            semantic=spec.semantic,
+            speaks=spec.speaks,
+            voice=voice,
+            seed=spec.seed,
         )
     from model.evaluate.models.transformers_audio import TransformersModel
 

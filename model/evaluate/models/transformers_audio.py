@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from model.checkpoint import WeightsError, resolve
 from model.evaluate.models.answering import Answer, Asked, ModelError
-from model.evaluate.models.weights_hash import folder_hash
+from model.evaluate.models.spec import TRANSFORMERS_FILES
 from model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from model.evaluate.sound import SAMPLE_RATE
 
-BATCH = 4
-# Tried in turn where no class is named, as the packages registers model types.
+# Tried in turn where no class is named, as the package registers model types.
 AUTO_CLASSES = (
     "AutoModelForSpeechSeq2Seq",
     "AutoModelForMultimodalLM",
     "AutoModelForTextToWaveform",
     "AutoModelForCausalLM",
 )
-HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
 
 class TransformersModel:
@@ -32,8 +29,6 @@ class TransformersModel:
     A model whose processor has a chat template is asked by it; with a recipe that says `as_is`
     the prompt is all that it reads; one whose processor takes no text (Whisper) only hears.
     """
-
-    batch = BATCH
 
     def __init__(
         self,
@@ -47,19 +42,19 @@ class TransformersModel:
         """Raises ModelError."""
         self._recipe, self._device, self._source, self._seed = recipe, device, source, seed
         try:
-            self._folder = resolve(source, files=HUB_FILES)
+            self._folder = resolve(source, files=TRANSFORMERS_FILES)
         except WeightsError as error:
             raise ModelError(str(error)) from None
         import transformers
 
         try:
-            self._processor: Any = transformers.AutoProcessor.from_pretrained(self._folder)
+            auto: Any = transformers.AutoProcessor
+            self._processor: Any = auto.from_pretrained(self._folder)
             kind = self._class(transformers, class_name)
             network = kind.from_pretrained(self._folder, dtype=dtype or "auto")
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise ModelError(f"{source}: {' '.join(str(error).split())}") from None
         self._network: Any = network.to(device).eval()
-        self._class_name = type(network).__name__
         self._dtype = next(network.parameters()).dtype
         tokenizer = getattr(self._processor, "tokenizer", None)
         if tokenizer is None:
@@ -85,15 +80,6 @@ class TransformersModel:
             f"{self._source}: transformers knows no class that writes text for model type "
             f"{config.model_type!r}; name one by --class"
         )
-
-    def identity(self) -> Mapping[str, str]:
-        name = Path(self._source).name if Path(self._source).is_dir() else self._source
-        return {
-            "kind": "transformers",
-            "name": name,
-            "class": self._class_name,
-            "sha256": folder_hash(self._folder),
-        }
 
     @torch.inference_mode()
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:

@@ -11,8 +11,8 @@ from model.evaluate.reading.letter import read_letter
 CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 ENDINGS = ("ness", "ing", "ter", "ed", "es", "s")
 LONGEST = 4  # words of a label
-WORD_FIRST = re.compile(r"\s*[AI]\s+[a-z]")
-"""An answer that begins with an article or a pronoun and not with a letter."""
+WORD_FIRST = re.compile(r"\s*[AI]\s+(?=[a-z])")
+"""An article or a pronoun that an answer begins with, and that is no letter."""
 
 
 def same_label(one: str, other: str) -> bool:
@@ -29,7 +29,8 @@ def read_label(answer: str, options: Sequence[str]) -> str | None:
     exact = [option for option in options if same_label(option, answer)]
     if len(exact) == 1:
         return exact[0]
-    letter = None if WORD_FIRST.match(answer) else read_letter(answer, len(options))
+    said = answer[begins.end() :] if (begins := WORD_FIRST.match(answer)) else answer
+    letter = read_letter(said, len(options))
     if letter:
         return options[ord(letter) - ord("A")]
     words = _words(answer)

@@ -62,6 +62,8 @@ def _compiled(patterns: tuple[str, ...], letters: str) -> tuple[re.Pattern[str],
 def read_letter(answer: str, options: int = 4) -> str | None:
     """Return the letter that `answer` takes among the first `options` of the alphabet, or None."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:options]
+    if not letters:
+        return None
     text = unicodedata.normalize("NFKC", without_tags(answer))
     text = MARKUP.sub("", text).strip()
     (alone,) = _compiled((ALONE,), letters)

@@ -66,7 +66,7 @@ class Answers:
 
     def states(self) -> dict[str, bool]:
         """Return item_id -> whether it has an answer (and no error)."""
-        found = {}
+        found: dict[str, bool] = {}
         for path in self._parts():
             table = pq.read_table(path, columns=["item_id", "error"])
             errors = table["error"].is_null().to_pylist()

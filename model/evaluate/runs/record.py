@@ -39,8 +39,9 @@ class Record(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """Return what two halves of one run must agree in. Versions may differ: they are noted."""
-        wanted = {"benchmark", "items_sha256", "limit", "model", "recipe", "seed"}
+        wanted = {"benchmark", "items_sha256", "model", "recipe", "seed"}
         values = self.model_dump(mode="json", include=wanted)
+        values["model"].pop("url", None)  # a server may move
         for name in ("published", "notes", "data"):  # say nothing of how it is run
             values["benchmark"].pop(name, None)
         return values
@@ -77,6 +78,10 @@ def begin(folder: Path, record: Record) -> Record:
                 f"{folder} holds answers of another run: its {_difference(name, old, value)}; "
                 "choose another --label or --out, or remove that folder"
             )
+    if there.limit == record.limit:
+        return there
+    there = there.model_copy(update={"limit": record.limit})
+    write_json(folder / RECORD_FILE, there.model_dump(mode="json"))
     return there
 
 

@@ -106,12 +106,16 @@ function showAccounting(t) {
     ["input", t.input_ms],
   ];
   byId("data-accounting").replaceChildren(
-    figures("select class, rule, sum(ms) as ms from accounting_classes group by all order by ms desc", rows, [
-      ["Class", (row) => row[0]],
-      ["Audio", (row) => time(row[1] / 3.6e6), true],
-      ["Milliseconds", (row) => number(row[1]), true],
-      ["Share", (row) => percent(row[1], t.input_ms), true],
-    ]),
+    figures(
+      "select class, rule, sum(ms)::bigint as ms from accounting_classes group by all order by ms desc",
+      rows,
+      [
+        ["Class", (row) => row[0]],
+        ["Audio", (row) => time(row[1] / 3.6e6), true],
+        ["Milliseconds", (row) => number(row[1]), true],
+        ["Share", (row) => percent(row[1], t.input_ms), true],
+      ],
+    ),
   );
 }
 

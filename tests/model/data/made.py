@@ -75,10 +75,16 @@ def conversation_row(number: int, answer: str = "", **changes: Any) -> dict[str,
     return row | changes
 
 
-def write(folder: Path, corpus: str, files: list[list[dict[str, Any]]], group: int = 4) -> Path:
+def write(
+    folder: Path,
+    corpus: str,
+    files: list[list[dict[str, Any]]],
+    group: int = 4,
+    metadata: dict[str, str] | None = None,
+) -> Path:
     """Write a corpus into a WORKDIR `folder`, one Parquet file per list of rows."""
     schema = (pretrain if corpus == "pretrain" else sft).SCHEMA
-    metadata = {
+    metadata = metadata or {
         "semantic_tokenizer": "kmeans test",
         "semantic_vocab_size": str(CODES),
         "text_tokenizer": "whisper_bpe test",

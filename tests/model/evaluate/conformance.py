@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from model.evaluate.judge.asking import JudgePrompt, JudgeReply
-from model.evaluate.scoring import Answered
+from model.evaluate.scoring import Answered, Scorer, Scores
 from tests.model.conformance import FOLDER as ALL
 
 FOLDER = ALL / "evaluation"
@@ -94,3 +94,15 @@ class FixedJudge:
 def item(answer: str, reference: str = "", language: str = "en", **details: Any) -> Answered:
     """Return an item with one reference."""
     return Answered("id", answer, (reference,), "question", (), language, details)
+
+
+def by_subset(scorer: Scorer, answered: Sequence[Answered]) -> dict[str, Scores]:
+    """Return the scores of each `details["subset"]`, as one file of the toolkit gives them.
+
+    Of multiple choice the toolkit leaves out a subset called "sentiment". Here a subset is a
+    benchmark of its own.
+    """
+    groups: dict[str, list[Answered]] = {}
+    for one in answered:
+        groups.setdefault(one.details["subset"], []).append(one)
+    return {name: scorer.score(one) for name, one in groups.items() if name != "sentiment"}

@@ -1,4 +1,4 @@
-"""Intervals, subsets and averages."""
+"""Intervals and averages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.evaluate.aggregate import by_subset, mean_of
+from model.evaluate.aggregate import mean_of
 from model.evaluate.bootstrap import interval
 from model.evaluate.metrics import mean
-from model.evaluate.scorers.refusal import RefusalScorer
-from model.evaluate.scoring import Answered, Verdict
+from model.evaluate.scoring import Verdict
 
 
 @settings(max_examples=40, deadline=None)
@@ -44,16 +43,6 @@ def test_unscored_items_are_counted_and_left_out() -> None:
     metric = mean("accuracy", verdicts)
     assert (metric.value, metric.count, metric.unscored) == (50, 2, 1)
     assert math.isnan(mean("accuracy", []).value)
-
-
-def test_subsets_have_their_own_scores() -> None:
-    items = [
-        Answered("1", "I can't.", details={"subset": "x"}),
-        Answered("2", "Sure.", details={"subset": "sentiment"}),
-    ]
-    found = by_subset(RefusalScorer(), items)
-    assert {name: s.metrics[0].value for name, s in found.items()} == {"x": 100, "sentiment": 0}
-    assert set(by_subset(RefusalScorer(), items, "compat")) == {"x"}
 
 
 def test_mean_of_benchmarks() -> None:

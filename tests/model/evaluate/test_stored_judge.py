@@ -9,13 +9,15 @@ import pytest
 
 pytest.importorskip("opencc", reason="the extra `evaluate` is not installed")
 
-from model.evaluate.aggregate import by_subset, mean_of
+from model.evaluate.aggregate import mean_of
+from model.evaluate.benchmarks.schema import benchmark_named
 from model.evaluate.judge.rubrics import rubrics
 from model.evaluate.scorers.asr import AsrScorer
 from model.evaluate.scorers.choice import ChoiceScorer
 from model.evaluate.scorers.judged import JudgedScorer
+from model.evaluate.scorers.registry import rubric_of
 from model.evaluate.scoring import Answered, Scorer, Scores
-from tests.model.evaluate.conformance import TABLE, FixedJudge, item, needs_cases, stored
+from tests.model.evaluate.conformance import TABLE, FixedJudge, by_subset, item, needs_cases, stored
 
 pytestmark = needs_cases
 REPLIES = "judge/parsing_cases.json"
@@ -118,7 +120,7 @@ def _result(run: dict[str, Any]) -> dict[str, dict[str, float]]:
     for subset in sorted({row["subset"] for row in run["rows"]}):
         rows = [row for row in run["rows"] if row["subset"] == subset]
         answered = [_answered(run, row) for row in rows]
-        for name, scores in by_subset(_scorer(run, subset, rows), answered, "compat").items():
+        for name, scores in by_subset(_scorer(run, subset, rows), answered).items():
             metric = scores.metrics[0]
             values = [v.value for v in scores.verdicts]
             found[name] = {
@@ -194,3 +196,60 @@ def test_averages() -> None:
         TABLE.case(f"{RULES} table 7", round(found, 4), check["computed"], model)
     TABLE.passes(f"{RULES} VoiceBench")
     TABLE.passes(f"{RULES} table 7")
+
+
+READER = {
+    "single_choice": "yes_or_no",
+    "ref_qa": "yes_or_no",
+    "sd_qa": "yes_or_no",
+    "open_qa": "rating",
+    "oab_alpaca_eval": "rating_of_ten",
+    "oab_reasoning_qa": "points_of_five",
+    "oab_llama_questions": "score_is",
+    "oab_trivia_qa": "judgment",
+}
+BENCHMARKS = {  # of the toolkit's data sets that we give to a judge in compat
+    "CochlScene": "cochlscene-test",
+    "MELD": "meld",
+    "Nonspeech7k": "nonspeech7k",
+    "TUT2017": "tut2017",
+    "VocalSound": "vocalsound",
+    "ClothoAQA": "clothoaqa-test",
+    "sd-qa": "voicebench-sdqa",
+    "alpacaeval_full": "voicebench-alpacaeval",
+    "commoneval": "voicebench-commoneval",
+}
+BY_RULES: dict[str, tuple[str, dict[str, Any]]] = {  # by rules, unless a judge is asked for
+    "mmau-test-mini": ("multiple_choice", {"judge": True}),
+    "mmsu": ("multiple_choice", {"judge": True}),
+    "openbookqa": ("multiple_choice", {"judge": True}),
+    "advbench": ("open_qa", {}),
+    "ifeval": ("open_qa", {}),
+}
+
+
+def test_what_the_judge_is_asked_for_each_data_set() -> None:
+    part = "judge/prompt_structure.json selection_per_dataset"
+    for case in stored("judge/prompt_structure.json")["selection_per_dataset"]:
+        dataset = case["dataset"]
+        if dataset in BY_RULES:
+            asked = rubric_of(*BY_RULES[dataset], "compat")
+        else:
+            name = BENCHMARKS.get(dataset) or f"openaudiobench-{case['subset']}"
+            chosen = benchmark_named(name).scorer
+            assert chosen is not None
+            asked = rubric_of(chosen.name, chosen.options, "compat")
+        assert asked is not None
+        rubric = rubrics()[asked]
+        found = (
+            rubric.published,
+            "references" in rubric.shows,
+            rubric.prompt(item("a", "b"), "compat").temperature,
+        )
+        wanted = (
+            READER[case["template"][0]],
+            case["gold_in_prompt"],
+            case["request_kwargs"]["temperature"],
+        )
+        TABLE.case(part, found, wanted, (dataset, case["subset"]))
+    TABLE.passes(part)

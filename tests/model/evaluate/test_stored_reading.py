@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from model.evaluate.aggregate import by_subset
 from model.evaluate.reading.label import read_label, same_label
 from model.evaluate.reading.letter import read_letter
 from model.evaluate.reading.published_letter import published_letter
 from model.evaluate.reading.published_refusal import published_refusal
 from model.evaluate.scorers.choice import ChoiceScorer
 from model.evaluate.scorers.refusal import RefusalScorer
-from tests.model.evaluate.conformance import TABLE, item, needs_cases, stored
+from tests.model.evaluate.conformance import TABLE, by_subset, item, needs_cases, stored
 
 pytestmark = needs_cases
 LETTERS = "mcq/extraction_cases.json"
@@ -38,7 +37,7 @@ def test_whole_evaluations_by_letter() -> None:
             item(r["prediction"], r["answer"], subset=r.get("subset", "openbookqa"))
             for r in run["rows"]
         ]
-        scores = by_subset(ChoiceScorer("compat", run["python_random_seed"] or 0), rows, "compat")
+        scores = by_subset(ChoiceScorer("compat", run["python_random_seed"] or 0), rows)
         found = {
             subset: (round(s.metrics[0].value, 2), s.metrics[0].count)
             for subset, s in scores.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from pipeline.quality.page import render, write_page
 from pipeline.quality.samples import read_samples
 from pipeline.quality.what_if import read_what_if
 from tests.browser import DRAWN, Visit, installed, running_browser, visit
+from tests.pipeline.quality.page_numbers import audio, check_tables, check_tiles
 from tests.pipeline.quality.support import (
     Shard,
     error_of,
@@ -78,129 +78,11 @@ def database(made: Made) -> Iterator[duckdb.DuckDBPyConnection]:
         yield database
 
 
-def digits(value: float, count: int = 0) -> str:
-    """Write a number as the page does."""
-    rounded = Decimal(value).quantize(Decimal(1).scaleb(-count), ROUND_HALF_UP)
-    return f"{rounded:,}".replace("-", "−")
-
-
-@dataclass(frozen=True)
-class Audio:
-    """Equals the texts that the page may show for hours: a sum's last bits depend on its order."""
-
-    hours: float
-
-    def __eq__(self, shown: object) -> bool:
-        return shown in {audio(self.hours * (1 + e)) for e in (-1e-9, 0, 1e-9)}
-
-
-def audio(hours: float) -> str:
-    """Write hours as the page does: in h, min or s."""
-    units = (("h", 1), ("min", 60), ("s", 3600))
-    unit, per = next((u for u in units if abs(hours) * u[1] >= 1), units[-1])
-    value = hours * per
-    return f"{digits(value, 0 if value >= 100 or value == 0 else 1)} {unit}"
-
-
-def hours(row: dict[str, Any], *names: str) -> list[Audio]:
-    return [Audio(row[name]) for name in names]
-
-
-def counts(row: dict[str, Any], *names: str) -> list[str]:
-    return [digits(row[name]) for name in names]
-
-
-def cells(seen: Visit, selector: str) -> tuple[str, list[list[str]]]:
-    """Return the query of a folded table, and the table's cells."""
-    query, rows = seen.page.evaluate(
-        """(selector) => {
-          const details = document.querySelector(`${selector} details`);
-          const cells = (row) => [...row.cells].map((cell) => cell.textContent);
-          const rows = [...details.querySelectorAll("tbody tr")].map(cells);
-          return [details.querySelector("code").textContent, rows];
-        }""",
-        selector,
-    )
-    return query, [[cell.replace("\u00a0", " ") for cell in row] for row in rows]
-
-
-def test_tiles_are_what_queries_by_hand_give(
+def test_every_number_is_what_a_query_by_hand_gives(
     seen: Visit, database: duckdb.DuckDBPyConnection
 ) -> None:
-    def one(query: str) -> Any:
-        return database.execute(query).fetchall()[0][0]
-
-    input_ms = one("select sum(duration_ms) from accounting")
-    kept_ms = one("select sum(kept_ms) from accounting")
-    kept = one("select count(*) from segments where status = 'kept'")
-    speakers = one("select count(*) from hours_by_speaker")
-    median = "select median({}) from segments where status = 'kept'"
-    dnsmos, snr, confidence = (
-        one(median.format(column)) for column in ("dnsmos_overall", "snr_db", "asr_confidence")
-    )
-    expected = {
-        "Input": f"{audio(input_ms / 3.6e6)} 41 recordings",
-        "Kept": f"{audio(kept_ms / 3.6e6)} {digits(100 * kept_ms / input_ms, 1)}% of input",
-        "Segments kept": f"{kept} of 400 ({digits(kept / 4, 1)}%)",
-        "Speakers": f"{speakers} unnamed ones count per recording",
-        "Median DNSMOS": f"{digits(dnsmos, 2)} of kept segments, 1 to 5",
-        "Median SNR": f"{digits(snr, 1)} dB of kept segments",
-        "Median confidence": f"{digits(confidence, 2)} of kept transcripts, 0 to 1",
-        "Errors": f"{one('select count(*) from errors')} in 1 kinds",
-    }
-    shown = [
-        [part.replace("\u00a0", " ") for part in tile.locator("h3, p").all_inner_texts()]
-        for tile in seen.page.locator(".tile").all()
-    ]
-    assert {name: " ".join(rest) for name, *rest in shown} == expected
-
-
-def test_every_table_is_what_its_query_gives(
-    seen: Visit, database: duckdb.DuckDBPyConnection
-) -> None:
-    def run(selector: str) -> tuple[list[dict[str, Any]], list[list[str]]]:
-        query, found = cells(seen, selector)
-        rows = database.execute(query)
-        names = [column[0] for column in rows.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in rows.fetchall()], found
-
-    classes, found = run("#overview figure")
-    by_class: dict[str, int] = {}
-    for row in classes:
-        by_class[row["class"]] = by_class.get(row["class"], 0) + row["ms"]
-    shown = {name: (hours, ms) for name, hours, ms, _ in found}
-    assert shown["input"][1] == digits(sum(by_class.values()))
-    for name in ("kept", "rejected", "non_speech", "error"):
-        ms = by_class[name]
-        assert shown[name.replace("_", "-")] == (Audio(ms / 3.6e6), digits(ms))
-    for row in classes:
-        if row["rule"]:
-            rule = row["rule"].replace("_", " ").replace("snr", "SNR").replace("dnsmos", "DNSMOS")
-            key = f"rejected first by {rule.replace('asr', 'ASR')}"
-            assert shown[key] == (Audio(row["ms"] / 3.6e6), digits(row["ms"]))
-
-    rows, found = run("#funnel figure")
-    assert [line[1:] for line in found] == [
-        [*hours(r, "hours_in", "hours_out"), *counts(r, "recordings_in", "recordings_out")]
-        for r in rows
-    ]
-    rows, found = run("#rejections figure")
-    assert len(found) == len(rows) > 3
-    for row, line in zip(rows, found, strict=True):
-        assert line[1::4] == counts(row, "segments", "only_segments")
-        assert line[2:5] == hours(row, "hours", "first_hours", "only_hours")
-    for name in ("sources", "languages", "speakers"):
-        counted = "recordings" if name == "sources" else "segments"
-        rows, found = run(f"#hours .{name}")
-        for row, line in zip(rows, found[:15], strict=False):
-            kept = row["kept_hours"]
-            share = f"{digits(100 * kept / row['hours'], 1)}%" if row["hours"] else "–"
-            assert line[1:] == [Audio(row["hours"]), Audio(kept), share, digits(row[counted])]
-    for card in range(seen.page.locator("#distribution-charts figure").count()):
-        rows, found = run(f"#distribution-charts figure:nth-child({card + 1})")
-        for r, line in zip(rows, found, strict=True):
-            assert line[1::2] == counts(r, "kept", "rejected")
-            assert line[2::2] == hours(r, "kept_hours", "rejected_hours")
+    check_tiles(seen, database)
+    check_tables(seen, database)
 
 
 def test_bars_are_as_long_as_their_figures(

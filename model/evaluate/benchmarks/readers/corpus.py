@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from model.data.files import corpus_files
+from model.data.problems import Problems
+from model.data.source import DataError
 from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.readers.layout import SourceError, found
+from model.evaluate.benchmarks.readers.layout import SourceError
 from model.evaluate.benchmarks.schema import Benchmark, Data, Metric, ScorerChoice
 
 COLUMNS = ["sample_id", "task", "language", "split", "messages"]
@@ -22,7 +21,7 @@ WER = Metric(name="wer", unit="%", better="lower", meaning="word errors by refer
 ACCURACY = Metric(name="accuracy", unit="%", better="higher", meaning="share of right answers")
 
 
-def benchmark_of(source: Path, split: str, task: str, name: str) -> Benchmark:
+def benchmark_of(source: str, split: str, task: str, name: str) -> Benchmark:
     """Return the benchmark that the rows of a split and a task make. Raises SourceError."""
     languages: Counter[str] = Counter()
     answers: Counter[str] = Counter()
@@ -37,7 +36,7 @@ def benchmark_of(source: Path, split: str, task: str, name: str) -> Benchmark:
         kind = "classification"
     return Benchmark(
         name=name,
-        title=f"corpus of {source.name}",
+        title=f"corpus of {source.rstrip('/').rpartition('/')[2]}",
         split=split,
         category="own corpus",
         task=kind,
@@ -49,7 +48,7 @@ def benchmark_of(source: Path, split: str, task: str, name: str) -> Benchmark:
         metric=WER if task == "asr" else ACCURACY,
         aggregation="over all items",
         data=Data(
-            source=str(source),
+            source=source,
             access="yours",
             licence="as the rows of the corpus say",
             prepared_by="corpus",
@@ -60,7 +59,7 @@ def benchmark_of(source: Path, split: str, task: str, name: str) -> Benchmark:
     )
 
 
-def read(source: Path, split: str, task: str) -> Iterator[Item]:
+def read(source: str, split: str, task: str) -> Iterator[Item]:
     """Yield the conversations of a split and a task; the instruction is the question."""
     for row in _rows(source, split, task, sound=True):
         audio = next(m["audio"] for m in row["messages"] if m["kind"] == "audio")
@@ -78,26 +77,25 @@ def _said(row: dict[str, Any]) -> str:
     return next(m["text"] for m in reversed(row["messages"]) if m["role"] == "assistant")
 
 
-def _rows(source: Path, split: str, task: str, sound: bool = False) -> Iterator[dict[str, Any]]:
-    folder = found(
-        source, ("corpus/sft", "sft"), "a corpus of labelled items, as wavemill curate makes it"
-    )
+def _rows(source: str, split: str, task: str, sound: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the rows wanted. Raises SourceError where there are none, or some cannot be read."""
+    try:
+        files = corpus_files(source, "sft")
+    except DataError as error:
+        raise SourceError(str(error)) from None
     seen: Counter[tuple[str, str]] = Counter()
-    columns = COLUMNS if sound else [*COLUMNS[:-1], *_PARTS]
-    for path in sorted(folder.glob("*.parquet")):
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=32, columns=columns):
-                    for row in batch.to_pylist():
-                        seen[(row["split"] or "none", row["task"])] += 1
-                        if split in (row["split"], NO_SPLIT) and row["task"] == task:
-                            yield row
-        except (pa.ArrowInvalid, OSError, KeyError) as error:
-            raise SourceError(f"{path} is no part of such a corpus: {error}") from None
+    problems = Problems()
+    for file in files.files:
+        for _, row in file.rows(COLUMNS if sound else [*COLUMNS[:-1], *_PARTS], problems):
+            seen[(row["split"] or "none", row["task"])] += 1
+            if split in (row["split"], NO_SPLIT) and row["task"] == task:
+                yield row
+    if problems.messages:  # a benchmark that lacks items says something else
+        raise SourceError(f"{files.place}: {problems.messages[0].removeprefix('skipped ')}")
     if not any(task == t and split in (s, NO_SPLIT) for s, t in seen):
         there = ", ".join(f"{n} of {t} in {s}" for (s, t), n in sorted(seen.items())) or "no rows"
         raise SourceError(
-            f"{folder} has no rows of task {task!r} in split {split!r}; it has {there}. "
+            f"{files.place} has no rows of task {task!r} in split {split!r}; it has {there}. "
             "Splits come from manifests, or --set splits.test=0.1 of wavemill curate"
         )
 

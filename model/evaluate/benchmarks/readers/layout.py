@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from model.evaluate.benchmarks.items import Item
 class SourceError(ValueError):
     """A download is not as the data set's layout has it: names what is missing and where."""
 
+
+# What reading a file of another format than its name says may raise.
+DAMAGED = (OSError, EOFError, UnicodeDecodeError, csv.Error, tarfile.TarError, zlib.error)
 
 # Cuts a span (from, to; in seconds, None: the end) out of any audio or video file and returns it
 # as the content of a FLAC file, mono, 16 kHz. Handed in by whoever can decode anything.
@@ -49,10 +54,13 @@ def rows_of_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
 
 
 def nonempty(items: Iterator[Item], where: str) -> Iterator[Item]:
-    """Pass items on; raises SourceError when there is none."""
+    """Pass items on; raises SourceError when there is none, and for files that are damaged."""
     count = 0
-    for item in items:
-        count += 1
-        yield item
+    try:
+        for item in items:
+            count += 1
+            yield item
+    except DAMAGED as error:
+        raise SourceError(f"{where}: {type(error).__name__}: {error}") from None
     if not count:
         raise SourceError(f"{where}: no items were found")

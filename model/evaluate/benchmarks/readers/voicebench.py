@@ -42,7 +42,12 @@ def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
     for path in files:
         split = path.stem.partition("-")[0]
         for index, row in enumerate(_rows(path, COLUMNS[subset])):
-            yield _item(f"{subset}-{split}-{index:05d}", row)
+            try:
+                yield _item(f"{subset}-{split}-{index:05d}", row)
+            except (AttributeError, KeyError, TypeError) as error:
+                raise SourceError(
+                    f"{path}, row {index}: not as VoiceBench has it: {error}"
+                ) from None
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:

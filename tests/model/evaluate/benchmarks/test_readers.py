@@ -110,7 +110,8 @@ def iemocap(root: Path) -> None:
 
 
 def meld(root: Path) -> None:
-    names = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
+    names = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode"
+    names += ",StartTime,EndTime"
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(names.split(","))
@@ -254,6 +255,22 @@ def test_recordings_that_the_archive_lacks_are_counted(tmp_path: Path) -> None:
 def test_what_has_no_reader_says_where_it_is(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no reader for tut2017"):
         items_of("tut2017", tmp_path)
+
+
+def test_damaged_files_are_one_clear_error(tmp_path: Path) -> None:
+    fleurs(tmp_path)
+    put(tmp_path / "data/en_us/audio/test.tar.gz", b"no archive")
+    with pytest.raises(SourceError, match="ReadError"):
+        items_of("fleurs-en", tmp_path)
+    put(tmp_path / "data_aishell/transcript/aishell_transcript_v0.8.txt", b"\xff\xfe\xfa")
+    with pytest.raises(SourceError, match="utf-8"):
+        items_of("aishell-1", tmp_path)
+    put(tmp_path / "WenetSpeech.json", '{"audios": [{"aid": "x"')
+    with pytest.raises(SourceError, match="ends in the middle of 'audios'"):
+        items_of("wenetspeech-test-net", tmp_path)
+    voicebench(tmp_path, "sd-qa", "usa", prompt=[None], reference=["B"])
+    with pytest.raises(SourceError, match=r"usa-00000-of-00001\.parquet, row 0"):
+        items_of("voicebench-sdqa", tmp_path)
 
 
 def test_nothing_found_is_an_error(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from examples.evaluation.chat_server import chat_server, heard, said
 from model.evaluate.models.answering import Asked, ModelError
-from model.evaluate.models.endpoint import ATTEMPTS, EndpointModel
+from model.evaluate.models.endpoint import EndpointModel
+from model.evaluate.models.identity import identity_of
+from model.evaluate.models.spec import ModelSpec
 from model.evaluate.recipes.recipe import Decoding, Recipe
-from tests.model.evaluate.chat_server import chat_server, heard, said
 
 SOUND = np.full(1600, 0.1, np.float32)
 RECIPE = Recipe(name="test", decoding=Decoding(max_new_tokens=9, temperature=0.5, top_p=0.8))
@@ -24,7 +26,7 @@ def asked(count: int) -> list[Asked]:
 
 
 def model(url: str, recipe: Recipe = RECIPE) -> EndpointModel:
-    return EndpointModel(url, "served", recipe, seed=3, concurrency=4, wait_s=0.001)
+    return EndpointModel(url, "served", recipe, seed=3, concurrency=4, first_pause_s=0.001)
 
 
 def test_sound_words_and_parameters_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +76,10 @@ def test_what_may_pass_is_tried_again_and_what_does_not_is_an_error_of_its_item(
 
     with chat_server(reply) as server:
         answers = model(server.url).answer(asked(3))
-    assert tries == {"question 0": ATTEMPTS, "question 1": 1, "question 2": 3}
-    assert answers[0].error == 'endpoint: HTTP 503: {"error": {"message": "status 503"}}'
+    assert tries == {"question 0": 5, "question 1": 1, "question 2": 3}
+    assert answers[0].error == (
+        'endpoint: HTTP 503: {"error": {"message": "status 503"}} (5 tries)'
+    )
     assert answers[1].error is not None
     assert "HTTP 400" in answers[1].error
     assert (answers[2].error, answers[2].text) == (None, "good")
@@ -91,9 +95,17 @@ def test_a_server_that_is_not_there_is_an_error_of_the_item() -> None:
         url = server.url
     (answer,) = model(url).answer(asked(1))
     assert answer.error is not None
-    assert "does not answer" in answer.error
+    assert "Connection refused" in answer.error
 
 
 def test_an_endpoint_needs_the_name_of_its_model() -> None:
     with pytest.raises(ModelError, match="--served NAME"):
-        EndpointModel("http://127.0.0.1:1/v1", "", RECIPE)
+        identity_of(ModelSpec("endpoint", "http://127.0.0.1:1/v1"))
+
+
+def test_the_key_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    with chat_server(lambda _: 307) as server:
+        (answer,) = model(server.url).answer(asked(1))
+    assert answer.error is not None
+    assert "HTTP 307" in answer.error

@@ -123,6 +123,8 @@ def test_number_of_options_bounds_the_letters() -> None:
     assert read_letter("E") is None
     assert read_letter("E", 6) == "E"
     assert read_letter("C", 2) is None
+    assert read_letter("A", 0) is None
+    assert read_label("A", ()) is None
 
 
 def test_unread_answers_are_wrong_and_counted_and_never_drawn() -> None:
@@ -162,6 +164,7 @@ OPTIONS = ("street", "subway", "subwaystation", "kitchen", "crowdedindoor")
         ("On a subway", "subway"),
         ("crowded_indoor", "crowdedindoor"),
         ("A kitchen", "kitchen"),
+        ("I think it is B.", "subway"),
         ("streets", "street"),
         ("a kitchen or a street", None),
         ("a forest", None),
