@@ -85,7 +85,7 @@ class FlowLearner(Learner[ClipBatch]):
             found, _ = self.flow(noisy, tokens, time, positions, mask=real[:, None, None])
         errors = (found.float() - (clean - noise)).square().mean(-1)[real].sum()
         frames = real.sum()
-        return Loss(errors, float(frames), {"flow/velocity_error": (errors.detach(), frames)})
+        return Loss(errors, float(frames), {"loss/velocity": (errors.detach(), frames)})
 
     def frames(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Return normalised mel (B, T, bands), tokens int64 (B, T), and which frames are real."""

@@ -105,9 +105,9 @@ class TokenizerLearner(Learner[ClipBatch]):
         right = (logits.argmax(-1) == texts.wanted)[heard].sum()
         said, tokens = heard.sum(), real.sum()
         parts: dict[str, Tensor | tuple[Tensor, Tensor]] = {
-            "asr/nats_a_byte": (asr.detach(), said),
+            "loss/asr": (asr.detach(), said),
             "asr/right_bytes": (right, said),
-            "codebook/commitment": (commitment.detach(), tokens),
+            "loss/commitment": (commitment.detach(), tokens),
             "codebook/perplexity": perplexity(self.encoder.ema_count),
             "codebook/alive": self.moving.alive(),
         }

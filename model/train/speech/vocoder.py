@@ -93,7 +93,7 @@ class VocoderLearner(Learner[ClipBatch]):
             total = total + _squares(real_score, 1.0) + _squares(made_score, 0.0)
             right += [(real_score > 0.5).float().mean(), (made_score < 0.5).float().mean()]
         parts = {
-            "vocoder/discriminator": total.detach() / len(real),
+            "loss/discriminator": total.detach() / len(real),
             "vocoder/told_apart": torch.stack(right).mean(),
         }
         return Loss(total, float(len(real)), parts)
@@ -103,7 +103,7 @@ class VocoderLearner(Learner[ClipBatch]):
         made = self.vocoder(mel)
         distance = (self._mel(made) - mel).abs().mean() * clips
         total = settings.mel_weight * distance
-        parts = {"vocoder/mel_distance": distance.detach() / clips}
+        parts = {"loss/mel": distance.detach() / clips}
         if not alone:
             with torch.no_grad():
                 wanted = self.judges(real)
@@ -115,8 +115,8 @@ class VocoderLearner(Learner[ClipBatch]):
                 + settings.adversarial_weight * adversarial
                 + settings.feature_weight * features
             )
-            parts["vocoder/adversarial"] = adversarial.detach() / clips
-            parts["vocoder/features"] = features.detach() / clips
+            parts["loss/adversarial"] = adversarial.detach() / clips
+            parts["loss/features"] = features.detach() / clips
         return Loss(total, float(clips), parts)
 
     def export(self, folder: Path) -> None:

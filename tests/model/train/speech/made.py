@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,10 @@ def made_batch(count: int = 4, rate: int = RATE, tokens: int | None = None) -> C
     return batch
 
 
-def write_corpus(folder: Path, clips: list[Clip], files: int = 2, group: int = 4) -> None:
-    """Write clips as `pretrain` of a WORKDIR, with the columns that are read."""
+def write_corpus(
+    folder: Path, clips: list[Clip], files: int = 2, group: int = 4, others: Sequence[Clip] = ()
+) -> None:
+    """Write clips as `pretrain` of a WORKDIR; `others` among them are for validation."""
     place = folder / "corpus" / "pretrain"
     place.mkdir(parents=True)
     for file in range(files):
@@ -56,7 +59,7 @@ def write_corpus(folder: Path, clips: list[Clip], files: int = 2, group: int = 4
             {
                 "recording_id": clip.id,
                 "segment_id": clip.id,
-                "split": "train",
+                "split": "validation" if clip.id in {other.id for other in others} else "train",
                 "language": "en",
                 "speaker": clip.speaker,
                 "text": clip.text,
@@ -66,7 +69,9 @@ def write_corpus(folder: Path, clips: list[Clip], files: int = 2, group: int = 4
             }
             for clip in clips[file::files]
         ]
-        pq.write_table(pa.Table.from_pylist(rows), place / f"{file}.parquet", row_group_size=group)
+        told = {"semantic_vocab_size": str(VOCABULARY), "semantic_tokenizer": "made"}
+        table = pa.Table.from_pylist(rows).replace_schema_metadata(told)
+        pq.write_table(table, place / f"{file}.parquet", row_group_size=group)
 
 
 def take_steps(
