@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-RECIPE = Path(__file__).parent / "digits.yaml"
+HERE = Path(__file__).parent
 SPEAKERS = ("george", "jackson", "nicolas", "theo")
 SEEDS = (0, 1, 2)
 
@@ -43,6 +43,10 @@ class Trial:
         if self.shuffled is not None:
             return "shuffled"
         return "standard" if self.hold_out is None else f"without-{self.hold_out}"
+
+    @property
+    def recipe(self) -> Path:
+        return HERE / ("standard.yaml" if self.hold_out is None else "speakers.yaml")
 
 
 TRIALS = (
@@ -77,7 +81,7 @@ class Digits:
         run = self.out / "runs" / trial.name
         options = [f"loop.seed={trial.seed}", *self.overrides]
         wall, cpu = wavemill(
-            "train", "sft", "--corpus", snapshot, "--config", RECIPE, "--out", run,
+            "train", "sft", "--corpus", snapshot, "--config", trial.recipe, "--out", run,
             "--executor", "inline",
             *(word for option in options for word in ("--set", option)),
         )  # fmt: skip
