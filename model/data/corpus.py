@@ -135,6 +135,14 @@ class Corpus:
                 self.problems.add("corrupted_file", file.name, str(error).splitlines()[0])
         raise DataError(f"none of the files in {self.files.place} can be read")
 
+    @property
+    def codebook_size(self) -> int:
+        """Return how many semantic tokens there are. Raises DataError where no file says it."""
+        told = self.metadata.get("semantic_vocab_size", "")
+        if not told.isdigit():
+            raise DataError(f"{self.files.place}: no semantic_vocab_size in the files' metadata")
+        return int(told)
+
     def segments(self, file: int, start: int = 0) -> Iterator[Segment]:
         """Yield the usable segments of the `file`-th file, from row `start` on."""
         columns = [c for c in SEGMENT_COLUMNS if self.audio or c != "audio"]

@@ -20,7 +20,7 @@ from model.data.texts import Texts
 from model.train.learner import MAIN, Progress
 from model.train.llm import LlmLearner
 from model.train.llm_network import LearningLlm
-from model.train.llm_setup import LlmTraining, Planners, build_network, codes_of
+from model.train.llm_setup import LlmTraining, Planners, build_network
 from model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
 
 LOSS = "loss/"
@@ -75,7 +75,7 @@ def corpus_perplexity(
     are looked at. Raises DataError, also where there is nothing in the split, and WeightsError.
     """
     rows = Corpus.open(corpus, kind, frozenset({split}))
-    network = build_network(NetworkSettings(), model, codes_of(rows), 0).to(device)
+    network = build_network(NetworkSettings(), model, rows.codebook_size, 0).to(device)
     recipe = PretrainRecipe() if kind == "pretrain" else SftRecipe()
     planners = Planners(LlmTraining(kind, corpus, recipe, Path(), texts, model), network.llm.config)
     planner = planners.of(rows, Texts.open(texts) if texts else None)

@@ -113,7 +113,7 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
     """Put a training together on one worker. Raises DataError and WeightsError."""
     recipe = training.recipe
     corpus = Corpus.open(training.corpus, training.kind)
-    codes = codes_of(corpus)
+    codes = corpus.codebook_size
     network = build_network(recipe.network, training.init, codes, recipe.loop.seed)
     network.llm.model.recompute = recipe.loop.recompute
     network.always_hears = recipe.loop.shard
@@ -144,14 +144,6 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
         held_out=_evaluated(planners, held_out, network, recipe, ranks),
         total_units=_total(planners, corpus.files, training),
     )
-
-
-def codes_of(corpus: Corpus) -> int:
-    """Return the size of the codebook of a corpus's tokens; raises DataError."""
-    told = corpus.metadata.get("semantic_vocab_size", "")
-    if not told.isdigit():
-        raise DataError(f"{corpus.files.place}: no semantic_vocab_size in the files' metadata")
-    return int(told)
 
 
 @dataclass

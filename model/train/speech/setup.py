@@ -100,7 +100,7 @@ class DetokenizerTraining(Job):
         course = self.course
         corpus = Corpus.open(self.corpus, course.clips.corpus)
         torch.manual_seed(course.loop.seed)
-        flow, vocoder = _networks(self.recipe.networks, self.init, _codes(corpus))
+        flow, vocoder = _networks(self.recipe.networks, self.init, corpus.codebook_size)
         data = _Data(self.corpus, course, vocoder.config.sampling_rate, ranks)
         examples = data.examples()
         learner: FlowLearner | VocoderLearner
@@ -139,13 +139,6 @@ def _networks(
         for parameter in network.parameters():
             parameter.data = parameter.data.clone()  # no view of a file any more
     return detokenizer.flow, detokenizer.vocoder
-
-
-def _codes(corpus: Corpus) -> int:
-    told = corpus.metadata.get("semantic_vocab_size", "")
-    if not told.isdigit():
-        raise DataError(f"{corpus.files.place}: no semantic_vocab_size in the files' metadata")
-    return int(told)
 
 
 @dataclass
