@@ -170,4 +170,6 @@ def _ray(job: Job, launch: Launch) -> Outcome:
                 raise ConfigError(
                     f"--workers: {count} need {count} {name}s, here are {there.get(name, 0):g}"
                 )
-        return run_on_ray(job, Workers(count=launch.workers, gpu=gpu))
+        # On a cluster, machines go away; here, a worker's death has a cause to be looked at.
+        restarts = Workers().restarts if launch.address is not None else 0
+        return run_on_ray(job, Workers(count=launch.workers, gpu=gpu, restarts=restarts))
