@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from model.data.augmented import Augmentation
@@ -113,7 +114,7 @@ class PretrainPlanner(Planner):
 
     Shares are of positions. Text-only is held against all tasks of speech together, and those
     against each other, each recording taking the one that is furthest behind of those that it can
-    serve. So the seed gives the order, and the order the tasks.
+    serve and that fit. So the seed gives the order, and the order the tasks.
     """
 
     corpus: Corpus
@@ -164,8 +165,9 @@ class PretrainPlanner(Planner):
 
     def _lay_out(self, one: Recording | Text, done: dict[Task, int], turn: int) -> list[Document]:
         if isinstance(one, Text):
-            return list(self.tasks.text(f"{one.name}:{one.row}", self.text.encode(one.text), turn))
+            return list(self.tasks.text(one.name, self.text.encode(one.text), turn))
         add = self.corpus.problems.add
+        too_long = partial(add, "too_long")
         said = []
         for segment in one.segments:
             if ids := self._encode(segment):
@@ -177,8 +179,11 @@ class PretrainPlanner(Planner):
             if said:
                 add("no_task_fits", one.recording_id, f"segments: {len(said)}")
             return []
-        task = min(able, key=lambda t: done[t] / self.weights[t])
-        return list(self.tasks.speech(task, said, turn, lambda name: add("too_long", name)))
+        # A task that is too long for these segments must not wait for ever, and hold up the others.
+        for task in sorted(able, key=lambda t: done[t] / self.weights[t]):
+            if made := list(self.tasks.speech(task, said, turn, too_long)):
+                return made
+        return []
 
     def _spoken(self) -> list[Task]:
         return [t for t in Task if t is not Task.TEXT and self.weights.get(t, 0) > 0]

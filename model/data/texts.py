@@ -20,13 +20,9 @@ COLUMN = "text"
 class Text:
     """One document."""
 
-    name: str
-    row: int
+    name: str  # file, and row (Parquet) or byte at which it begins (JSONL)
     text: str
-
-    @property
-    def next_row(self) -> int:
-        return self.row + 1
+    next_row: int  # row or byte behind it
 
     @property
     def nbytes(self) -> int:
@@ -34,7 +30,11 @@ class Text:
 
 
 class Texts:
-    """Files whose rows or lines have a `text`; what has none is a problem and passed over."""
+    """Files whose rows or lines have a `text`; what has none is a problem and passed over.
+
+    A place in a file is a row, or a byte of JSONL: there is no way to the n-th line but through
+    all before it.
+    """
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -55,26 +55,29 @@ class Texts:
         return cls(Files(", ".join(places), tuple(sorted(files, key=lambda f: f.name))))
 
     def documents(self, file: int, start: int = 0) -> Iterator[Text]:
-        """Yield the texts of the `file`-th file, from row or line `start` on."""
+        """Yield the texts of the `file`-th file, from row or byte `start` on."""
         source = self.files.files[file]
         rows = self._parquet if source.name.partition("?")[0].endswith(".parquet") else self._lines
-        for number, text in rows(source, start):
-            name = f"{source.name}:{number}"
-            if isinstance(text, str) and text:
-                yield Text(name, number, text)
-            else:
+        for name, text, behind in rows(source, start):
+            if not isinstance(text, str) or not text:
                 self.problems.add("no_text", name)
+            elif not _is_unicode(text):
+                self.problems.add("broken_text", name)
+            else:
+                yield Text(name, text, behind)
 
-    def _parquet(self, source: DataFile, start: int) -> Iterator[tuple[int, object]]:
+    def _parquet(self, source: DataFile, start: int) -> Iterator[tuple[str, object, int]]:
         for number, row in source.rows([COLUMN], self.problems, start):
-            yield number, row[COLUMN]
+            yield f"{source.name}:{number}", row[COLUMN], number + 1
 
-    def _lines(self, source: DataFile, start: int) -> Iterator[tuple[int, object]]:
+    def _lines(self, source: DataFile, start: int) -> Iterator[tuple[str, object, int]]:
         try:
             with open_file(source.name) as lines:
-                for number, line in enumerate(lines):
-                    if number >= start and line.strip():
-                        yield number, _told(line)
+                behind = lines.seek(start)
+                for line in lines:
+                    at, behind = behind, behind + len(line)
+                    if line.strip():
+                        yield f"{source.name}@{at}", _told(line), behind
         except OSError as error:
             self.problems.add("corrupted_file", source.name, str(error))
 
@@ -82,9 +85,18 @@ class Texts:
 def _told(line: bytes) -> object:
     try:
         row = json.loads(line)
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):  # the second of brackets without end
         return None
     return row.get(COLUMN) if isinstance(row, dict) else None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether there is no half of a surrogate pair in it, which JSON lets pass."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _below(place: str) -> Iterator[DataFile]:
