@@ -22,7 +22,6 @@ SEGMENT_COLUMNS = [
     "recording_id", "segment_id", "split", "language", "speaker", "text", "text_tokens",
     "semantic_tokens", "audio",
 ]  # fmt: skip
-NO_AUDIO: dict[str, Any] = {"bytes": b""}  # in place of audio that is not read
 CONVERSATION_COLUMNS = ["sample_id", "task", "language", "split", "messages"]
 
 
@@ -143,10 +142,17 @@ class Corpus:
             raise DataError(f"{self.files.place}: no semantic_vocab_size in the files' metadata")
         return int(told)
 
+    @cached_property
+    def _read(self) -> _Read:
+        try:
+            return _Read(self.audio, self.codebook_size)
+        except DataError:
+            return _Read(self.audio)
+
     def segments(self, file: int, start: int = 0) -> Iterator[Segment]:
         """Yield the usable segments of the `file`-th file, from row `start` on."""
         columns = [c for c in SEGMENT_COLUMNS if self.audio or c != "audio"]
-        yield from self._rows(file, columns, start, partial(_segment, self.audio))
+        yield from self._rows(file, columns, start, partial(_segment, self._read))
 
     def recordings(self, file: int, start: int = 0) -> Iterator[Recording]:
         """Yield the recordings of a file: segments with the same id that follow each other."""
@@ -165,7 +171,7 @@ class Corpus:
         if not self.audio:
             fields = ("role", "kind", "text", "semantic_tokens")
             columns = [*columns[:-1], *(f"messages.list.element.{name}" for name in fields)]
-        yield from self._rows(file, columns, start, partial(_conversation, self.audio))
+        yield from self._rows(file, columns, start, partial(_conversation, self._read))
 
     def _rows(
         self, file: int, columns: list[str], start: int, made: Callable[[int, dict[str, Any]], Any]
@@ -187,7 +193,15 @@ class _Unusable(Exception):
         self.reason = reason
 
 
-def _segment(audio: bool, number: int, row: dict[str, Any]) -> Segment:
+@dataclass(frozen=True)
+class _Read:
+    """What is wanted of a sound, and which codes it may have."""
+
+    audio: bool
+    codes: int | None = None  # size of the codebook, where files tell it
+
+
+def _segment(how: _Read, number: int, row: dict[str, Any]) -> Segment:
     return Segment(
         row=number,
         segment_id=_told(row, "segment_id"),
@@ -197,12 +211,12 @@ def _segment(audio: bool, number: int, row: dict[str, Any]) -> Segment:
         speaker=row["speaker"] or "",
         text=row["text"] or "",
         text_ids=tuple(row["text_tokens"] or ()),
-        sound=_sound(row["audio"] if audio else NO_AUDIO, row["semantic_tokens"]),
+        sound=_sound(how, row["audio"], row["semantic_tokens"]),
     )
 
 
-def _conversation(audio: bool, number: int, row: dict[str, Any]) -> Conversation:
-    messages = tuple(_message(audio, message) for message in row["messages"] or ())
+def _conversation(how: _Read, number: int, row: dict[str, Any]) -> Conversation:
+    messages = tuple(_message(how, message) for message in row["messages"] or ())
     if not messages or messages[-1].role != "assistant":
         raise _Unusable("no_answer")
     return Conversation(
@@ -215,21 +229,25 @@ def _conversation(audio: bool, number: int, row: dict[str, Any]) -> Conversation
     )
 
 
-def _message(audio: bool, told: dict[str, Any]) -> Spoken:
+def _message(how: _Read, told: dict[str, Any]) -> Spoken:
     if told.get("role") not in ("user", "assistant"):
         raise _Unusable("unknown_role")
     if told.get("kind") == "audio":
-        sound = _sound(told.get("audio") if audio else NO_AUDIO, told.get("semantic_tokens"))
+        sound = _sound(how, told.get("audio"), told.get("semantic_tokens"))
         return Spoken(told["role"], told.get("text"), sound)
     if told.get("text") is None:
         raise _Unusable("no_text")
     return Spoken(told["role"], told["text"], None)
 
 
-def _sound(audio: dict[str, Any] | None, codes: list[int] | None) -> Sound:
+def _sound(how: _Read, audio: dict[str, Any] | None, codes: list[int] | None) -> Sound:
     if not codes:
         raise _Unusable("no_semantic_tokens")
-    if not audio or audio.get("bytes") is None or (not audio["bytes"] and audio is not NO_AUDIO):
+    if min(codes) < 0 or (how.codes is not None and max(codes) >= how.codes):
+        raise _Unusable("no_such_semantic_token")
+    if not how.audio:
+        return Sound(b"", np.asarray(codes, np.int32))
+    if not audio or not audio.get("bytes"):
         raise _Unusable("no_audio")
     return Sound(audio["bytes"], np.asarray(codes, np.int32))
 
