@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.data.corpus import Sound
 from model.data.document import Document
-from model.data.sound import piece_mels, waveform_of
+from model.data.problems import Problems
+from model.data.sound import SoundError, piece_mels, too_short, waveform_of
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,7 @@ def packed_batch(documents: Sequence[Document], filled: Callable[[int], int]) ->
     """Pack documents side by side; `filled` is as in `piece_mels`. Raises SoundError."""
     pieces: list[tuple[Tensor, int]] = []
     for sound in (sound for one in documents for sound in one.sounds):
-        waveform = waveform_of(sound.data) if sound.waveform is None else sound.waveform
-        pieces += piece_mels(waveform, len(sound.codes), filled)
+        pieces += piece_mels(heard(sound), len(sound.codes), filled)
 
     def joined(name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([getattr(one, name) for one in documents]))
@@ -82,6 +83,38 @@ def packed_batch(documents: Sequence[Document], filled: Callable[[int], int]) ->
         position_ids=torch.cat([torch.arange(len(one)) for one in documents]),
         mels=_grouped(pieces),
     )
+
+
+def heard(sound: Sound) -> np.ndarray:
+    """Return what a sound is to be heard as, float32 (samples,) at 16 kHz. Raises SoundError."""
+    waveform = waveform_of(sound.data) if sound.waveform is None else sound.waveform
+    if too_short(len(waveform), len(sound.codes)):
+        raise SoundError(f"{len(waveform)} samples for {len(sound.codes)} tokens of 80 ms")
+    return waveform
+
+
+def audible_batch(
+    documents: Sequence[Document], filled: Callable[[int], int], problems: Problems
+) -> PackedBatch | None:
+    """Pack the documents whose sounds can be heard, None when there are none.
+
+    The others are problems.
+    """
+    try:
+        return packed_batch(documents, filled) if documents else None
+    except SoundError:
+        good = [one for one in documents if _audible(one, problems)]
+    return packed_batch(good, filled) if good else None
+
+
+def _audible(one: Document, problems: Problems) -> bool:
+    try:
+        for sound in one.sounds:
+            heard(sound)
+    except SoundError as error:
+        problems.add("undecodable_audio", one.id, str(error))
+        return False
+    return True
 
 
 def _grouped(pieces: Sequence[tuple[Tensor, int]]) -> tuple[Mels, ...]:

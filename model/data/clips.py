@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.data.corpus import Conversation, Corpus, Sound
 from model.data.problems import Problems
-from model.data.sound import SoundError, waveform_of
+from model.data.sound import SoundError, too_short, waveform_of
 from model.data.source import Batches, DataError, Share
 
 TOKEN_MS = 80
@@ -233,7 +233,7 @@ def batch_of(
             problems.add("corrupted_audio", clip.id, str(error).splitlines()[0])
             continue
         audio = audio[first * per_token :][: clip.tokens * per_token]
-        if len(audio) <= (clip.tokens - 1) * per_token - per_token:
+        if too_short(len(audio), clip.tokens, per_token):
             problems.add("audio_shorter_than_tokens", clip.id)
             continue
         kept.append((clip, audio))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,13 @@ class Document:
 
     def __len__(self) -> int:
         return len(self.audio_ids)
+
+    def unlearnt(self) -> Document:
+        """Return a document of the same length of which nothing is heard, and nothing learnt."""
+        nothing = np.zeros(len(self), bool)
+        return replace(
+            self, continuous=nothing, audio_counts=nothing, text_counts=nothing, sounds=()
+        )
 
     @property
     def learnt(self) -> int:

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from model.data.batch import PackedBatch, packed_batch
+from model.data.batch import PackedBatch, audible_batch, packed_batch
 from model.data.document import Document
 from model.data.packing import packed
 from model.data.planning import Place, Planner, Span
 from model.data.problems import Problems
-from model.data.sound import SoundError, waveform_of
 from model.data.source import Batches, DataError, Share
+
+MOST_MUTE = 16  # micro-batches without any audio that can be decoded, at the start
 
 Filled = Callable[[int], int]
 
@@ -62,7 +63,9 @@ class _Stream:
             if self.taken < len(self._bins):
                 return
             self.begin, self.taken = self._behind, 0
-            if self.planner.epochs(self._behind) > began + 1:
+            # One of several streams has other files in each epoch, of which some may do.
+            tries = 1 if self.span.streams == 1 else 16 * self.span.streams
+            if self.planner.epochs(self._behind) > began + tries:
                 raise DataError("nothing in the data can be learnt from; see what was skipped")
 
     def _window(self, begin: Place) -> _Window:
@@ -90,6 +93,7 @@ class LlmBatches(Batches[PackedBatch]):
         self._next = self._base = 0  # micro-batches are dealt out to the ranks from `_base` on
         self._planned: ThreadPoolExecutor | None = None
         self._sounds = Problems()
+        self._mute: int | None = 0  # micro-batches without audible sound, before the first with
         self._streams: dict[int, _Stream] = {}
         self._begin({})
 
@@ -157,22 +161,16 @@ class LlmBatches(Batches[PackedBatch]):
             self._streams[number] = stream
 
     def _made(self, documents: list[Document]) -> PackedBatch:
-        try:
-            return packed_batch(documents, self._filled)
-        except SoundError:
-            good = [one for one in documents if self._audible(one)]
-        if not good:
-            raise DataError(f"no audio can be decoded of {', '.join(d.id for d in documents)}")
-        return packed_batch(good, self._filled)
-
-    def _audible(self, one: Document) -> bool:
-        try:
-            for sound in one.sounds:
-                waveform_of(sound.data)
-        except SoundError as error:
-            self._sounds.add("undecodable_audio", one.id, str(error))
-            return False
-        return True
+        made = audible_batch(documents, self._filled, self._sounds)
+        if made is not None:
+            self._mute = None
+            return made
+        # Another micro-batch in its place would move what other ranks count on.
+        if self._mute is not None:
+            self._mute += 1
+            if self._mute > MOST_MUTE:
+                raise DataError(f"no audio can be decoded of {', '.join(d.id for d in documents)}")
+        return packed_batch([one.unlearnt() for one in documents], self._filled)
 
 
 def epoch_positions(planner: Planner, seed: int = 0) -> int:

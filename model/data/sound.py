@@ -22,7 +22,7 @@ from model.tokenizer.log_mel import (
 
 
 class SoundError(Exception):
-    """Stored audio cannot be decoded."""
+    """Stored audio cannot be decoded, or is not what its tokens were made of."""
 
 
 def waveform_of(data: bytes, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -33,6 +33,11 @@ def waveform_of(data: bytes, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
         raise SoundError(str(error)) from None
     mono = samples.mean(axis=1)
     return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
+
+
+def too_short(samples: int, tokens: int, token_samples: int = TOKEN_SAMPLES) -> bool:
+    """Whether audio is nothing, or ends more than a token before its tokens do."""
+    return samples == 0 or samples <= (tokens - 2) * token_samples
 
 
 def piece_mels(

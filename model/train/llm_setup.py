@@ -13,7 +13,7 @@ import torch
 
 from model.assistant import ACOUSTIC_FOLDER
 from model.data.augmented import Augmentation
-from model.data.batch import PackedBatch, packed_batch
+from model.data.batch import PackedBatch, audible_batch
 from model.data.corpus import Corpus
 from model.data.document import Document
 from model.data.files import Files
@@ -239,7 +239,8 @@ def _evaluated(
     rows = [row for row in rows[:count] if row]
     fair = len(rows) // ranks.world * ranks.world
     mine = rows[ranks.rank : fair : ranks.world] if fair else rows
-    return [packed_batch(row, network.acoustic.filled) for row in mine]
+    made = [audible_batch(row, network.acoustic.filled, held_out.problems) for row in mine]
+    return [batch for batch in made if batch is not None]
 
 
 def _total(planners: Planners, files: Files, training: LlmTraining) -> int:

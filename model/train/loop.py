@@ -214,9 +214,11 @@ class Training(Generic[B]):
         settings = self.settings.evaluation
         for module in self._modules.values():
             module.eval()
-        means = Means()
+        means, began = Means(), time.monotonic()
+        # A rank may have lost some to audio that cannot be decoded; each counts with all others.
+        count = min(self.ranks.gathered(len(self.held_out)))
         with torch.no_grad():
-            for batch in self.held_out:
+            for batch in self.held_out[:count]:
                 here = batch.to(self.ranks.device)
                 own = self.ranks.summed(self.learner.counts(here))
                 progress = Progress(self.step, self.units, self.total_units, own)
@@ -230,7 +232,7 @@ class Training(Generic[B]):
                 for example in self.learner.examples(settings.examples):
                     metrics.example(example, self.step)
         self.ranks.gathered(None)
-        self._clock = time.monotonic()  # evaluation is no time of training
+        self._clock += time.monotonic() - began  # evaluation is no time of training
 
     def _due(self, since: float) -> bool:
         """Whether a checkpoint is due: what the first rank's clock says holds for all."""
