@@ -50,11 +50,12 @@ class MovingCodebook(nn.Module):
 
         Returns how many codes came back to life.
 
-        All workers see the same sums and end with the same codes. What revives a dead code is a
-        hidden state of the step, drawn by `seed`, each at most once: with fewer of them than dead
-        codes, some wait for the next step.
+        All workers see the same sums and end with the codes that one worker would have. What
+        revives a dead code is a hidden state of the step, drawn by `seed`, each at most once: with
+        fewer of them than dead codes, some wait for the next step.
         """
-        hidden, codes = self._taken(codebook)
+        parts, codes = self._taken(codebook)
+        hidden = torch.cat(parts)
         chosen = torch.bincount(codes, minlength=self.size).float()
         sums = torch.zeros_like(weight).index_add_(0, codes, hidden)
         if distributed.is_initialized():
@@ -67,24 +68,24 @@ class MovingCodebook(nn.Module):
         codebook[used] = weight[used] / count[used, None].clamp_min(LEAST_COUNT)
         self.idle += 1
         self.idle[used] = 0
-        return self._revive(codebook, count, weight, hidden, seed)
+        return self._revive(codebook, count, weight, parts, seed)
 
     def alive(self) -> Tensor:
         """Return the share of codes that were chosen, or came to life, not long ago: a scalar."""
         return (self.idle < self.settings.dead_after_steps).float().mean()
 
-    def _taken(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        none = like.new_zeros(0, self.width, dtype=torch.float32)
-        hidden = torch.cat([none, *self._hidden])
+    def _taken(self, like: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the hidden states of each micro-batch, after a nothing, and all codes."""
+        parts = [like.new_zeros(0, self.width, dtype=torch.float32), *self._hidden]
         codes = torch.cat([like.new_zeros(0, dtype=torch.int64), *self._codes])
         self._hidden, self._codes = [], []
-        return hidden, codes
+        return parts, codes
 
     def _revive(
-        self, codebook: Tensor, count: Tensor, weight: Tensor, hidden: Tensor, seed: int
+        self, codebook: Tensor, count: Tensor, weight: Tensor, parts: list[Tensor], seed: int
     ) -> int:
         dead = (self.idle >= self.settings.dead_after_steps).nonzero()[:, 0]
-        drawn = _drawn(hidden, len(dead), seed)
+        drawn = _drawn(parts, len(dead), seed)
         revived = dead[: len(drawn)]
         codebook[revived] = drawn.to(codebook.dtype)
         count[revived] = 1 - self.settings.decay  # as if it had been chosen once, now
@@ -93,18 +94,32 @@ class MovingCodebook(nn.Module):
         return len(revived)
 
 
-def _drawn(hidden: Tensor, wanted: int, seed: int) -> Tensor:
-    """Return at most `wanted` different rows of `hidden`; those of the first worker, everywhere."""
-    order = torch.randperm(len(hidden), generator=torch.Generator().manual_seed(seed))
-    drawn = hidden[order[:wanted].to(hidden.device)]
-    if not distributed.is_initialized():
-        return drawn
-    rows = torch.tensor(len(drawn), device=hidden.device)
-    distributed.broadcast(rows, 0)
-    shared = hidden.new_zeros(int(rows), hidden.shape[1])
-    shared[: min(len(drawn), len(shared))] = drawn[: len(shared)]
-    distributed.broadcast(shared, 0)
-    return shared
+def _drawn(parts: list[Tensor], wanted: int, seed: int) -> Tensor:
+    """Return at most `wanted` different rows of the micro-batches of all workers.
+
+    The same everywhere, and as if one worker had had them all: micro-batch i is worker i % world's.
+    """
+    rank, world = 0, 1
+    if distributed.is_initialized():
+        rank, world = distributed.get_rank(), distributed.get_world_size()
+    mine = torch.tensor([len(part) for part in parts], device=parts[0].device)
+    of_all = [mine]
+    if world > 1:
+        of_all = [torch.zeros_like(mine) for _ in range(world)]
+        distributed.all_gather(of_all, mine)
+    sizes = torch.stack(of_all, 1).flatten().cpu()
+    ends = sizes.cumsum(0)
+    order = torch.randperm(int(ends[-1]), generator=torch.Generator().manual_seed(seed))[:wanted]
+    owners = torch.searchsorted(ends, order, right=True)
+    drawn = parts[0].new_zeros(len(order), parts[0].shape[1])
+    for place, part in enumerate(parts):
+        number = place * world + rank
+        here = owners == number
+        rows = order[here] - (ends[number] - sizes[number])
+        drawn[here.to(part.device)] = part[rows.to(part.device)]
+    if world > 1:
+        distributed.all_reduce(drawn)
+    return drawn
 
 
 def perplexity(count: Tensor) -> Tensor:
