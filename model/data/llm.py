@@ -18,6 +18,7 @@ from model.data.problems import Problems
 from model.data.source import Batches, DataError, Share
 
 MOST_MUTE = 16  # micro-batches without any audio that can be decoded, at the start
+COUNTED_BYTES = 1 << 20  # of text and tokens, held at once while an epoch is measured
 
 Filled = Callable[[int], int]
 
@@ -175,7 +176,9 @@ class LlmBatches(Batches[PackedBatch]):
 
 def epoch_positions(planner: Planner, seed: int = 0) -> int:
     """Return how many positions an epoch has; a planner without audio is quick at it."""
-    return sum(len(one) for one in epoch(planner, Span(seed=seed)) if one.learnt)
+    # Small windows: without audio, what is held of a row is far more than its `nbytes`.
+    span = Span(seed=seed, window_bytes=COUNTED_BYTES)
+    return sum(len(one) for one in epoch(planner, span) if one.learnt)
 
 
 def epoch(planner: Planner, span: Span) -> Iterator[Document]:

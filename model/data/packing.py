@@ -14,18 +14,18 @@ def packed(lengths: Sequence[int], limit: int, rng: np.random.Generator) -> list
     that full ones do not all come first. Raises ValueError for an item longer than the limit.
     """
     bins: list[list[int]] = []
-    room: list[int] = []
+    room = np.zeros(len(lengths), np.int64)  # of each bin
     open_from = 0  # bins before are full enough to be passed over
     shortest = min(lengths, default=0)
     for item in rng.permutation(len(lengths)).tolist():
         length = lengths[item]
         if length > limit:
             raise ValueError(f"item {item} is {length} long, above the limit of {limit}")
-        at = next((i for i in range(open_from, len(bins)) if room[i] >= length), None)
-        if at is None:
-            at = len(bins)
+        fits = room[open_from : len(bins)] >= length
+        at = open_from + int(fits.argmax()) if fits.any() else len(bins)
+        if at == len(bins):
             bins.append([])
-            room.append(limit)
+            room[at] = limit
         bins[at].append(item)
         room[at] -= length
         while open_from < len(bins) and room[open_from] < shortest:

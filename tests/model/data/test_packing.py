@@ -25,3 +25,18 @@ def test_every_item_once_within_the_limit_in_a_seeded_order(
 def test_an_item_above_the_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="above the limit"):
         packed([3, 11], 10, np.random.default_rng(0))
+
+
+@given(st.lists(st.integers(1, 50), max_size=60), st.integers(0, 99))
+def test_items_go_where_they_fit_first(lengths: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bins: list[list[int]] = []
+    for item in rng.permutation(len(lengths)).tolist():
+        fitting = (b for b in bins if sum(lengths[i] for i in b) + lengths[item] <= 50)
+        held = next(fitting, None)
+        if held is None:
+            bins.append([item])
+        else:
+            held.append(item)
+    wanted = [bins[i] for i in rng.permutation(len(bins)).tolist()]
+    assert packed(lengths, 50, np.random.default_rng(seed)) == wanted
