@@ -28,13 +28,14 @@ class LlmLearner(Learner[PackedBatch]):
     exported: Callable[[LearningLlm, Path], None] | None = None
     decoded: Callable[[LearningLlm, int], Iterator[Example]] | None = None
     _body: int = field(init=False)  # parameters that every position goes through
+    _mouth: int = field(init=False)  # the audio branch: rows in which audio counts
     _head: int = field(init=False)
     _ears: int = field(init=False)
 
     def __post_init__(self) -> None:
         llm = self.network.llm
-        layers = (*llm.model.layers, *llm.model.mimo_layers)
-        self._body = sum(p.numel() for layer in layers for p in layer.parameters())
+        self._body = sum(p.numel() for p in llm.model.layers.parameters())
+        self._mouth = sum(p.numel() for p in llm.model.mimo_layers.parameters())
         self._head = llm.lm_head.weight.numel()
         self._ears = sum(p.numel() for p in self.network.acoustic.encoder.layers.parameters())
 
@@ -74,11 +75,13 @@ class LlmLearner(Learner[PackedBatch]):
         """Return 6 operations a parameter and position, and what attention adds to that."""
         config = self.network.llm.config
         attended = sum(length * length for length in batch.lengths) / 2
-        layers = config.num_hidden_layers + config.audio_layers
+        speaks = bool(batch.audio_counts.any())
+        layers = config.num_hidden_layers + (config.audio_layers if speaks else 0)
+        body = self._body + (self._mouth if speaks else 0)
         scored = int(batch.text_counts.sum()) + int(batch.audio_counts.sum())
         frames = sum(group.mels.shape[0] * group.mels.shape[2] // 2 for group in batch.mels)
         return (
-            6.0 * self._body * batch.units
+            6.0 * body * batch.units
             + 6.0 * self._head * scored
             + 12.0 * layers * config.hidden_size * attended
             + 6.0 * self._ears * frames

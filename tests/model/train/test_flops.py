@@ -1,0 +1,30 @@
+"""The operations of the audio branch were counted in rows that never went through it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from torch.utils.flop_counter import FlopCounterMode
+
+from model.train.learner import MAIN, Progress
+from model.train.llm_setup import LlmTraining
+from model.train.ranks import Ranks
+from model.train.recipe import PretrainRecipe, SftRecipe
+from tests.model.data.made import conversation_row, segment_row, write
+
+
+@pytest.mark.parametrize("kind", ["sft", "pretrain"])
+def test_flops_are_what_torch_counts(kind: str, tmp_path: Path) -> None:
+    model = SftRecipe if kind == "sft" else PretrainRecipe
+    recipe = model.model_validate({"tokens": 1, "data": {"positions": 512}})
+    rows = [conversation_row(i) if kind == "sft" else segment_row(i // 4, i % 4) for i in range(24)]
+    corpus = write(tmp_path, kind, [rows])
+    job = LlmTraining("sft" if kind == "sft" else "pretrain", str(corpus), recipe, tmp_path)
+    parts = job.build(Ranks())
+    batch = next(parts.batches)
+    parts.batches.close()
+    with FlopCounterMode(display=False) as counted:
+        progress = Progress(0, 0, 1, parts.learner.counts(batch))
+        parts.learner.loss(MAIN, batch, progress).total.backward()
+    assert parts.learner.flops(batch) == pytest.approx(counted.get_total_flops(), rel=0.06)
