@@ -106,6 +106,11 @@ class Learner(ABC, Generic[B]):
     def export(self, folder: Path) -> None:
         """Write the published layout of what was trained. Called on rank 0, on whole tensors."""
 
+    def learns(self, optimizer: str, progress: Progress) -> bool:
+        """Return whether an optimizer takes its turn in a step; if not, its state stays."""
+        del optimizer, progress
+        return True
+
     def counts(self, batch: B) -> Mapping[str, float]:
         """Return what the losses of the batch will be divided by; see `Loss`."""
         del batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from model.train.sharding import sharded
 
 B = TypeVar("B", bound=Batch)
 NAMED = 8  # ids that a message names
+NOT_FINITE = "not-finite-{rank}.json"  # of a run: the ids of what gave no number
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +136,8 @@ class Training(Generic[B]):
             module.train()
         self.learner.prepare(progress)
         for turn, name in enumerate(self._optimizers):
-            self._learn(name, turn, batches, progress, step_units)
+            if self.learner.learns(name, progress):
+                self._learn(name, turn, batches, progress, step_units)
         self.learner.after_step(progress)
         self.step += 1
         self.units += step_units
@@ -168,10 +171,7 @@ class Training(Generic[B]):
         norm = checkpoint.whole(norm)
         self._means.add({f"gradient_norm/{name}": norm})
         if not bool(torch.isfinite(norm)):
-            raise NotFinite(
-                f"step {self.step}: the gradient of {name!r} is {float(norm)}, "
-                f"in a step with {_named(batches)}"
-            )
+            raise self._not_finite(f"the gradient of {name!r} is {float(norm)} for", batches)
         rate = learning_rate(settings.optimizer, progress, step_units)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -183,11 +183,19 @@ class Training(Generic[B]):
         with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=bfloat16):
             loss = self.learner.loss(name, batch, progress)
         if not bool(torch.isfinite(loss.total)):
-            raise NotFinite(
-                f"step {self.step}: the loss of {name!r} is {float(loss.total.detach())} "
-                f"for {_named([batch])}"
-            )
+            value = float(loss.total.detach())
+            raise self._not_finite(f"the loss of {name!r} is {value} for", [batch])
         return loss
+
+    def _not_finite(self, what: str, batches: Sequence[B]) -> NotFinite:
+        """Return the error; a file of the run names all of the data, however much it is."""
+        ids = [name for batch in batches for name in batch.ids]
+        told = f"step {self.step}: {what} {', '.join(ids[:NAMED])}"
+        if len(ids) > NAMED:
+            file = self.run / NOT_FINITE.format(rank=self.ranks.rank)
+            file.write_text(json.dumps({"step": self.step, "ids": ids}, indent=1) + "\n")
+            told += f" and {len(ids) - NAMED} more, all of them in {file}"
+        return NotFinite(told)
 
     def _log(self, metrics: MetricsLog) -> None:
         elapsed = time.monotonic() - self._clock
@@ -201,9 +209,10 @@ class Training(Generic[B]):
             "total_units": float(self.total_units),
             "units_per_second": units / elapsed,
             "data_wait": wait / elapsed,
-            "flops_utilisation": flops / elapsed / (self._peak * self.ranks.world),
             **{f"skipped/{k}": float(v) for k, v in self.batches.problems().items()},
         }
+        if flops:  # a learner may not know
+            values["flops_utilisation"] = flops / elapsed / (self._peak * self.ranks.world)
         metrics.write("train", self.step, values)
         self._flops = 0.0
         self._logged_step, self._logged_units = self.step, self.units
@@ -223,7 +232,8 @@ class Training(Generic[B]):
                 own = self.ranks.summed(self.learner.counts(here))
                 progress = Progress(self.step, self.units, self.total_units, own)
                 for name in self._optimizers:
-                    means.add(self._loss(name, here, progress).parts)
+                    if self.learner.learns(name, progress):
+                        means.add(self._loss(name, here, progress).parts)
         values = means.taken(self.ranks)
         if values:
             metrics.write("held_out", self.step, values)
@@ -237,6 +247,8 @@ class Training(Generic[B]):
     def _due(self, since: float) -> bool:
         """Whether a checkpoint is due: what the first rank's clock says holds for all."""
         settings = self.settings.checkpoint
+        if settings.keep_every is not None and self.step % settings.keep_every == 0:
+            return True  # what the policy keeps for good has to be written first
         if settings.steps is not None:
             return self.step % settings.steps == 0
         return bool(self.ranks.gathered(time.monotonic() - since > 60 * settings.minutes)[0])
@@ -296,12 +308,6 @@ def _changed(before: Any, now: Any, name: str = "") -> str | None:
                 return found
         return None
     return None if before == now else f"{name} ({before}, now {now})"
-
-
-def _named(batches: Sequence[Batch]) -> str:
-    ids = [name for batch in batches for name in batch.ids]
-    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-    return ", ".join(ids[:NAMED]) + more
 
 
 def ahead(batches: Batches[B]) -> Prefetched[B]:

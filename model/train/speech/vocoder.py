@@ -63,26 +63,29 @@ class VocoderLearner(Learner[ClipBatch]):
             GENERATOR: list(self.vocoder.parameters()),
         }
 
+    def learns(self, optimizer: str, progress: Progress) -> bool:
+        # Steps along no gradient would spoil an optimizer's moments, and let weights decay.
+        return optimizer != DISCRIMINATOR or not self._alone(progress)
+
     def loss(self, optimizer: str, batch: ClipBatch, progress: Progress) -> Loss:
         """Return the loss of either side, a mean per clip, summed over clips of equal length."""
-        alone = progress.fraction < self.settings.mel_only_share
         mel = self._mel(batch.audio)
         judging = optimizer == DISCRIMINATOR
         self.judges.requires_grad_(judging)
         try:
             loss = (
-                self._judging(batch.audio, mel, alone)
+                self._judging(batch.audio, mel)
                 if judging
-                else self._generating(batch.audio, mel, alone)
+                else self._generating(batch.audio, mel, self._alone(progress))
             )
         finally:
             self.judges.requires_grad_(True)
         return loss
 
-    def _judging(self, real: Tensor, mel: Tensor, alone: bool) -> Loss:
-        if alone:  # no gradient, but a graph: every step has every optimizer
-            nothing = sum(parameter.sum() * 0 for parameter in self.judges.parameters())
-            return Loss(torch.as_tensor(nothing), float(len(real)), {})
+    def _alone(self, progress: Progress) -> bool:
+        return progress.fraction < self.settings.mel_only_share
+
+    def _judging(self, real: Tensor, mel: Tensor) -> Loss:
         with torch.no_grad():
             made = self.vocoder(mel)
         total = real.new_zeros(())

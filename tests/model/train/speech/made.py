@@ -88,6 +88,8 @@ def take_steps(
         learner.prepare(progress)
         losses.append({})
         for name, optimizer in optimizers.items():
+            if not learner.learns(name, progress):
+                continue
             torch.manual_seed(step)
             loss = learner.loss(name, batch, progress)
             optimizer.zero_grad()

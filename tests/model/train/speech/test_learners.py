@@ -164,4 +164,4 @@ def test_judges_may_come_later(short: ClipBatch) -> None:
     settings = VocoderSettings(discriminators=JUDGES, mel_only_share=0.5)
     learner = VocoderLearner(BigVgan(VOCODER), FlowNetwork(FLOW), settings)
     losses = take_steps(learner, short, 4)
-    assert [step["discriminator"] > 0 for step in losses] == [False, False, True, True]
+    assert ["discriminator" in step for step in losses] == [False, False, True, True]

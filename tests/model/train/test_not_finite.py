@@ -1,0 +1,29 @@
+"""The message of a loss that is no number named eight of a micro-batch's ids, wherever it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from model.data.source import Prefetched
+from model.train.loop import NotFinite, Training
+from model.train.ranks import Ranks
+from tests.model.train.test_loop import Line, Numbers, Series, settings
+
+
+@dataclass
+class Crowded(Series):
+    def __next__(self) -> Numbers:
+        one = super().__next__()
+        return Numbers(tuple(f"{one.ids[0]}-{n}" for n in range(20)), one.x)
+
+
+def test_all_ids_are_in_a_file_of_the_run(tmp_path: Path) -> None:
+    source = Prefetched(Crowded(poisoned=7))
+    with pytest.raises(NotFinite, match=r"item7-7 and 12 more, all of them in .*not-finite-0"):
+        Training(Line(), source, settings(), 1000, tmp_path, Ranks())()
+    told = json.loads((tmp_path / "not-finite-0.json").read_text())
+    assert told == {"step": 3, "ids": [f"item7-{n}" for n in range(20)]}
