@@ -133,6 +133,8 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
 
 
 def _check(job: Job, launch: Launch) -> None:
+    if job.run.exists() and not job.run.is_dir():
+        raise ConfigError(f"--out: {job.run} is a file, not a folder")
     if launch.executor not in ("ray", "inline"):
         raise ConfigError(f"--executor: {launch.executor!r} is neither ray nor inline")
     if launch.executor == "inline" and (launch.workers > 1 or launch.address):

@@ -82,13 +82,19 @@ def load(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizers)
             for number, parameter in enumerate(_parameters(optimizer)):
                 prefix = f"optimizer/{name}/{number}/"
                 for key in stored.below(prefix):
-                    scalar = key == f"{prefix}step"
-                    value = stored.read(key) if scalar else stored.like(key, parameter)
+                    if key == f"{prefix}step":
+                        value = stored.read(key)
+                        if optimizer.defaults.get("fused"):  # whose kernels read it there
+                            value = value.to(parameter.device)
+                    else:
+                        value = stored.like(key, parameter)
                     optimizer.state[parameter][key.removeprefix(prefix)] = value
 
 
 def prune(run: Path, settings: CheckpointSettings) -> None:
-    """Delete checkpoints that the policy does not keep."""
+    """Delete checkpoints that the policy does not keep, and halves of others."""
+    for left in (run / FOLDER).glob(".step-*.partial"):  # by a worker that died while it wrote
+        shutil.rmtree(left, ignore_errors=True)
     found = checkpoints(run)
     for path in found[: -settings.keep]:
         step = int(path.name.removeprefix("step-"))

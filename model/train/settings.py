@@ -29,7 +29,7 @@ class CheckpointSettings(Settings):
     minutes: float = Field(10.0, gt=0)  # between them
     steps: int | None = Field(None, ge=1)  # between them, instead of minutes
     keep: int = Field(2, ge=1)  # newest ones
-    keep_every: int | None = Field(None, ge=1)  # besides: those of each so many steps
+    keep_every: int | None = Field(None, ge=1)  # besides: one each so many steps, for good
 
 
 class EvaluationSettings(Settings):
