@@ -126,10 +126,13 @@ def _train(
         raise ConfigError(f"--init: there is no folder {source.init}")
     try:
         told = Rows.open(source.corpus, kind).metadata.get("semantic_tokenizer", "")
-        if source.texts:
-            Texts.open(source.texts)
     except DataError as error:
         raise ConfigError(f"--corpus: {error}") from None
+    try:
+        if source.texts:
+            Texts.open(source.texts)
+    except DataError as error:  # which says --text itself
+        raise ConfigError(str(error)) from None
     folder = tokenizer_folder(source.out, told, source.init, source.semantic)
     job = LlmTraining(kind, source.corpus, recipe, source.out, source.texts, source.init, folder)
     run_training(job, launch)

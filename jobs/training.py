@@ -11,10 +11,12 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
+from jobs.curate import hold
 from jobs.training_progress import following
 from pipeline.config import ConfigError, config_over, read_yaml
 from pipeline.execution.ray_session import ray_session
 from pipeline.execution.settings import ExecutionSettings
+from pipeline.store import Store
 
 if TYPE_CHECKING:
     from model.train.job import Job
@@ -41,7 +43,9 @@ Recipe = Annotated[
 ]
 Run = Annotated[
     Path,
-    typer.Option("--out", "-o", help="Folder of the run: checkpoints, metrics, and RUN/model."),
+    typer.Option(
+        "--out", "-o", file_okay=False, help="Folder of the run: checkpoints, metrics, RUN/model."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -111,7 +115,8 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     """Train, show how it goes, and say what came of it.
 
     `unit` is what the learner's units are for a person: tokens, or seconds of audio where they are
-    milliseconds. Raises ConfigError for what a person can mend.
+    milliseconds. Raises ConfigError for what a person can mend, and WorkdirBusy when another
+    training has the folder.
     """
     from model.data.source import DataError
     from model.train.loop import NotFinite, RunChanged
@@ -120,7 +125,11 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     console = Console(stderr=True)
     _check(job, launch)
     try:
-        with following(console, job.run, unit):
+        # Two at once would write over each other's checkpoints.
+        with (
+            hold(console, Store.open(job.run), "wavemill train"),
+            following(console, job.run, unit),
+        ):
             outcome = _inline(job, launch) if launch.executor == "inline" else _ray(job, launch)
     except (DataError, NotFinite, RunChanged, TrainingFailed) as error:
         raise ConfigError(str(error)) from None
@@ -133,8 +142,6 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
 
 
 def _check(job: Job, launch: Launch) -> None:
-    if job.run.exists() and not job.run.is_dir():
-        raise ConfigError(f"--out: {job.run} is a file, not a folder")
     if launch.executor not in ("ray", "inline"):
         raise ConfigError(f"--executor: {launch.executor!r} is neither ray nor inline")
     if launch.executor == "inline" and (launch.workers > 1 or launch.address):

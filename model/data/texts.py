@@ -44,11 +44,14 @@ class Texts:
     def open(cls, places: Sequence[str]) -> Texts:
         """Find files by path or URL, and all JSONL and Parquet files below folders.
 
-        Raises DataError when a place has none.
+        Raises DataError when a place has none, or is not there.
         """
         files: list[DataFile] = []
         for place in places:
-            found = list(_below(place))
+            try:
+                found = list(_below(place))
+            except OSError as error:
+                raise DataError(f"--text: {place}: {error}") from None
             if not found:
                 raise DataError(f"--text: {place} has no {' or '.join(SUFFIXES)} file")
             files += found
