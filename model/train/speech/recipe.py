@@ -45,9 +45,11 @@ class TokenizerRecipe(Course):
     tokenizer: TokenizerSettings = TokenizerSettings()
 
     @model_validator(mode="after")
-    def _there_is_such_a_preset(self) -> Self:
+    def _can_be_learnt(self) -> Self:
         if self.preset not in TOKENIZER_PRESETS:
             raise ValueError(f"no preset {self.preset!r}; there are {', '.join(TOKENIZER_PRESETS)}")
+        if self.clips.crop_tokens is not None:
+            raise ValueError("clips.crop_tokens: parts of clips have no words to be learnt")
         return self
 
     @property

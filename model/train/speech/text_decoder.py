@@ -48,12 +48,16 @@ class Spelled:
 
 
 def spelled(texts: Sequence[str], most_bytes: int, device: torch.device | str = "cpu") -> Spelled:
-    """Return transcripts for the decoder, padded to the longest."""
+    """Return transcripts for the decoder, padded to the longest.
+
+    Of a clip without a transcript nothing is wanted: it does not say that nothing was said.
+    """
     rows = [list(text.encode()[:most_bytes]) for text in texts]
     longest = max(map(len, rows)) + 1
     wanted = torch.full((len(rows), longest), PADDING)
     for row, spelling in zip(wanted, rows, strict=True):
-        row[: len(spelling) + 1] = torch.tensor([*spelling, END])
+        if spelling:
+            row[: len(spelling) + 1] = torch.tensor([*spelling, END])
     given = torch.cat((torch.full((len(rows), 1), BEGIN), wanted[:, :-1]), 1)
     return Spelled(given.to(device), wanted.to(device))
 
