@@ -93,7 +93,7 @@ class Training(Generic[B]):
             self.batches.close()
 
     def _train(self, metrics: MetricsLog) -> Outcome:
-        saved, since = self.step, time.monotonic()
+        since = time.monotonic()
         self._clock = time.monotonic()
         first = self.step
         stop = self.settings.stop_after_steps
@@ -104,16 +104,16 @@ class Training(Generic[B]):
             every = self.settings.evaluation.steps
             if every is not None and self.step % every == 0 and self.units < self.total_units:
                 self._evaluate(metrics)
-            if self._due(since):
+            if self.units < self.total_units and self._due(since):
                 self._save()
-                saved, since = self.step, time.monotonic()
+                since = time.monotonic()
         complete = self.units >= self.total_units
-        if self.step != saved and complete:
-            self._save()
         if complete and self.step != first:
             if self.step != self._logged_step:
                 self._log(metrics)
+            # Whoever is killed before the last checkpoint comes back here, to evaluate once more.
             self._evaluate(metrics)
+            self._save()
         problems = self.ranks.summed(dict(self.batches.problems()))
         return Outcome(self.step, self.units, complete, {k: int(v) for k, v in problems.items()})
 

@@ -100,7 +100,10 @@ class TokenizerLearner(Learner[ClipBatch]):
         nearest = self.encoder.codebook.weight[codes]
         commitment = (unquantized - nearest).float().square().mean(-1)[real].sum()
         scale = self.settings.commitment
-        total = asr / max(1.0, progress.counts["bytes"]) + scale * commitment / progress.counts["tokens"]
+        total = (
+            asr / max(1.0, progress.counts["bytes"])
+            + scale * commitment / progress.counts["tokens"]
+        )
         heard = texts.wanted != PADDING
         right = (logits.argmax(-1) == texts.wanted)[heard].sum()
         said, tokens = heard.sum(), real.sum()
