@@ -51,6 +51,7 @@ def attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **rest
         )
+    query, key, value = autocast(query, key, value)
     if query.is_cuda and query.dtype in FLASH_DTYPES:
         from torch.nn.attention.varlen import varlen_attn
 
@@ -68,6 +69,17 @@ def attention(
         for q, k, v in zip(*parts, strict=True)
     ]
     return torch.cat(seen, dim=2).transpose(1, 2), None
+
+
+def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return tensors in the dtype of autocast, if that is on.
+
+    Rotary positions in float32 leave queries and keys in it, which `varlen_attn` does not take.
+    """
+    kind = tensors[0].device.type
+    if not torch.is_autocast_enabled(kind):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype(kind)) for tensor in tensors)
 
 
 register_attention(IMPLEMENTATION, attention)
