@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from model.assistant import ACOUSTIC_FOLDER
@@ -211,10 +210,8 @@ class Planners:
             return None
         if self.training.semantic is None:
             raise DataError("augmentation needs the corpus's tokenizer; remedy: --semantic FOLDER")
-        codes: Callable[[np.ndarray], np.ndarray] = KMeansTokenizer.from_pretrained(
-            self.training.semantic
-        ).codes
-        return Augmentation(recipe.augment, codes, recipe.loop.seed)
+        tokenizer = KMeansTokenizer.from_pretrained(self.training.semantic)
+        return Augmentation(recipe.augment, tokenizer.codes, tokenizer.vocab_size, recipe.loop.seed)
 
 
 def _evaluated(
