@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,14 +31,13 @@ from model.prompt.whisper_bpe import WhisperBpe
 from model.tokenizer.acoustic import STACKED, AcousticEncoder
 from model.tokenizer.config import EncoderConfig, presets
 from model.tokenizer.kmeans import KMeansTokenizer
-from model.train.job import Job, Parts
+from model.train.job import JobFromModel, Parts
 from model.train.llm import LlmLearner
 from model.train.llm_examples import Asked, asked_of_conversation, asked_of_recording, decoded
 from model.train.llm_export import export_llm
 from model.train.llm_network import LearningLlm
 from model.train.ranks import Ranks
 from model.train.recipe import LlmRecipe, NetworkSettings, PretrainRecipe, SftRecipe
-from model.train.settings import LoopSettings
 
 Kind = Literal["pretrain", "sft"]
 MB = 1 << 20
@@ -46,35 +45,19 @@ LOOKED_INTO = 64  # files that are searched for held-out data
 
 
 @dataclass(frozen=True)
-class LlmTraining(Job):
+class LlmTraining(JobFromModel):
     """Pre-training or fine-tuning on a corpus."""
 
-    kind: Kind
-    corpus: str  # WORKDIR, by path or URL
     recipe: PretrainRecipe | SftRecipe
-    folder: Path  # of the run
     texts: tuple[str, ...] = ()
-    init: Path | None = None
     semantic: Path | None = None  # folder of the corpus's tokenizer, to export and to augment with
 
     @property
-    def run(self) -> Path:
-        return self.folder
-
-    @property
-    def loop(self) -> LoopSettings:
-        return self.recipe.loop
+    def name(self) -> Kind:
+        return "sft" if isinstance(self.recipe, SftRecipe) else "pretrain"
 
     def build(self, ranks: Ranks) -> Parts[PackedBatch]:
         return build(self, ranks)
-
-    def identity(self) -> dict[str, Any]:
-        recipe = self.recipe.model_dump(mode="json", exclude={"loop"})
-        return {
-            "training": self.kind,
-            "init": None if self.init is None else str(self.init.absolute()),
-            "recipe": recipe | {"loop": self.loop.identity()},
-        }
 
 
 def build_network(
@@ -112,7 +95,7 @@ def build_network(
 def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
     """Put a training together on one worker. Raises DataError and WeightsError."""
     recipe = training.recipe
-    corpus = Corpus.open(training.corpus, training.kind)
+    corpus = Corpus.open(training.corpus, training.name)
     codes = corpus.codebook_size
     network = build_network(recipe.network, training.init, codes, recipe.loop.seed)
     network.llm.model.recompute = recipe.loop.recompute
@@ -179,7 +162,7 @@ class Planners:
         some = Files(files.place, files.files[:: max(1, len(files.files) // LOOKED_INTO)])
         quick = Corpus(some, frozenset({split}), audio=False)
         for number in range(len(some.files)):
-            rows = quick.segments if self.training.kind == "pretrain" else quick.conversations
+            rows = quick.segments if self.training.name == "pretrain" else quick.conversations
             if next(iter(rows(number)), None) is not None:
                 return Corpus(some, frozenset({split}))
         return None
@@ -191,7 +174,7 @@ class Planners:
         limit = self.training.recipe.loop.evaluation.examples
         found: list[Asked] = []
         for number in range(len(held_out.files.files)):
-            if self.training.kind == "pretrain":
+            if self.training.name == "pretrain":
                 rows: Iterator[Asked | None] = (
                     asked_of_recording(one, self.form) for one in held_out.recordings(number)
                 )

@@ -59,3 +59,13 @@ class LoopSettings(Settings):
         """Return the fields that the weights depend on, as JSON."""
         free = {"log_steps", "stop_after_steps", "checkpoint", "evaluation", "recompute", "shard"}
         return self.model_dump(mode="json", exclude=free)
+
+
+class TrainingRecipe(Settings):
+    """What all recipes have."""
+
+    loop: LoopSettings = LoopSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that the weights depend on, as JSON."""
+        return self.model_dump(mode="json", exclude={"loop"}) | {"loop": self.loop.identity()}

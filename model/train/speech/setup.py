@@ -29,13 +29,11 @@ from model.detokenizer.config import DetokenizerConfig
 from model.detokenizer.detokenizer import Detokenizer
 from model.detokenizer.flow import FlowNetwork
 from model.tokenizer.log_mel import SAMPLE_RATE
-from model.train.job import Job, Parts
+from model.train.job import Job, JobFromModel, Parts
 from model.train.ranks import Ranks
-from model.train.settings import LoopSettings
 from model.train.speech.flow import FlowLearner, start_quiet
 from model.train.speech.recipe import (
     Course,
-    DetokenizerRecipe,
     FlowCourse,
     Stage,
     TokenizerRecipe,
@@ -49,17 +47,11 @@ from model.train.speech.vocoder import VocoderLearner
 class TokenizerTraining(Job):
     """The semantic tokenizer, on the transcripts of a corpus."""
 
-    corpus: str  # WORKDIR, by path or URL
     recipe: TokenizerRecipe
-    folder: Path  # of the run
 
     @property
-    def run(self) -> Path:
-        return self.folder
-
-    @property
-    def loop(self) -> LoopSettings:
-        return self.recipe.loop
+    def name(self) -> str:
+        return "tokenizer"
 
     def build(self, ranks: Ranks) -> Parts[ClipBatch]:
         recipe = self.recipe
@@ -70,37 +62,24 @@ class TokenizerTraining(Job):
             learner.start_from_whisper(recipe.whisper)
         return Parts(learner, data.batches(), data.total_units(), data.held_out())
 
-    def identity(self) -> dict[str, Any]:
-        return {"training": "tokenizer", "recipe": _identity(self.recipe)}
-
 
 @dataclass(frozen=True)
-class DetokenizerTraining(Job):
+class DetokenizerTraining(JobFromModel):
     """One stage of the detokenizer, on the tokens of a corpus."""
 
-    corpus: str
+    recipe: FlowCourse | VocoderCourse
     stage: Stage
-    recipe: DetokenizerRecipe
-    folder: Path
-    init: Path | None = None  # model folder to begin with
+    preset: str  # networks where there is nothing to begin with
 
     @property
-    def run(self) -> Path:
-        return self.folder
-
-    @property
-    def loop(self) -> LoopSettings:
-        return self.course.loop
-
-    @property
-    def course(self) -> FlowCourse | VocoderCourse:
-        return self.recipe.course(self.stage)
+    def name(self) -> str:
+        return f"detokenizer/{self.stage}"
 
     def build(self, ranks: Ranks) -> Parts[ClipBatch]:
-        course = self.course
+        course = self.recipe
         corpus = Corpus.open(self.corpus, course.clips.corpus)
         torch.manual_seed(course.loop.seed)
-        flow, vocoder = _networks(self.recipe.networks, self.init, corpus.codebook_size)
+        flow, vocoder = _networks(self.preset, self.init, corpus.codebook_size)
         data = _Data(self.corpus, course, vocoder.config.sampling_rate, ranks)
         examples = data.examples()
         learner: FlowLearner | VocoderLearner
@@ -111,19 +90,13 @@ class DetokenizerTraining(Job):
         return Parts(learner, data.batches(), data.total_units(), data.held_out())
 
     def identity(self) -> dict[str, Any]:
-        return {
-            "training": f"detokenizer/{self.stage}",
-            "init": None if self.init is None else str(self.init.absolute()),
-            "preset": self.recipe.preset,
-            "recipe": _identity(self.course),
-        }
+        return super().identity() | {"preset": self.preset}
 
 
-def _networks(
-    config: DetokenizerConfig, init: Path | None, codes: int
-) -> tuple[FlowNetwork, BigVgan]:
+def _networks(preset: str, init: Path | None, codes: int) -> tuple[FlowNetwork, BigVgan]:
     """Return the networks of a model folder, or random ones for `codes` tokens, in float32."""
     if init is None:
+        config = DetokenizerConfig.preset(preset)
         flow_config = config.flow.model_copy(update={"semantic_vocab_size": codes})
         flow = FlowNetwork(flow_config)
         start_quiet(flow)
@@ -196,8 +169,3 @@ def _made(groups: Iterable[list[Clip]], sample_rate: int) -> Iterator[ClipBatch]
     for group in groups:
         if (batch := batch_of(group, sample_rate, Problems())) is not None:
             yield batch
-
-
-def _identity(course: Course) -> dict[str, Any]:
-    recipe = course.model_dump(mode="json", exclude={"loop"})
-    return recipe | {"loop": course.loop.identity()}
