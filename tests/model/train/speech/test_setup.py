@@ -15,9 +15,9 @@ from model.detokenizer.detokenizer import Detokenizer
 from model.tokenizer.semantic import SemanticTokenizer
 from model.train.checkpoint import checkpoints
 from model.train.job import Job, work
-from model.train.loop import RunChanged
 from model.train.ranks import Ranks
 from model.train.recipe import PRESETS, shipped
+from model.train.resuming import RunChanged
 from model.train.speech.recipe import STAGES, DetokenizerRecipe, TokenizerRecipe
 from model.train.speech.setup import DetokenizerTraining, TokenizerTraining
 from tests.model.train.speech.made import made_clip, write_corpus
