@@ -19,7 +19,7 @@ from model.data.document import Document
 from model.data.files import Files
 from model.data.llm import LlmBatches, epoch, epoch_positions
 from model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
-from model.data.pretraining import Tasks
+from model.data.pretraining import Task, Tasks
 from model.data.source import DataError, Share
 from model.data.texts import Texts
 from model.llm.config import LlmConfig, preset
@@ -169,8 +169,9 @@ class Planners:
 
     def asked(self, held_out: Corpus | None) -> list[Asked]:
         """Return what is decoded at each evaluation, in the order of the files."""
-        if held_out is None:
-            return []
+        recipe = self.training.recipe
+        if held_out is None or not (isinstance(recipe, SftRecipe) or recipe.weights.get(Task.ASR)):
+            return []  # what did not learn to write down is not asked to
         limit = self.training.recipe.loop.evaluation.examples
         found: list[Asked] = []
         for number in range(len(held_out.files.files)):
