@@ -31,6 +31,7 @@ class Parts(Generic[B]):
     batches: Batches[B]
     total_units: int
     held_out: Sequence[B] = ()
+    notes: Sequence[str] = ()  # what a person should know before it begins
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def work(job: Job, ranks: Ranks) -> Outcome:
     parts = job.build(ranks)
     training = Training(
         parts.learner, ahead(parts.batches), job.loop, parts.total_units,
-        job.run, ranks, job.identity(), parts.held_out,
+        job.run, ranks, job.identity(), parts.held_out, parts.notes,
     )  # fmt: skip
     outcome = training()
     if ranks.first and outcome.complete:

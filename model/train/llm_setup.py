@@ -31,6 +31,7 @@ from model.prompt.whisper_bpe import WhisperBpe
 from model.tokenizer.acoustic import STACKED, AcousticEncoder
 from model.tokenizer.config import EncoderConfig, presets
 from model.tokenizer.kmeans import KMeansTokenizer
+from model.train.held_out import none_held_out
 from model.train.job import JobFromModel, Parts
 from model.train.llm import LlmLearner
 from model.train.llm_examples import Asked, asked_of_conversation, asked_of_recording, decoded
@@ -113,7 +114,8 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
         span,
         Share(ranks.rank, ranks.world),
     )
-    held_out = planners.held_out(corpus.files)
+    looked_into = _some(corpus.files)
+    held_out = planners.held_out(looked_into)
     examples = [] if recipe.loop.shard else planners.asked(held_out)
     learner = LlmLearner(
         network,
@@ -125,6 +127,7 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
         learner=learner,
         batches=batches,
         held_out=_evaluated(planners, held_out, network, recipe, ranks),
+        notes=_notes(corpus.files, looked_into, recipe) if held_out is None else (),
         total_units=_total(planners, corpus.files, training),
     )
 
@@ -157,14 +160,13 @@ class Planners:
         return PretrainPlanner(corpus, texts, self.text, self.tasks, recipe.weights, stored)
 
     def held_out(self, files: Files) -> Corpus | None:
-        """Return the held-out split, None when there is none."""
+        """Return the held-out split of these files, None when there is none."""
         split = self.training.recipe.data.held_out_split
-        some = Files(files.place, files.files[:: max(1, len(files.files) // LOOKED_INTO)])
-        quick = Corpus(some, frozenset({split}), audio=False)
-        for number in range(len(some.files)):
+        quick = Corpus(files, frozenset({split}), audio=False)
+        for number in range(len(files.files)):
             rows = quick.segments if self.training.name == "pretrain" else quick.conversations
             if next(iter(rows(number)), None) is not None:
-                return Corpus(some, frozenset({split}))
+                return Corpus(files, frozenset({split}))
         return None
 
     def asked(self, held_out: Corpus | None) -> list[Asked]:
@@ -198,6 +200,22 @@ class Planners:
             self.training.semantic
         ).codes
         return Augmentation(recipe.augment, codes, recipe.loop.seed)
+
+
+def _some(files: Files) -> Files:
+    """Return the files that are searched for held-out data."""
+    return Files(files.place, files.files[:: max(1, len(files.files) // LOOKED_INTO)])
+
+
+def _notes(files: Files, looked_into: Files, recipe: LlmRecipe) -> tuple[str, ...]:
+    """Return what to say where nothing is held out."""
+    if not recipe.loop.evaluation.wanted:
+        return ()
+    count, whole = len(looked_into.files), len(files.files)
+    part = f" ({count} of {whole} files looked into)" if count < whole else ""
+    there: set[str | None] = set().union(*(one.values("split") for one in looked_into.files))
+    split = recipe.data.held_out_split
+    return (none_held_out(files.place + part, split, "data.held_out_split", there),)
 
 
 def _evaluated(

@@ -42,6 +42,7 @@ class Training(Generic[B]):
     ranks: Ranks
     identity: Mapping[str, Any] = field(default_factory=dict)  # what a checkpoint must agree in
     held_out: Sequence[B] = ()  # micro-batches to evaluate on, this rank's part
+    notes: Sequence[str] = ()  # what a person should know before it begins
     step: int = 0
     units: int = 0
 
@@ -63,6 +64,8 @@ class Training(Generic[B]):
         self._logged_step, self._logged_units = self.step, self.units
         metrics = MetricsLog(self.run, self.ranks, self.step)
         try:
+            for note in self.notes if self.units < self.total_units else ():
+                metrics.write("note", self.step, {"text": note})
             return self._train(metrics)
         finally:
             metrics.close()

@@ -39,6 +39,10 @@ class EvaluationSettings(Settings):
     batches: int = Field(8, ge=0)  # micro-batches, at most; 0: none
     examples: int = Field(4, ge=0)  # decoded samples
 
+    @property
+    def wanted(self) -> bool:
+        return bool(self.batches or self.examples)
+
 
 class LoopSettings(Settings):
     """How the training goes; nothing of the network or the data."""
