@@ -114,8 +114,9 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     milliseconds. Raises ConfigError for what a person can mend.
     """
     from model.data.source import DataError
-    from model.train.loop import NotFinite, RunChanged
     from model.train.on_ray import TrainingFailed
+    from model.train.resuming import RunChanged
+    from model.train.stepping import NotFinite
 
     console = Console(stderr=True)
     _check(job, launch)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -30,14 +30,14 @@ from model.prompt.whisper_bpe import WhisperBpe
 from model.tokenizer.acoustic import STACKED, AcousticEncoder
 from model.tokenizer.config import EncoderConfig, presets
 from model.tokenizer.kmeans import KMeansTokenizer
-from model.train.job import Job, Parts
+from model.train.held_out import none_held_out
+from model.train.job import JobFromModel, Parts
 from model.train.llm import LlmLearner
 from model.train.llm_examples import Asked, asked_of_conversation, asked_of_recording, decoded
 from model.train.llm_export import export_llm
 from model.train.llm_network import LearningLlm
 from model.train.ranks import Ranks
 from model.train.recipe import LlmRecipe, NetworkSettings, PretrainRecipe, SftRecipe
-from model.train.settings import LoopSettings
 
 Kind = Literal["pretrain", "sft"]
 MB = 1 << 20
@@ -45,35 +45,19 @@ LOOKED_INTO = 64  # files that are searched for held-out data
 
 
 @dataclass(frozen=True)
-class LlmTraining(Job):
+class LlmTraining(JobFromModel):
     """Pre-training or fine-tuning on a corpus."""
 
-    kind: Kind
-    corpus: str  # WORKDIR, by path or URL
     recipe: PretrainRecipe | SftRecipe
-    folder: Path  # of the run
     texts: tuple[str, ...] = ()
-    init: Path | None = None
     semantic: Path | None = None  # folder of the corpus's tokenizer, to export and to augment with
 
     @property
-    def run(self) -> Path:
-        return self.folder
-
-    @property
-    def loop(self) -> LoopSettings:
-        return self.recipe.loop
+    def name(self) -> Kind:
+        return "sft" if isinstance(self.recipe, SftRecipe) else "pretrain"
 
     def build(self, ranks: Ranks) -> Parts[PackedBatch]:
         return build(self, ranks)
-
-    def identity(self) -> dict[str, Any]:
-        recipe = self.recipe.model_dump(mode="json", exclude={"loop"})
-        return {
-            "training": self.kind,
-            "init": None if self.init is None else str(self.init.absolute()),
-            "recipe": recipe | {"loop": self.loop.identity()},
-        }
 
 
 def build_network(
@@ -111,7 +95,7 @@ def build_network(
 def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
     """Put a training together on one worker. Raises DataError and WeightsError."""
     recipe = training.recipe
-    corpus = Corpus.open(training.corpus, training.kind)
+    corpus = Corpus.open(training.corpus, training.name)
     codes = corpus.codebook_size
     network = build_network(recipe.network, training.init, codes, recipe.loop.seed)
     network.llm.model.recompute = recipe.loop.recompute
@@ -129,7 +113,8 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
         span,
         Share(ranks.rank, ranks.world),
     )
-    held_out = planners.held_out(corpus.files)
+    looked_into = _some(corpus.files)
+    held_out = planners.held_out(looked_into)
     examples = [] if recipe.loop.shard else planners.asked(held_out)
     learner = LlmLearner(
         network,
@@ -141,6 +126,7 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
         learner=learner,
         batches=batches,
         held_out=_evaluated(planners, held_out, network, recipe, ranks),
+        notes=_notes(corpus.files, looked_into, recipe) if held_out is None else (),
         total_units=_total(planners, corpus.files, training),
     )
 
@@ -173,14 +159,13 @@ class Planners:
         return PretrainPlanner(corpus, texts, self.text, self.tasks, recipe.weights, stored)
 
     def held_out(self, files: Files) -> Corpus | None:
-        """Return the held-out split, None when there is none."""
+        """Return the held-out split of these files, None when there is none."""
         split = self.training.recipe.data.held_out_split
-        some = Files(files.place, files.files[:: max(1, len(files.files) // LOOKED_INTO)])
-        quick = Corpus(some, frozenset({split}), audio=False)
-        for number in range(len(some.files)):
-            rows = quick.segments if self.training.kind == "pretrain" else quick.conversations
+        quick = Corpus(files, frozenset({split}), audio=False)
+        for number in range(len(files.files)):
+            rows = quick.segments if self.training.name == "pretrain" else quick.conversations
             if next(iter(rows(number)), None) is not None:
-                return Corpus(some, frozenset({split}))
+                return Corpus(files, frozenset({split}))
         return None
 
     def asked(self, held_out: Corpus | None) -> list[Asked]:
@@ -191,7 +176,7 @@ class Planners:
         limit = self.training.recipe.loop.evaluation.examples
         found: list[Asked] = []
         for number in range(len(held_out.files.files)):
-            if self.training.kind == "pretrain":
+            if self.training.name == "pretrain":
                 rows: Iterator[Asked | None] = (
                     asked_of_recording(one, self.form) for one in held_out.recordings(number)
                 )
@@ -212,6 +197,22 @@ class Planners:
             raise DataError("augmentation needs the corpus's tokenizer; remedy: --semantic FOLDER")
         tokenizer = KMeansTokenizer.from_pretrained(self.training.semantic)
         return Augmentation(recipe.augment, tokenizer.codes, tokenizer.vocab_size, recipe.loop.seed)
+
+
+def _some(files: Files) -> Files:
+    """Return the files that are searched for held-out data."""
+    return Files(files.place, files.files[:: max(1, len(files.files) // LOOKED_INTO)])
+
+
+def _notes(files: Files, looked_into: Files, recipe: LlmRecipe) -> tuple[str, ...]:
+    """Return what to say where nothing is held out."""
+    if not recipe.loop.evaluation.wanted:
+        return ()
+    count, whole = len(looked_into.files), len(files.files)
+    part = f" ({count} of {whole} files looked into)" if count < whole else ""
+    there: set[str | None] = set().union(*(one.values("split") for one in looked_into.files))
+    split = recipe.data.held_out_split
+    return (none_held_out(files.place + part, split, "data.held_out_split", there),)
 
 
 def _evaluated(
