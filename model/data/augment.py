@@ -42,9 +42,6 @@ class AugmentSettings(BaseModel):
     level_db: tuple[float, float] = (-48.0, -18.0)  # root mean square
     noise_share: float = Field(0.6, ge=0, le=1)  # get noise, white to red
     noise_snr_db: tuple[float, float] = (5.0, 40.0)
-    # Waveforms of whose codes some, from none to all, are drawn at random: codes of a voice that
-    # was never heard say little, and the acoustic features must do without them.
-    lost_codes_share: float = Field(0.0, ge=0, le=1)
     # Conversations whose question is left out, so that the sound alone must tell what to answer;
     # they are also a third as long.
     bare_share: float = Field(0.0, ge=0, le=1)
@@ -73,16 +70,6 @@ def augment(
         snr = rng.uniform(*settings.noise_snr_db)
         sound = sound + coloured_noise(len(sound), rng) * _rms(sound) * _amplitude(-snr)
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
-
-
-def with_lost_codes(
-    codes: np.ndarray, settings: AugmentSettings, size: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return codes, int32 (tokens,) below `size`, of which some are another; nothing is changed."""
-    if not settings.lost_codes_share or rng.random() >= settings.lost_codes_share:
-        return codes
-    lost = rng.random(len(codes)) < rng.random()
-    return np.where(lost, rng.integers(0, size, len(codes)), codes).astype(codes.dtype)
 
 
 def reverberant(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.data.augment import AugmentSettings, Tokenizer, augment, with_lost_codes
+from model.data.augment import AugmentSettings, Tokenizer, augment
 from model.data.corpus import Conversation, Sound, Spoken
 from model.data.sound import SoundError, waveform_of
 
@@ -22,7 +22,6 @@ class Augmentation:
 
     settings: AugmentSettings
     tokenizer: Tokenizer  # the one that the corpus was made with
-    codebook_size: int
     seed: int = 0
 
     def __call__(self, conversation: Conversation, turn: int) -> Conversation:
@@ -49,5 +48,4 @@ class Augmentation:
             return message
         if not len(waveform):
             return message
-        codes = with_lost_codes(self.tokenizer(waveform), self.settings, self.codebook_size, rng)
-        return replace(message, sound=Sound(message.sound.data, codes, waveform))
+        return replace(message, sound=Sound(message.sound.data, self.tokenizer(waveform), waveform))

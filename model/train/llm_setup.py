@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from model.assistant import ACOUSTIC_FOLDER
@@ -195,8 +196,10 @@ class Planners:
             return None
         if self.training.semantic is None:
             raise DataError("augmentation needs the corpus's tokenizer; remedy: --semantic FOLDER")
-        tokenizer = KMeansTokenizer.from_pretrained(self.training.semantic)
-        return Augmentation(recipe.augment, tokenizer.codes, tokenizer.vocab_size, recipe.loop.seed)
+        codes: Callable[[np.ndarray], np.ndarray] = KMeansTokenizer.from_pretrained(
+            self.training.semantic
+        ).codes
+        return Augmentation(recipe.augment, codes, recipe.loop.seed)
 
 
 def _some(files: Files) -> Files:

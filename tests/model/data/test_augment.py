@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from model.data import voices
-from model.data.augment import AugmentSettings, augment, with_lost_codes
+from model.data.augment import AugmentSettings, augment
 from model.data.augmented import Augmentation
 from model.data.corpus import Conversation, Sound, Spoken
 from model.data.voices import Change
@@ -18,7 +18,6 @@ from model.tokenizer.log_mel import tokens_in
 
 FORMANTS = (600.0, 1400.0, 2600.0)  # Hz
 PITCH = 120.0  # Hz
-CODES = 2048
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,7 @@ def counted(sound: np.ndarray) -> np.ndarray:
 
 
 def test_every_turn_hears_another_sound_and_its_codes(vowel: np.ndarray) -> None:
-    augmentation = Augmentation(AugmentSettings(), counted, CODES, seed=3)
+    augmentation = Augmentation(AugmentSettings(), counted, seed=3)
     said = conversation(vowel)
     first, second = (augmentation(said, turn).messages[1].sound for turn in (0, 1))
     again = augmentation(said, 0).messages[1].sound
@@ -124,10 +123,10 @@ def test_every_turn_hears_another_sound_and_its_codes(vowel: np.ndarray) -> None
 
 
 def test_a_bare_conversation_has_no_question(vowel: np.ndarray) -> None:
-    bare = Augmentation(AugmentSettings(bare_share=1.0), counted, CODES)(conversation(vowel), 0)
+    bare = Augmentation(AugmentSettings(bare_share=1.0), counted)(conversation(vowel), 0)
     assert [(m.role, m.text) for m in bare.messages] == [("user", None), ("assistant", "ah")]
     text = Conversation(0, "t", "chat", "en", "train", conversation(vowel).messages[::2])
-    assert Augmentation(AugmentSettings(bare_share=1.0), counted, CODES)(text, 0) == text
+    assert Augmentation(AugmentSettings(bare_share=1.0), counted)(text, 0) == text
 
 
 def test_what_cannot_be_decoded_is_left_to_others(vowel: np.ndarray) -> None:
@@ -135,18 +134,4 @@ def test_what_cannot_be_decoded_is_left_to_others(vowel: np.ndarray) -> None:
     for data in (b"", b"no sound"):
         broken = Spoken("user", None, Sound(data, np.zeros(3, np.int32)))
         whole = Conversation(0, "b", "asr", "en", "train", (broken, said.messages[2]))
-        assert Augmentation(AugmentSettings(), counted, CODES)(whole, 0).messages[0] == broken
-
-
-def test_some_codes_are_lost_in_some_waveforms() -> None:
-    codes = np.zeros(50, np.int32)
-    never, always = AugmentSettings(), AugmentSettings(lost_codes_share=1.0)
-    rng = np.random.default_rng(0)
-    assert with_lost_codes(codes, never, CODES, rng) is codes
-    lost = [np.mean(with_lost_codes(codes, always, CODES, rng) != 0) for _ in range(200)]
-    assert min(lost) < 0.1
-    assert max(lost) > 0.9
-    assert np.mean(lost) == pytest.approx(0.5, abs=0.1)
-    found = with_lost_codes(codes, always, CODES, rng)
-    assert found.dtype == np.int32
-    assert 0 <= found.min() <= found.max() < CODES
+        assert Augmentation(AugmentSettings(), counted)(whole, 0).messages[0] == broken
