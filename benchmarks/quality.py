@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.tables import filled, nothing
 from manifests.recording import Recording
 from manifests.table import recordings_table
 from pipeline.catalogue import CATALOGUE
@@ -97,12 +98,12 @@ def write_workdir(root: Path, count: int) -> Store:
             lineage.append(row | {"lineage_id": "l", "output": f"{key}.parquet"})
             made = {"stem": key, "output": key, "rows": len(table), "finished_ms": number}
             ledger.append(row | made | {"audio_ms": RECORDING_MS, "seconds": 3.6})
-    store.write_table(f"{LEDGER_FOLDER}/00000001.parquet", _filled(ledger, LEDGER))
+    store.write_table(f"{LEDGER_FOLDER}/00000001.parquet", filled(ledger, LEDGER))
     store.write_table(CATALOGUE, pa.concat_tables(members))
     store.write_table(f"{folder}/recordings.parquet", recordings_table(found))
     store.write_table(f"{folder}/errors.parquet", ERRORS_SCHEMA.empty_table())
-    store.write_table(f"{folder}/lineage.parquet", _filled(lineage, LINEAGE_SCHEMA))
-    store.write_table(f"{folder}/stages.parquet", _filled(_stages(lineage), STAGES_SCHEMA))
+    store.write_table(f"{folder}/lineage.parquet", filled(lineage, LINEAGE_SCHEMA))
+    store.write_table(f"{folder}/stages.parquet", filled(_stages(lineage), STAGES_SCHEMA))
     audio_ms = len(found) * RECORDING_MS
     snapshot = Snapshot(
         1, None, "2026-01-02T03:04:05+00:00", "", "", "0", len(found), audio_ms, 0, {}
@@ -159,7 +160,7 @@ def _tables(recordings: list[Recording], rng: np.random.Generator) -> dict[str, 
         for s in starts
         for v in ("original", "enhanced")
     ]
-    return {"denoise": _filled(blocks, schemas["denoise"]), **made}
+    return {"denoise": filled(blocks, schemas["denoise"]), **made}
 
 
 def _columns(values: Mapping[str, Any], count: int, schema: pa.Schema) -> pa.Table:
@@ -167,23 +168,10 @@ def _columns(values: Mapping[str, Any], count: int, schema: pa.Schema) -> pa.Tab
     arrays = [
         pa.array(values[f.name], f.type)
         if f.name in values
-        else pa.repeat(pa.scalar(None if f.nullable else _nothing(f.type), f.type), count)
+        else pa.repeat(pa.scalar(None if f.nullable else nothing(f.type), f.type), count)
         for f in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _filled(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    missing = {f.name: None if f.nullable else _nothing(f.type) for f in schema}
-    return pa.Table.from_pylist([{**missing, **row} for row in rows], schema=schema)
-
-
-def _nothing(kind: pa.DataType) -> Any:
-    if pa.types.is_string(kind):
-        return ""
-    if pa.types.is_list(kind):
-        return []
-    return b"" if pa.types.is_binary(kind) else 0
 
 
 def _stages(lineage: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def main(
         told_by = Corpus.open(corpus, "sft").metadata["semantic_tokenizer"]
         semantic = tokenizer_folder(run, told_by, None, None)
         began = time.perf_counter()
-        work(LlmTraining("sft", corpus, recipe, run, semantic=semantic), Ranks(device=device))
+        work(LlmTraining(corpus, recipe, run, semantic=semantic), Ranks(device=device))
         elapsed = time.perf_counter() - began
         lines = [json.loads(line) for line in (run / FILE).read_text().splitlines()]
     counted = [one for one in lines if one["kind"] == "train"][UNCOUNTED:]

@@ -1,4 +1,4 @@
-"""wavemill generate MODEL: what an audio LLM answers to an instruction and a recording."""
+"""wavemill generate MODEL: what an audio LLM answers to a recording, or how it reads a text."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def generate(
     instruction: Annotated[
         str | None, typer.Option(help="What to do, in words; comes before the recordings.")
     ] = None,
+    say: Annotated[
+        str | None,
+        typer.Option(
+            help="Text to read aloud, instead of a conversation: for a model that learnt to in "
+            "pre-training (task tts)."
+        ),
+    ] = None,
     output: Annotated[Output, typer.Option(help="Text, or both text and speech.")] = "text",
     out: Annotated[
         Path, typer.Option(help="Where speech is written: WAV or FLAC, 24 kHz, mono.")
@@ -47,6 +54,10 @@ def generate(
     semantic: Annotated[
         str | None,
         typer.Option(help="Semantic tokenizer, if not in MODEL: a folder or hub id."),
+    ] = None,
+    detokenizer: Annotated[
+        str | None,
+        typer.Option(help="Detokenizer, if not in MODEL: a folder or hub id."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Of the LLM's weights.")] = "stored",
@@ -68,6 +79,8 @@ def generate(
     wavemill generate model/ --audio talk.mp3 --instruction "Summarise what is said."
 
     wavemill generate model/ --audio question.wav --output both --out answer.wav --voice me.wav
+
+    wavemill generate speak/model --say seven --detokenizer voice/model --out seven.wav
     """
     need_model_packages()
     import torch
@@ -77,11 +90,14 @@ def generate(
     from model.generate.streams import GenerateSettings
     from model.prompt.layout import Reply, Role
 
-    if not audio and instruction is None:
-        raise ConfigError("there is nothing to answer: give --audio, --instruction, or both")
+    if say is not None and (audio or instruction is not None):
+        raise ConfigError("--say: a text to read aloud has no --audio and no --instruction")
+    if not audio and instruction is None and say is None:
+        raise ConfigError("there is nothing to answer: give --audio, --instruction, or --say")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"--device: there is no {device!r} here")
-    if output == "both":
+    speaks = say is not None or output == "both"
+    if speaks:
         _check_out(out)
     turns = [] if instruction is None else [Turn(Role.USER, text=instruction)]
     turns += [Turn(Role.USER, audio=sound_of(path, SAMPLE_RATE)) for path in audio or ()]
@@ -95,10 +111,14 @@ def generate(
             static_cache=device.startswith("cuda"),
             seed=seed,
         )
-        speaks = output == "both"
-        assistant = Assistant.from_pretrained(source, device, wanted, semantic, speaks)
+        assistant = Assistant.from_pretrained(source, device, wanted, semantic, speaks, detokenizer)
         sounds_like = _voice(assistant, voice) if voice is not None and speaks else None
-        said = _printed(assistant.reply(turns, settings, sounds_like))
+        pieces = (
+            assistant.reply(turns, settings, sounds_like)
+            if say is None
+            else assistant.say(say, settings, sounds_like)
+        )
+        said = _printed(pieces, words=say is None)
     except ValueError as error:  # what the parts say of a prompt, a voice or a setting
         raise ConfigError(" ".join(str(error).split())) from None
     if assistant.detokenizer is not None:
@@ -122,16 +142,18 @@ def _voice(assistant: Assistant, path: Path) -> History:
         raise ConfigError(f"--voice: {path}: {error}") from None
 
 
-def _printed(pieces: Iterable[Piece]) -> np.ndarray:
-    """Print a reply's text as it comes, and return its sound."""
+def _printed(pieces: Iterable[Piece], words: bool) -> np.ndarray:
+    """Print a reply's text as it comes, if it has `words`, and return its sound."""
     import numpy as np
 
     said, complete = [], False
     for piece in pieces:
-        typer.echo(printable(piece.text), nl=False)
+        if words:
+            typer.echo(printable(piece.text), nl=False)
         said.append(piece.audio.numpy())
         complete = piece.complete
-    typer.echo()
+    if words:
+        typer.echo()
     if not complete:
         typer.echo("the reply was cut at its limit; --max-new-tokens sets it", err=True)
     return np.concatenate(said)

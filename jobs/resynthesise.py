@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from model.data.clips import Clip
     from model.detokenizer.detokenizer import Detokenizer
     from model.evaluate.scoring import Scores
-    from model.evaluate.speech.resynthesis import Measure, Remade, Speak, Take
+    from model.evaluate.speech.resynthesis import Measure, Remade, Take
 
 HEARD_RATE = 16_000  # Hz, of the engines that listen
+AT_LEAST = 8  # tokens more than the longest text has bytes, for the end of an answer
 
 
 def resynthesise(
@@ -43,6 +44,25 @@ def resynthesise(
             "restricted to them, is asked which."
         ),
     ] = None,
+    speaker: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of an LLM that learnt to read aloud (task tts): it says the texts too."
+        ),
+    ] = None,
+    listener: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an audio LLM, which is asked to write down what it hears."),
+    ] = None,
+    instruction: Annotated[
+        str, typer.Option(help="What the listener is asked, as it learnt to be.")
+    ] = "Please transcribe the spoken content into written text.",
+    speaker_temperature: Annotated[
+        float, typer.Option(help="Of the speaker's codes; 0: the best one.", min=0)
+    ] = 0.8,
+    speaker_top_k: Annotated[
+        int, typer.Option(help="The speaker draws among so many; 0: all.", min=0)
+    ] = 10,
     sounds: Annotated[int, typer.Option(help="Segments whose sounds are kept.", min=0)] = 20,
     shortest_rated: Annotated[
         float, typer.Option(help="DNSMOS rates segments of so many seconds or more.", min=0)
@@ -52,11 +72,18 @@ def resynthesise(
     """Say recordings again, and print how near and how clear the result is, as Markdown.
 
     A row per way of speaking: the recordings themselves, their mel frames sounded by the vocoder
-    and by Griffin-Lim, and what the flow network makes of their tokens, sounded by both. Means and
-    95 % intervals; --out has every segment's figures and WAV files to listen to.
+    and by Griffin-Lim, and what the flow network makes of their tokens, and of those that --speaker
+    reads their texts with, sounded by both. Means and 95 % intervals; --out has every segment's
+    figures and WAV files to listen to.
 
-    Example: wavemill resynthesise run/model --corpus work --split test --out heard
+    Examples:
+
+    wavemill resynthesise voice/model --corpus work --split test --out heard
+
+    wavemill resynthesise voice/model --corpus work --speaker speak/model --listener hear/model
+    --out heard
     """
+    from jobs.speaking import Speaker, ways
     from model.data.clips import ClipSettings, clips_of
     from model.data.corpus import Corpus
     from model.data.source import DataError
@@ -74,13 +101,18 @@ def resynthesise(
         raise ConfigError(f"--split: {corpus} has no segments in {split!r}")
     takes = list(_takes(clips, rate))
     measures = _measures(detokenizer, words, shortest_rated)
+    if listener is not None:
+        longest = max(len(take.text.encode()) for take in takes)
+        measures.append(_heard_by_model(listener, instruction, longest + AT_LEAST))
+    reader = None if speaker is None else Speaker(speaker, speaker_temperature, speaker_top_k)
     console = Console(stderr=True)
     scores: dict[str, dict[str, Scores]] = {}
-    for name, speak in _ways(detokenizer, seed).items():
-        shown = track(takes, name, console=console, transient=True)
-        remade = list(resynthesised(shown, speak, rate))
-        _keep(out, name, remade[:sounds])
-        scores[name] = evaluate(remade, measures)
+    for way in ways(detokenizer, takes, reader, seed):
+        shown = track(way.takes, way.name, console=console, transient=True)
+        remade = list(resynthesised(shown, way.speak, rate, way.aligned))
+        _keep(out, way.name, remade[:sounds])
+        with console.status(f"{way.name}: measured"):
+            scores[way.name] = evaluate(remade, measures)
     _write(out, scores)
     typer.echo(f"{len(takes)} segments of {split}\n\n{table(scores)}")
 
@@ -94,36 +126,6 @@ def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
         batch = batch_of([clip], rate, Problems())  # broken audio is logged and left out
         if batch is not None:
             yield Take(clip.id, clip.text, clip.sound.codes, batch.audio[0])
-
-
-def _ways(detokenizer: Detokenizer, seed: int) -> dict[str, Speak]:
-    import torch
-
-    from model.detokenizer.griffin_lim import griffin_lim
-    from model.detokenizer.mel import log_mel
-
-    config = detokenizer.config.vocoder
-
-    @torch.inference_mode()
-    def vocoder(mel: torch.Tensor) -> torch.Tensor:
-        return detokenizer.vocoder(mel[None])[0]
-
-    def phases(mel: torch.Tensor) -> torch.Tensor:
-        return griffin_lim(mel, config, seed=seed)
-
-    def mel_of(take: Take) -> torch.Tensor:
-        return log_mel(take.audio, config)
-
-    def made_mel(take: Take) -> torch.Tensor:
-        return detokenizer.mel(torch.from_numpy(take.tokens), torch.Generator().manual_seed(seed))
-
-    return {
-        "recordings": lambda take: take.audio,
-        "mel, vocoder": lambda take: vocoder(mel_of(take)),
-        "mel, Griffin-Lim": lambda take: phases(mel_of(take)),
-        "tokens, vocoder": lambda take: vocoder(made_mel(take)),
-        "tokens, Griffin-Lim": lambda take: phases(made_mel(take)),
-    }
 
 
 def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> list[Measure]:
@@ -150,6 +152,26 @@ def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> l
             raise ConfigError(f"--words: {error}") from None
         measures.append(heard_right(_at_heard_rate(closed.hear)))
     return measures
+
+
+def _heard_by_model(folder: Path, instruction: str, longest: int) -> Measure:
+    """Return a measure of what a model writes down, of `longest` tokens: what goes on is wrong."""
+    from model.evaluate.models.answering import Asked, ModelError
+    from model.evaluate.models.assistant import AssistantModel
+    from model.evaluate.recipes.recipe import Decoding, load_recipe
+    from model.evaluate.speech.resynthesis import heard_right
+
+    asked = load_recipe("plain").model_copy(update={"decoding": Decoding(max_new_tokens=longest)})
+    try:
+        model = AssistantModel(str(folder), asked)
+    except ModelError as error:
+        raise ConfigError(f"--listener: {error}") from None
+
+    def hear(audio: np.ndarray) -> str:
+        (answer,) = model.answer([Asked("", instruction, audio=audio)])
+        return answer.text
+
+    return heard_right(_at_heard_rate(hear), "heard_by_model")
 
 
 def _at_heard_rate(listen: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray, int], Any]:

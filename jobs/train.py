@@ -134,7 +134,9 @@ def _train(
     except DataError as error:  # which says --text itself
         raise ConfigError(str(error)) from None
     folder = tokenizer_folder(source.out, told, source.init, source.semantic)
-    job = LlmTraining(kind, source.corpus, recipe, source.out, source.texts, source.init, folder)
+    job = LlmTraining(
+        source.corpus, recipe, source.out, source.texts, init=source.init, semantic=folder
+    )
     run_training(job, launch)
 
 

@@ -129,5 +129,5 @@ def detokenizer(
         Rows.open(corpus, course.clips.corpus)
     except DataError as error:
         raise ConfigError(f"--corpus: {error}") from None
-    job = DetokenizerTraining(corpus, stage, recipe, out, init)
+    job = DetokenizerTraining(corpus, course, out, stage, recipe.preset, init=init)
     run_training(job, Launch(workers, gpu, executor, address), "s")

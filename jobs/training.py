@@ -119,8 +119,9 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     training has the folder.
     """
     from model.data.source import DataError
-    from model.train.loop import NotFinite, RunChanged
     from model.train.on_ray import TrainingFailed
+    from model.train.resuming import RunChanged
+    from model.train.stepping import NotFinite
 
     console = Console(stderr=True)
     _check(job, launch)

@@ -56,6 +56,8 @@ def _print(console: Console, line: bytes, unit: str) -> None:
     kind, step = record.get("kind"), record.get("step", 0)
     if kind == "train":
         console.print(plain(_training_line(record, unit)), soft_wrap=True, highlight=False)
+    elif kind == "note":
+        console.print(plain(record["text"]), soft_wrap=True, highlight=False)
     elif kind == "held_out":
         console.print(plain(f"step {step:6}  held out: {_losses(record)}"), soft_wrap=True)
     elif kind == "example":

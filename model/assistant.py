@@ -17,7 +17,7 @@ from model.generate.generate import stream
 from model.generate.streams import GenerateSettings
 from model.llm.batch import Sample
 from model.llm.network import AudioLlm
-from model.prompt.layout import Format, Message, Reply, Revision, Role
+from model.prompt.layout import Format, Layout, Message, Reply, Revision, Role, read_aloud
 from model.prompt.text import TextTokenizer, load_text_tokenizer
 from model.prompt.vocabulary import Vocabulary
 from model.tokenizer import kmeans
@@ -68,12 +68,14 @@ class Assistant:
         dtype: torch.dtype | None = None,
         semantic: str | Path | None = None,
         speaks: bool = True,
+        detokenizer: str | Path | None = None,
     ) -> Assistant:
         """Read the published layout, a folder or a hub id.
 
         The semantic tokenizer is `semantic`, else the folder's own, else the published one from
-        the hub. `dtype` (None: as stored) is the LLM's and the acoustic encoder's; tokenizer and
-        detokenizer run in float32. `speaks` False leaves the detokenizer out. Raises WeightsError.
+        the hub; `detokenizer` is a folder or hub id too, in place of the folder's own. `dtype`
+        (None: as stored) is the LLM's and the acoustic encoder's; tokenizer and detokenizer run in
+        float32. `speaks` False leaves the detokenizer out. Raises WeightsError.
         """
         folder = resolve(source)
         llm = AudioLlm.from_pretrained(folder, device, dtype)
@@ -82,7 +84,9 @@ class Assistant:
             text=load_text_tokenizer(folder, llm.config.text_vocab),
             semantic=_semantic(folder, semantic, device),
             acoustic=AcousticEncoder.from_pretrained(folder / ACOUSTIC_FOLDER, device, dtype),
-            detokenizer=Detokenizer.from_pretrained(folder, device) if speaks else None,
+            detokenizer=(
+                Detokenizer.from_pretrained(detokenizer or folder, device) if speaks else None
+            ),
         )
 
     def prompt(self, turns: Sequence[Turn], reply: Reply) -> Sample:
@@ -98,18 +102,20 @@ class Assistant:
             )
             for turn in turns
         ]
-        vocabulary = Vocabulary(config.text_vocab, config.audio_offset)
-        layout = Format(vocabulary, self.revision, config.audio_delay).layout(messages, reply)
+        form = Format(self._vocabulary, self.revision, config.audio_delay)
         with torch.inference_mode():
             features = self.acoustic.features(
                 [t.audio for t in turns if t.audio is not None and t.text is None]
             )
-        return Sample(
-            torch.tensor(layout.audio_ids),
-            torch.tensor(layout.text_ids),
-            torch.tensor(layout.continuous),
-            [rows.cpu() for rows in features],
-        )
+        return _sample(form.layout(messages, reply), [rows.cpu() for rows in features])
+
+    def text_prompt(self, text: str) -> Sample:
+        """Return a text to be read aloud, as pre-training lays it out; raises LayoutError."""
+        return _sample(read_aloud(self.text.encode(text), self._vocabulary), [])
+
+    @property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.llm.config.text_vocab, self.llm.config.audio_offset)
 
     def voice(self, heard: np.ndarray, played: np.ndarray) -> History:
         """Return the voice of a recording, for `reply`; some three to fifteen seconds are good.
@@ -130,6 +136,20 @@ class Assistant:
         Raises LayoutError, NoRoom, and ValueError when speech is wanted and there is no
         detokenizer.
         """
+        return self._pieces(self.prompt(turns, settings.reply), settings, voice)
+
+    def say(
+        self, text: str, settings: GenerateSettings, voice: History | None = None
+    ) -> Iterator[Piece]:
+        """Yield a text read aloud, as it comes: for an LLM that learnt pre-training's TTS task.
+
+        What `settings` say of the reply does not matter. Raises as `reply` does.
+        """
+        return self._pieces(self.text_prompt(text), read_aloud_settings(settings), voice)
+
+    def _pieces(
+        self, prompt: Sample, settings: GenerateSettings, voice: History | None
+    ) -> Iterator[Piece]:
         speech = None
         if settings.reply is Reply.BOTH:
             if self.detokenizer is None:
@@ -138,7 +158,7 @@ class Assistant:
         silence = torch.zeros(0)
         ids: list[int] = []
         said, complete = "", False
-        for step in stream(self.llm, self.prompt(turns, settings.reply), settings):
+        for step in stream(self.llm, prompt, settings):
             if step.text is not None and step.text < self.llm.config.text_vocab:
                 ids.append(step.text)
             text = self.text.decode(ids)
@@ -150,6 +170,20 @@ class Assistant:
             yield Piece(new, audio, complete)
         rest = speech.push([], final=True).cpu() if speech is not None else silence
         yield Piece(self.text.decode(ids)[len(said) :], rest, complete)
+
+
+def read_aloud_settings(settings: GenerateSettings) -> GenerateSettings:
+    """Return the settings for speech that goes on from `Assistant.text_prompt`."""
+    return settings.model_copy(update={"reply": Reply.BOTH, "audio_only": True})
+
+
+def _sample(layout: Layout, features: list[Tensor]) -> Sample:
+    return Sample(
+        torch.tensor(layout.audio_ids),
+        torch.tensor(layout.text_ids),
+        torch.tensor(layout.continuous),
+        features,
+    )
 
 
 def _semantic(

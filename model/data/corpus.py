@@ -211,7 +211,7 @@ def _segment(how: _Read, number: int, row: dict[str, Any]) -> Segment:
         speaker=row["speaker"] or "",
         text=row["text"] or "",
         text_ids=tuple(row["text_tokens"] or ()),
-        sound=_sound(how, row["audio"], row["semantic_tokens"]),
+        sound=_sound(how, row.get("audio"), row["semantic_tokens"]),
     )
 
 

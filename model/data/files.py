@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +51,21 @@ class DataFile:
                     first += count
         except (OSError, pa.ArrowException) as error:
             problems.add("corrupted_file", self.name, _line(error))
+
+    def values(self, column: str) -> set[Any]:
+        """Return what a column holds, as far as it can be read; {None} where there is no such."""
+        found: set[Any] = set()
+        try:
+            with open_file(self.name) as opened, pq.ParquetFile(opened) as file:
+                if column not in file.schema_arrow.names:
+                    return {None}
+                for group in range(file.num_row_groups):
+                    with suppress(OSError, pa.ArrowException):
+                        table = file.read_row_group(group, columns=[column])
+                        found |= set(table[column].unique().to_pylist())
+        except (OSError, pa.ArrowException):
+            pass  # whoever reads the rows tells it
+        return found
 
     def metadata(self) -> dict[str, str]:
         """Return the key-value metadata; raises OSError or pyarrow.ArrowException."""

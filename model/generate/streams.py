@@ -25,6 +25,9 @@ class GenerateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     reply: Reply = Reply.TEXT
+    # Of `Reply.BOTH`, speech alone and at once: what goes on from `read_aloud`, where the text has
+    # been given already.
+    audio_only: bool = False
     audio: Sampling = Sampling()
     text: Sampling = Sampling(repetition_window=16)
     max_new_tokens: int | None = Field(None, ge=1)  # steps; None: what the longest leaves
@@ -83,12 +86,12 @@ class Streams:
     ) -> None:
         """`delay` is in steps; `limits` are the steps that each row may take."""
         self.settings, self.vocabulary = settings, vocabulary
-        self.delay, self.limits = delay, limits
+        self.delay, self.limits = 0 if settings.audio_only else delay, limits
         rows = len(limits)
         self.steps = 0
         self.done = [False] * rows
         self.audio = self.text = torch.full((rows,), vocabulary.blank, device=device)  # to be fed
-        self._text_ended = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._text_ended = torch.full((rows,), settings.audio_only, device=device)
         self._recent = {"audio": self.audio[:, None][:, :0], "text": self.text[:, None][:, :0]}
         self._generator = torch.Generator(device).manual_seed(settings.seed)
 

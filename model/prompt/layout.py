@@ -178,6 +178,20 @@ class Format:
         return self.vocabulary.audio_offset + code
 
 
+def read_aloud(text: Sequence[int], vocabulary: Vocabulary) -> Layout:
+    """Return what pre-training's text-to-speech task puts before the codes of a text.
+
+    MEDIA_END is to follow the codes (report section 4.1; `model.data.pretraining`). Raises
+    LayoutError for an empty text.
+    """
+    if not text:
+        raise LayoutError("there is no text to read aloud")
+    streams = Streams(vocabulary.blank)
+    streams.text(text)
+    streams.audio([vocabulary.media_begin])
+    return streams.layout()
+
+
 def shifted(ids: Sequence[int], learnt: Sequence[bool], pad: int) -> tuple[list[int], list[bool]]:
     """Return the labels of a stream and where the loss counts (fixture finetune_layouts).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from model.train import checkpoint
 from model.train.learner import Batch, Learner
 from model.train.loop import Outcome, Training, ahead
 from model.train.ranks import Ranks
-from model.train.settings import LoopSettings
+from model.train.settings import LoopSettings, TrainingRecipe
 
 B = TypeVar("B", bound=Batch)
 MODEL = "model"  # folder of a run that is exported to
@@ -31,27 +31,44 @@ class Parts(Generic[B]):
     batches: Batches[B]
     total_units: int
     held_out: Sequence[B] = ()
+    notes: Sequence[str] = ()  # what a person should know before it begins
 
 
+@dataclass(frozen=True)
 class Job(ABC):
     """What is to be trained, on what; travels to the workers, so it holds no network."""
 
-    @property
-    @abstractmethod
-    def run(self) -> Path:
-        """Return the folder for checkpoints, metrics and the model, which all workers see."""
+    corpus: str  # WORKDIR, by path or URL
+    recipe: TrainingRecipe
+    run: Path  # folder for checkpoints, metrics and the model, which all workers see
 
     @property
     @abstractmethod
-    def loop(self) -> LoopSettings: ...
+    def name(self) -> str:
+        """Return which training it is, as a checkpoint has it: "sft", "detokenizer/flow"."""
+
+    @property
+    def loop(self) -> LoopSettings:
+        return self.recipe.loop
 
     @abstractmethod
     def build(self, ranks: Ranks) -> Parts[Any]:
         """Put the training together on one worker. Raises DataError and WeightsError."""
 
-    @abstractmethod
     def identity(self) -> dict[str, Any]:
         """Return what must stay the same for a run to be continued, as JSON."""
+        return {"training": self.name, "recipe": self.recipe.identity()}
+
+
+@dataclass(frozen=True)
+class JobFromModel(Job):
+    """A job that may begin with what another one has learnt."""
+
+    init: Path | None = field(default=None, kw_only=True)  # model folder; None: random weights
+
+    def identity(self) -> dict[str, Any]:
+        init = None if self.init is None else str(self.init.absolute())
+        return super().identity() | {"init": init}
 
 
 def work(job: Job, ranks: Ranks) -> Outcome:
@@ -64,7 +81,7 @@ def work(job: Job, ranks: Ranks) -> Outcome:
     parts = job.build(ranks)
     training = Training(
         parts.learner, ahead(parts.batches), job.loop, parts.total_units,
-        job.run, ranks, job.identity(), parts.held_out,
+        job.run, ranks, job.identity(), parts.held_out, parts.notes,
     )  # fmt: skip
     outcome = training()
     if ranks.first and outcome.complete:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from model.data.document import Document
 from model.data.files import Files
 from model.data.llm import LlmBatches, epoch, epoch_positions
 from model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
-from model.data.pretraining import Tasks
+from model.data.pretraining import Task, Tasks
 from model.data.source import DataError, Share
 from model.data.texts import Texts
 from model.llm.config import LlmConfig, preset
@@ -31,14 +31,14 @@ from model.prompt.whisper_bpe import WhisperBpe
 from model.tokenizer.acoustic import STACKED, AcousticEncoder
 from model.tokenizer.config import EncoderConfig, presets
 from model.tokenizer.kmeans import KMeansTokenizer
-from model.train.job import Job, Parts
+from model.train.held_out import none_held_out
+from model.train.job import JobFromModel, Parts
 from model.train.llm import LlmLearner
 from model.train.llm_examples import Asked, asked_of_conversation, asked_of_recording, decoded
 from model.train.llm_export import export_llm
 from model.train.llm_network import LearningLlm
 from model.train.ranks import Ranks
 from model.train.recipe import LlmRecipe, NetworkSettings, PretrainRecipe, SftRecipe
-from model.train.settings import LoopSettings
 
 Kind = Literal["pretrain", "sft"]
 MB = 1 << 20
@@ -46,35 +46,19 @@ LOOKED_INTO = 64  # files that are searched for held-out data
 
 
 @dataclass(frozen=True)
-class LlmTraining(Job):
+class LlmTraining(JobFromModel):
     """Pre-training or fine-tuning on a corpus."""
 
-    kind: Kind
-    corpus: str  # WORKDIR, by path or URL
     recipe: PretrainRecipe | SftRecipe
-    folder: Path  # of the run
     texts: tuple[str, ...] = ()
-    init: Path | None = None
     semantic: Path | None = None  # folder of the corpus's tokenizer, to export and to augment with
 
     @property
-    def run(self) -> Path:
-        return self.folder
-
-    @property
-    def loop(self) -> LoopSettings:
-        return self.recipe.loop
+    def name(self) -> Kind:
+        return "sft" if isinstance(self.recipe, SftRecipe) else "pretrain"
 
     def build(self, ranks: Ranks) -> Parts[PackedBatch]:
         return build(self, ranks)
-
-    def identity(self) -> dict[str, Any]:
-        recipe = self.recipe.model_dump(mode="json", exclude={"loop"})
-        return {
-            "training": self.kind,
-            "init": None if self.init is None else str(self.init.absolute()),
-            "recipe": recipe | {"loop": self.loop.identity()},
-        }
 
 
 def build_network(
@@ -112,7 +96,7 @@ def build_network(
 def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
     """Put a training together on one worker. Raises DataError and WeightsError."""
     recipe = training.recipe
-    corpus = Corpus.open(training.corpus, training.kind)
+    corpus = Corpus.open(training.corpus, training.name)
     codes = corpus.codebook_size
     network = build_network(recipe.network, training.init, codes, recipe.loop.seed)
     network.llm.model.recompute = recipe.loop.recompute
@@ -130,7 +114,8 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
         span,
         Share(ranks.rank, ranks.world),
     )
-    held_out = planners.held_out(corpus.files)
+    looked_into = _some(corpus.files)
+    held_out = planners.held_out(looked_into)
     examples = [] if recipe.loop.shard else planners.asked(held_out)
     learner = LlmLearner(
         network,
@@ -142,6 +127,7 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
         learner=learner,
         batches=batches,
         held_out=_evaluated(planners, held_out, network, recipe, ranks),
+        notes=_notes(corpus.files, looked_into, recipe) if held_out is None else (),
         total_units=_total(planners, corpus.files, training),
     )
 
@@ -174,24 +160,24 @@ class Planners:
         return PretrainPlanner(corpus, texts, self.text, self.tasks, recipe.weights, stored)
 
     def held_out(self, files: Files) -> Corpus | None:
-        """Return the held-out split, None when there is none."""
+        """Return the held-out split of these files, None when there is none."""
         split = self.training.recipe.data.held_out_split
-        some = Files(files.place, files.files[:: max(1, len(files.files) // LOOKED_INTO)])
-        quick = Corpus(some, frozenset({split}), audio=False)
-        for number in range(len(some.files)):
-            rows = quick.segments if self.training.kind == "pretrain" else quick.conversations
+        quick = Corpus(files, frozenset({split}), audio=False)
+        for number in range(len(files.files)):
+            rows = quick.segments if self.training.name == "pretrain" else quick.conversations
             if next(iter(rows(number)), None) is not None:
-                return Corpus(some, frozenset({split}))
+                return Corpus(files, frozenset({split}))
         return None
 
     def asked(self, held_out: Corpus | None) -> list[Asked]:
         """Return what is decoded at each evaluation, in the order of the files."""
-        if held_out is None:
-            return []
+        recipe = self.training.recipe
+        if held_out is None or not (isinstance(recipe, SftRecipe) or recipe.weights.get(Task.ASR)):
+            return []  # what did not learn to write down is not asked to
         limit = self.training.recipe.loop.evaluation.examples
         found: list[Asked] = []
         for number in range(len(held_out.files.files)):
-            if self.training.kind == "pretrain":
+            if self.training.name == "pretrain":
                 rows: Iterator[Asked | None] = (
                     asked_of_recording(one, self.form) for one in held_out.recordings(number)
                 )
@@ -214,6 +200,22 @@ class Planners:
             self.training.semantic
         ).codes
         return Augmentation(recipe.augment, codes, recipe.loop.seed)
+
+
+def _some(files: Files) -> Files:
+    """Return the files that are searched for held-out data."""
+    return Files(files.place, files.files[:: max(1, len(files.files) // LOOKED_INTO)])
+
+
+def _notes(files: Files, looked_into: Files, recipe: LlmRecipe) -> tuple[str, ...]:
+    """Return what to say where nothing is held out."""
+    if not recipe.loop.evaluation.wanted:
+        return ()
+    count, whole = len(looked_into.files), len(files.files)
+    part = f" ({count} of {whole} files looked into)" if count < whole else ""
+    there: set[str | None] = set().union(*(one.values("split") for one in looked_into.files))
+    split = recipe.data.held_out_split
+    return (none_held_out(files.place + part, split, "data.held_out_split", there),)
 
 
 def _evaluated(

@@ -13,8 +13,10 @@ import torch
 from model.checkpoint import WeightsError
 from model.data.source import DataError
 from model.train.job import Job, outcome_of, work
-from model.train.loop import NotFinite, Outcome, RunChanged
+from model.train.loop import Outcome
 from model.train.ranks import Ranks
+from model.train.resuming import RunChanged
+from model.train.stepping import NotFinite
 
 FAILURE = "failure.json"  # why a worker gave up, where trying again is of no use
 FOLDER = "ray"  # of a run: what Ray Train keeps for itself

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from model.data.augment import AugmentSettings
 from model.data.pretraining import WEIGHTS, Task
-from model.train.settings import LoopSettings, Settings
+from model.train.settings import Settings, TrainingRecipe
 
 RECIPES = Path(__file__).parent / "recipes"
 PRESETS = ("tiny", "small", "paper")
@@ -35,12 +35,11 @@ class DataSettings(Settings):
     held_out_split: str = "validation"  # evaluated, never learnt
 
 
-class LlmRecipe(Settings):
+class LlmRecipe(TrainingRecipe):
     """Pre-training or fine-tuning of the audio LLM."""
 
     network: NetworkSettings = NetworkSettings()
     data: DataSettings = DataSettings()
-    loop: LoopSettings = LoopSettings()
     tokens: int | None = Field(None, ge=1)  # positions to learn; null: `epochs` of the corpus
     epochs: float = Field(1.0, gt=0)
     frozen_acoustic: float = Field(0.0, ge=0, le=1)  # share of the training that it stays as it is

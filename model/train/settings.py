@@ -39,6 +39,10 @@ class EvaluationSettings(Settings):
     batches: int = Field(8, ge=0)  # micro-batches, at most; 0: none
     examples: int = Field(4, ge=0)  # decoded samples
 
+    @property
+    def wanted(self) -> bool:
+        return bool(self.batches or self.examples)
+
 
 class LoopSettings(Settings):
     """How the training goes; nothing of the network or the data."""
@@ -59,3 +63,13 @@ class LoopSettings(Settings):
         """Return the fields that the weights depend on, as JSON."""
         free = {"log_steps", "stop_after_steps", "checkpoint", "evaluation", "recompute", "shard"}
         return self.model_dump(mode="json", exclude=free)
+
+
+class TrainingRecipe(Settings):
+    """What all recipes have."""
+
+    loop: LoopSettings = LoopSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that the weights depend on, as JSON."""
+        return self.model_dump(mode="json", exclude={"loop"}) | {"loop": self.loop.identity()}

@@ -80,7 +80,7 @@ def test_errors_are_one_line(wavemill: Terminal, folder: Path, tmp_path: Path) -
     long = tmp_path / "long.flac"
     soundfile.write(long, np.random.default_rng(0).standard_normal(16 * 8000) / 10, 8000)
     for arguments, message in (
-        ([folder], "there is nothing to answer: give --audio, --instruction, or both"),
+        ([folder], "there is nothing to answer: give --audio, --instruction, or --say"),
         ([tmp_path / "none", "--instruction", "x"], "there is no folder"),
         ([folder, "--audio", tmp_path / "none.wav"], "none.wav: there is no such file"),
         ([folder, "--instruction", "x" * 3000], "leaves no room for a reply within 2048"),

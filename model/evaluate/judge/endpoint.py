@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from model.evaluate.chat_api import ChatApi, Refused, first_choice
@@ -19,19 +19,11 @@ URL, KEY, MODEL = "WAVEMILL_JUDGE_URL", "WAVEMILL_JUDGE_KEY", "WAVEMILL_JUDGE_MO
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """Where the judge is and how it is asked."""
+    """Who judges, and how many questions are asked at a time."""
 
-    url: str
-    """The base of the API, e.g. https://api.openai.com/v1."""
+    api: ChatApi
     model: str
-    key: str = field(default="", repr=False)
     concurrent: int = 8
-    tries: int = 5
-    first_pause: float = 1.0
-    """Seconds; doubles with each try, plus up to as much again at random."""
-    longest_pause: float = 30.0
-    timeout: float = 120.0
-    """Seconds for one request."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> JudgeSettings:
@@ -48,7 +40,7 @@ class JudgeSettings:
             )
         if not url.startswith(("http://", "https://")):
             raise EvaluationError(f"{URL} must begin with http:// or https://, not {url!r}")
-        return cls(url, model, environment.get(KEY, ""))
+        return cls(ChatApi(url, environment.get(KEY, "")), model)
 
 
 class EndpointJudge:
@@ -65,14 +57,6 @@ class EndpointJudge:
         self._settings = settings
         self._cache = ReplyCache(cache)
         self._progress = progress
-        self._api = ChatApi(
-            settings.url,
-            settings.key,
-            settings.tries,
-            settings.first_pause,
-            settings.longest_pause,
-            settings.timeout,
-        )
 
     def ask(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]:
         """Return one reply for each prompt, in order. Equal prompts are asked once."""
@@ -95,7 +79,7 @@ class EndpointJudge:
             return JudgeReply(stored, cached=True)
         body = prompt.body(self.model)
         try:
-            text = self._api.ask(body, _text_of)
+            text = self._settings.api.ask(body, _text_of)
         except Refused as refused:
             return JudgeReply(None, str(refused))
         with contextlib.suppress(OSError):  # a full disk costs a repeated question, no more

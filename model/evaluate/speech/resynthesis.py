@@ -32,6 +32,7 @@ class Remade:
     original: Tensor
     made: Tensor
     sample_rate: int
+    aligned: bool = True  # of equal length, and to be compared frame by frame
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,15 @@ class Take:
 Speak = Callable[[Take], Tensor]  # audio float32 (samples,) at the vocoder's rate
 
 
-def resynthesised(takes: Iterable[Take], speak: Speak, sample_rate: int) -> Iterator[Remade]:
-    """Say each take again; the recording and what was made are cut to the shorter one."""
+def resynthesised(
+    takes: Iterable[Take], speak: Speak, sample_rate: int, aligned: bool = True
+) -> Iterator[Remade]:
+    """Say each take again; where `aligned`, recording and speech are cut to the shorter one."""
     for take in takes:
         made = speak(take)
+        if not aligned:
+            yield Remade(take.item_id, take.text, take.audio, made.float(), sample_rate, aligned)
+            continue
         length = min(len(made), len(take.audio))
         original = take.audio[:length]
         yield Remade(take.item_id, take.text, original, made[:length].float(), sample_rate)
@@ -91,11 +97,11 @@ def _verdict(one: Remade, measure: Measure) -> Verdict:
 def mel_distance(config: VocoderConfig) -> Measure:
     """Return the mean absolute distance of log-mel frames in dB; 0 for the recording itself.
 
-    Bands that are softer than AUDIBLE in both count as equal.
+    Bands that are softer than AUDIBLE in both count as equal. What is not aligned has none.
     """
 
     def distance(one: Remade) -> float | None:
-        if len(one.original) < config.n_fft:
+        if len(one.original) < config.n_fft or not one.aligned:
             return None
         mels = torch.stack((one.original, one.made))
         original, made = log_mel(mels, config).clamp_min(AUDIBLE)
@@ -104,14 +110,16 @@ def mel_distance(config: VocoderConfig) -> Measure:
     return Measure("mel_distance_db", distance, "lower")
 
 
-def heard_right(hear: Callable[[np.ndarray, int], str | None]) -> Measure:
+def heard_right(
+    hear: Callable[[np.ndarray, int], str | None], name: str = "heard_right"
+) -> Measure:
     """Return the share of items in which `hear(audio, rate)` hears exactly the text, in percent."""
 
     def right(one: Remade) -> float:
-        heard = hear(one.made.numpy(), one.sample_rate)
+        heard = hear(one.made.numpy(), one.sample_rate) if len(one.made) else None
         return float(heard is not None and heard.strip().lower() == one.text.strip().lower())
 
-    return Measure("heard_right", right, "higher", 100.0)
+    return Measure(name, right, "higher", 100.0)
 
 
 def rated(

@@ -7,10 +7,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from model.data.clips import ClipSettings
-from model.detokenizer.config import PRESETS, DetokenizerConfig
+from model.detokenizer.config import PRESETS
 from model.tokenizer.config import PRESETS as TOKENIZER_PRESETS
 from model.tokenizer.config import VqConfig, presets
-from model.train.settings import LoopSettings, Settings
+from model.train.settings import Settings, TrainingRecipe
 from model.train.speech.flow import FlowSettings
 from model.train.speech.tokenizer import TokenizerSettings
 from model.train.speech.vocoder import VocoderSettings
@@ -19,14 +19,13 @@ Stage = Literal["flow", "chunks", "speaker", "vocoder"]
 STAGES: tuple[Stage, ...] = ("flow", "chunks", "speaker", "vocoder")
 
 
-class Course(Settings):
+class Course(TrainingRecipe):
     """How much is learnt, from which clips, and in which steps."""
 
     hours: float | None = Field(None, gt=0)  # of audio to learn; null: `epochs` of the corpus
     epochs: float = Field(1.0, gt=0)
     clips: ClipSettings = ClipSettings()
     held_out_split: str = "validation"  # evaluated, never learnt
-    loop: LoopSettings = LoopSettings()
 
 
 class FlowCourse(Course):
@@ -73,10 +72,6 @@ class DetokenizerRecipe(Settings):
         if self.flow.flow.chunked or not self.chunks.flow.chunked:
             raise ValueError("stage flow learns whole utterances, stage chunks learns chunks")
         return self
-
-    @property
-    def networks(self) -> DetokenizerConfig:
-        return DetokenizerConfig.preset(self.preset)
 
     def course(self, stage: Stage) -> FlowCourse | VocoderCourse:
         """Return what one stage is told."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from model.data.clips import (
     cut,
 )
 from model.data.corpus import Corpus
+from model.data.files import Files
 from model.data.problems import Problems
 from model.data.source import DataError, Share
 from model.detokenizer.bigvgan import BigVgan
@@ -29,13 +31,13 @@ from model.detokenizer.config import DetokenizerConfig
 from model.detokenizer.detokenizer import Detokenizer
 from model.detokenizer.flow import FlowNetwork
 from model.tokenizer.log_mel import SAMPLE_RATE
-from model.train.job import Job, Parts
+from model.train.held_out import none_held_out
+from model.train.job import Job, JobFromModel, Parts
+from model.train.learner import Learner
 from model.train.ranks import Ranks
-from model.train.settings import LoopSettings
 from model.train.speech.flow import FlowLearner, start_quiet
 from model.train.speech.recipe import (
     Course,
-    DetokenizerRecipe,
     FlowCourse,
     Stage,
     TokenizerRecipe,
@@ -49,17 +51,11 @@ from model.train.speech.vocoder import VocoderLearner
 class TokenizerTraining(Job):
     """The semantic tokenizer, on the transcripts of a corpus."""
 
-    corpus: str  # WORKDIR, by path or URL
     recipe: TokenizerRecipe
-    folder: Path  # of the run
 
     @property
-    def run(self) -> Path:
-        return self.folder
-
-    @property
-    def loop(self) -> LoopSettings:
-        return self.recipe.loop
+    def name(self) -> str:
+        return "tokenizer"
 
     def build(self, ranks: Ranks) -> Parts[ClipBatch]:
         recipe = self.recipe
@@ -68,39 +64,26 @@ class TokenizerTraining(Job):
         learner = TokenizerLearner(recipe.encoder, recipe.tokenizer, data.examples())
         if recipe.whisper is not None:
             learner.start_from_whisper(recipe.whisper)
-        return Parts(learner, data.batches(), data.total_units(), data.held_out())
-
-    def identity(self) -> dict[str, Any]:
-        return {"training": "tokenizer", "recipe": _identity(self.recipe)}
+        return data.parts(learner, "held_out_split")
 
 
 @dataclass(frozen=True)
-class DetokenizerTraining(Job):
+class DetokenizerTraining(JobFromModel):
     """One stage of the detokenizer, on the tokens of a corpus."""
 
-    corpus: str
+    recipe: FlowCourse | VocoderCourse
     stage: Stage
-    recipe: DetokenizerRecipe
-    folder: Path
-    init: Path | None = None  # model folder to begin with
+    preset: str  # networks where there is nothing to begin with
 
     @property
-    def run(self) -> Path:
-        return self.folder
-
-    @property
-    def loop(self) -> LoopSettings:
-        return self.course.loop
-
-    @property
-    def course(self) -> FlowCourse | VocoderCourse:
-        return self.recipe.course(self.stage)
+    def name(self) -> str:
+        return f"detokenizer/{self.stage}"
 
     def build(self, ranks: Ranks) -> Parts[ClipBatch]:
-        course = self.course
+        course = self.recipe
         corpus = Corpus.open(self.corpus, course.clips.corpus)
         torch.manual_seed(course.loop.seed)
-        flow, vocoder = _networks(self.recipe.networks, self.init, corpus.codebook_size)
+        flow, vocoder = _networks(self.preset, self.init, corpus.codebook_size)
         data = _Data(self.corpus, course, vocoder.config.sampling_rate, ranks)
         examples = data.examples()
         learner: FlowLearner | VocoderLearner
@@ -108,22 +91,16 @@ class DetokenizerTraining(Job):
             learner = FlowLearner(flow, vocoder, course.flow, examples)
         else:
             learner = VocoderLearner(vocoder, flow, course.vocoder, examples)
-        return Parts(learner, data.batches(), data.total_units(), data.held_out())
+        return data.parts(learner, f"{self.stage}.held_out_split")
 
     def identity(self) -> dict[str, Any]:
-        return {
-            "training": f"detokenizer/{self.stage}",
-            "init": None if self.init is None else str(self.init.absolute()),
-            "preset": self.recipe.preset,
-            "recipe": _identity(self.course),
-        }
+        return super().identity() | {"preset": self.preset}
 
 
-def _networks(
-    config: DetokenizerConfig, init: Path | None, codes: int
-) -> tuple[FlowNetwork, BigVgan]:
+def _networks(preset: str, init: Path | None, codes: int) -> tuple[FlowNetwork, BigVgan]:
     """Return the networks of a model folder, or random ones for `codes` tokens, in float32."""
     if init is None:
+        config = DetokenizerConfig.preset(preset)
         flow_config = config.flow.model_copy(update={"semantic_vocab_size": codes})
         flow = FlowNetwork(flow_config)
         start_quiet(flow)
@@ -150,19 +127,25 @@ class _Data:
     sample_rate: int
     ranks: Ranks
 
+    @cached_property
+    def files(self) -> Files:
+        return Corpus.open(self.place, self.course.clips.corpus).files
+
+    def parts(self, learner: Learner[ClipBatch], field: str) -> Parts[ClipBatch]:
+        """Put it together; `field` is that of the recipe which names the held-out split."""
+        notes = self.notes(field)
+        return Parts(learner, self.batches(), self.total_units(), self.held_out(), notes)
+
     def batches(self) -> ClipBatches:
-        clips = self.course.clips
-        corpus = Corpus.open(self.place, clips.corpus)
         share = Share(self.ranks.rank, self.ranks.world)
-        return ClipBatches(corpus, clips, self.sample_rate, share)
+        return ClipBatches(Corpus(self.files), self.course.clips, self.sample_rate, share)
 
     def total_units(self) -> int:
         """Return the milliseconds of audio to learn."""
         course = self.course
         if course.hours is not None:
             return round(course.hours * 3_600_000)
-        files = Corpus.open(self.place, course.clips.corpus).files
-        quick = Corpus(files, audio=False)
+        quick = Corpus(self.files, audio=False)
         crop = course.clips.crop_tokens
         tokens = sum(min(c.tokens, crop or c.tokens) for c in clips_of(quick, course.clips))
         return max(1, round(course.epochs * tokens * TOKEN_MS))
@@ -185,9 +168,30 @@ class _Data:
         limit = self.course.loop.evaluation.examples
         return next(_made([list(islice(self._others(whole), limit))], self.sample_rate), None)
 
+    def notes(self, field: str) -> tuple[str, ...]:
+        """Return what to say where nothing is held out."""
+        course = self.course
+        if self._something_held_out or not course.loop.evaluation.wanted:
+            return ()
+        splits: set[str | None] = set().union(*(one.values("split") for one in self.files.files))
+        there = {one for one in splits if self._has(one)}
+        place, split, speaker = self.files.place, course.held_out_split, course.clips.speaker
+        return (none_held_out(place, split, field, there, speaker),)
+
+    @cached_property
+    def _something_held_out(self) -> bool:
+        return self._has(self.course.held_out_split)
+
+    def _has(self, split: str | None) -> bool:
+        """Whether a split has a clip that is wanted; no audio is read."""
+        quick = Corpus(self.files, frozenset({split}), audio=False)
+        return next(clips_of(quick, self.course.clips), None) is not None
+
     def _others(self, clips: ClipSettings) -> Iterator[Clip]:
+        if not self._something_held_out:
+            return
         split = frozenset({self.course.held_out_split})
-        for clip in clips_of(Corpus.open(self.place, clips.corpus, split), clips):
+        for clip in clips_of(Corpus(self.files, split), clips):
             crop = clips.crop_tokens
             yield clip if crop is None else clip.beginning(crop)
 
@@ -196,8 +200,3 @@ def _made(groups: Iterable[list[Clip]], sample_rate: int) -> Iterator[ClipBatch]
     for group in groups:
         if (batch := batch_of(group, sample_rate, Problems())) is not None:
             yield batch
-
-
-def _identity(course: Course) -> dict[str, Any]:
-    recipe = course.model_dump(mode="json", exclude={"loop"})
-    return recipe | {"loop": course.loop.identity()}

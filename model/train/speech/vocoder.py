@@ -35,6 +35,9 @@ class VocoderSettings(BaseModel):
     feature_weight: float = Field(2.0, ge=0)
     adversarial_weight: float = Field(1.0, ge=0)
     mel_only_share: float = Field(0.0, ge=0, le=1)  # of the training, at first, without judges
+    # Log magnitude (natural) below which the mel loss takes all for equally silent; null: nothing
+    # is. Recordings of a narrow band are silence above it, and exact silence is hard to learn.
+    softest: float | None = None
 
 
 class VocoderLearner(Learner[ClipBatch]):
@@ -104,7 +107,7 @@ class VocoderLearner(Learner[ClipBatch]):
     def _generating(self, real: Tensor, mel: Tensor, alone: bool) -> Loss:
         settings, clips = self.settings, len(real)
         made = self.vocoder(mel)
-        distance = (self._mel(made) - mel).abs().mean() * clips
+        distance = (self._audible(self._mel(made)) - self._audible(mel)).abs().mean() * clips
         total = settings.mel_weight * distance
         parts = {"loss/mel": distance.detach() / clips}
         if not alone:
@@ -135,6 +138,10 @@ class VocoderLearner(Learner[ClipBatch]):
         rate = self.vocoder.config.sampling_rate
         for name, text, audio in zip(batch.ids, batch.texts, batch.audio, strict=True):
             yield Example(name, text, "", self.vocoder(self._mel(audio[None]))[0].cpu(), rate)
+
+    def _audible(self, mel: Tensor) -> Tensor:
+        softest = self.settings.softest
+        return mel if softest is None else mel.clamp_min(softest)
 
     def _mel(self, audio: Tensor) -> Tensor:
         with torch.autocast(audio.device.type, enabled=False):

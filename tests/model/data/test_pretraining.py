@@ -8,6 +8,7 @@ import pytest
 from model.data.corpus import Segment, Sound
 from model.data.document import Document
 from model.data.pretraining import WEIGHTS, Said, Task, Tasks
+from model.prompt.layout import LayoutError, read_aloud
 from model.prompt.vocabulary import Vocabulary
 
 V = Vocabulary(text_tokens=256, audio_offset=320)
@@ -78,6 +79,18 @@ def test_audio_starts_six_steps_after_its_text() -> None:
     first_text = int(np.flatnonzero(document.text_counts)[0])
     first_audio = int(np.flatnonzero(document.audio_counts)[0])
     assert first_audio - first_text == 6
+
+
+def test_the_prompt_to_read_aloud_is_what_was_learnt() -> None:
+    (learnt,) = laid_out(Task.TTS, ONE)
+    prompt = read_aloud([10, 11], V)
+    length = len(prompt)
+    assert list(prompt.audio_ids) == learnt.audio_ids[:length].tolist()
+    assert list(prompt.text_ids) == learnt.text_ids[:length].tolist()
+    # The first code is what the prompt's last position predicts.
+    assert learnt.audio_counts.tolist() == [False] * (length - 1) + [True] * 3 + [False]
+    with pytest.raises(LayoutError, match="no text to read aloud"):
+        read_aloud([], V)
 
 
 def test_text_only_learns_every_id_and_ends() -> None:

@@ -15,6 +15,8 @@ def test_rows_with_them_are_told_and_passed_over(tmp_path: Path) -> None:
     corpus = Corpus.open(str(write(tmp_path, "pretrain", [rows])), "pretrain")
     assert [one.segment_id for one in corpus.segments(0)] == ["r0-2"]
     assert corpus.problems.counts == {"no_such_semantic_token": 2}
+    quick = Corpus(corpus.files, audio=False)
+    assert [one.segment_id for one in quick.segments(0)] == ["r0-2"]
     said = conversation_row(0)
     said["messages"][1]["semantic_tokens"][0] = CODES
     corpus = Corpus.open(str(write(tmp_path, "sft", [[said, conversation_row(1)]])), "sft")

@@ -20,7 +20,7 @@ def test_flops_are_what_torch_counts(kind: str, tmp_path: Path) -> None:
     recipe = model.model_validate({"tokens": 1, "data": {"positions": 512}})
     rows = [conversation_row(i) if kind == "sft" else segment_row(i // 4, i % 4) for i in range(24)]
     corpus = write(tmp_path, kind, [rows])
-    job = LlmTraining("sft" if kind == "sft" else "pretrain", str(corpus), recipe, tmp_path)
+    job = LlmTraining(str(corpus), recipe, tmp_path)
     parts = job.build(Ranks())
     batch = next(parts.batches)
     parts.batches.close()

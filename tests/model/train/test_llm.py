@@ -79,7 +79,7 @@ def test_every_task_is_learnt_from_ten_recordings(tmp_path: Path) -> None:
         }
     )
     texts = (str(place / "t.jsonl"),)
-    parts = build(LlmTraining("pretrain", str(place), recipe, tmp_path / "run", texts), Ranks())
+    parts = build(LlmTraining(str(place), recipe, tmp_path / "run", texts), Ranks())
     learner = parts.learner
     (parameters,) = learner.optimized().values()
     optimizer = torch.optim.AdamW(parameters, lr=4e-3)

@@ -17,11 +17,13 @@ from torch import nn
 from model.data.source import Batches, Prefetched, Share
 from model.train import checkpoint
 from model.train.learner import Example, Learner, Loss, Progress
-from model.train.loop import NotFinite, Outcome, RunChanged, Training
+from model.train.loop import Outcome, Training
 from model.train.metrics import FILE
 from model.train.ranks import Ranks
+from model.train.resuming import RunChanged
 from model.train.schedule import learning_rate
 from model.train.settings import LoopSettings, OptimizerSettings
+from model.train.stepping import NotFinite
 
 STEPS = 12
 

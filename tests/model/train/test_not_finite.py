@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from model.data.source import Prefetched
-from model.train.loop import NotFinite, Training
+from model.train.loop import Training
 from model.train.ranks import Ranks
+from model.train.stepping import NotFinite
 from tests.model.train.test_loop import Line, Numbers, Series, settings
 
 

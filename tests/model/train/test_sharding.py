@@ -30,7 +30,7 @@ def training(corpus: Path, run: Path, shard: bool) -> LlmTraining:
             },
         }
     )  # fmt: skip
-    return LlmTraining("sft", str(corpus), recipe, run)
+    return LlmTraining(str(corpus), recipe, run)
 
 
 def _rank(rank: int, corpus: Path, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.tables import filled
 from manifests.recording import Recording
 from manifests.table import recordings_table
 from pipeline.catalogue import CATALOGUE
@@ -131,7 +132,7 @@ def write_workdir(
     for shard in shards:
         for stage in STAGES:
             key = f"stages/{stage}/{'f' * 16}/{shard.shard_id}-0123456789ab"
-            table = _table(shard.rows[stage], schemas[stage])
+            table = filled(shard.rows[stage], schemas[stage])
             store.write_table(f"{key}.parquet", table)
             if stage == "pretrain":
                 store.write_table(f"{folder}/pretrain/{shard.shard_id}.parquet", table)
@@ -140,12 +141,12 @@ def write_workdir(
             made = {"stem": key, "output": key, "rows": table.num_rows, "finished_ms": number}
             cost = {"errors": 0, "bytes": 1, "audio_ms": 36_000, "seconds": 3.6}
             ledger.append(row | made | cost | {"cpu_seconds": 1.8, "gpus": 0.0, "sha256": ""})
-    store.write_table(f"{LEDGER_FOLDER}/{number:08d}.parquet", _table(ledger, LEDGER))
+    store.write_table(f"{LEDGER_FOLDER}/{number:08d}.parquet", filled(ledger, LEDGER))
     store.write_table(CATALOGUE, members_table(shards))
     store.write_table(f"{folder}/recordings.parquet", recordings_table([r for _, r in found]))
-    store.write_table(f"{folder}/errors.parquet", _table(errors, ERRORS_SCHEMA))
-    store.write_table(f"{folder}/lineage.parquet", _table(lineage, LINEAGE_SCHEMA))
-    store.write_table(f"{folder}/stages.parquet", _table(_stages(), STAGES_SCHEMA))
+    store.write_table(f"{folder}/errors.parquet", filled(errors, ERRORS_SCHEMA))
+    store.write_table(f"{folder}/lineage.parquet", filled(lineage, LINEAGE_SCHEMA))
+    store.write_table(f"{folder}/stages.parquet", filled(_stages(), STAGES_SCHEMA))
     snapshot = Snapshot(
         number=number,
         parent=number - 1 or None,
@@ -161,20 +162,6 @@ def write_workdir(
     store.write_text(f"{folder}/snapshot.json", json.dumps(asdict(snapshot)))
     store.write_text(LATEST, snapshot.name)
     return store
-
-
-def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Fill what a row does not say: null where that may be, else nothing of the type."""
-    missing = {f.name: None if f.nullable else _nothing(f.type) for f in schema}
-    return pa.Table.from_pylist([{**missing, **row} for row in rows], schema=schema)
-
-
-def _nothing(kind: pa.DataType) -> Any:
-    if pa.types.is_string(kind):
-        return ""
-    if pa.types.is_list(kind):
-        return []
-    return b"" if pa.types.is_binary(kind) else 0
 
 
 def _stages() -> list[dict[str, Any]]:
@@ -198,7 +185,7 @@ def members_table(shards: Sequence[Shard]) -> pa.Table:
             for row in recordings_table(recordings).to_pylist():
                 known = {"shard_id": shard.shard_id, "active": active}
                 rows.append(row | known | {"audio_digest": "", "label_digest": ""})
-    return _table(rows, MEMBERS)
+    return filled(rows, MEMBERS)
 
 
 def judged_workdir(root: Path, text: str = "hello", message: str = "it went wrong") -> Store:
@@ -229,7 +216,7 @@ def judged_workdir(root: Path, text: str = "hello", message: str = "it went wron
 def _judge(shard: Shard) -> None:
     """Fill the shard's verdicts, and the corpus with what is kept."""
     schemas = all_schemas()
-    audio, words = (_table(shard.rows[s], schemas[s]) for s in ("score_audio", "score_text"))
+    audio, words = (filled(shard.rows[s], schemas[s]) for s in ("score_audio", "score_text"))
     shard.rows["verdict"] = judge(join_scores(audio, words), Config()).to_pylist()
     kept = {row["segment_id"] for row in shard.rows["verdict"] if row["kept"]}
     shard.rows["pretrain"] = [

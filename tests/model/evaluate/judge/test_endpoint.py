@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from model.evaluate.chat_api import ChatApi
 from model.evaluate.errors import EvaluationError
 from model.evaluate.judge.asking import JudgePrompt
 from model.evaluate.judge.endpoint import EndpointJudge, JudgeSettings
@@ -20,9 +21,11 @@ from tests.model.evaluate.judge.server import Response, Server, says, serving
 FAILED = Response(500, b"overloaded")
 
 
-def judge_of(server: Server, cache: Path | None = None, **settings: Any) -> EndpointJudge:
-    fast = {"key": "secret-key", "first_pause": 0.001, **settings}
-    return EndpointJudge(JudgeSettings(server.url, "judge-1", **fast), cache)
+def judge_of(
+    server: Server, cache: Path | None = None, concurrent: int = 8, **patience: Any
+) -> EndpointJudge:
+    api = ChatApi(server.url, **{"key": "secret-key", "first_pause": 0.001, **patience})
+    return EndpointJudge(JudgeSettings(api, "judge-1", concurrent), cache)
 
 
 def test_request_is_a_chat_completion_with_the_key() -> None:
@@ -70,7 +73,7 @@ def test_requests_run_at_the_same_time() -> None:
 def test_progress_is_told() -> None:
     seen: list[tuple[int, int]] = []
     with serving(says("yes")) as server:
-        settings = JudgeSettings(server.url, "m")
+        settings = JudgeSettings(ChatApi(server.url), "m")
         EndpointJudge(settings, progress=lambda *p: seen.append(p)).ask(
             [JudgePrompt("a"), JudgePrompt("b")]
         )
@@ -117,7 +120,7 @@ def test_key_does_not_follow_a_redirect() -> None:
 
 
 def test_no_server_is_recorded() -> None:
-    settings = JudgeSettings("http://127.0.0.1:9", "m", tries=2, first_pause=0.001)
+    settings = JudgeSettings(ChatApi("http://127.0.0.1:9", tries=2, first_pause=0.001), "m")
     reply = EndpointJudge(settings).ask([JudgePrompt("a")])[0]
     assert reply.text is None
     assert "(2 tries)" in reply.error
@@ -148,9 +151,9 @@ def test_failures_are_not_kept(tmp_path: Path) -> None:
 
 def test_settings_come_from_the_environment() -> None:
     names = {"WAVEMILL_JUDGE_URL": "http://x/v1", "WAVEMILL_JUDGE_MODEL": "m"}
-    assert JudgeSettings.from_environment(names) == JudgeSettings("http://x/v1", "m")
+    assert JudgeSettings.from_environment(names) == JudgeSettings(ChatApi("http://x/v1"), "m")
     settings = JudgeSettings.from_environment(names | {"WAVEMILL_JUDGE_KEY": "secret-key"})
-    assert settings.key == "secret-key"
+    assert settings.api.key == "secret-key"
     assert "secret-key" not in repr(settings)
     with pytest.raises(EvaluationError, match="set WAVEMILL_JUDGE_URL"):
         JudgeSettings.from_environment({})

@@ -38,7 +38,7 @@ VOCODER = {
 def test_judges_begin_fresh_when_their_turn_comes(tmp_path: Path) -> None:
     corpus = write(tmp_path, "pretrain", [[segment_row(r, 0) for r in range(6)]])
     recipe = DetokenizerRecipe.model_validate({"vocoder": VOCODER})
-    job = DetokenizerTraining(str(corpus), "vocoder", recipe, tmp_path)
+    job = DetokenizerTraining(str(corpus), recipe.vocoder, tmp_path, "vocoder", recipe.preset)
     parts = job.build(Ranks())
     assert isinstance(parts.learner, VocoderLearner)
     training = Training(
@@ -49,12 +49,14 @@ def test_judges_begin_fresh_when_their_turn_comes(tmp_path: Path) -> None:
     while 2 * training.units < training.total_units:
         training._one_step()
     assert all(torch.equal(a, b) for a, b in zip(judges, before, strict=True))
-    assert not training._optimizers[DISCRIMINATOR].state
+    assert not training._stepper.optimizers[DISCRIMINATOR].state
     assert training.step > 10
     training._one_step()
     training.batches.close()
     moved = [(a.detach() - b).abs().max() for a, b in zip(judges, before, strict=True)]
     # A first step of Adam is as long as the rate, and weight decay on top.
     assert 0.9 * RATE < float(torch.stack(moved).max()) < 1.5 * RATE
-    taken = {float(one["step"]) for one in training._optimizers[DISCRIMINATOR].state.values()}
+    taken = {
+        float(one["step"]) for one in training._stepper.optimizers[DISCRIMINATOR].state.values()
+    }
     assert taken == {1.0}

@@ -1,0 +1,76 @@
+"""How a training is saved, and goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from model.data.source import Prefetched
+from model.train import checkpoint
+from model.train.learner import Batch
+from model.train.settings import CheckpointSettings
+from model.train.stepping import Stepper
+
+B = TypeVar("B", bound=Batch)
+
+
+class RunChanged(Exception):
+    """A run was begun otherwise than it is to be continued: says in what."""
+
+
+@dataclass(frozen=True)
+class Resuming(Generic[B]):
+    """The checkpoints of one run; all ranks take part."""
+
+    run: Path
+    identity: Mapping[str, Any]  # what a checkpoint must agree in
+    settings: CheckpointSettings
+    stepper: Stepper[B]
+    batches: Prefetched[B]
+
+    def save(self, step: int, units: int) -> None:
+        ranks, learner = self.stepper.ranks, self.stepper.learner
+        state = {
+            "step": step,
+            "units": units,
+            "identity": dict(self.identity),
+            "data": self.batches.merged(ranks.gathered(self.batches.state())),
+            "learner": learner.extra_state(),
+        }
+        modules, optimizers = self.stepper.modules, self.stepper.optimizers
+        checkpoint.save(self.run, step, modules, optimizers, state, ranks)
+        if ranks.first:
+            checkpoint.prune(self.run, self.settings)
+
+    def resume(self) -> tuple[int, int]:
+        """Take up the last checkpoint, if there is one; return the steps and units done.
+
+        Raises RunChanged, and WeightsError for a bad checkpoint.
+        """
+        found = checkpoint.checkpoints(self.run)
+        if not found:
+            return 0, 0
+        state = checkpoint.read_state(found[-1])
+        if (changed := _changed(state["identity"], dict(self.identity))) is not None:
+            raise RunChanged(
+                f"{self.run} was begun with another {changed}; remedy: the same as then, "
+                f"or another folder, with --init to go on from what was learnt"
+            )
+        checkpoint.load(found[-1], self.stepper.modules, self.stepper.optimizers)
+        self.batches.restore(state["data"])
+        self.stepper.learner.load_extra_state(state["learner"])
+        return int(state["step"]), int(state["units"])
+
+
+def _changed(before: Any, now: Any, name: str = "") -> str | None:
+    """Return the name of the first field in which two JSON values differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            inner = f"{name}.{key}" if name else key
+            found = _changed(before.get(key), now.get(key), inner)
+            if found is not None:
+                return found
+        return None
+    return None if before == now else f"{name} ({before}, now {now})"

@@ -1,0 +1,98 @@
+"""From a corpus to an LLM that reads texts aloud, and what of it is heard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from model.checkpoint import WeightsError
+from model.creation import create
+from pipeline.config import ConfigError
+from stages.tokenize.codebook import SHIPPED, codebook_identity
+from tests.model.data.made import segment_row, write
+
+WORDS = {"one": 3, "two": 5, "four": 7}  # and how many tokens each of them lasts
+SMALL = ["network.llm.hidden_size=64", "network.llm.intermediate_size=128",
+         "network.acoustic.d_model=16", "network.acoustic.encoder_ffn_dim=32",
+         "data.positions=64", "data.held_out_split=test", "weights={tts: 1.0}", "tokens=4500",
+         "loop.optimizer.learning_rate=3e-3"]  # fmt: skip
+
+
+def wavemill(*told: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in told], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corpus `work`, an LLM `speak/model` and a random model `model`."""
+    place = tmp_path_factory.mktemp("place")
+    rows = [
+        segment_row(recording, 0, text=text, split=split)
+        for split in ("train", "test")
+        # A row lasts as many tokens as these numbers tell `segment_row`.
+        for text, recording in zip(WORDS, (0, 2, 4), strict=True)
+    ]
+    told = {
+        "semantic_tokenizer": f"kmeans {codebook_identity(SHIPPED)}",
+        "semantic_vocab_size": "2048",
+    }
+    write(place / "work", "pretrain", [rows], metadata=told)
+    assert [len(row["semantic_tokens"]) for row in rows[:3]] == list(WORDS.values())
+    fields = [part for field in SMALL for part in ("--set", field)]
+    wavemill("train", "pretrain", "--corpus", place / "work", "--out", place / "speak",
+             "--executor", "inline", *fields)  # fmt: skip
+    create(place / "model", "tiny")
+    return place
+
+
+def test_a_text_is_said_with_the_tokens_that_were_learnt(place: Path, tmp_path: Path) -> None:
+    for text, tokens in WORDS.items():
+        out = tmp_path / f"{text}.wav"
+        wavemill("generate", place / "speak" / "model", "--say", text, "--audio-temperature", "0",
+                 "--detokenizer", place / "model", "--out", out)  # fmt: skip
+        assert soundfile.info(out).frames == tokens * 1920
+
+
+def test_it_is_heard_beside_the_recordings(place: Path, tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    shown = wavemill(
+        "resynthesise", place / "model", "--corpus", place / "work", "--out", heard,
+        "--words", ",".join(WORDS), "--speaker", place / "speak" / "model",
+        "--speaker-temperature", "0", "--listener", place / "model",
+    )  # fmt: skip
+    rows = [line for line in shown.splitlines() if line.startswith("| ")]
+    assert [row.split("|")[1].strip() for row in rows[1:]] == [
+        "recordings", "mel, vocoder", "mel, Griffin-Lim", "tokens, vocoder", "tokens, Griffin-Lim",
+        "text, vocoder", "text, Griffin-Lim",
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in (heard / "segments.jsonl").read_text().splitlines()]
+    assert {line["measure"] for line in lines} == {
+        "mel_distance_db", "dnsmos_overall", "heard_right", "heard_by_model",
+    }  # fmt: skip
+    values = {(line["way"], line["measure"]): line["value"] for line in lines}
+    assert values["tokens, vocoder", "mel_distance_db"] > 0
+    assert values["text, vocoder", "mel_distance_db"] is None  # it may last as long as it likes
+    assert values["text, Griffin-Lim", "heard_right"] in (0, 1)
+    assert values["text, Griffin-Lim", "heard_by_model"] == 0  # a random model
+    said = {soundfile.info(p).frames for p in (heard / "sounds" / "text-griffin-lim").iterdir()}
+    assert said == {tokens * 1920 for tokens in WORDS.values()}
+
+
+def test_what_cannot_be_said_is_told(place: Path, tmp_path: Path) -> None:
+    for told, message in (
+        (["generate", place / "model", "--say", "one", "--instruction", "x"], "--say: a text"),
+        (["generate", place / "model", "--say", "", "--out", tmp_path / "a"], "no text to read"),
+        (["resynthesise", place / "model", "--corpus", place / "work", "--out", tmp_path / "h",
+          "--listener", tmp_path / "none"], "there is no folder"),
+        (["resynthesise", place / "model", "--corpus", place / "work", "--out", tmp_path / "h",
+          "--speaker", tmp_path / "none"], "there is no folder"),
+    ):  # fmt: skip
+        with pytest.raises((ConfigError, WeightsError), match=message):
+            CliRunner().invoke(app, [str(word) for word in told], catch_exceptions=False)

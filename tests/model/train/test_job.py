@@ -1,0 +1,56 @@
+"""What a checkpoint keeps of a job: runs that were begun once must go on with it for good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model.train.job import Job
+from model.train.llm_setup import LlmTraining
+from model.train.recipe import PretrainRecipe, SftRecipe
+from model.train.settings import LoopSettings, OptimizerSettings
+from model.train.speech.recipe import DetokenizerRecipe, TokenizerRecipe
+from model.train.speech.setup import DetokenizerTraining, TokenizerTraining
+
+RUN, MODEL = Path("run"), Path("/models/first")
+DETOKENIZER = DetokenizerRecipe()
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        (LlmTraining("work", SftRecipe(), RUN), {"training": "sft", "init": None}),
+        (
+            LlmTraining("work", PretrainRecipe(), RUN, init=MODEL),
+            {"training": "pretrain", "init": "/models/first"},
+        ),
+        (TokenizerTraining("work", TokenizerRecipe(), RUN), {"training": "tokenizer"}),
+        (
+            DetokenizerTraining("work", DETOKENIZER.vocoder, RUN, "vocoder", "tiny", init=MODEL),
+            {"training": "detokenizer/vocoder", "init": "/models/first", "preset": "tiny"},
+        ),
+    ],
+)
+def test_identity(job: Job, told: dict[str, object]) -> None:
+    identity = job.identity()
+    recipe = identity.pop("recipe")
+    assert identity == told
+    loop = recipe.pop("loop")
+    assert recipe == job.recipe.model_dump(mode="json", exclude={"loop"})
+    assert loop == {
+        "seed": 0,
+        "micro_batches": 1,
+        "precision": "float32",
+        "threads": 1,
+        "optimizer": OptimizerSettings().model_dump(mode="json"),
+    }
+
+
+def test_what_does_not_change_the_weights_is_no_part_of_it() -> None:
+    often = LoopSettings.model_validate(
+        {"log_steps": 1, "checkpoint": {"steps": 1}, "evaluation": {"steps": 1}}
+    )
+    loops = (often, LoopSettings())
+    one, other = (LlmTraining("work", SftRecipe(loop=loop), RUN).identity() for loop in loops)
+    assert one == other
