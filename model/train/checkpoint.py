@@ -26,6 +26,7 @@ from model.train.settings import CheckpointSettings
 
 FOLDER = "checkpoints"
 STATE = "state.json"
+PARTS = {"step", "units", "identity", "data", "learner"}  # of the state
 SHARD_BYTES = 4 << 30
 Optimizers = Mapping[str, torch.optim.Optimizer]
 
@@ -67,8 +68,8 @@ def read_state(folder: Path) -> dict[str, Any]:
         told = json.loads((folder / STATE).read_bytes())
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {folder / STATE}: {error}") from None
-    if not isinstance(told, dict):
-        raise WeightsError(f"{folder / STATE} is no JSON object")
+    if not isinstance(told, dict) or not told.keys() >= PARTS:
+        raise WeightsError(f"{folder / STATE} is no state of a training")
     return told
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from model.checkpoint import WeightsError
 from model.data.source import Prefetched
 from model.train import checkpoint
 from model.train.learner import Batch
@@ -14,6 +15,7 @@ from model.train.settings import CheckpointSettings
 from model.train.stepping import Stepper
 
 B = TypeVar("B", bound=Batch)
+T = TypeVar("T")
 
 
 class RunChanged(Exception):
@@ -52,16 +54,27 @@ class Resuming(Generic[B]):
         found = checkpoint.checkpoints(self.run)
         if not found:
             return 0, 0
-        state = checkpoint.read_state(found[-1])
+        state = _readable(found[-1], checkpoint.read_state)
         if (changed := _changed(state["identity"], dict(self.identity))) is not None:
             raise RunChanged(
                 f"{self.run} was begun with another {changed}; remedy: the same as then, "
                 f"or another folder, with --init to go on from what was learnt"
             )
-        checkpoint.load(found[-1], self.stepper.modules, self.stepper.optimizers)
+        modules, optimizers = self.stepper.modules, self.stepper.optimizers
+        _readable(found[-1], lambda folder: checkpoint.load(folder, modules, optimizers))
         self.batches.restore(state["data"])
         self.stepper.learner.load_extra_state(state["learner"])
         return int(state["step"]), int(state["units"])
+
+
+def _readable(folder: Path, read: Callable[[Path], T]) -> T:
+    """Return what is read of a checkpoint; raises WeightsError, with what to do."""
+    try:
+        return read(folder)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{error}; remedy: delete {folder}, to go on from the checkpoint before it"
+        ) from None
 
 
 def _changed(before: Any, now: Any, name: str = "") -> str | None:
