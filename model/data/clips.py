@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -38,7 +39,7 @@ class ClipSettings(BaseModel):
     crop_tokens: int | None = Field(None, ge=1)  # a random part of so many tokens; without words
     batch_s: float = Field(240.0, gt=0)  # seconds of a micro-batch, padding included
     batch_clips: int = Field(256, ge=1)  # at most
-    window_clips: int = Field(4096, ge=1)  # shuffled together; they are in memory, as FLAC
+    window_clips: int = Field(4096, ge=1)  # shuffled together; two windows are in memory, as FLAC
     seed: int = Field(0, ge=0)
 
 
@@ -123,6 +124,8 @@ class ClipBatches(Batches[ClipBatch]):
         self._next = 0  # where the next round of all ranks begins, counted from the window's start
         self._window: list[list[Clip]] | None = None
         self._after = _Place()
+        self._reader: ThreadPoolExecutor | None = None  # of the window behind the one at hand
+        self._ahead: Future[tuple[list[Clip], _Place]] | None = None
 
     def __next__(self) -> ClipBatch:
         mine = self._next + self.share.rank
@@ -153,6 +156,12 @@ class ClipBatches(Batches[ClipBatch]):
             raise DataError(f"{self.corpus.files.place} has other files than when this run began")
         self._place, self._window = _Place(*state["window"]), None
         self._next = state["next"]
+        self.close()
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.shutdown(wait=False, cancel_futures=True)
+        self._reader = self._ahead = None
 
     def problems(self) -> Mapping[str, int]:
         return self.corpus.problems.counts
@@ -160,8 +169,11 @@ class ClipBatches(Batches[ClipBatch]):
     def _batches(self) -> list[list[Clip]]:
         """Return the micro-batches of the window, reading it if need be."""
         if self._window is None:
-            clips, self._after = self._read(self._place)
-            place = self._place
+            ahead, place = self._ahead, self._place
+            clips, self._after = self._read(place) if ahead is None else ahead.result()
+            if self._reader is None:
+                self._reader = ThreadPoolExecutor(1, thread_name_prefix="wavemill-clips")
+            self._ahead = self._reader.submit(self._read, self._after)
             rng = np.random.default_rng((self.settings.seed, place.epoch, place.file, place.row))
             self._window = cut(clips, self.settings, rng)
         return self._window
