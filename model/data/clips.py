@@ -2,6 +2,8 @@
 
 From `pretrain`, or from the recognition samples of `sft`. The order is seeded: files are shuffled,
 then the clips of a window of so many rows; within it, clips of like length make a micro-batch.
+Every rank reads the rows of a window without their audio, and so knows everyone's micro-batches;
+the audio is read of its own alone, from the row groups that hold it.
 """
 
 from __future__ import annotations
@@ -9,15 +11,20 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Literal, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from manifests.filesystems import open_file
 from model.data.corpus import Conversation, Corpus, Sound
+from model.data.files import Files
 from model.data.problems import Problems
 from model.data.sound import SoundError, too_short, waveform_of
 from model.data.source import Batches, DataError, Share
@@ -39,8 +46,18 @@ class ClipSettings(BaseModel):
     crop_tokens: int | None = Field(None, ge=1)  # a random part of so many tokens; without words
     batch_s: float = Field(240.0, gt=0)  # seconds of a micro-batch, padding included
     batch_clips: int = Field(256, ge=1)  # at most
-    window_clips: int = Field(4096, ge=1)  # shuffled together; two windows are in memory, as FLAC
+    # Shuffled together; of two such windows, a rank holds its own clips, as FLAC.
+    window_clips: int = Field(4096, ge=1)
     seed: int = Field(0, ge=0)
+
+
+@dataclass(frozen=True, order=True)
+class Stored:
+    """Where the audio of a clip is."""
+
+    file: int
+    row: int
+    message: int = 0  # of a conversation
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,7 @@ class Clip:
     text: str
     speaker: str
     sound: Sound
+    stored: Stored | None = field(default=None, compare=False)  # None: in no corpus
 
     @property
     def tokens(self) -> int:
@@ -109,38 +127,43 @@ class _Place:
     row: int = 0
 
 
-class ClipBatches(Batches[ClipBatch]):
-    """Micro-batches of clips of a corpus, the part of one rank.
+@dataclass(frozen=True)
+class _Window:
+    batches: list[list[Clip]]  # of all ranks, without audio
+    heard: dict[int, list[Clip]]  # of this rank, by number: with audio
+    after: _Place
 
-    Every rank reads all rows, and decodes the audio of its own micro-batches alone.
-    """
+
+class ClipBatches(Batches[ClipBatch]):
+    """Micro-batches of clips of a corpus, the part of one rank."""
 
     def __init__(
         self, corpus: Corpus, settings: ClipSettings, sample_rate: int, share: Share = ALONE
     ) -> None:
         self.corpus, self.settings = corpus, settings
         self.sample_rate, self.share = sample_rate, share
+        self._plan = Corpus(corpus.files, corpus.splits, audio=False)
+        self._plan.problems = corpus.problems
         self._place = _Place()
         self._next = 0  # where the next round of all ranks begins, counted from the window's start
-        self._window: list[list[Clip]] | None = None
-        self._after = _Place()
+        self._window: _Window | None = None
         self._reader: ThreadPoolExecutor | None = None  # of the window behind the one at hand
-        self._ahead: Future[tuple[list[Clip], _Place]] | None = None
+        self._ahead: Future[_Window] | None = None
 
     def __next__(self) -> ClipBatch:
         mine = self._next + self.share.rank
-        while mine >= (size := len(self._batches())):
-            self._place, self._window = self._after, None
+        while mine >= (size := len((window := self._at_hand(mine)).batches)):
+            self._place, self._window = window.after, None
             self._next, mine = self._next - size, mine - size
-        batches = self._batches()
         self._next += self.share.world
         # A micro-batch without one readable clip is replaced by the next that has one.
-        for clips in batches[mine:] + batches[:mine]:
+        for number in (*range(mine, size), *range(mine)):
+            clips = window.heard.get(number)
+            if clips is None:  # another rank's, or from before this run went on
+                (clips,) = self._heard([window.batches[number]])
             if (batch := self._made(clips)) is not None:
                 return batch
-        raise DataError(
-            f"{self.corpus.files.place}: no audio of {len(batches)} batches is readable"
-        )
+        raise DataError(f"{self.corpus.files.place}: no audio of {size} batches is readable")
 
     def state(self) -> dict[str, Any]:
         place = self._place
@@ -166,19 +189,28 @@ class ClipBatches(Batches[ClipBatch]):
     def problems(self) -> Mapping[str, int]:
         return self.corpus.problems.counts
 
-    def _batches(self) -> list[list[Clip]]:
-        """Return the micro-batches of the window, reading it if need be."""
+    def _at_hand(self, mine: int) -> _Window:
+        """Return the window, reading it if need be; `mine` is the next micro-batch wanted of it."""
         if self._window is None:
-            ahead, place = self._ahead, self._place
-            clips, self._after = self._read(place) if ahead is None else ahead.result()
+            ahead = self._ahead
+            window = self._read(self._place, mine) if ahead is None else ahead.result()
             if self._reader is None:
                 self._reader = ThreadPoolExecutor(1, thread_name_prefix="wavemill-clips")
-            self._ahead = self._reader.submit(self._read, self._after)
-            rng = np.random.default_rng((self.settings.seed, place.epoch, place.file, place.row))
-            self._window = cut(clips, self.settings, rng)
+            following = (mine - len(window.batches)) % self.share.world
+            self._ahead = self._reader.submit(self._read, window.after, following)
+            self._window = window
         return self._window
 
-    def _read(self, start: _Place) -> tuple[list[Clip], _Place]:
+    def _read(self, start: _Place, first: int) -> _Window:
+        """Return a window, of which this rank's micro-batches are every `world`-th from `first`."""
+        clips, after = self._planned(start)
+        rng = np.random.default_rng((self.settings.seed, start.epoch, start.file, start.row))
+        batches = cut(clips, self.settings, rng)
+        mine = range(first, len(batches), self.share.world)
+        heard = self._heard([batches[number] for number in mine])
+        return _Window(batches, dict(zip(mine, heard, strict=True)), after)
+
+    def _planned(self, start: _Place) -> tuple[list[Clip], _Place]:
         """Return a window's clips and where the next one starts; a window ends with its epoch."""
         order = np.random.default_rng((self.settings.seed, start.epoch)).permutation(
             len(self.corpus.files.files)
@@ -186,7 +218,7 @@ class ClipBatches(Batches[ClipBatch]):
         clips: list[Clip] = []
         row = start.row
         for file in range(start.file, len(order)):
-            for clip, next_row in _clips_in(self.corpus, int(order[file]), self.settings, row):
+            for clip, next_row in _clips_in(self._plan, int(order[file]), self.settings, row):
                 clips.append(clip)
                 if len(clips) >= self.settings.window_clips:
                     return clips, _Place(start.epoch, file, next_row)
@@ -194,6 +226,21 @@ class ClipBatches(Batches[ClipBatch]):
         if not clips and start == _Place(start.epoch):
             raise DataError(f"{self.corpus.files.place}: no clip to learn from{_why(self)}")
         return clips, _Place(start.epoch + 1)
+
+    def _heard(self, batches: Sequence[Sequence[Clip]]) -> list[list[Clip]]:
+        """Return micro-batches with their audio; a clip that has none is left out."""
+        files, problems = self.corpus.files, self.corpus.problems
+        places = [clip.stored for clips in batches for clip in clips if clip.stored is not None]
+        sounds = stored_audio(files, self.settings.corpus, places, problems)
+        heard: list[list[Clip]] = [[] for _ in batches]
+        for mine, clips in zip(heard, batches, strict=True):
+            for clip in clips:
+                data = None if clip.stored is None else sounds.get(clip.stored)
+                if data:
+                    mine.append(replace(clip, sound=replace(clip.sound, data=data)))
+                elif data is not None and clip.stored is not None:
+                    problems.add("no_audio", f"{files.files[clip.stored.file].name} {clip.id}")
+        return heard
 
     def _made(self, clips: Sequence[Clip]) -> ClipBatch | None:
         settings = self.settings
@@ -270,6 +317,53 @@ def batch_of(
     )
 
 
+def stored_audio(
+    files: Files, kind: str, places: Sequence[Stored], problems: Problems
+) -> dict[Stored, bytes]:
+    """Read stored audio, of the row groups that hold some of it; b"" where a row has none.
+
+    A file or row group that cannot be read is a problem, and what was wanted of it is not there.
+    """
+    found: dict[Stored, bytes] = {}
+    for number, wanted in groupby(sorted(places), lambda place: place.file):
+        name = files.files[number].name
+        try:
+            with open_file(name) as opened, pq.ParquetFile(opened) as file:
+                found |= _audio_in(file, name, kind, list(wanted), problems)
+        except (OSError, pa.ArrowException) as error:
+            problems.add("corrupted_file", name, _line(error))
+    return found
+
+
+def _audio_in(
+    file: pq.ParquetFile, name: str, kind: str, places: Sequence[Stored], problems: Problems
+) -> dict[Stored, bytes]:
+    # The id is always there; without any column, a table has no rows either.
+    columns = ["segment_id", "audio.bytes"]
+    if kind == "sft":
+        columns = ["sample_id", "messages.list.element.audio.bytes"]
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    ends = np.cumsum(sizes)
+    found: dict[Stored, bytes] = {}
+    for group, some in groupby(places, lambda p: int(np.searchsorted(ends, p.row, side="right"))):
+        wanted, first = list(some), int(ends[group]) - sizes[group]
+        try:
+            table = file.read_row_group(group, columns=columns)
+            rows = table.take([place.row - first for place in wanted]).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            problems.add("corrupted_row_group", f"{name} row group {group}", _line(error))
+            continue
+        for place, row in zip(wanted, rows, strict=True):
+            if kind == "sft":
+                row = row["messages"][place.message] if "messages" in row else {}
+            found[place] = (row.get("audio") or {}).get("bytes") or b""
+    return found
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def _clips_in(
     corpus: Corpus, file: int, settings: ClipSettings, start: int
 ) -> Iterator[tuple[Clip, int]]:
@@ -288,19 +382,25 @@ def _clips_in(
 def _all_in(corpus: Corpus, file: int, kind: str, start: int) -> Iterator[tuple[Clip, int]]:
     if kind == "pretrain":
         for segment in corpus.segments(file, start):
-            clip = Clip(segment.segment_id, segment.text, segment.speaker, segment.sound)
+            stored = Stored(file, segment.row)
+            clip = Clip(segment.segment_id, segment.text, segment.speaker, segment.sound, stored)
             yield clip, segment.row + 1
         return
     for conversation in corpus.conversations(file, start):
-        sound = _recognised(conversation)
-        if sound is not None:
+        if (found := _recognised(conversation)) is not None:
+            message, sound = found
             text = conversation.messages[-1].text or ""
-            yield Clip(conversation.sample_id, text, "", sound), conversation.next_row
+            stored = Stored(file, conversation.row, message)
+            yield Clip(conversation.sample_id, text, "", sound, stored), conversation.next_row
 
 
-def _recognised(conversation: Conversation) -> Sound | None:
-    """Return the sound whose transcript is the answer; None in any other conversation."""
-    sounds = [m.sound for m in conversation.messages if m.role == "user" and m.sound is not None]
+def _recognised(conversation: Conversation) -> tuple[int, Sound] | None:
+    """Return the sound whose transcript is the answer, and which message it is; None elsewhere."""
+    sounds = [
+        (number, message.sound)
+        for number, message in enumerate(conversation.messages)
+        if message.role == "user" and message.sound is not None
+    ]
     return sounds[0] if conversation.task == "asr" and len(sounds) == 1 else None
 
 

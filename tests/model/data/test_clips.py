@@ -65,6 +65,12 @@ def test_workers_share_one_series_and_others_continue_it(
         assert ids(source, 2) == whole[rounds * world + rank :: later][:2]
 
 
+def test_the_order_is_that_of_earlier_versions(place: str) -> None:
+    """Runs that were begun with them go on, and published figures come out again."""
+    wanted = [(20, 0, 5, 11), (8, 3), (17, 2), (14,), (15, 6, 1, 21), (18, 4), (9,), (7, 12)]
+    assert ids(batches(place), 8) == [tuple(f"clip{n}" for n in one) for one in wanted]
+
+
 def test_batches_hold_what_the_clips_say(place: str) -> None:
     batch = next(batches(place))
     by_id = {clip.id: clip for clip in CLIPS}
