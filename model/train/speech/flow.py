@@ -26,6 +26,7 @@ from model.detokenizer.rotary import rotate
 from model.detokenizer.solver import normalise
 from model.train.learner import MAIN, Example, Learner, Loss, Progress
 from model.train.speech.chunks import random_chunks, visible
+from model.train.speech.flops import flow_flops
 
 TIMES = 1000  # the network's times are 0 ... 999
 
@@ -86,6 +87,11 @@ class FlowLearner(Learner[ClipBatch]):
         errors = (found.float() - (clean - noise)).square().mean(-1)[real].sum()
         frames = real.sum()
         return Loss(errors, float(frames), {"loss/velocity": (errors.detach(), frames)})
+
+    def flops(self, batch: ClipBatch) -> float:
+        clips, tokens = batch.tokens.shape
+        config, frames = self.flow.config, tokens * self.repeats
+        return clips * flow_flops(config, self.vocoder.config, frames, self.settings.chunked)
 
     def frames(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Return normalised mel (B, T, bands), tokens int64 (B, T), and which frames are real."""

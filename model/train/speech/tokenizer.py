@@ -23,6 +23,7 @@ from model.tokenizer.semantic import SemanticTokenizer
 from model.tokenizer.vq_encoder import VqEncoder
 from model.train.learner import MAIN, Example, Learner, Loss, Progress
 from model.train.speech.codebook import CodebookSettings, MovingCodebook, perplexity
+from model.train.speech.flops import tokenizer_flops
 from model.train.speech.text_decoder import PADDING, TextDecoder, TextDecoderConfig, spelled
 from model.weights import WeightsError
 
@@ -115,6 +116,12 @@ class TokenizerLearner(Learner[ClipBatch]):
             "codebook/alive": self.moving.alive(),
         }
         return Loss(total, None, parts)
+
+    def flops(self, batch: ClipBatch) -> float:
+        decoder = self.settings.decoder
+        letters = spelled(batch.texts, decoder.most_bytes).given.shape[1]
+        clips, tokens = batch.tokens.shape
+        return clips * tokenizer_flops(self.encoder.config, decoder, tokens, letters)
 
     def after_step(self, progress: Progress) -> None:
         """Move the codes towards the states that chose them; revive dead ones."""

@@ -21,6 +21,7 @@ from model.detokenizer.flow import FlowNetwork
 from model.detokenizer.mel import log_mel
 from model.train.learner import Example, Learner, Loss, Progress
 from model.train.speech.discriminators import Discriminators, DiscriminatorSettings, Judgement
+from model.train.speech.flops import vocoder_flops
 
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 
@@ -54,6 +55,7 @@ class VocoderLearner(Learner[ClipBatch]):
         self.vocoder, self.flow, self.settings = vocoder, flow, settings
         self.held_out = held_out
         self.judges = Discriminators(settings.discriminators)
+        self.judged = not settings.mel_only_share  # in the last step that was begun
         for part in convolutions(vocoder):
             weight_norm(part)
 
@@ -65,6 +67,14 @@ class VocoderLearner(Learner[ClipBatch]):
             DISCRIMINATOR: list(self.judges.parameters()),
             GENERATOR: list(self.vocoder.parameters()),
         }
+
+    def prepare(self, progress: Progress) -> None:
+        self.judged = not self._alone(progress)
+
+    def flops(self, batch: ClipBatch) -> float:
+        clips, samples = batch.audio.shape
+        told = self.settings.discriminators
+        return clips * vocoder_flops(self.vocoder.config, told, samples, self.judged)
 
     def learns(self, optimizer: str, progress: Progress) -> bool:
         # Steps along no gradient would spoil an optimizer's moments, and let weights decay.

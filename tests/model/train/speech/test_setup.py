@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from model.detokenizer.detokenizer import Detokenizer
 from model.tokenizer.semantic import SemanticTokenizer
 from model.train.checkpoint import checkpoints
 from model.train.job import Job, work
+from model.train.metrics import FILE
 from model.train.ranks import Ranks
 from model.train.recipe import PRESETS, shipped
 from model.train.resuming import RunChanged
@@ -82,6 +84,10 @@ def test_a_resumed_run_ends_in_the_same_weights(corpus: str, tmp_path: Path, wha
         ours, theirs = load_file(first), load_file(second)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    told = [json.loads(line) for line in (whole.run / FILE).read_text().splitlines()]
+    steps = [record for record in told if record["kind"] == "train"]
+    assert steps
+    assert all(record["flops_utilisation"] > 0 for record in steps)
     if what == "tokenizer":
         SemanticTokenizer.from_pretrained(whole.run / "model")
     else:
