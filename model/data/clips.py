@@ -1,37 +1,26 @@
 """Clips of speech with their words and semantic tokens, at the rate that a network hears.
 
-From `pretrain`, or from the recognition samples of `sft`. The order is seeded: files are shuffled,
-then the clips of a window of so many rows; within it, clips of like length make a micro-batch.
-Every rank reads the rows of a window without their audio, and so knows everyone's micro-batches;
-the audio is read of its own alone, from the row groups that hold it.
+From `pretrain`, or from the recognition samples of `sft`.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from manifests.filesystems import open_file
 from model.data.corpus import Conversation, Corpus, Sound
-from model.data.files import Files
 from model.data.problems import Problems
 from model.data.sound import SoundError, too_short, waveform_of
-from model.data.source import Batches, DataError, Share
+from model.data.stored_audio import Stored
 
 TOKEN_MS = 80
 TOKENS_PER_SECOND = 12.5
-ALONE = Share()
 
 
 class ClipSettings(BaseModel):
@@ -49,15 +38,6 @@ class ClipSettings(BaseModel):
     # Shuffled together; of two such windows, a rank holds its own clips, as FLAC.
     window_clips: int = Field(4096, ge=1)
     seed: int = Field(0, ge=0)
-
-
-@dataclass(frozen=True, order=True)
-class Stored:
-    """Where the audio of a clip is."""
-
-    file: int
-    row: int
-    message: int = 0  # of a conversation
 
 
 @dataclass(frozen=True)
@@ -118,137 +98,6 @@ class ClipBatch:
         )
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a window starts: the `file`-th of the epoch's order, at a row of it."""
-
-    epoch: int = 0
-    file: int = 0
-    row: int = 0
-
-
-@dataclass(frozen=True)
-class _Window:
-    batches: list[list[Clip]]  # of all ranks, without audio
-    heard: dict[int, list[Clip]]  # of this rank, by number: with audio
-    after: _Place
-
-
-class ClipBatches(Batches[ClipBatch]):
-    """Micro-batches of clips of a corpus, the part of one rank."""
-
-    def __init__(
-        self, corpus: Corpus, settings: ClipSettings, sample_rate: int, share: Share = ALONE
-    ) -> None:
-        self.corpus, self.settings = corpus, settings
-        self.sample_rate, self.share = sample_rate, share
-        self._plan = Corpus(corpus.files, corpus.splits, audio=False)
-        self._plan.problems = corpus.problems
-        self._place = _Place()
-        self._next = 0  # where the next round of all ranks begins, counted from the window's start
-        self._window: _Window | None = None
-        self._reader: ThreadPoolExecutor | None = None  # of the window behind the one at hand
-        self._ahead: Future[_Window] | None = None
-
-    def __next__(self) -> ClipBatch:
-        mine = self._next + self.share.rank
-        while mine >= (size := len((window := self._at_hand(mine)).batches)):
-            self._place, self._window = window.after, None
-            self._next, mine = self._next - size, mine - size
-        self._next += self.share.world
-        # A micro-batch without one readable clip is replaced by the next that has one.
-        for number in (*range(mine, size), *range(mine)):
-            clips = window.heard.get(number)
-            if clips is None:  # another rank's, or from before this run went on
-                (clips,) = self._heard([window.batches[number]])
-            if (batch := self._made(clips)) is not None:
-                return batch
-        raise DataError(f"{self.corpus.files.place}: no audio of {size} batches is readable")
-
-    def state(self) -> dict[str, Any]:
-        place = self._place
-        return {
-            "files": self.corpus.files.digest,
-            "window": [place.epoch, place.file, place.row],
-            "next": self._next,
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue behind a state; raises DataError when the corpus has other files now."""
-        if state["files"] != self.corpus.files.digest:
-            raise DataError(f"{self.corpus.files.place} has other files than when this run began")
-        self._place, self._window = _Place(*state["window"]), None
-        self._next = state["next"]
-        self.close()
-
-    def close(self) -> None:
-        if self._reader is not None:
-            self._reader.shutdown(wait=False, cancel_futures=True)
-        self._reader = self._ahead = None
-
-    def problems(self) -> Mapping[str, int]:
-        return self.corpus.problems.counts
-
-    def _at_hand(self, mine: int) -> _Window:
-        """Return the window, reading it if need be; `mine` is the next micro-batch wanted of it."""
-        if self._window is None:
-            ahead = self._ahead
-            window = self._read(self._place, mine) if ahead is None else ahead.result()
-            if self._reader is None:
-                self._reader = ThreadPoolExecutor(1, thread_name_prefix="wavemill-clips")
-            following = (mine - len(window.batches)) % self.share.world
-            self._ahead = self._reader.submit(self._read, window.after, following)
-            self._window = window
-        return self._window
-
-    def _read(self, start: _Place, first: int) -> _Window:
-        """Return a window, of which this rank's micro-batches are every `world`-th from `first`."""
-        clips, after = self._planned(start)
-        rng = np.random.default_rng((self.settings.seed, start.epoch, start.file, start.row))
-        batches = cut(clips, self.settings, rng)
-        mine = range(first, len(batches), self.share.world)
-        heard = self._heard([batches[number] for number in mine])
-        return _Window(batches, dict(zip(mine, heard, strict=True)), after)
-
-    def _planned(self, start: _Place) -> tuple[list[Clip], _Place]:
-        """Return a window's clips and where the next one starts; a window ends with its epoch."""
-        order = np.random.default_rng((self.settings.seed, start.epoch)).permutation(
-            len(self.corpus.files.files)
-        )
-        clips: list[Clip] = []
-        row = start.row
-        for file in range(start.file, len(order)):
-            for clip, next_row in _clips_in(self._plan, int(order[file]), self.settings, row):
-                clips.append(clip)
-                if len(clips) >= self.settings.window_clips:
-                    return clips, _Place(start.epoch, file, next_row)
-            row = 0
-        if not clips and start == _Place(start.epoch):
-            raise DataError(f"{self.corpus.files.place}: no clip to learn from{_why(self)}")
-        return clips, _Place(start.epoch + 1)
-
-    def _heard(self, batches: Sequence[Sequence[Clip]]) -> list[list[Clip]]:
-        """Return micro-batches with their audio; a clip that has none is left out."""
-        files, problems = self.corpus.files, self.corpus.problems
-        places = [clip.stored for clips in batches for clip in clips if clip.stored is not None]
-        sounds = stored_audio(files, self.settings.corpus, places, problems)
-        heard: list[list[Clip]] = [[] for _ in batches]
-        for mine, clips in zip(heard, batches, strict=True):
-            for clip in clips:
-                data = None if clip.stored is None else sounds.get(clip.stored)
-                if data:
-                    mine.append(replace(clip, sound=replace(clip.sound, data=data)))
-                elif data is not None and clip.stored is not None:
-                    problems.add("no_audio", f"{files.files[clip.stored.file].name} {clip.id}")
-        return heard
-
-    def _made(self, clips: Sequence[Clip]) -> ClipBatch | None:
-        settings = self.settings
-        seeds = [(settings.seed, self._place.epoch, zlib.crc32(clip.id.encode())) for clip in clips]
-        cropped = [_cropped(c, settings.crop_tokens, s) for c, s in zip(clips, seeds, strict=True)]
-        return batch_of(cropped, self.sample_rate, self.corpus.problems)
-
-
 def cut(
     clips: Sequence[Clip], settings: ClipSettings, rng: np.random.Generator
 ) -> list[list[Clip]]:
@@ -270,7 +119,7 @@ def cut(
 def clips_of(corpus: Corpus, settings: ClipSettings) -> Iterator[Clip]:
     """Yield all clips that the settings want, in the order of the corpus."""
     for file in range(len(corpus.files.files)):
-        for clip, _ in _clips_in(corpus, file, settings, 0):
+        for clip, _ in clips_in(corpus, file, settings, 0):
             yield clip
 
 
@@ -317,54 +166,7 @@ def batch_of(
     )
 
 
-def stored_audio(
-    files: Files, kind: str, places: Sequence[Stored], problems: Problems
-) -> dict[Stored, bytes]:
-    """Read stored audio, of the row groups that hold some of it; b"" where a row has none.
-
-    A file or row group that cannot be read is a problem, and what was wanted of it is not there.
-    """
-    found: dict[Stored, bytes] = {}
-    for number, wanted in groupby(sorted(places), lambda place: place.file):
-        name = files.files[number].name
-        try:
-            with open_file(name) as opened, pq.ParquetFile(opened) as file:
-                found |= _audio_in(file, name, kind, list(wanted), problems)
-        except (OSError, pa.ArrowException) as error:
-            problems.add("corrupted_file", name, _line(error))
-    return found
-
-
-def _audio_in(
-    file: pq.ParquetFile, name: str, kind: str, places: Sequence[Stored], problems: Problems
-) -> dict[Stored, bytes]:
-    # The id is always there; without any column, a table has no rows either.
-    columns = ["segment_id", "audio.bytes"]
-    if kind == "sft":
-        columns = ["sample_id", "messages.list.element.audio.bytes"]
-    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-    ends = np.cumsum(sizes)
-    found: dict[Stored, bytes] = {}
-    for group, some in groupby(places, lambda p: int(np.searchsorted(ends, p.row, side="right"))):
-        wanted, first = list(some), int(ends[group]) - sizes[group]
-        try:
-            table = file.read_row_group(group, columns=columns)
-            rows = table.take([place.row - first for place in wanted]).to_pylist()
-        except (OSError, pa.ArrowException) as error:
-            problems.add("corrupted_row_group", f"{name} row group {group}", _line(error))
-            continue
-        for place, row in zip(wanted, rows, strict=True):
-            if kind == "sft":
-                row = row["messages"][place.message] if "messages" in row else {}
-            found[place] = (row.get("audio") or {}).get("bytes") or b""
-    return found
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _clips_in(
+def clips_in(
     corpus: Corpus, file: int, settings: ClipSettings, start: int
 ) -> Iterator[tuple[Clip, int]]:
     """Yield the wanted clips of a file and the row behind each."""
@@ -406,19 +208,3 @@ def _recognised(conversation: Conversation) -> tuple[int, Sound] | None:
 
 def _used_tokens(clip: Clip, settings: ClipSettings) -> int:
     return min(clip.tokens, settings.crop_tokens or clip.tokens)
-
-
-def _cropped(clip: Clip, length: int | None, seed: tuple[int, ...]) -> tuple[Clip, int]:
-    """Return a clip, or a random part of it without its words, and the token it begins with."""
-    if length is None or clip.tokens <= length:
-        return clip, 0
-    first = int(np.random.default_rng(seed).integers(clip.tokens - length + 1))
-    return clip.part(first, length), first
-
-
-def _why(batches: ClipBatches) -> str:
-    settings, counts = batches.settings, batches.problems()
-    reasons = [f"{count} {reason}" for reason, count in counts.items()]
-    if settings.speaker is not None:
-        reasons.append(f"only speaker {settings.speaker!r} is wanted")
-    return f" ({', '.join(reasons)})" if reasons else ""

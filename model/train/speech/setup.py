@@ -12,16 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.data.clips import (
-    TOKEN_MS,
-    Clip,
-    ClipBatch,
-    ClipBatches,
-    ClipSettings,
-    batch_of,
-    clips_of,
-    cut,
-)
+from model.data.clip_batches import ClipBatches
+from model.data.clips import TOKEN_MS, Clip, ClipBatch, ClipSettings, batch_of, clips_of, cut
 from model.data.corpus import Corpus
 from model.data.files import Files
 from model.data.problems import Problems

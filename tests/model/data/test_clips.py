@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.data.clips import Clip, ClipBatches, ClipSettings, batch_of, clips_of, cut
+from model.data.clip_batches import ClipBatches
+from model.data.clips import Clip, ClipSettings, batch_of, clips_of, cut
 from model.data.corpus import Corpus, Sound
 from model.data.problems import Problems
 from model.data.source import DataError, Share

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model.data.clips import ClipBatches, ClipSettings
+from model.data.clip_batches import ClipBatches
+from model.data.clips import ClipSettings
 from model.data.corpus import Corpus
 from tests.model.data.made import RATE, segment_row, write
 

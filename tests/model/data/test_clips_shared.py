@@ -11,13 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import model.data.clip_batches
 import model.data.clips
 import model.data.files
-from model.data.clips import Clip, ClipBatches, ClipSettings, Stored, stored_audio
+import model.data.stored_audio
+from model.data.clip_batches import ClipBatches
+from model.data.clips import Clip, ClipSettings
 from model.data.corpus import Corpus, Sound
 from model.data.files import Files
 from model.data.problems import Problems
 from model.data.source import Share
+from model.data.stored_audio import Stored, stored_audio
 from tests.model.data.made import conversation_row, write
 from tests.model.train.speech.made import RATE, made_clip, write_corpus
 
@@ -60,7 +64,7 @@ class Reading:
 def reading(place: str, share: Share, monkeypatch: pytest.MonkeyPatch) -> Reading:
     """Return what one rank reads until it has its first micro-batch of an epoch."""
     totals: dict[str, list[int]] = {}
-    for module in (model.data.clips, model.data.files):
+    for module in (model.data.stored_audio, model.data.files):
         total = totals[module.__name__] = [0]
         opened = module.open_file
 
@@ -73,11 +77,11 @@ def reading(place: str, share: Share, monkeypatch: pytest.MonkeyPatch) -> Readin
     def noted(files: Files, kind: str, places: Sequence[Stored], problems: Problems) -> Any:
         plan = totals["model.data.files"][0]
         found = stored_audio(files, kind, places, problems)
-        audio = totals["model.data.clips"][0]
+        audio = totals["model.data.stored_audio"][0]
         readings.append(Reading(tuple(places), audio, plan))
         return found
 
-    monkeypatch.setattr(model.data.clips, "stored_audio", noted)
+    monkeypatch.setattr(model.data.clip_batches, "stored_audio", noted)
     source = ClipBatches(Corpus.open(place, "pretrain"), WANTED, RATE, share)
     next(source)
     assert source._reader is not None

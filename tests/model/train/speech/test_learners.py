@@ -165,3 +165,16 @@ def test_judges_may_come_later(short: ClipBatch) -> None:
     learner = VocoderLearner(BigVgan(VOCODER), FlowNetwork(FLOW), settings)
     losses = take_steps(learner, short, 4)
     assert ["discriminator" in step for step in losses] == [False, False, True, True]
+
+
+def test_what_is_softer_than_said_is_not_learnt(short: ClipBatch) -> None:
+    def mel_loss(softest: float | None) -> float:
+        torch.manual_seed(0)
+        settings = VocoderSettings(discriminators=JUDGES, mel_only_share=1.0, softest=softest)
+        learner = VocoderLearner(BigVgan(VOCODER), FlowNetwork(FLOW), settings)
+        loss = learner.loss("generator", short, Progress(0, 0, 1))
+        return float(loss.parts["loss/mel"])
+
+    every, none, some = mel_loss(None), mel_loss(10.0), mel_loss(-5.0)
+    assert none == 0  # all of it is softer
+    assert 0 < some < every
