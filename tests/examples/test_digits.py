@@ -3,13 +3,34 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from examples.digits.manifest import WORDS, lines_of, main, shuffled
-from examples.digits.run import Result, results_in, table
+from examples.digits.run import HERE, Result, results_in, table
+from jobs.training import recipe_of
+from model.train.recipe import PRESETS, PretrainRecipe, SftRecipe
+from model.train.recipe import shipped as shipped_recipe
+from model.train.speech.recipe import DetokenizerRecipe
 
 SPEAKERS = ("ann", "bo")
+
+
+RECIPES: dict[str, tuple[Any, str]] = {
+    "standard.yaml": (SftRecipe, "sft"),
+    "speakers.yaml": (SftRecipe, "sft"),
+    "speak.yaml": (PretrainRecipe, "pretrain"),
+    "voice.yaml": (DetokenizerRecipe, "detokenizer"),
+}
+
+
+def test_each_recipe_is_one() -> None:
+    assert {path.name for path in HERE.glob("*.yaml")} == RECIPES.keys()
+    for name, (model, training) in RECIPES.items():
+        shipped = {preset: shipped_recipe(training, preset) for preset in PRESETS}
+        recipe = recipe_of(model, shipped, str(HERE / name), [])
+        assert recipe != recipe_of(model, shipped, "tiny", [])
 
 
 @pytest.fixture
