@@ -86,9 +86,10 @@ def test_it_is_heard_beside_the_recordings(place: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_said_is_told(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.wav"
     for told, message in (
         (["generate", place / "model", "--say", "one", "--instruction", "x"], "--say: a text"),
-        (["generate", place / "model", "--say", "", "--out", tmp_path / "a"], "no text to read"),
+        (["generate", place / "model", "--say", "", "--out", out], "there is no text to read"),
         (["resynthesise", place / "model", "--corpus", place / "work", "--out", tmp_path / "h",
           "--listener", tmp_path / "none"], "there is no folder"),
         (["resynthesise", place / "model", "--corpus", place / "work", "--out", tmp_path / "h",

@@ -19,9 +19,10 @@ from tests.support import ROOT, audio_folder
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A WORKDIR of an example and, where there are any, of real recordings."""
+    """A WORKDIR of two examples and, where there are any, of real recordings."""
     installed()  # skip before any work
-    sources = [ROOT / "examples/recordings/clipped_voices.flac"]
+    examples = ROOT / "examples/recordings"  # nothing of the first is kept
+    sources = [examples / "clipped_voices.flac", examples / "stereo_call.flac"]
     with suppress(pytest.skip.Exception):
         sources += [audio_folder() / name for name in ("read/jfk.flac", "noise/noise2.wav")]
     workdir = tmp_path_factory.mktemp("work")
