@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model.evaluate.speech.resynthesis import Measure, Remade, Take
 
 HEARD_RATE = 16_000  # Hz, of the engines that listen
-AT_LEAST = 8  # tokens more than the longest text has bytes, for the end of an answer
+ENDING = 8  # tokens that an answer may have beyond the bytes of the longest text
 
 
 def resynthesise(
@@ -103,7 +103,7 @@ def resynthesise(
     measures = _measures(detokenizer, words, shortest_rated)
     if listener is not None:
         longest = max(len(take.text.encode()) for take in takes)
-        measures.append(_heard_by_model(listener, instruction, longest + AT_LEAST))
+        measures.append(_heard_by_model(listener, instruction, longest + ENDING))
     reader = None if speaker is None else Speaker(speaker, speaker_temperature, speaker_top_k)
     console = Console(stderr=True)
     scores: dict[str, dict[str, Scores]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,7 +51,7 @@ def ways(
     The texts' own are what `speaker` says, if there is one. Raises ConfigError where it cannot read
     them, and WeightsError.
     """
-    sounded = {
+    sounded: dict[str, Callable[[Tensor], Tensor]] = {
         VOCODER: partial(_by_vocoder, detokenizer),
         GRIFFIN_LIM: lambda mel: griffin_lim(mel, detokenizer.config.vocoder, seed=seed),
     }
@@ -63,20 +63,22 @@ def ways(
         noise = torch.Generator().manual_seed(seed)
         return detokenizer.mel(torch.from_numpy(take.tokens), noise)
 
+    sources = [
+        ("mel", takes, recorded, True),
+        ("tokens", takes, made, True),
+        # Read at once: an LLM that cannot is told of before any work.
+        *([] if speaker is None else [("text", _read(speaker, takes, seed), made, False)]),
+    ]
     yield Way("recordings", takes, lambda take: take.audio)
-    for how, sound in sounded.items():
-        yield Way(f"mel, {how}", takes, lambda take, sound=sound: sound(recorded(take)))  # type: ignore[misc]
-    for how, sound in sounded.items():
-        yield Way(f"tokens, {how}", takes, lambda take, sound=sound: sound(made(take)))  # type: ignore[misc]
-    if speaker is not None:
-        read = _read(speaker, takes, seed)
+    for what, some, mel_of, aligned in sources:
         for how, sound in sounded.items():
-            yield Way(
-                f"text, {how}",
-                read,
-                lambda take, sound=sound: sound(made(take)) if len(take.tokens) else Tensor(),  # type: ignore[misc]
-                aligned=False,
-            )
+            yield Way(f"{what}, {how}", some, partial(_said, mel_of, sound), aligned)
+
+
+def _said(
+    mel_of: Callable[[Take], Tensor], sound: Callable[[Tensor], Tensor], take: Take
+) -> Tensor:
+    return sound(mel_of(take)) if len(take.tokens) else Tensor()  # an LLM may say nothing
 
 
 @torch.inference_mode()

@@ -2,7 +2,6 @@
 
 python -m examples.digits.manifest $WAVEMILL_AUDIO/digits digits.jsonl
 python -m examples.digits.manifest $WAVEMILL_AUDIO/digits no_theo.jsonl --hold-out theo
-python -m examples.digits.manifest $WAVEMILL_AUDIO/digits more.jsonl --hold-out theo --also voices
 python -m examples.digits.manifest $WAVEMILL_AUDIO/digits control.jsonl --shuffle-labels 0
 """
 
@@ -79,13 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="of {digit}_{speaker}_{index}.wav")
     parser.add_argument("out", type=Path, help="the manifest to write")
     parser.add_argument("--hold-out", metavar="SPEAKER", help="test on this speaker alone")
-    parser.add_argument("--also", type=Path, metavar="FOLDER", help="more, all to learn from")
     parser.add_argument("--shuffle-labels", type=int, metavar="SEED", help="a control: must fail")
     given = parser.parse_args(arguments)
     try:
         lines = lines_of(given.folder, given.hold_out)
-        if given.also is not None:
-            lines += [replace(line, split="train") for line in lines_of(given.also)]
     except ValueError as error:
         sys.exit(f"error: {error}")
     if given.shuffle_labels is not None:

@@ -50,7 +50,7 @@ class DataFile:
                             yield first + offset, missing | rows[offset]
                     first += count
         except (OSError, pa.ArrowException) as error:
-            problems.add("corrupted_file", self.name, _line(error))
+            problems.add("corrupted_file", self.name, line_of(error))
 
     def values(self, column: str) -> set[Any]:
         """Return what a column holds, as far as it can be read; {None} where there is no such."""
@@ -79,7 +79,7 @@ class DataFile:
         try:
             return file.read_row_group(group, columns=columns).to_pylist()
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-            problems.add("corrupted_row_group", f"{self.name} row group {group}", _line(error))
+            problems.add("corrupted_row_group", f"{self.name} row group {group}", line_of(error))
             return []
 
 
@@ -139,5 +139,5 @@ def _parquet_in(folder: str) -> list[DataFile]:
     return [DataFile(str(path), path.stat().st_size) for path in paths]
 
 
-def _line(error: BaseException) -> str:
+def line_of(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

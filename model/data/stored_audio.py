@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.filesystems import open_file
-from model.data.files import Files
+from model.data.files import Files, line_of
 from model.data.problems import Problems
 
 
@@ -38,7 +38,7 @@ def stored_audio(
             with open_file(name) as opened, pq.ParquetFile(opened) as file:
                 found |= _audio_in(file, name, kind, list(wanted), problems)
         except (OSError, pa.ArrowException) as error:
-            problems.add("corrupted_file", name, _line(error))
+            problems.add("corrupted_file", name, line_of(error))
     return found
 
 
@@ -58,14 +58,10 @@ def _audio_in(
             table = file.read_row_group(group, columns=columns)
             rows = table.take([place.row - first for place in wanted]).to_pylist()
         except (OSError, pa.ArrowException) as error:
-            problems.add("corrupted_row_group", f"{name} row group {group}", _line(error))
+            problems.add("corrupted_row_group", f"{name} row group {group}", line_of(error))
             continue
         for place, row in zip(wanted, rows, strict=True):
             if kind == "sft":
                 row = row["messages"][place.message] if "messages" in row else {}
             found[place] = (row.get("audio") or {}).get("bytes") or b""
     return found
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -174,7 +174,7 @@ class Planners:
         recipe = self.training.recipe
         if held_out is None or not (isinstance(recipe, SftRecipe) or recipe.weights.get(Task.ASR)):
             return []  # what did not learn to write down is not asked to
-        limit = self.training.recipe.loop.evaluation.examples
+        limit = recipe.loop.evaluation.examples
         found: list[Asked] = []
         for number in range(len(held_out.files.files)):
             if self.training.name == "pretrain":
