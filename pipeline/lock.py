@@ -36,6 +36,7 @@ from pipeline.store import Store
 LOCK = "manifest/lock.json"
 HEARTBEAT_SECONDS = 15.0  # between two signs of life of a run
 SILENT_SECONDS = 120.0  # without one, a run on another machine counts as dead
+EXITING = 0x4  # Linux's PF_EXITING among the flags of a process: it holds nothing any more
 SETTLE_SECONDS = 2.0  # before reading back, where creating a file cannot be made exclusive
 
 
@@ -222,13 +223,14 @@ def _namespace() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """Return when a process started, in ticks since boot; None if it has ended.
+    """Return when a process started, in ticks since boot; None if it has ended or is ending.
 
     Where there is no /proc, it is "" for every process that is there.
     """
     if Path("/proc/self/stat").exists():
         fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-        return fields[19] if fields and fields[0] not in "ZX" else None
+        ended = not fields or fields[0] in "ZX" or int(fields[6]) & EXITING
+        return None if ended else fields[19]
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
