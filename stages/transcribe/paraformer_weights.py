@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import io
 import json
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -145,10 +147,11 @@ def imported(needed: Mapping[str, str]) -> dict[str, Any]:
         folder.__path__ = list(spec.submodule_search_locations or ())
         sys.modules[DISTRIBUTION] = folder
     try:
-        return {
-            name: getattr(importlib.import_module(f"{DISTRIBUTION}.{module}"), name)
-            for name, module in needed.items()
-        }
+        with redirect_stdout(io.StringIO()):  # it prints which programs it would use for decoding
+            return {
+                name: getattr(importlib.import_module(f"{DISTRIBUTION}.{module}"), name)
+                for name, module in needed.items()
+            }
     finally:
         if not stands:
             del sys.modules[DISTRIBUTION]  # so that others import it in full
