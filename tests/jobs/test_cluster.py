@@ -41,10 +41,11 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port, self.dashboard = folder, free_port(), free_port()
+        self.address = f"http://127.0.0.1:{self.dashboard}"
         fixed = [f"--port={self.port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
         dashboard = ["--include-dashboard=true", f"--dashboard-port={self.dashboard}"]
         self.head = self._start("--head", *fixed, *dashboard, "--num-cpus=1")
-        self._wait_for(self.dashboard)
+        self._wait_for_jobs()
         self.second = self._start(f"--address=127.0.0.1:{self.port}", "--num-cpus=1")
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
@@ -55,13 +56,19 @@ class Cluster:
                 [*command, memory], stdout=log, stderr=log, env={**os.environ, **TOKEN}
             )
 
-    def _wait_for(self, port: int) -> None:
-        until = time.monotonic() + 90
+    def _wait_for_jobs(self) -> None:
+        """Submit a job of nothing until one is taken, as deploy/README.md says.
+
+        The dashboard's port opens before the agent is there that starts jobs.
+        """
+        line = [RAY, "job", "submit", "--address", self.address, "--", "true"]
+        until = time.monotonic() + 150
         while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.2)
+            assert self.head.poll() is None, (self.folder / "start.log").read_text()
+            done = subprocess.run(line, capture_output=True, env={**os.environ, **TOKEN})
+            if done.returncode == 0:
+                return
+            time.sleep(0.5)
         raise TimeoutError((self.folder / "start.log").read_text())
 
     def submit(self, *command: str) -> subprocess.Popen[str]:
@@ -75,8 +82,7 @@ class Cluster:
             "--runtime-env",
             str(self.folder / "runtime-env.yaml"),
         ]
-        address = f"http://127.0.0.1:{self.dashboard}"
-        line = [RAY, "job", "submit", "--address", address, *options, "--", *command]
+        line = [RAY, "job", "submit", "--address", self.address, *options, "--", *command]
         environment = {**os.environ, **TOKEN}
         return subprocess.Popen(
             line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
