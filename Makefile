@@ -1,12 +1,28 @@
 # make demo: set everything up and curate the example recordings
 # make test: set everything up, then lint, types and tests
 # make soak: kill driver and workers 25 times, compare the corpora (minutes)
+# make lock: write constraints/ anew for this Python, from the newest versions allowed
+#
+# PYTHON=python3.13 takes another Python. VERSIONS=locked (the default) installs the versions in
+# constraints/, VERSIONS=newest or lowest what pyproject.toml allows, each in a folder of its own.
 
 PYTHON ?= python3
-VENV := .venv
+VERSIONS ?= locked
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV := .venv$(patsubst %,-%,$(filter-out locked,$(VERSIONS)))
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK := constraints/python$(PYTHON_VERSION).txt
 
-.PHONY: demo test soak lint format clean
+ifeq ($(VERSIONS),locked)
+CONSTRAINTS := $(wildcard $(LOCK))
+else ifeq ($(VERSIONS),lowest)
+CONSTRAINTS := $(VENV)/lowest.txt
+else ifneq ($(VERSIONS),newest)
+$(error VERSIONS is locked, newest or lowest, not '$(VERSIONS)')
+endif
+
+.PHONY: demo test soak lint format lock clean
 
 demo: $(VENV)/demo
 	$(BIN)/wavemill curate examples/recordings --out demo-output --truth examples/truth
@@ -26,17 +42,29 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# One virtual environment; `demo` needs less of it than `test`.
-$(BIN)/python:
+# One virtual environment, made anew for another Python; `demo` needs less of it than `test`.
+$(VENV)/python$(PYTHON_VERSION):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "wavemill needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(if $(wildcard $(LOCK)),:,echo "wavemill was not tried on Python $(PYTHON_VERSION), but on \
+		$(patsubst constraints/python%.txt,%,$(sort $(wildcard constraints/*.txt)))")
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
 
 $(VENV)/demo: extra = evaluate
 $(VENV)/dev: extra = dev
-$(VENV)/demo $(VENV)/dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(extra)]'
+$(VENV)/demo $(VENV)/dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/python$(PYTHON_VERSION)
+	$(PIP) install $(CONSTRAINTS:%=--constraint %) --editable '.[$(extra)]'
 	@touch $@
 
+$(VENV)/lowest.txt: pyproject.toml constraints/lowest.py | $(VENV)/python$(PYTHON_VERSION)
+	$(BIN)/python constraints/lowest.py > $@
+
+# The packages of CUDA come with torch's build for it, which states their versions.
+lock:
+	$(MAKE) VERSIONS=newest .venv-newest/dev
+	.venv-newest/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' | \
+		grep --invert-match --extended-regexp '^(nvidia|cuda|triton)' > $(LOCK)
+
 clean:
-	rm -rf $(VENV) demo-output build *.egg-info
+	rm -rf .venv .venv-lowest .venv-newest demo-output build *.egg-info
