@@ -1,4 +1,7 @@
-"""How every entry point ends: errors that a person can mend are one line, exit code 2."""
+"""How every entry point ends: errors that a person can mend are one line, exit code 2.
+
+A fault of the program itself that met everything is one line, too, with exit code 1.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 import typer
 
+from manifests.faults import ProgramFault
 from manifests.filesystems import LocationError
 from manifests.reasons import SourceNotFound
 from model.checkpoint import WeightsError
@@ -34,6 +38,9 @@ def run_app(app: typer.Typer) -> None:
     except MENDABLE as error:
         print(f"wavemill: {error}", file=sys.stderr)
         sys.exit(2)
+    except ProgramFault as error:
+        print(f"wavemill: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def run_command(command: Callable[..., Any]) -> None:

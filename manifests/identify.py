@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from manifests.cache import HashCache, Known
 from manifests.config import ScanConfig
+from manifests.faults import FaultWatch, fault_of
 from manifests.filesystems import Stamp
 from manifests.probe import Probe, ProbeFailure
 from manifests.reasons import EntryError, Reason, os_error
@@ -19,10 +20,9 @@ from manifests.uri import open_uri
 ID_DIGITS = 32
 _READ_BYTES = 1 << 20
 _WINDOW_PER_THREAD = 16  # files handed to the pool and not yet collected
-# What may pass without the file changing, so it is never remembered.
-_PASSING = frozenset(
-    {Reason.PERMISSION_DENIED, Reason.FILE_MISSING, Reason.UNREADABLE, Reason.PROBE_FAILED}
-)
+_REFUSED = frozenset({Reason.PERMISSION_DENIED, Reason.FILE_MISSING, Reason.UNREADABLE})
+_PASSING = _REFUSED | {Reason.PROBE_FAILED}  # without the file changing, so never remembered
+_UNOPENED = _REFUSED | {Reason.EMPTY_FILE}  # the probe never saw it
 _REPORT_EVERY = 1000  # unchanged files between two calls of the progress callback
 
 Progress = Callable[[int, int | None], None]
@@ -67,8 +67,12 @@ def identify(
     progress: Progress,
     config: ScanConfig,
 ) -> Contents:
-    """Return what the candidates contain; only files that changed are read."""
+    """Return what the candidates contain; only files that changed are read.
+
+    Raises ProgramFault where the probe fails for all of them by the same fault of the program.
+    """
     contents = Contents()
+    watch = FaultWatch("opening")
     changed: list[tuple[str, Stamp]] = []
     total = len(candidates)
     for done, (uri, stamp) in enumerate(candidates.items()):
@@ -82,27 +86,30 @@ def identify(
     changed.sort()  # the members of a shard together, so that its index is made once
     done = total - len(changed)
     saved = time.monotonic()
-    for uri, known, keep in _in_threads(changed, probe, config.threads):
+    for uri, known, fault in _in_threads(changed, probe, config.threads):
         contents.add(uri, known)
-        if keep:
+        if known.reason not in _UNOPENED:
+            watch.add(fault)
+        if known.reason not in _PASSING:
             cache.put(uri, known)
         done += 1
         progress(done, total)
         if time.monotonic() - saved > config.cache_interval_s:
             cache.save()
             saved = time.monotonic()
+    watch.end()
     progress(total, total)
     return contents
 
 
 def _in_threads(
     files: list[tuple[str, Stamp]], probe: Probe, threads: int
-) -> Iterator[tuple[str, Known, bool]]:
-    """Yield (uri, what it is, whether to remember that), in the order of `files`."""
+) -> Iterator[tuple[str, Known, str | None]]:
+    """Yield (uri, what it is, the program's fault that it met), in the order of `files`."""
     if not files:
         return
     pool = ThreadPoolExecutor(threads, thread_name_prefix="wavemill-hash")
-    window: deque[Future[tuple[str, Known, bool]]] = deque()
+    window: deque[Future[tuple[str, Known, str | None]]] = deque()
     try:
         for uri, stamp in files:
             window.append(pool.submit(_look_at, uri, stamp, probe))
@@ -114,16 +121,15 @@ def _in_threads(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _look_at(uri: str, stamp: Stamp, probe: Probe) -> tuple[str, Known, bool]:
+def _look_at(uri: str, stamp: Stamp, probe: Probe) -> tuple[str, Known, str | None]:
     try:
         recording_id = content_id(uri)
         duration_ms = int(probe(uri).duration_ms)
         if duration_ms <= 0:
             raise EntryError(Reason.NO_SAMPLES, "it holds no audio samples")
     except Exception as error:  # whatever a probe meets in one file must not harm the others
-        known = _no_recording(stamp, error)
-        return uri, known, known.reason not in _PASSING
-    return uri, Known(*stamp, recording_id, duration_ms), True
+        return uri, _no_recording(stamp, error), fault_of(error)
+    return uri, Known(*stamp, recording_id, duration_ms), None
 
 
 def _no_recording(stamp: Stamp, error: Exception) -> Known:
