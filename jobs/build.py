@@ -18,6 +18,7 @@ from pipeline.curation import Config, make_graph, result_config
 from pipeline.estimate import estimate, total_cpu_seconds
 from pipeline.execution.events import Event, TaskDone
 from pipeline.execution.inline import run_inline
+from pipeline.execution.outputs import Outputs
 from pipeline.execution.settings import resolve_groups
 from pipeline.ledger import Ledger
 from pipeline.plan import Plan
@@ -83,18 +84,21 @@ def check_engines(plan: Plan) -> None:
 def execute(build: Build) -> Iterator[Event]:
     """Remember the shards, then run what is to do; yields what happens, as it happens.
 
-    Raises EngineUnavailable before anything is written when an engine with work cannot load.
+    Raises EngineUnavailable before anything is written when an engine with work cannot load, and
+    ProgramFault where everything fails in a stage by the same fault of the program.
     """
     check_engines(build.plan)
     build.plan.catalogue.save()
     if not build.plan.pending:
         return
     gpus = _gpus(build)
+    outputs = Outputs(build.store, build.plan.ledger)
     try:
         for event in _run(build):
             if isinstance(event, TaskDone):
-                build.plan.ledger.add(event.report, gpus[event.report.stage])
+                outputs.add(event.report, gpus[event.report.stage])
             yield event
+        outputs.end()
     finally:
         build.plan.ledger.compact()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.faults import fault_of
 from manifests.recording import Recording
 from pipeline.digest import digest_of, digest_of_lines
 from pipeline.graph import Stage
@@ -71,6 +72,8 @@ class TaskReport:
     bytes: int = 0
     sha256: str = ""
     errors_sha256: str | None = None
+    tried: int = 0  # recordings that the stage was run on
+    fault: str | None = None  # of the program (`fault_of`), that every one of them failed by
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def run_task(
     started, started_cpu = time.perf_counter(), _cpu_seconds()
     failed = failed_recordings(store, task.with_errors)
     errors: list[dict[str, str]] = []
+    faults: list[str | None] = []
     with _open_inputs(task, stage, store) as files, store.replacing(table_key(output)) as path:
         writer = _Writer(TableWriter(path, stage.schema), task.is_covered)
         for recording in task.recordings:
@@ -156,7 +160,8 @@ def run_task(
             if on_recording is not None:
                 on_recording(recording.recording_id, recording.duration_ms)
             upstream = ShardUpstream(recording.recording_id, files, lineage_of(output), kept)
-            _one_recording(stage, function, recording, upstream, writer, errors)
+            fault = _one_recording(stage, function, recording, upstream, writer, errors)
+            faults.append(fault)
         report = TaskReport(
             stage=task.stage,
             shard_id=task.shard_id,
@@ -168,6 +173,8 @@ def run_task(
             seconds=time.perf_counter() - started,
             cpu_seconds=_cpu_seconds() - started_cpu,
             kept=kept_digest(writer.kept_ids) if task.is_covered else None,
+            tried=len(faults),
+            fault=faults[0] if len(set(faults)) == 1 else None,
         )
         writer.table.close({**task.metadata, REPORT: json.dumps(asdict(report))})
         _write_errors(errors_key(output), errors, store)
@@ -246,16 +253,17 @@ def _one_recording(
     upstream: ShardUpstream,
     writer: _Writer,
     errors: list[dict[str, str]],
-) -> None:
+) -> str | None:
+    """Run a stage on a recording; return the program's fault that it failed by, if any."""
     batches = function(recording, upstream)
     while True:
         try:
             batch = next(batches)
         except StopIteration:
-            return
+            return None
         except RecordingError as error:
             errors.append(_error_row(stage.name, recording, error.reason, error.message))
-            return
+            return None
         except MemoryError:
             raise  # the machine's trouble, not the recording's: the next run continues here
         except Exception as error:
@@ -263,7 +271,7 @@ def _one_recording(
                 raise  # likewise
             message = f"{type(error).__name__}: {error}"
             errors.append(_error_row(stage.name, recording, UNEXPECTED, message))
-            return
+            return fault_of(error)
         writer.write(batch)  # outside: a full disk is not the recording's fault either
 
 
