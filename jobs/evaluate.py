@@ -14,6 +14,7 @@ from jobs.entry import run_command
 from jobs.evaluation_progress import show_answers
 from jobs.evaluation_scores import Scoring, Test
 from jobs.extras import need_model_packages
+from model.checkpoint import name_of
 from model.evaluate.benchmarks.items import ItemsError
 from model.evaluate.benchmarks.schema import Benchmark
 from model.evaluate.errors import EvaluationError
@@ -225,7 +226,7 @@ def _label(spec: ModelSpec) -> str:
     if spec.kind == "endpoint":
         return spec.served
     path = Path(spec.source)
-    return path.resolve().name if path.is_dir() else spec.source
+    return name_of(path) if path.is_dir() else spec.source
 
 
 def _file_name(label: str) -> str:

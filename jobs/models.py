@@ -58,7 +58,8 @@ def inspect_model(
 ) -> None:
     """Print parts, parameters, dtypes, and what is missing; no tensor is read.
 
-    Exit code 1 when a part cannot be loaded.
+    Exit code 1 when a part cannot be loaded. What is not here and need not be is no problem: a
+    model that was just trained has no detokenizer, and replies in text.
     """
     need_model_packages()
     from model.checkpoint import resolve
@@ -68,7 +69,9 @@ def inspect_model(
     parts = inspect(folder)
     view = Table("part", "folder", "parameters", "dtype", "state")
     for part in parts:
-        state = "complete" if not part.problems else f"problems: {len(part.problems)}"
+        state = f"not here: {part.absent}" if part.absent else "complete"
+        if part.problems:
+            state = f"problems: {len(part.problems)}"
         place = str(part.folder.relative_to(folder))
         view.add_row(part.name, place, f"{part.parameters:,}", ", ".join(part.dtypes), state)
     console = Console()

@@ -13,6 +13,7 @@ from torch import Tensor
 from model.checkpoint import resolve
 from model.detokenizer.detokenizer import Detokenizer
 from model.detokenizer.history import History
+from model.detokenizer.layout import has_detokenizer
 from model.generate.generate import stream
 from model.generate.streams import GenerateSettings
 from model.llm.batch import Sample
@@ -67,7 +68,7 @@ class Assistant:
         device: str = "cpu",
         dtype: torch.dtype | None = None,
         semantic: str | Path | None = None,
-        speaks: bool = True,
+        speaks: bool | None = None,
         detokenizer: str | Path | None = None,
     ) -> Assistant:
         """Read the published layout, a folder or a hub id.
@@ -75,9 +76,13 @@ class Assistant:
         The semantic tokenizer is `semantic`, else the folder's own, else the published one from
         the hub; `detokenizer` is a folder or hub id too, in place of the folder's own. `dtype`
         (None: as stored) is the LLM's and the acoustic encoder's; tokenizer and detokenizer run in
-        float32. `speaks` False leaves the detokenizer out. Raises WeightsError.
+        float32. `speaks` False leaves the detokenizer out, True asks for one, and None takes one
+        where there is one: a model that was just trained has none, and replies in text. Raises
+        WeightsError.
         """
         folder = resolve(source)
+        if speaks is None:
+            speaks = detokenizer is not None or has_detokenizer(folder)
         llm = AudioLlm.from_pretrained(folder, device, dtype)
         return cls(
             llm=llm,

@@ -14,6 +14,7 @@ C = TypeVar("C", bound=BaseModel)
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+MODEL_FOLDER = "model"  # of a training's folder
 INDEX_FILE = "model.safetensors.index.json"
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.yaml", "*.pt")  # what is fetched from a hub
 
@@ -33,9 +34,10 @@ def resolve(
 ) -> Path:
     """Return the folder of a checkpoint: a local path, or a hub id to fetch `files` of.
 
-    Raises WeightsError when there is neither.
+    Raises WeightsError when there is neither, and for a training's folder: its model is in it.
     """
     if Path(source).is_dir():
+        _not_the_folder_around(Path(source))
         return Path(source)
     if not is_hub_id(source):
         raise WeightsError(f"there is no folder {source}")
@@ -46,6 +48,18 @@ def resolve(
     except Exception as error:  # whatever the hub client raises, the reader needs one line
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"no folder {source}, and not on the hub: {why}") from error
+
+
+def name_of(folder: Path) -> str:
+    """Return what a model is called: its folder's name, or its training's."""
+    whole = folder.resolve()
+    return whole.parent.name if whole.name == MODEL_FOLDER and whole.parent.name else whole.name
+
+
+def _not_the_folder_around(folder: Path) -> None:
+    inside = folder / MODEL_FOLDER
+    if not (folder / CONFIG_FILE).exists() and (inside / CONFIG_FILE).exists():
+        raise WeightsError(f"{folder} is the folder of a training; its model is {inside}")
 
 
 def read_config(folder: Path) -> dict[str, Any]:

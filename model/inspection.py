@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
-from model.checkpoint import WeightsError, validated
+from model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER, SEMANTIC_SOURCE
+from model.checkpoint import CONFIG_FILE, WeightsError, validated
 from model.detokenizer.bigvgan import BigVgan
 from model.detokenizer.detokenizer import FLOW_ENTRY, FLOW_PREFIX, VOCODER_ENTRY
 from model.detokenizer.flow import FlowNetwork
@@ -26,6 +26,7 @@ from model.tokenizer.kmeans import KMeansTokenizer
 from model.tokenizer.vq_encoder import VqEncoder
 from model.weights import StoredTensor, problems, stored_tensors
 
+TEXT_ONLY = "without it, replies are text"
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 
@@ -38,10 +39,16 @@ class Part:
     parameters: int  # that are stored
     dtypes: tuple[str, ...]  # as safetensors calls them
     problems: tuple[str, ...]  # why it cannot be loaded; none: it can
+    absent: str = ""  # it is not there, and need not be: what follows from that
 
 
 def inspect(folder: Path) -> list[Part]:
-    """Return the parts that a model folder holds or should hold."""
+    """Return the parts that a model folder holds or should hold.
+
+    A model that was just trained has only what it learnt: an LLM replies in text without a
+    detokenizer, and a detokenizer needs no LLM. Raises WeightsError where there is no part at all.
+    """
+    has_llm = (folder / CONFIG_FILE).is_file()
     semantic, listening = folder / SEMANTIC_FOLDER, folder / ACOUSTIC_FOLDER
 
     def flow() -> tuple[nn.Module, dict[str, StoredTensor]]:
@@ -52,7 +59,11 @@ def inspect(folder: Path) -> list[Part]:
         file = open_weights(folder / VOCODER_FOLDER, VOCODER_ENTRY).folded()
         return BigVgan(read_config(folder).vocoder), _headers(file)
 
-    return [
+    def listen() -> tuple[nn.Module, dict[str, StoredTensor]]:
+        network = acoustic.AcousticEncoder(validated(EncoderConfig, listening))
+        return network, stored_tensors(listening, acoustic.IGNORED, acoustic.prefix_of(listening))
+
+    parts = [
         _part(
             "audio LLM",
             folder,
@@ -60,26 +71,27 @@ def inspect(folder: Path) -> list[Part]:
                 llm.AudioLlm(validated(LlmConfig, folder)),
                 stored_tensors(folder, llm.IGNORED),
             ),
-        ),
+        )
+        if has_llm
+        else _absent("audio LLM", folder, "this folder is no model that replies"),
         _kmeans(folder / kmeans.FOLDER)
         if (folder / kmeans.FOLDER).is_dir()
         else _part(
             "semantic tokenizer",
             semantic,
             lambda: (VqEncoder(validated(VqConfig, semantic)), stored_tensors(semantic)),
+            f"it comes from {SEMANTIC_SOURCE}, or from --semantic",
         ),
-        _part(
-            "acoustic encoder",
-            listening,
-            lambda: (
-                acoustic.AcousticEncoder(validated(EncoderConfig, listening)),
-                stored_tensors(listening, acoustic.IGNORED, acoustic.prefix_of(listening)),
-            ),
-        ),
-        _part("detokenizer", folder / FLOW_FOLDER, flow),
-        _part("vocoder", folder / VOCODER_FOLDER, vocoder),
-        _text_tokenizer(folder),
+        _part("acoustic encoder", listening, listen, "" if has_llm else "only an LLM listens"),
+        _part("detokenizer", folder / FLOW_FOLDER, flow, TEXT_ONLY),
+        _part("vocoder", folder / VOCODER_FOLDER, vocoder, TEXT_ONLY),
+        _text_tokenizer(folder)
+        if has_llm
+        else _absent("text tokenizer", folder, "only an LLM reads"),
     ]
+    if all(part.absent for part in parts):
+        raise WeightsError(f"{folder} holds no part of a model")
+    return parts
 
 
 def _kmeans(folder: Path) -> Part:
@@ -99,11 +111,23 @@ def _text_tokenizer(folder: Path) -> Part:
     return Part("text tokenizer", folder, 0, (), ())
 
 
+def _absent(name: str, folder: Path, meaning: str) -> Part:
+    return Part(name, folder, 0, (), (), meaning)
+
+
 def _part(
-    name: str, folder: Path, read: Callable[[], tuple[nn.Module, dict[str, StoredTensor]]]
+    name: str,
+    folder: Path,
+    read: Callable[[], tuple[nn.Module, dict[str, StoredTensor]]],
+    absent: str = "",
 ) -> Part:
-    """Hold what `read` finds against the network that it builds, on the meta device."""
+    """Hold what `read` finds against the network that it builds, on the meta device.
+
+    `absent` says what a missing folder means; empty: it is a problem.
+    """
     if not folder.is_dir():
+        if absent:
+            return _absent(name, folder, absent)
         return Part(name, folder, 0, (), ("there is no such folder",))
     try:
         with torch.device("meta"):

@@ -20,6 +20,11 @@ OUTSIDE_NETWORK = ("normalize_mel", "mel_mean", "mel_std")  # stand beside `mode
 Config = TypeVar("Config", bound=BaseModel)
 
 
+def has_detokenizer(folder: Path) -> bool:
+    """Whether a model folder has both networks that speak, or means to."""
+    return (folder / FLOW_FOLDER).is_dir() and (folder / VOCODER_FOLDER).is_dir()
+
+
 def read_config(folder: Path) -> DetokenizerConfig:
     """Return the configuration of a model folder; raises WeightsError naming file and field.
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from model.checkpoint import MODEL_FOLDER
 from model.data.source import Batches
 from model.train import checkpoint
 from model.train.learner import Batch, Learner
@@ -19,7 +20,7 @@ from model.train.ranks import Ranks
 from model.train.settings import LoopSettings, TrainingRecipe
 
 B = TypeVar("B", bound=Batch)
-MODEL = "model"  # folder of a run that is exported to
+MODEL = MODEL_FOLDER  # of a run, that is exported to
 OUTCOME = "outcome.json"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 import soundfile
 
 from jobs.cli import main
+from model.assistant import Assistant, Turn
+from model.generate.streams import GenerateSettings
 from model.inspection import inspect
 from model.llm.config import preset
 from model.llm.network import AudioLlm
+from model.prompt.layout import Role
 
 Result = tuple[int, str, str]  # exit code, standard output, standard error
 
@@ -121,5 +125,50 @@ def test_inspect_names_what_is_missing(wavemill: Terminal, folder: Path, tmp_pat
     code, text, _ = wavemill("model", "inspect", tmp_path)
     assert code == 1
     assert "tensor model.mimo_layers.1.self_attn.q_proj.weight is missing" in text
-    assert "vocoder: there is no such folder" in text
+    assert "acoustic encoder: there is no such folder" in text
     assert "text tokenizer: " in text
+
+
+def without(folder: Path, names: tuple[str, ...], out: Path) -> Path:
+    """Copy a model without some of its folders."""
+    shutil.copytree(folder, out, ignore=lambda where, _: names if Path(where) == folder else ())
+    return out
+
+
+def test_a_model_without_detokenizer_is_whole_and_replies_in_text(
+    wavemill: Terminal, folder: Path, tmp_path: Path
+) -> None:
+    trained = without(folder, ("audio_detokenizer", "vocoder"), tmp_path / "run" / "model")
+    code, text, _ = wavemill("model", "inspect", trained)
+    assert code == 0
+    assert "problem" not in text
+    assert (text.count("complete"), text.count("not here")) == (4, 2)
+    assistant = Assistant.from_pretrained(trained)
+    settings = GenerateSettings(max_new_tokens=3)
+    pieces = list(assistant.reply([Turn(Role.USER, text="Hello")], settings))
+    assert not any(len(piece.audio) for piece in pieces)
+    spoken = ("--instruction", "x", "--output", "both", "--out", tmp_path / "a.wav")
+    code, _, notes = wavemill("generate", trained, *spoken)
+    assert (code, len(notes.splitlines())) == (2, 1)
+
+
+def test_a_detokenizer_alone_is_whole(wavemill: Terminal, folder: Path, tmp_path: Path) -> None:
+    kept = ("audio_detokenizer", "vocoder")
+    names = tuple(path.name for path in folder.iterdir() if path.name not in kept)
+    code, text, _ = wavemill("model", "inspect", without(folder, names, tmp_path / "voice"))
+    assert (code, text.count("complete"), text.count("not here")) == (0, 2, 4)
+    (tmp_path / "nothing").mkdir()
+    code, _, notes = wavemill("model", "inspect", tmp_path / "nothing")
+    assert (code, notes) == (2, f"wavemill: {tmp_path / 'nothing'} holds no part of a model\n")
+
+
+@pytest.mark.parametrize("command", [("generate", "--instruction", "x"), ("model", "inspect")])
+def test_the_folder_of_a_training_is_answered_with_its_model(
+    wavemill: Terminal, folder: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(folder, run / "model")
+    place = 2 if command[0] == "model" else 1
+    code, _, notes = wavemill(*command[:place], run, *command[place:])
+    assert code == 2
+    assert notes == (f"wavemill: {run} is the folder of a training; its model is {run / 'model'}\n")

@@ -6,7 +6,7 @@ import hashlib
 from importlib import metadata
 from pathlib import Path
 
-from model.checkpoint import HUB_FILES, WeightsError, resolve
+from model.checkpoint import HUB_FILES, WeightsError, name_of, resolve
 from model.evaluate.models.answering import ModelError
 from model.evaluate.models.spec import TRANSFORMERS_FILES, ModelSpec
 
@@ -29,7 +29,7 @@ def identity_of(spec: ModelSpec) -> dict[str, str]:
         folder = resolve(spec.source, files=files)
     except WeightsError as error:
         raise ModelError(str(error)) from None
-    name = spec.source if folder != Path(spec.source) else folder.resolve().name
+    name = spec.source if folder != Path(spec.source) else name_of(folder)
     found = {"kind": spec.kind, "name": name, "sha256": folder_hash(folder)}
     if spec.semantic is not None:
         found["semantic_sha256"] = folder_hash(resolve(spec.semantic))
