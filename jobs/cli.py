@@ -25,6 +25,7 @@ from jobs.resynthesise import resynthesise
 from jobs.show import show
 from jobs.snapshots import diff, snapshots
 from jobs.train import train_app
+from jobs.transcribe import transcribe
 from jobs.verify import verify
 from jobs.withdraw import withdraw
 
@@ -51,6 +52,7 @@ app.command()(show)
 app.command()(schema)
 app.add_typer(config_app, name="config")
 app.command()(generate)
+app.command()(transcribe)
 app.add_typer(model_app, name="model")
 app.add_typer(train_app, name="train")
 app.command()(perplexity)

@@ -14,8 +14,8 @@ from jobs.entry import run_command
 from jobs.evaluation_progress import show_answers
 from jobs.evaluation_scores import Scoring, Test
 from jobs.extras import need_model_packages
-from model.checkpoint import name_of
-from model.evaluate.benchmarks.items import ItemsError
+from model.checkpoint import HUB_FILES, name_of, resolve
+from model.evaluate.benchmarks.items import Items, ItemsError
 from model.evaluate.benchmarks.schema import Benchmark
 from model.evaluate.errors import EvaluationError
 from model.evaluate.models.answering import Model, ModelError
@@ -25,6 +25,7 @@ from model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, reci
 from model.evaluate.runs.execute import Answerer, answer_all, one_by_one
 from model.evaluate.runs.record import Record, RunError, begin, now, read_record
 from model.evaluate.runs.worker import Worker
+from model.learnt_from import read_learnt_from
 from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ def evaluate(
                 record = _stored_record(folder)
             else:
                 record = begin(folder, _record(name, test, limit, asking, seed))
+                _warn_of_learnt(record)
                 answerer = asking.answerer(test.benchmark)
                 going = answer_all(
                     folder, test.items, answerer, asking.batch, record.limit, retry_failed
@@ -244,12 +246,32 @@ def _record(label: str, test: Test, limit: int | None, asking: _Asking, seed: in
         items=len(items),
         items_sha256=items.digest(),
         limit=limit if limit is not None and limit < len(items) else None,
+        learnt=_learnt(asking.spec, items),
         model=asking.identity,
         recipe=asking.recipe,
         seed=seed,
         versions=versions(),
         created=now(),
     )
+
+
+def _learnt(spec: ModelSpec, items: Items) -> int | None:
+    """Return how many items are of recordings that the model learnt from; None: not known."""
+    if spec.kind != "assistant":
+        return None
+    recordings = read_learnt_from(resolve(spec.source, files=HUB_FILES))
+    if not recordings:
+        return None
+    return sum(one.recording_id in recordings for one in items.read(sound=False))
+
+
+def _warn_of_learnt(record: Record) -> None:
+    if record.learnt:
+        typer.echo(
+            f"warning: {record.label} learnt from the recordings of {record.learnt:,} of the "
+            f"{record.items:,} items of {record.benchmark.name}: its score says little of others",
+            err=True,
+        )
 
 
 def _stored_record(folder: Path) -> Record:

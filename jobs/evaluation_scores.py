@@ -13,12 +13,19 @@ from jobs.plain import plain
 from model.evaluate.benchmarks.items import Items
 from model.evaluate.benchmarks.schema import Benchmark
 from model.evaluate.runs.record import Record
-from model.evaluate.runs.score import StoredMetric, StoredScores, read_verdicts, score_run
+from model.evaluate.runs.score import (
+    SCORES_FILE,
+    StoredMetric,
+    StoredScores,
+    read_verdicts,
+    score_run,
+)
 from model.evaluate.runs.scorers import judge_from_environment, scorer_for
 from model.evaluate.runs.speech import Listeners, score_speech
 from model.evaluate.scorers.asr import AsrScorer, worst
 from model.evaluate.scoring import Mode, Scorer
 
+MOST_SPEAKERS = 20  # that are printed
 JUDGED = "judge"  # folder of a judge's replies, below --out
 
 
@@ -93,6 +100,7 @@ def _print_worst(folder: Path, count: int) -> None:
 
 def _print_scores(record: Record, scores: StoredScores, folder: Path) -> None:
     _print_metrics(f"{record.label} on {record.benchmark.name}", scores.metrics)
+    _print_speakers(scores)
     unit = record.benchmark.metric.unit
     notes = [f"main metric in {unit}"]
     if scores.failed:
@@ -100,6 +108,21 @@ def _print_scores(record: Record, scores: StoredScores, folder: Path) -> None:
     if scores.cut:
         notes.append(f"{scores.cut:,} answers were cut at a limit")
     Console().print(plain(f"{'; '.join(notes)}; {folder}"), soft_wrap=True)
+
+
+def _print_speakers(scores: StoredScores) -> None:
+    if not scores.by_speaker:
+        return
+    table = Table("speaker", title="By speaker, the worst first", title_justify="left")
+    for name in (scores.metrics[0].name, "items"):
+        table.add_column(name, justify="right")
+    for one in scores.by_speaker[:MOST_SPEAKERS]:
+        value = "-" if one.value is None else f"{one.value:.2f}"
+        table.add_row(plain(one.speaker), value, f"{one.count:,}")
+    console = Console()
+    console.print(table)
+    if (more := len(scores.by_speaker) - MOST_SPEAKERS) > 0:
+        console.print(f"and {more:,} more speakers, in {SCORES_FILE}")
 
 
 def _print_metrics(title: str, metrics: Sequence[StoredMetric]) -> None:

@@ -11,7 +11,7 @@ from pipeline.config import ConfigError
 SAMPLE_RATE = 16_000  # Hz, what models hear
 
 
-def sound_of(path: Path, rate: int = SAMPLE_RATE) -> np.ndarray:
+def sound_of(path: str | Path, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Return a recording as mono float32 (samples,) at `rate`. Raises ConfigError."""
     from stages.audio.decode import open_audio
     from stages.audio.mixing import tracks_of
@@ -24,7 +24,7 @@ def sound_of(path: Path, rate: int = SAMPLE_RATE) -> np.ndarray:
             mono = np.concatenate([block[0] for block in blocks])
             return resample(mono, opened.sample_rate, rate)
     except RecordingError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(error.message) from None
 
 
 class Cutter:

@@ -2,6 +2,7 @@
 
 python -m examples.digits.manifest $WAVEMILL_AUDIO/digits digits.jsonl
 python -m examples.digits.manifest $WAVEMILL_AUDIO/digits no_theo.jsonl --hold-out theo
+python -m examples.digits.manifest $WAVEMILL_AUDIO/digits all_test.jsonl --split test
 python -m examples.digits.manifest $WAVEMILL_AUDIO/digits control.jsonl --shuffle-labels 0
 """
 
@@ -32,24 +33,25 @@ class Line:
     language: str = "en"
 
 
-def lines_of(folder: Path, hold_out: str | None = None) -> list[Line]:
+def lines_of(folder: Path, hold_out: Sequence[str] = (), split: str | None = None) -> list[Line]:
     """Return a line per `{digit}_{speaker}_{index}.wav`, by name.
 
-    With `hold_out`, all that this speaker says is test, and all the others say is train. Raises
-    ValueError when there are no such files, or none of that speaker.
+    With `hold_out`, all that these speakers say is test, and all the others say is train; with
+    `split`, everything is of that split. Raises ValueError when there are no such files, or none
+    of one of the speakers.
     """
     found = [(path, NAME.fullmatch(path.stem)) for path in sorted(folder.glob("*.wav"))]
     lines = [_line(path, name, hold_out) for path, name in found if name is not None]
     if not lines:
         raise ValueError(f"{folder} has no files {{digit}}_{{speaker}}_{{index}}.wav")
-    if hold_out is not None and all(line.split == "train" for line in lines):
-        speakers = sorted({line.speaker for line in lines})
-        raise ValueError(f"no recording is by {hold_out!r}; speakers: {', '.join(speakers)}")
-    return lines
+    speakers = sorted({line.speaker for line in lines})
+    if unknown := sorted(set(hold_out) - set(speakers)):
+        raise ValueError(f"no recording is by {unknown[0]!r}; speakers: {', '.join(speakers)}")
+    return lines if split is None else [replace(line, split=split) for line in lines]
 
 
-def _line(path: Path, name: re.Match[str], hold_out: str | None) -> Line:
-    held = int(name["index"]) < TEST_BELOW if hold_out is None else name["speaker"] == hold_out
+def _line(path: Path, name: re.Match[str], hold_out: Sequence[str]) -> Line:
+    held = name["speaker"] in hold_out if hold_out else int(name["index"]) < TEST_BELOW
     return Line(
         audio=str(path.resolve()),
         text=WORDS[int(name["digit"])],
@@ -77,11 +79,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", type=Path, help="of {digit}_{speaker}_{index}.wav")
     parser.add_argument("out", type=Path, help="the manifest to write")
-    parser.add_argument("--hold-out", metavar="SPEAKER", help="test on this speaker alone")
+    whole = parser.add_mutually_exclusive_group()
+    whole.add_argument(
+        "--hold-out",
+        metavar="SPEAKER",
+        action="append",
+        default=[],
+        help="test on this speaker alone; repeat it to test on several",
+    )
+    whole.add_argument("--split", choices=("train", "test"), help="put everything into one split")
     parser.add_argument("--shuffle-labels", type=int, metavar="SEED", help="a control: must fail")
     given = parser.parse_args(arguments)
     try:
-        lines = lines_of(given.folder, given.hold_out)
+        lines = lines_of(given.folder, given.hold_out, given.split)
     except ValueError as error:
         sys.exit(f"error: {error}")
     if given.shuffle_labels is not None:

@@ -173,6 +173,16 @@ class Corpus:
             columns = [*columns[:-1], *(f"messages.list.element.{name}" for name in fields)]
         yield from self._rows(file, columns, start, partial(_conversation, self._read))
 
+    def recording_ids(self) -> set[str]:
+        """Return the ids of the recordings whose rows are in the splits."""
+        columns = ["recording_id", "sample_id", "split"]  # old conversations have no recording_id
+        return {
+            row["recording_id"] or row["sample_id"].partition("-")[0]
+            for file in self.files.files
+            for _, row in file.rows(columns, self.problems)
+            if row["split"] in self.splits and (row["recording_id"] or row["sample_id"])
+        }
+
     def _rows(
         self, file: int, columns: list[str], start: int, made: Callable[[int, dict[str, Any]], Any]
     ) -> Iterator[Any]:

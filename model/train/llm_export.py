@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
 from model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER
+from model.learnt_from import read_learnt_from, write_learnt_from
 from model.prompt.text import RANKS_FILE, TOKENIZERS_FILE
 from model.tokenizer import kmeans
 from model.train.llm_network import LearningLlm
@@ -15,12 +17,17 @@ TAKEN_OVER = (FLOW_FOLDER, VOCODER_FOLDER, SEMANTIC_FOLDER, kmeans.FOLDER)
 
 
 def export_llm(
-    network: LearningLlm, folder: Path, init: Path | None, semantic: Path | None
+    network: LearningLlm,
+    folder: Path,
+    init: Path | None,
+    semantic: Path | None,
+    recordings: Iterable[str] = (),
 ) -> None:
     """Write what was trained, and beside it what of `init` was not: detokenizer, tokenizers.
 
     `semantic` is the folder of the tokenizer that the corpus was made with; it takes the place of
-    that in `init`. The folder appears whole or not at all.
+    that in `init`. `recordings` are the ids of those that were learnt from here; those that `init`
+    learnt from are written beside them. The folder appears whole or not at all.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -37,6 +44,8 @@ def export_llm(
             shutil.rmtree(partial / name, ignore_errors=True)
         named = (semantic / kmeans.CODEBOOK_FILE).is_file()
         shutil.copytree(semantic, partial / (kmeans.FOLDER if named else SEMANTIC_FOLDER))
+    before = read_learnt_from(init) if init is not None else frozenset()
+    write_learnt_from(partial, before.union(recordings))
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

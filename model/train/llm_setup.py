@@ -120,7 +120,9 @@ def build(training: LlmTraining, ranks: Ranks) -> Parts[PackedBatch]:
     learner = LlmLearner(
         network,
         recipe.frozen_acoustic,
-        lambda made, folder: export_llm(made, folder, training.init, training.semantic),
+        lambda made, folder: export_llm(
+            made, folder, training.init, training.semantic, corpus.recording_ids()
+        ),
         lambda made, limit: decoded(made, examples[:limit], planners.text),
     )
     return Parts(

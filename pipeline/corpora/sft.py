@@ -26,7 +26,7 @@ from stages.segments import Segment, segments_of
 from stages.tables import batch, field
 
 NAME = "sft"
-VERSION = 1
+VERSION = 2
 INPUTS = ("diarize", "transcribe", "score_text", "verdict", "tokenize")
 
 # The fields of MESSAGE, and `messages`, are nullable also where they never are null: `datasets`
@@ -43,8 +43,10 @@ MESSAGE = pa.struct(
 SCHEMA = pa.schema(
     [
         field("sample_id", pa.string(), "segment_id of the audio, as in the stages' tables"),
+        field("recording_id", pa.string(), "hash of the recording's content"),
         field("task", pa.string(), "asr, aqa, aac, ser, sec, asc, or as the manifest says"),
         field("source", pa.string(), "URI of the recording"),
+        field("speaker", pa.string(), "from the manifest, or as diarized", nullable=True),
         field("language", pa.string(), "ISO 639-1 code", nullable=True),
         field("license", pa.string(), "from the manifest", nullable=True),
         field("split", pa.string(), "from the manifest, or drawn", nullable=True),
@@ -91,6 +93,7 @@ class Sample:
     question: str | None
     answer: str
     language: str | None
+    speaker: str | None
     about: Item | Recording  # whose licence, split and metadata hold
 
 
@@ -115,8 +118,10 @@ def rows_of(
     rows = [
         {
             "sample_id": sample.sample_id,
+            "recording_id": recording.recording_id,
             "task": sample.task,
             "source": recording.uri,
+            "speaker": sample.speaker,
             "language": sample.language,
             "license": sample.about.license,
             "split": sample.about.split,
@@ -143,7 +148,7 @@ def _samples(recording: Recording, upstream: Upstream) -> Iterator[Sample]:
         if segment.item is not None:
             yield _of_item(segment, segment.item, language)
         elif text := texts[key]["text"]:
-            yield Sample(key, Task.ASR, None, text, language, recording)
+            yield Sample(key, Task.ASR, None, text, language, segment.speaker, recording)
 
 
 def _by_segment(upstream: Upstream, stage: str, *columns: str) -> dict[str, dict[str, Any]]:
@@ -155,7 +160,9 @@ def _of_item(segment: Segment, item: Item, language: str | None) -> Sample:
     # A manifest may have the transcript in `answer`, or the caption in `text`.
     given = (item.text, item.answer) if item.task == Task.ASR else (item.answer, item.text)
     answer = next(text for text in given if text is not None)
-    return Sample(segment.segment_id, item.task, item.question, answer, language, item)
+    return Sample(
+        segment.segment_id, item.task, item.question, answer, language, item.speaker, item
+    )
 
 
 def _messages(

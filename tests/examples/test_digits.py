@@ -53,8 +53,28 @@ def test_the_first_five_of_each_digit_and_speaker_are_test(folder: Path) -> None
 
 
 def test_a_speaker_left_out_is_in_no_training_line(folder: Path) -> None:
-    lines = lines_of(folder, hold_out="bo")
+    lines = lines_of(folder, hold_out=["bo"])
     assert {(line.speaker, line.split) for line in lines} == {("ann", "train"), ("bo", "test")}
+    both = lines_of(folder, hold_out=["bo", "ann"])
+    assert {line.split for line in both} == {"test"}
+    with pytest.raises(ValueError, match="no recording is by 'cy'; speakers: ann, bo"):
+        lines_of(folder, hold_out=["bo", "cy"])
+
+
+@pytest.mark.parametrize(
+    ("given", "splits"),
+    [
+        (["--hold-out", "bo", "--hold-out", "ann"], {"test"}),
+        (["--split", "train"], {"train"}),
+        (["--split", "test"], {"test"}),
+    ],
+)
+def test_everything_can_be_of_one_split(
+    folder: Path, tmp_path: Path, given: list[str], splits: set[str]
+) -> None:
+    main([str(folder), str(tmp_path / "m.jsonl"), *given])
+    rows = [json.loads(row) for row in (tmp_path / "m.jsonl").read_text().splitlines()]
+    assert {row["split"] for row in rows} == splits
 
 
 def test_shuffling_deals_out_training_labels_and_leaves_the_test(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from model.evaluate.runs.answers import Answers
 from model.evaluate.runs.record import read_record
 from model.evaluate.runs.score import read_scores
 from model.evaluate.sound import encoded
+from model.learnt_from import write_learnt_from
 from pipeline.corpora import sft
 from tests.jobs.test_generate import Terminal, wavemill  # noqa: F401
 from tests.support import ROOT
@@ -66,8 +68,10 @@ def workdir(tmp_path: Path) -> Path:
         rows.append(
             {
                 "sample_id": f"s{number}",
+                "recording_id": f"r{number}",
                 "task": "asr",
                 "source": "x.wav",
+                "speaker": f"speaker {number % 2}",
                 "language": "en",
                 "split": "test" if number < 3 else "train",
                 "messages": [empty | part for part in parts],
@@ -157,6 +161,35 @@ def test_a_model_on_a_corpus_survives_a_kill(
     code, _, told = wavemill(*asked, runs, "--seed", "1")
     assert code == 2
     assert "its seed is 0, not 1" in told
+
+
+def test_what_a_model_learnt_from_and_each_speaker_are_told(
+    wavemill: Terminal,  # noqa: F811
+    tiny: Path,
+    workdir: Path,
+    tmp_path: Path,
+) -> None:
+    run, bench, runs = tmp_path / "first-run", tmp_path / "words", tmp_path / "runs"
+    shutil.copytree(tiny, run / "model")
+    write_learnt_from(run / "model", ["r1", "r2", "r5"])
+    prepare = ("benchmark", "prepare", "corpus", "--source", workdir, "--out", bench)
+    assert wavemill(*prepare, "--split", "test")[0] == 0
+    asked = ("evaluate", run / "model", "-b", bench, "--max-new-tokens", "4", "--out", runs)
+    code, shown, told = wavemill(*asked)
+    assert code == 0
+    assert "first-run learnt from the recordings of 2 of the 3 items of words" in told
+    scores = read_scores(runs / "words" / "first-run")
+    assert scores is not None
+    assert {(one.speaker, one.count) for one in scores.by_speaker} == {
+        ("speaker 0", 2),
+        ("speaker 1", 1),
+    }
+    assert "speaker 1" in shown
+    rates = [one.value for one in scores.by_speaker]
+    assert rates == sorted(rates, reverse=True)
+    code, _, _ = wavemill("leaderboard", runs, "--markdown", tmp_path / "board.md")
+    assert code == 0
+    assert "2 of recordings that it learnt from" in (tmp_path / "board.md").read_text()
 
 
 def test_an_endpoint_survives_a_kill_and_is_asked_for_what_is_missing_only(

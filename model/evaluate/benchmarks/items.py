@@ -10,6 +10,10 @@ Columns, or keys of a line (only `item_id` and one of `audio` and `question` are
     options     list of strings, in the order shown (the first is A)
     references  list of strings: gold transcript, answers, letter or label
     language    ISO 639 code; "en" where it is left out
+    speaker     string: who speaks, for scores by speaker
+    source      string: where the sound comes from, for people
+    recording_id  string: first 32 hex digits of the SHA-256 of the recording that the sound is
+                of, as in a corpus; tells what a model has learnt from
     details     JSON object (in Parquet its text): what only some scorers need
 """
 
@@ -35,12 +39,16 @@ SCHEMA = pa.schema(
         pa.field("options", pa.list_(pa.string())),
         pa.field("references", pa.list_(pa.string())),
         pa.field("language", pa.string()),
+        pa.field("speaker", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("recording_id", pa.string()),
         pa.field("details", pa.string()),
     ],
     # What the `datasets` library looks for: it then shows `audio` as an Audio column.
     metadata={"huggingface": json.dumps({"info": {"features": {"audio": {"_type": "Audio"}}}})},
 )
 _KEYS = frozenset(SCHEMA.names)
+ABOUT = ("speaker", "source", "recording_id")  # of the sound, and of no meaning to a model
 
 
 class ItemsError(ValueError):
@@ -57,6 +65,9 @@ class Item:
     options: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     language: str = "en"
+    speaker: str | None = None
+    source: str | None = None
+    recording_id: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -158,6 +169,7 @@ class Items:
                 options=_texts(values.get("options")),
                 references=_texts(values.get("references")),
                 language=values.get("language") or "en",
+                **{name: _text(values.get(name), name) for name in ABOUT},
                 details=json.loads(details) if isinstance(details, str) else details,
             )
         except (OSError, ValueError, TypeError) as error:
@@ -169,6 +181,12 @@ class Items:
                 return bytes(audio["bytes"])
             audio = audio.get("path")
         return None if audio is None else (self.path.parent / str(audio)).read_bytes()
+
+
+def _text(value: Any, name: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"'{name}' is a string")
+    return value
 
 
 def _texts(values: Any) -> tuple[str, ...]:
@@ -210,6 +228,7 @@ def _row(item: Item) -> dict[str, Any]:
         "options": list(item.options),
         "references": list(item.references),
         "language": item.language,
+        **{name: getattr(item, name) for name in ABOUT},
         "details": json.dumps(dict(item.details), ensure_ascii=False, sort_keys=True),
     }
 

@@ -187,12 +187,13 @@ def _source(run: Run) -> ShownRun:
     record, scores = run.record, run.scores
     published = record.benchmark.data.items
     of = f" of {published:,} published" if published and published != scores.answered else ""
+    learnt = f", {record.learnt:,} of recordings that it learnt from" if record.learnt else ""
     model = record.model
     weights = f" {model['sha256'][:12]}" if "sha256" in model else ""
     return ShownRun(
         record.label,
         record.benchmark.name,
-        f"{scores.answered:,}{of}",
+        f"{scores.answered:,}{of}{learnt}",
         f"{scores.failed:,}",
         f"{record.recipe.name}, seed {record.seed}",
         f"{scores.scorer}, {scores.mode}{f', judge {scores.judge}' if scores.judge else ''}",

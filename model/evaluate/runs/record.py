@@ -31,6 +31,7 @@ class Record(BaseModel):
     items: int
     items_sha256: str
     limit: int | None = None  # only the first so many items
+    learnt: int | None = None  # items of recordings that the model learnt from; None: unknown
     model: dict[str, str]
     recipe: Recipe
     seed: int

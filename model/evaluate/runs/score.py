@@ -43,6 +43,16 @@ class StoredMetric(BaseModel):
     better: Better
 
 
+class SpeakerScore(BaseModel):
+    """The first metric over what one speaker says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    speaker: str
+    value: float | None
+    count: int  # items
+
+
 class StoredScores(BaseModel):
     """What `scores.json` says."""
 
@@ -53,6 +63,7 @@ class StoredScores(BaseModel):
     mode: Mode = "default"
     judge: str | None = None  # model that judged
     metrics: tuple[StoredMetric, ...]
+    by_speaker: tuple[SpeakerScore, ...] = ()  # worst first; where several are named
     total: int  # items of the run
     answered: int
     failed: int  # items without an answer: not in any metric
@@ -79,6 +90,7 @@ def answered_items(folder: Path, record: Record, items: Items) -> tuple[list[Ans
             question=item.question,
             options=item.options or options,
             language=item.language,
+            speaker=item.speaker,
             details=item.details,
         )
         for item in items.read(skip=set(items.ids) - good, sound=False)
@@ -102,6 +114,7 @@ def score_run(
         mode=mode,
         judge=getattr(getattr(scorer, "judge", None), "model", None),
         metrics=tuple(stored_metric(metric) for metric in scores.metrics),
+        by_speaker=_by_speaker(answered, scorer),
         total=record.items if record.limit is None else min(record.limit, record.items),
         answered=len(answered),
         failed=failed,
@@ -111,6 +124,23 @@ def score_run(
     _write_verdicts(folder, scores)
     write_json(folder / SCORES_FILE, stored.model_dump(mode="json"))
     return stored
+
+
+def _by_speaker(answered: Sequence[Answered], scorer: Scorer) -> tuple[SpeakerScore, ...]:
+    """Score each speaker's items alone; nothing where fewer than two are named."""
+    said: dict[str, list[Answered]] = {}
+    for item in answered:
+        if item.speaker is not None:
+            said.setdefault(item.speaker, []).append(item)
+    if len(said) < 2:
+        return ()
+    found = []
+    for speaker, items in said.items():
+        metric = stored_metric(scorer.score(items).metrics[0])
+        found.append((metric, SpeakerScore(speaker=speaker, value=metric.value, count=len(items))))
+    sign = -1 if found[0][0].better == "lower" else 1
+    found.sort(key=lambda one: (sign * (one[1].value or 0.0), one[1].speaker))
+    return tuple(score for _, score in found)
 
 
 def _first_failure(folder: Path) -> str:

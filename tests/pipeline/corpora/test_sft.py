@@ -230,6 +230,7 @@ def test_datasets_sees_audio_in_messages(tmp_path: Path) -> None:
 
 
 def test_the_schema_is_as_designed() -> None:
-    columns = "sample_id task source language license split messages metadata lineage_id"
+    columns = "sample_id recording_id task source speaker language license split "
+    columns += "messages metadata lineage_id"
     assert " ".join(sft.SCHEMA.names) == columns
     assert [f.name for f in sft.MESSAGE] == ["role", "kind", "text", "audio", "semantic_tokens"]

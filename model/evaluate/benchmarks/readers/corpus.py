@@ -9,11 +9,11 @@ from typing import Any, Literal
 from model.data.files import corpus_files
 from model.data.problems import Problems
 from model.data.source import DataError
-from model.evaluate.benchmarks.items import Item
+from model.evaluate.benchmarks.items import ABOUT, Item
 from model.evaluate.benchmarks.readers.layout import SourceError
 from model.evaluate.benchmarks.schema import Benchmark, Data, Metric, ScorerChoice
 
-COLUMNS = ["sample_id", "task", "language", "split", "messages"]
+COLUMNS = ["sample_id", "task", "language", "split", *ABOUT, "messages"]
 LABELS = ("ser", "sec", "asc")  # tasks of which the answer is one of a closed set
 MOST_LABELS = 100  # more different answers are no closed set
 NO_SPLIT = "all"  # as --split: rows of every split, and of none
@@ -70,6 +70,7 @@ def read(source: str, split: str, task: str) -> Iterator[Item]:
             question=asked,
             references=(_said(row),),
             language=row["language"] or "en",
+            **{name: row[name] for name in ABOUT},
         )
 
 

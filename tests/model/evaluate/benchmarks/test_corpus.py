@@ -27,8 +27,10 @@ def row(
     ]
     return {
         "sample_id": name,
+        "recording_id": f"r{name}",
         "task": task,
         "source": "x.wav",
+        "speaker": f"speaker of {name}",
         "language": language,
         "split": split,
         "messages": [EMPTY | part for part in parts],
@@ -63,6 +65,8 @@ def test_rows_of_a_split_and_a_task_are_items(workdir: Path) -> None:
         ("d", b"d", ("三",), "zh"),
     ]
     assert found[0].question == "Do asr."
+    about = (found[0].speaker, found[0].source, found[0].recording_id)
+    assert about == ("speaker of a", "x.wav", "ra")
     assert [item.item_id for item in corpus.read(str(workdir), "all", "asr")] == ["a", "b", "d"]
     assert [item.item_id for item in corpus.read(str(workdir), "all", "aqa")] == ["f"]
 
@@ -88,3 +92,10 @@ def test_a_damaged_part_is_no_smaller_benchmark(workdir: Path) -> None:
     (workdir / "corpus/sft/2.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(SourceError, match=r"2\.parquet: corrupted_file"):
         list(corpus.read(str(workdir), "test", "asr"))
+
+
+def test_a_corpus_of_before_has_neither_speaker_nor_recording(workdir: Path) -> None:
+    for path in (workdir / "corpus/sft").iterdir():
+        pq.write_table(pq.read_table(path).drop_columns(["recording_id", "speaker"]), path)
+    found = list(corpus.read(str(workdir), "test", "asr"))
+    assert [(item.speaker, item.recording_id) for item in found] == [(None, None)] * 2

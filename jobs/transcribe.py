@@ -1,0 +1,103 @@
+"""wavemill transcribe MODEL SOURCE...: what a model of this project hears in recordings."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from jobs.entry import run_command
+from jobs.extras import need_model_packages
+from jobs.plain import printable
+from jobs.sound import sound_of
+from pipeline.config import ConfigError
+
+
+def transcribe(
+    source: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Folder of a model, or a hub id (owner/name).")
+    ],
+    recordings: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Recordings in any format, folders of them, manifests or tar shards, as "
+            "`wavemill curate` takes them.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Write JSON lines with `audio` and `text` too: a manifest."
+        ),
+    ] = None,
+    instruction: Annotated[
+        str, typer.Option(help="What the model is asked, in words that it learnt.")
+    ] = "Transcribe this audio.",
+    semantic: Annotated[
+        str | None, typer.Option(help="Semantic tokenizer, if not in MODEL: a folder or hub id.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Most text tokens of a recording.", min=1)
+    ] = None,
+) -> None:
+    """Print what a model hears in each recording: a line each, the file first.
+
+    Audio of any rate and number of channels is taken. A recording is heard whole, so it must fit
+    the model's context (80 ms a token); cut longer ones with `wavemill curate` first. One that
+    cannot be used is named on standard error, the others go on, and the exit code is 1.
+
+    Example: wavemill transcribe run/model talks/ question.mp3 --out heard.jsonl
+    """
+    need_model_packages()
+    from manifests.cache import HashCache
+    from manifests.scan import scan_sources
+    from model.evaluate.models.answering import Asked, ModelError
+    from model.evaluate.models.spec import ModelSpec, load_model
+    from model.evaluate.recipes.recipe import load_recipe
+    from model.generate.streams import NoRoom
+    from model.prompt.layout import LayoutError
+    from stages.audio.decode import probe
+
+    found = scan_sources(recordings, probe, HashCache())
+    failed = [f"{error.uri}: {error.message}" for error in found.errors]
+    recipe = load_recipe("plain")
+    decoding = recipe.decoding.model_copy(update={"max_new_tokens": max_new_tokens})
+    recipe = recipe.model_copy(update={"decoding": decoding})
+    spec = ModelSpec("assistant", source, device, semantic=semantic)
+    try:
+        model = load_model(spec, recipe)
+    except ModelError as error:
+        raise ConfigError(str(error)) from None
+    with ExitStack() as stack:
+        lines = None if out is None else stack.enter_context(_opened(out))
+        for recording in found.recordings:
+            try:
+                sound = sound_of(recording.uri)
+                (answer,) = model.answer([Asked(recording.recording_id, instruction, audio=sound)])
+            except (ConfigError, LayoutError, NoRoom) as error:
+                failed.append(f"{recording.uri}: {str(error).removeprefix(f'{recording.uri}: ')}")
+                continue
+            typer.echo(printable(f"{recording.uri}\t{' '.join(answer.text.split())}"))
+            if lines is not None:
+                line = {"audio": recording.uri, "text": answer.text}
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+    for problem in failed:
+        typer.echo(printable(problem), err=True)
+    if failed or not found.recordings:
+        raise typer.Exit(1)
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--out: cannot write {path}: {error.strerror or error}") from None
+
+
+if __name__ == "__main__":
+    run_command(transcribe)
