@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from manifests.filesystems import is_url, split_options, without_file_scheme
+from manifests.filesystems import LocationError, is_url, split_options, without_file_scheme
 from pipeline.remote import in_parallel, locate_workdir, uploading
 from pipeline.table_file import TableFile
 
@@ -54,10 +54,15 @@ class Store:
     def open(cls, location: str | Path) -> Store:
         """Return the store at a path or URL (see `manifests.filesystems`).
 
-        Raises LocationError when the URL cannot be used, or its bucket is not there.
+        Raises LocationError when the URL cannot be used, its bucket is not there, or a file is
+        where the folder should be.
         """
         name = without_file_scheme(str(location))
         if not is_url(name):
+            if Path(name).is_file():
+                raise LocationError(
+                    f"{name} is a file; name the folder of a build (--out of wavemill curate)"
+                )
             return cls(str(Path(name).absolute()))
         filesystem, base = locate_workdir(name)
         return cls(split_options(name)[0].rstrip("/"), filesystem, base)
