@@ -31,8 +31,10 @@ SCHEMA = pa.schema(
         _field("duration_ms", pa.int64(), "length that the probe found; 0 where none"),
         _field("reason", pa.string(), "why it is no recording, else null", nullable=True),
         _field("message", pa.string(), "the same for a person", nullable=True),
+        _field("channels", pa.int16(), "that the probe found; null: not noted", nullable=True),
     ]
 )
+_BEFORE_CHANNELS = SCHEMA.remove(SCHEMA.get_field_index("channels"))  # caches made earlier
 
 
 class Known(NamedTuple):
@@ -44,6 +46,11 @@ class Known(NamedTuple):
     duration_ms: int  # 0 likewise
     reason: str | None = None
     message: str | None = None
+    channels: int | None = None  # of a recording; None: found before they were noted
+
+    @property
+    def lacks_channels(self) -> bool:
+        return self.reason is None and self.channels is None
 
 
 class CacheFiles(Protocol):
@@ -90,6 +97,9 @@ class HashCache:
         except (OSError, pa.ArrowException):
             return cache
         metadata = table.schema.metadata or {}
+        if table.schema.equals(_BEFORE_CHANNELS):
+            absent = pa.nulls(len(table), pa.int16())
+            table = table.append_column(SCHEMA.field("channels"), absent)
         if metadata.get(_VERSION_KEY) != _VERSION.encode() or not table.schema.equals(SCHEMA):
             return cache
         with no_cycle_search():

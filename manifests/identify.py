@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from manifests.cache import HashCache, Known
@@ -66,9 +66,11 @@ def identify(
     cache: HashCache,
     progress: Progress,
     config: ScanConfig,
+    by_channel: Container[str] = (),
 ) -> Contents:
     """Return what the candidates contain; only files that changed are read.
 
+    `by_channel` are those whose channels must be known: a cache of an earlier version has none.
     Raises ProgramFault where the probe fails for all of them by the same fault of the program.
     """
     contents = Contents()
@@ -77,7 +79,7 @@ def identify(
     total = len(candidates)
     for done, (uri, stamp) in enumerate(candidates.items()):
         known = cache.get(uri, stamp)
-        if known is None:
+        if known is None or (known.lacks_channels and uri in by_channel):
             changed.append((uri, stamp))
         else:
             contents.add(uri, known)
@@ -124,12 +126,13 @@ def _in_threads(
 def _look_at(uri: str, stamp: Stamp, probe: Probe) -> tuple[str, Known, str | None]:
     try:
         recording_id = content_id(uri)
-        duration_ms = int(probe(uri).duration_ms)
+        probed = probe(uri)
+        duration_ms = int(probed.duration_ms)
         if duration_ms <= 0:
             raise EntryError(Reason.NO_SAMPLES, "it holds no audio samples")
     except Exception as error:  # whatever a probe meets in one file must not harm the others
         return uri, _no_recording(stamp, error), fault_of(error)
-    return uri, Known(*stamp, recording_id, duration_ms), None
+    return uri, Known(*stamp, recording_id, duration_ms, channels=probed.channels), None
 
 
 def _no_recording(stamp: Stamp, error: Exception) -> Known:

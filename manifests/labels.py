@@ -47,6 +47,7 @@ class Label:
     license: str | None
     split: str | None
     metadata: str  # JSON text
+    channel: int | None = None  # of the file, from 0; None: all of them
 
     @property
     def labelled(self) -> bool:
@@ -59,9 +60,12 @@ def parse_label(fields: Mapping[str, Any], origin: Origin) -> Label:
 
     Times are rounded to milliseconds. A text that is empty counts as absent (manifests made for
     inference leave it so). Fields without a column go to `metadata`, keys sorted; so do `task`
-    and `question` of a line that has no text and no answer.
-    Raises EntryError (`bad_field`) for a wrong type, a negative time, an empty span, or a label
-    from which no one could tell what is asked: a task other than Task's, or AQA, without question.
+    and `question` of a line that has no text and no answer. A `channel` that is an integer says
+    which channel of the file the line is about (and stays in the metadata); another value is the
+    name of something else.
+    Raises EntryError (`bad_field`) for a wrong type, a negative time or channel, an empty span, or
+    a label from which no one could tell what is asked: a task other than Task's, or AQA, without
+    question.
     """
     texts = {name: _text(fields, name) for name in _TEXTS}
     language_field = next((n for n in LANGUAGE_FIELDS if fields.get(n) is not None), "language")
@@ -83,8 +87,18 @@ def parse_label(fields: Mapping[str, Any], origin: Origin) -> Label:
         speaker=_name(fields, "speaker"),
         language=_text(fields, language_field),
         metadata=_json(extra),
+        channel=_channel(fields),
         **texts,
     )
+
+
+def _channel(fields: Mapping[str, Any]) -> int | None:
+    value = fields.get("channel")
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    if value < 0:
+        raise EntryError(Reason.BAD_FIELD, f"channel is negative: {value}")
+    return value
 
 
 def _task(task: str | None, question: str | None, answer: str | None) -> str:

@@ -8,8 +8,8 @@ recording by id, its times count from the start of the recording.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class _Source:
     """The file behind a lhotse recording, and the channels in it."""
 
     uri: str
-    channels: frozenset[int]
+    channels: tuple[int, ...]  # what they are called, in the file's order; empty: not said
 
 
 @dataclass(slots=True)
@@ -49,8 +49,7 @@ class Joins:
                         f"no single recording has the id {recording_id!r} in the recordings"
                         " manifests; remedy: name that manifest as a source, too",
                     )
-                _check_channels(channels, source)
-                into.label(source.uri, label)
+                into.label(source.uri, replace(label, channel=_channel(source, channels)))
             except EntryError as error:
                 into.error(label.origin.uri, error)
 
@@ -66,9 +65,9 @@ def read_lhotse(
     """Add what one line of a lhotse manifest names to `into`, supervisions to `joins`.
 
     A supervision with a text becomes a labelled item; its times stay as they are where it
-    reaches out of its cut, since its text does, too. A cut without such a supervision is a span
-    to use. Raises EntryError for what cannot be read (no file, features only, mixed or
-    transformed cuts, single channels of a file).
+    reaches out of its cut, since its text does, too, and it is about its own channel, which its
+    cut must have. A cut without such a supervision is a span to use. Raises EntryError for what
+    cannot be read (no file, features only, mixed or transformed cuts, some channels of several).
     """
     if _is_cut(line):
         _read_cut(line, folder, origin, into)
@@ -99,17 +98,19 @@ def _read_cut(cut: dict[str, Any], folder: str, origin: Origin, into: Collected)
     if cut.get("recording") is None:
         raise EntryError(Reason.UNSUPPORTED_CUT, "the cut has features only, no recording")
     source = _source(_object(cut, "recording"), folder)
-    _check_channels(cut.get("channel"), source)
     start = seconds(cut.get("start", 0), "start")
     custom = _custom(cut)
     supervisions = [s for s in cut.get("supervisions") or [] if _has_text(s)]
     if not supervisions:
         span = {"id": cut.get("id"), "offset": start, "duration": cut.get("duration")}
-        into.label(source.uri, parse_label({**custom, **span}, origin))
+        label = parse_label({**custom, **span}, origin)
+        into.label(source.uri, replace(label, channel=_channel(source, cut.get("channel"))))
     for supervision in supervisions:
         try:
             at = start + seconds(supervision.get("start", 0), "start")
-            into.label(source.uri, _supervision(supervision, at, custom, origin))
+            channel = _channel(source, cut.get("channel"), supervision.get("channel"))
+            label = _supervision(supervision, at, custom, origin)
+            into.label(source.uri, replace(label, channel=channel))
         except EntryError as error:
             into.error(origin.uri, error)
 
@@ -154,21 +155,36 @@ def _source(recording: dict[str, Any], folder: str) -> _Source:
     return _Source(uri, _channels(source.get("channels")))
 
 
-def _check_channels(channels: Any, source: _Source) -> None:
-    wanted = _channels(channels)
-    if wanted and not wanted >= source.channels:
-        message = (
-            f"it is about channel {', '.join(map(str, sorted(wanted)))} of a file with"
-            f" {len(source.channels)} channels, which are mixed down"
-        )
-        raise EntryError(Reason.UNSUPPORTED_CHANNEL, message)
+def _channel(source: _Source, *wanted: Any) -> int | None:
+    """Return the one channel of the file that all of `wanted` name; None: all of them.
+
+    Each is a number or a list of numbers as the recording calls its channels, or None: any.
+    """
+    named = [set(_channels(value)) for value in wanted if value is not None]
+    if not named:
+        return None
+    common = set.intersection(*named)
+    if len(common) == 1 and common <= set(source.channels or common):
+        (channel,) = common
+        return source.channels.index(channel) if source.channels else channel
+    if len(common) > 1 and common >= set(source.channels):
+        return None
+    raise EntryError(
+        Reason.UNSUPPORTED_CHANNEL,
+        f"it is about channels {_listed(*named)} of a file with the channels"
+        f" {_listed(source.channels)}: one of them or all can be read",
+    )
 
 
-def _channels(value: Any) -> frozenset[int]:
+def _listed(*channels: Iterable[int]) -> str:
+    return " and ".join(", ".join(map(str, sorted(some))) or "none" for some in channels)
+
+
+def _channels(value: Any) -> tuple[int, ...]:
     values = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(v, int) for v in values):
         raise EntryError(Reason.BAD_FIELD, f"channels must be integers, not {value!r:.80}")
-    return frozenset(values)
+    return tuple(values)
 
 
 def _custom(line: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from manifests.cache import Known
@@ -34,7 +35,8 @@ def merge(collected: Collected, contents: Contents, tolerance_ms: int) -> Source
         if not labels:
             sources.recordings.append(Recording(known.recording_id, uri, known.duration_ms))
             continue
-        spans = _usable(labels, known.duration_ms, tolerance_ms, sources.errors)
+        channels = max(contents.recordings[name].channels or 0 for name in names)
+        spans = _usable(labels, known.duration_ms, channels, tolerance_ms, sources.errors)
         if spans or any(name in collected.files for name in names):
             recording = _labelled(uri, known, spans)
             half_labelled += recording.labelled and any(_partial(label) for label, _ in spans)
@@ -65,18 +67,24 @@ def _by_content(contents: Contents) -> list[tuple[str, list[str]]]:
 def item_id(recording_id: str, span: Span, label: Label) -> str:
     """Return the identity of a labelled item: where it is, and what is asked and answered."""
     parts = [recording_id, *span, label.task, label.question, label.answer, label.text]
+    if label.channel is not None:
+        parts.append(label.channel)
     text = json.dumps(parts, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 
 def _usable(
-    labels: Iterable[Label], duration_ms: int, tolerance_ms: int, errors: list[SourceError]
+    labels: Iterable[Label],
+    duration_ms: int,
+    channels: int,
+    tolerance_ms: int,
+    errors: list[SourceError],
 ) -> list[tuple[Label, Span]]:
     """Return the labels that lie inside the recording with their spans, first line first."""
     usable = []
     for label in sorted(labels, key=lambda label: label.origin):
         try:
-            usable.append((label, _span(label, duration_ms, tolerance_ms)))
+            usable.append((_heard(label, channels), _span(label, duration_ms, tolerance_ms)))
         except EntryError as error:
             errors.append(SourceError(label.origin.uri, error.reason, error.message))
     return usable
@@ -91,6 +99,27 @@ def _span(label: Label, duration_ms: int, tolerance_ms: int) -> Span:
             f" recording at {duration_ms / 1000:g} s",
         )
     return label.start_ms, min(end_ms, duration_ms)
+
+
+def _heard(label: Label, channels: int) -> Label:
+    """Return the label; the only channel of a file is all that there is (None)."""
+    if label.channel is None:
+        return label
+    if label.channel >= channels:
+        raise EntryError(
+            Reason.NO_SUCH_CHANNEL,
+            f"it is about channel {label.channel} (counted from 0) of a file with {channels}"
+            f" channel{'s' if channels > 1 else ''}",
+        )
+    if channels == 1:
+        return replace(label, channel=None)
+    if not label.labelled:
+        raise EntryError(
+            Reason.UNSUPPORTED_CHANNEL,
+            f"it has no transcript and is about channel {label.channel} of {channels}; remedy:"
+            " name no channel here, and set denoise.channels=split to have each by itself",
+        )
+    return label
 
 
 def _labelled(uri: str, known: Known, spans: Sequence[tuple[Label, Span]]) -> Recording:
@@ -129,6 +158,7 @@ def _item(key: str, span: Span, label: Label) -> Item:
         license=label.license,
         split=label.split,
         metadata=label.metadata,
+        channel=label.channel,
     )
 
 

@@ -13,9 +13,14 @@ class Probed(Protocol):
         """Length in milliseconds, above 0; counted by decoding where the container is silent."""
         ...
 
+    @property
+    def channels(self) -> int:
+        """Number of channels, above 0."""
+        ...
+
 
 class Probe(Protocol):
-    """Opens one recording and says how long it is.
+    """Opens one recording and says how long it is and how many channels it has.
 
     It gets a `uri` as it stands in `Recording.uri` (`manifests.uri.open_uri` opens it) and is
     called from several threads at once. What is no usable audio it reports by raising an

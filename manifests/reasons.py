@@ -30,6 +30,7 @@ class Reason(StrEnum):
     BEYOND_END = "beyond_end"
     UNSUPPORTED_SOURCE = "unsupported_source"
     UNSUPPORTED_CUT = "unsupported_cut"
+    NO_SUCH_CHANNEL = "no_such_channel"
     UNSUPPORTED_CHANNEL = "unsupported_channel"
     UNSUPPORTED_TRANSFORM = "unsupported_transform"
     RECORDING_UNKNOWN = "recording_unknown"

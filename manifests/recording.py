@@ -24,7 +24,7 @@ class Item:
     Items skip denoise, diarize and transcribe; their audio is the original recording.
     """
 
-    item_id: str  # hash of recording, offset, duration, task, question and answer (or text)
+    item_id: str  # hash of recording, offset, duration, task, question, answer, text, channel
     start_ms: int
     end_ms: int
     task: str = Task.ASR
@@ -36,6 +36,7 @@ class Item:
     license: str | None = None
     split: str | None = None
     metadata: str = "{}"  # JSON text: the fields that have no column
+    channel: int | None = None  # of the file, from 0; None: all of them, mixed down
 
 
 @dataclass(frozen=True, slots=True)

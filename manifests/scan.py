@@ -50,7 +50,12 @@ def scan_sources(
         collected = _collect(paths, lambda count: report(count, None))
     try:
         candidates = {**collected.named, **collected.files}
-        contents = identify(candidates, probe, cache, report, config)
+        by_channel = {
+            uri
+            for uri, labels in collected.labels.items()
+            if any(label.channel is not None for label in labels)
+        }
+        contents = identify(candidates, probe, cache, report, config, by_channel)
     finally:
         note = _save(cache)
     if note is not None:

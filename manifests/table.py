@@ -30,13 +30,16 @@ _ABOUT = [
 ]
 ITEM = pa.struct(
     [
-        _field("item_id", pa.string(), "hash of recording, span, task, question, answer and text"),
+        _field(
+            "item_id", pa.string(), "hash of recording, span, channel, task, question, answer, text"
+        ),
         *_SPAN,
         _field("task", pa.string(), "asr, aqa, ... in small letters"),
         _field("text", pa.string(), "transcript", nullable=True),
         _field("question", pa.string(), "what is asked about the audio", nullable=True),
         _field("answer", pa.string(), "the answer to that", nullable=True),
         *_ABOUT,
+        _field("channel", pa.int16(), "channel of the file, from 0; null: all, mixed", True),
     ]
 )
 SCHEMA = pa.schema(
@@ -94,15 +97,26 @@ def audio_digest(recording: Recording) -> str:
 
     That is the content and the spans of it that are used, but no label, no name and no place.
     """
-    spans = [(item.start_ms, item.end_ms) for item in recording.items]
+    spans = [(item.start_ms, item.end_ms, *_without_none(item.channel)) for item in recording.items]
     return _digest(["audio", recording.recording_id, recording.regions, spans])
 
 
 def label_digest(recording: Recording) -> str:
     """Return the SHA-256 (64 hex digits) of everything that is known of the recording."""
     known: dict[str, Any] = {name: getattr(recording, name) for name in _NAMES}
-    known["items"] = [{name: getattr(i, name) for name in _ITEM_NAMES} for i in recording.items]
+    known["items"] = [_known_of(item) for item in recording.items]
     return _digest(["label", known])
+
+
+def _known_of(item: Item) -> dict[str, Any]:
+    known = {name: getattr(item, name) for name in _ITEM_NAMES}
+    if item.channel is None:  # digests made before items had channels stay valid
+        del known["channel"]
+    return known
+
+
+def _without_none(value: int | None) -> tuple[int, ...]:
+    return () if value is None else (value,)
 
 
 def _digest(value: Any) -> str:

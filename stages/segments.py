@@ -36,6 +36,11 @@ def segment_id(recording_id: str, track: int, start_ms: int, end_ms: int) -> str
     return f"{recording_id}-{track}-{start_ms}-{end_ms}"
 
 
+def track_of(item: Item) -> int:
+    """Return the track of a labelled item: 0, the mix of all channels, or its channel + 1."""
+    return 0 if item.channel is None else item.channel + 1
+
+
 def segments_of(recording: Recording, upstream: Upstream) -> list[Segment]:
     """Return the segments in time order: `diarize` rows, or the items of a labelled recording."""
     if recording.labelled:
@@ -62,12 +67,13 @@ def _from_items(recording: Recording) -> list[Segment]:
     segments: list[Segment] = []
     seen: Counter[str] = Counter()
     for item in sorted(recording.items, key=lambda i: (i.start_ms, i.end_ms, i.item_id)):
-        span = segment_id(recording.recording_id, 0, item.start_ms, item.end_ms)
+        track = track_of(item)
+        span = segment_id(recording.recording_id, track, item.start_ms, item.end_ms)
         segments.append(
             Segment(
                 segment_id=f"{span}-{seen[span]}" if seen[span] else span,
                 segment_index=len(segments),
-                track=0,
+                track=track,
                 start_ms=item.start_ms,
                 end_ms=item.end_ms,
                 speaker=item.speaker or recording.speaker or UNKNOWN_SPEAKER,

@@ -37,6 +37,15 @@ class MemoryUpstream:
         yield from (table.select(columns) if columns else table).to_batches(max_chunksize=1)
 
 
+def without_channels(recordings: pa.Table) -> pa.Table:
+    """Return a table with recordings as versions wrote it that knew no channels of items."""
+    index = recordings.schema.get_field_index("items")
+    item = recordings.schema.field("items").type.value_type
+    kept = pa.struct([field for field in item if field.name != "channel"])
+    items = [[dict(i) for i in some] for some in recordings["items"].to_pylist()]
+    return recordings.set_column(index, "items", pa.array(items, pa.list_(kept)))
+
+
 def audio_folder() -> Path:
     """Return the folder of real recordings, or skip the test where it is absent."""
     folder = Path(os.environ.get("WAVEMILL_AUDIO", ROOT.parent / "shared" / "audio"))

@@ -120,7 +120,9 @@ def _show_snapshot(
     tables.show("lineage", [f"{folder}/lineage.parquet"], LINEAGE_SCHEMA)
     tables.show("base.listed", [f"{folder}/recordings.parquet"], RECORDINGS)
     tables.show("base.members", [CATALOGUE] if store.exists(CATALOGUE) else [], MEMBERS)
-    tables.database.execute(_RECORDINGS)
+    # Recordings listed by an earlier version may lack fields of an item: null.
+    items = tables.database.from_arrow(RECORDINGS.empty_table()).select("items").types[0]
+    tables.database.execute(_RECORDINGS.format(items=items))
     for stage, name in CORPORA.items():
         parts = [f"{folder}/{stage}/{part}" for part in sorted(store.names(f"{folder}/{stage}"))]
         if parts or name == "corpus":
@@ -131,7 +133,7 @@ def _show_snapshot(
 # snapshot count, and among those the one that a recording is in now.
 _RECORDINGS = """
 create view recordings as
-select listed.*, shard_id
+select listed.* replace (items::{items} as items), shard_id
 from base.listed left join (
     select recording_id, arg_max(shard_id, active) as shard_id
     from base.members semi join lineage using (shard_id) group by recording_id

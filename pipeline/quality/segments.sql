@@ -11,25 +11,31 @@ group by recording_id;
 -- Labelled items as segments; ids and order as in stages/segments.py.
 create or replace view base.labelled_segments as
 with items as (
-    select recording_id, shard_id, uri, speaker as owner, language as spoken,
-           unnest(items) as item
-    from recordings
-    where len(items) > 0
+    select *, coalesce(item.channel + 1, 0)::smallint as track
+    from (
+        select recording_id, shard_id, uri, speaker as owner, language as spoken,
+               unnest(items) as item
+        from recordings
+        where len(items) > 0
+    )
 )
 select recording_id, shard_id, uri as source,
        concat(
-           recording_id, '-0-', item.start_ms, '-', item.end_ms,
+           recording_id, '-', track, '-', item.start_ms, '-', item.end_ms,
            case when row_number() over same_span > 1
                 then concat('-', row_number() over same_span - 1) else '' end
        ) as segment_id,
        (row_number() over in_time - 1)::integer as segment_index,
-       0::smallint as track, item.start_ms, item.end_ms,
+       track, item.start_ms, item.end_ms,
        coalesce(nullif(item.speaker, ''), nullif(owner, ''), 'S00') as speaker,
        coalesce(nullif(item.speaker, ''), nullif(owner, '')) as named_speaker,
        coalesce(nullif(item.language, ''), spoken) as language,
        item.text, item.task, item.question, item.answer
 from items
-window same_span as (partition by recording_id, item.start_ms, item.end_ms order by item.item_id),
+window same_span as (
+           partition by recording_id, track, item.start_ms, item.end_ms
+           order by item.item_id
+       ),
        in_time as (partition by recording_id order by item.start_ms, item.end_ms, item.item_id);
 
 -- A shard's tables may still hold rows of a recording that is in another shard now.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -21,7 +21,7 @@ HELD_BLOCKS = 2  # a segment that crosses a boundary needs two
 
 
 class Blocks(ABC):
-    """A track as a sequence of blocks, of which the latest few are held in memory."""
+    """Audio as a sequence of blocks, of which the latest few are held in memory."""
 
     def __init__(self, sample_rate: int, starts: list[int]) -> None:
         self.sample_rate = sample_rate
@@ -29,7 +29,7 @@ class Blocks(ABC):
         self._held: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def block(self, index: int) -> np.ndarray:
-        """Return block `index` as float32 (samples,); empty beyond the end of the audio."""
+        """Return block `index` as float32 (…, samples); empty beyond the end of the audio."""
         if index not in self._held:
             self._held[index] = self.load(index)
             while len(self._held) > HELD_BLOCKS:
@@ -70,13 +70,19 @@ class StoredBlocks(Blocks):
 
 
 class SourceBlocks(Blocks):
-    """Blocks of a source file, mixed down, decoded forward; going back starts it anew."""
+    """Blocks (tracks, samples) of a source file, decoded forward; going back starts it anew.
 
-    def __init__(self, recording: Recording, sample_rate: int) -> None:
+    A track is a channel, or the mix of all (None).
+    """
+
+    def __init__(
+        self, recording: Recording, sample_rate: int, channels: Sequence[int | None]
+    ) -> None:
         count = max(1, -(-recording.duration_ms // BLOCK_MS))
         self._length = sample_at(BLOCK_MS, sample_rate)
         super().__init__(sample_rate, [index * self._length for index in range(count)])
         self._uri = recording.uri
+        self._channels = channels
         self._blocks: Iterator[np.ndarray] = iter(())
         self._next = 0
         self._started = False
@@ -84,10 +90,10 @@ class SourceBlocks(Blocks):
     def load(self, index: int) -> np.ndarray:
         if index < self._next or not self._started:
             self._blocks, self._next, self._started = self._decoded(), 0, True
-        block = np.zeros(0, np.float32)
+        block = nothing = np.zeros((len(self._channels), 0), np.float32)
         try:
             while self._next <= index:
-                block = next(self._blocks, np.zeros(0, np.float32))
+                block = next(self._blocks, nothing)
                 self._next += 1
         except RecordingError:
             self._started = False  # asked again, it fails again
@@ -96,12 +102,27 @@ class SourceBlocks(Blocks):
 
     def _decoded(self) -> Iterator[np.ndarray]:
         with open_audio(self._uri) as audio:
-            mono = tracks_of(audio.blocks, "mix", audio.sample_rate, MAX_SAMPLE_RATE)
-            for block in rechunk(mono, self._length):
-                yield block[0]
+            tracks = tracks_of(audio.blocks, self._channels, audio.sample_rate, MAX_SAMPLE_RATE)
+            yield from rechunk(tracks, self._length)
 
 
-def source_blocks(recording: Recording) -> SourceBlocks:
-    """Open the source of a labelled recording; raises RecordingError when it cannot be read."""
+class OneOf(Blocks):
+    """One track of blocks that hold several."""
+
+    def __init__(self, tracks: SourceBlocks, row: int) -> None:
+        super().__init__(tracks.sample_rate, tracks.starts)
+        self._tracks, self._row = tracks, row
+
+    def load(self, index: int) -> np.ndarray:
+        return self._tracks.block(index)[self._row]
+
+
+def source_blocks(recording: Recording, channels: Sequence[int | None]) -> list[Blocks]:
+    """Open the source of a labelled recording: one track per channel (None: the mix of all).
+
+    The tracks share one decoding. Raises RecordingError when it cannot be read.
+    """
     with open_audio(recording.uri) as audio:
-        return SourceBlocks(recording, min(audio.sample_rate, MAX_SAMPLE_RATE))
+        rate = min(audio.sample_rate, MAX_SAMPLE_RATE)
+    tracks = SourceBlocks(recording, rate, channels)
+    return [OneOf(tracks, row) for row in range(len(channels))]

@@ -13,6 +13,7 @@ from stages.audio.blocks import Blocks, StoredBlocks, source_blocks
 from stages.audio.clock import sample_at
 from stages.audio.resample import rechunk, resample, resample_stream
 from stages.recording_stage import Upstream
+from stages.segments import track_of
 
 CHUNK_MS = 60_000
 MARGIN_MS = 50  # read around a resampled span, so that its edges see their neighbourhood
@@ -76,12 +77,17 @@ def open_tracks(recording: Recording, upstream: Upstream, version: str) -> list[
     """Return the tracks of a recording, ordered by number.
 
     Raw recordings are read from the denoise blocks of `version` ('original' or 'enhanced'); a
-    labelled recording is its source mixed down (one track, 0; `version` says nothing there), and
-    is decoded forward, so read its items in time order. Raises RecordingError where the source
-    of a labelled recording cannot be read.
+    labelled recording is its source (`version` says nothing there), with the tracks that its
+    items are about (see `track_of`), and is decoded forward, so read its items in time order.
+    Raises RecordingError where the source of a labelled recording cannot be read.
     """
     if recording.labelled:
-        return [Track(0, recording.duration_ms, source_blocks(recording))]
+        channels = dict(sorted({(track_of(item), item.channel) for item in recording.items}))
+        blocks = source_blocks(recording, list(channels.values()))
+        return [
+            Track(track, recording.duration_ms, one)
+            for track, one in zip(channels, blocks, strict=True)
+        ]
     columns = ["track", "version", "start_ms", "end_ms", "sample_rate"]
     rows = upstream.table("denoise", columns).to_pylist()
     spans: dict[int, list[tuple[int, int]]] = {}

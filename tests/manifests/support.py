@@ -31,13 +31,15 @@ class BadAudio(Exception):
 @dataclass(frozen=True)
 class Length:
     duration_ms: int
+    channels: int = 1
 
 
 def wav_probe(uri: str) -> Length:
     """A probe that knows WAV files only."""
     try:
         with open_uri(uri) as file, wave.open(file) as audio:
-            return Length(round(audio.getnframes() * 1000 / audio.getframerate()))
+            length = round(audio.getnframes() * 1000 / audio.getframerate())
+            return Length(length, audio.getnchannels())
     except (wave.Error, EOFError) as error:
         raise BadAudio("not_audio", f"no WAV file: {error}") from error
 

@@ -26,6 +26,7 @@ MAYBE = st.none() | TEXTS
 ITEMS = st.builds(
     Item, item_id=TEXTS, start_ms=TIMES, end_ms=TIMES, task=TEXTS, text=MAYBE, question=MAYBE,
     answer=MAYBE, speaker=MAYBE, language=MAYBE, license=MAYBE, split=MAYBE, metadata=TEXTS,
+    channel=st.none() | st.integers(0, 63),
 )  # fmt: skip
 RECORDINGS = st.builds(
     Recording,
@@ -79,7 +80,7 @@ CHANGES = {
 ITEM_CHANGES = {
     "item_id": "other", "start_ms": 99, "end_ms": 201, "task": "aqa", "text": "other",
     "question": None, "answer": "other", "speaker": None, "language": "de", "license": None,
-    "split": "test", "metadata": "{}",
+    "split": "test", "metadata": "{}", "channel": 0,
 }  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def test_digests_see_changed_items(name: str) -> None:
     changed = replace(RECORDING, items=(replace(ITEM, **{name: ITEM_CHANGES[name]}),))
     assert label_digest(changed) != label_digest(RECORDING)
     audio = audio_digest(changed) != audio_digest(RECORDING)
-    assert audio == (name in ("start_ms", "end_ms"))
+    assert audio == (name in ("start_ms", "end_ms", "channel"))
 
 
 @given(RECORDINGS, RECORDINGS)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from manifests.recording import Item, Recording
 from manifests.table import recordings_table
-from pipeline.catalogue import Catalogue, Changes
+from pipeline.catalogue import CATALOGUE, Catalogue, Changes
 from pipeline.shard import group_by_duration, new_shard_id
 from pipeline.store import Store
+from pipeline.upkeep.withdrawal import active_recordings
 from tests.pipeline.toys import recording
+from tests.support import without_channels
 
 TEN = sorted((recording(f"r{i}") for i in range(10)), key=lambda r: r.recording_id)
 
@@ -68,6 +70,20 @@ def test_other_item_spans_make_it_a_new_member(tmp_path: Path) -> None:
     after = scan(tmp_path, [spans, *TEN[1:]])
     assert after.changes == Changes(new=1)
     assert shards(after)[spans.recording_id] not in set(shards(before).values())
+
+
+def test_a_catalogue_that_knows_no_channels_of_items_stays_valid(tmp_path: Path) -> None:
+    items = (Item("i", 0, 500, text="one"), Item("j", 0, 500, text="two"))
+    recordings = [replace(TEN[0], items=items), TEN[1]]
+    before = scan(tmp_path, recordings)
+    store = Store.open(tmp_path)
+    store.write_table(CATALOGUE, without_channels(store.read_table(CATALOGUE)))
+    after = scan(tmp_path, recordings)
+    assert after.changes == Changes()
+    assert (shards(after), label_digests(after)) == (shards(before), label_digests(before))
+    assert active_recordings(store)["items"].to_pylist()[0][0]["channel"] is None
+    on_one = replace(TEN[0], items=(replace(items[0], channel=1), items[1]))
+    assert scan(tmp_path, [on_one, TEN[1]]).changes == Changes(new=1)
 
 
 def test_one_that_comes_back_joins_a_new_shard(tmp_path: Path) -> None:

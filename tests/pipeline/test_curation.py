@@ -56,7 +56,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "duration": 2.0,
         "text": "你好 hello",
         "license": "CC0",
-        "channel": 7,
+        "station": 7,
     }
     (folder / "manifest.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
     return folder
@@ -144,7 +144,7 @@ def test_the_labelled_utterance_keeps_its_transcript(inline: Path) -> None:
     assert (row["start_ms"], row["end_ms"]) == (500, 2500)
     assert row["audio_version"] == "original"
     assert row["license"] == "CC0"
-    assert json.loads(row["metadata"]) == {"channel": 7}
+    assert json.loads(row["metadata"]) == {"station": 7}
     assert row["words"] is None
 
 

@@ -24,7 +24,7 @@ from stages.filter.rules import RULES
 from stages.filter.thresholds import LabelledThresholds, RawThresholds
 from stages.segments import segments_of
 from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
-from tests.support import MemoryUpstream
+from tests.support import MemoryUpstream, without_channels
 
 HOUR = 3_600_000
 
@@ -123,20 +123,36 @@ def test_funnel_follows_the_hours_through_the_stages(tmp_path: Path, shard: Shar
 def test_labelled_items_have_the_ids_and_speakers_of_the_stages(tmp_path: Path) -> None:
     spans = [(2000, 3000), (0, 1000), (2000, 3000), (0, 1000), (500, 800)]
     items = tuple(
-        Item(f"{i:02d}", *span, text=f"t{i}", speaker=("", None, "anna")[i % 3])
+        Item(
+            f"{i:02d}-{channel}",
+            *span,
+            text=f"t{i}",
+            speaker=("", None, "anna")[i % 3],
+            channel=channel,
+        )
         for i, span in enumerate(spans)
+        for channel in (None, 0, 1)
     )
     shard = Shard(recordings=[recording(1, items=items), recording(2, items=items, speaker="bob")])
     with views(write_workdir(tmp_path, [shard])) as database:
         for rec in shard.recordings:
             expected = [
-                (s.segment_id, s.segment_index, s.speaker, s.item.text)
+                (s.segment_id, s.segment_index, s.track, s.speaker, s.item.text)
                 for s in segments_of(rec, MemoryUpstream(rec.recording_id, {}))
                 if s.item is not None
             ]
-            query = "select segment_id, segment_index, speaker, text from segments where "
+            query = "select segment_id, segment_index, track, speaker, text from segments where "
             where = f"recording_id = '{rec.recording_id}' order by segment_index"
             assert rows(database, query + where) == expected
+
+
+def test_a_snapshot_that_knows_no_channels_is_shown(tmp_path: Path) -> None:
+    shard = Shard(recordings=[recording(1, items=(Item("a", 0, 1000, text="x"),))])
+    store = write_workdir(tmp_path, [shard])
+    (key,) = (k for k in store.keys("snapshots") if k.endswith("/recordings.parquet"))
+    store.write_table(key, without_channels(store.read_table(key)))
+    with views(store) as database:
+        assert rows(database, "select track, text from segments") == [(0, "x")]
 
 
 def test_members_of_a_tar_shard_belong_to_its_folder(tmp_path: Path) -> None:
