@@ -20,8 +20,8 @@ def sound_of(path: str | Path, rate: int = SAMPLE_RATE) -> np.ndarray:
 
     try:
         with open_audio(str(path)) as opened:
-            blocks = tracks_of(opened.blocks, "mix", opened.sample_rate, opened.sample_rate)
-            mono = np.concatenate([block[0] for block in blocks])
+            tracks = tracks_of(opened, "mix", opened.sample_rate)
+            mono = np.concatenate([block[0] for block in tracks.blocks])
             return resample(mono, opened.sample_rate, rate)
     except RecordingError as error:
         raise ConfigError(error.message) from None

@@ -17,7 +17,7 @@ tables are therefore copied into the file, without audio and tokens, under the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 
@@ -155,8 +155,12 @@ class _Tables:
         self.database.unregister("incoming")
 
     def show(self, name: str, keys: Sequence[str], schema: pa.Schema, columns: str = ALL) -> None:
-        """Make or replace a view over Parquet files; a table where there are none, or remote."""
+        """Make or replace a view over Parquet files; a table where there are none, or remote.
+
+        Columns that files of an earlier version lack are null.
+        """
         if keys and self.store.local:
+            columns += self._absent(keys[0], schema)
             files = ", ".join(_quoted(str(self.store.path(key))) for key in keys)
             source = f"read_parquet([{files}], filename = true)"
             self.database.execute(
@@ -165,13 +169,21 @@ class _Tables:
         else:
             self._copy(name, keys, schema, columns)
 
+    def _absent(self, key: str, schema: pa.Schema) -> str:
+        """SQL: the columns of `schema` that a file does not have, as nulls."""
+        with closing(self.store.opened(key)) as file:
+            there = set(file.schema_arrow.names)
+        relation = self.database.from_arrow(schema.empty_table())
+        types = zip(relation.columns, relation.types, strict=True)
+        return "".join(f", null::{kind} as {name}" for name, kind in types if name not in there)
+
     def _copy(self, name: str, keys: Sequence[str], schema: pa.Schema, columns: str) -> None:
         light = pa.schema([field for field in schema if field.name not in HEAVY])
         create = f"create or replace table {name} as select {columns} from incoming limit 0"
         self._with(light.empty_table(), "", create)
         for key in keys:
             rows = self.store.read_table(key, light.names)
-            self._with(rows, key, f"insert into {name} select {columns} from incoming")
+            self._with(rows, key, f"insert into {name} by name select {columns} from incoming")
 
     def _with(self, rows: pa.Table, key: str, statement: str) -> None:
         filename = pa.repeat(pa.scalar(key, pa.string()), rows.num_rows)

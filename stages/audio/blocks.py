@@ -12,7 +12,7 @@ from manifests.recording import Recording
 from stages.audio.clock import sample_at
 from stages.audio.decode import open_audio
 from stages.audio.flac import decode_flac
-from stages.audio.mixing import MAX_SAMPLE_RATE, tracks_of
+from stages.audio.mixing import MAX_SAMPLE_RATE, Turned, tracks_of
 from stages.audio.resample import rechunk
 from stages.recording_stage import RecordingError, Upstream
 
@@ -41,6 +41,10 @@ class Blocks(ABC):
     def load(self, index: int) -> np.ndarray:
         """Fetch block `index`."""
 
+    @abstractmethod
+    def inverted(self, start_ms: int, end_ms: int) -> list[int]:
+        """Return the channels that were turned over in the mix of a span that was read."""
+
 
 class StoredBlocks(Blocks):
     """Blocks of the denoise table: one track, one version."""
@@ -68,6 +72,16 @@ class StoredBlocks(Blocks):
                     return decode_flac(audio[row].as_py())[0]
         raise LookupError(f"denoise has no block at {start} ms of track {self._track}")
 
+    def inverted(self, start_ms: int, end_ms: int) -> list[int]:
+        columns = ["track", "version", "start_ms", "end_ms", "inverted_channels"]
+        found: set[int] = set()
+        for batch in self._upstream.batches("denoise", columns, between=(start_ms, end_ms)):
+            for row in batch.to_pylist():
+                mine = (row["track"], row["version"]) == (self._track, self._version)
+                if mine and row["start_ms"] < end_ms and row["end_ms"] > start_ms:
+                    found.update(row["inverted_channels"])
+        return sorted(found)
+
 
 class SourceBlocks(Blocks):
     """Blocks (tracks, samples) of a source file, decoded forward; going back starts it anew.
@@ -83,6 +97,7 @@ class SourceBlocks(Blocks):
         super().__init__(sample_rate, [index * self._length for index in range(count)])
         self._uri = recording.uri
         self._channels = channels
+        self._turned = Turned()
         self._blocks: Iterator[np.ndarray] = iter(())
         self._next = 0
         self._started = False
@@ -102,19 +117,25 @@ class SourceBlocks(Blocks):
 
     def _decoded(self) -> Iterator[np.ndarray]:
         with open_audio(self._uri) as audio:
-            tracks = tracks_of(audio.blocks, self._channels, audio.sample_rate, MAX_SAMPLE_RATE)
-            yield from rechunk(tracks, self._length)
+            tracks = tracks_of(audio, self._channels, MAX_SAMPLE_RATE, self._turned)
+            yield from rechunk(tracks.blocks, self._length)
+
+    def inverted(self, start_ms: int, end_ms: int) -> list[int]:
+        return self._turned.within(start_ms, end_ms)
 
 
 class OneOf(Blocks):
     """One track of blocks that hold several."""
 
-    def __init__(self, tracks: SourceBlocks, row: int) -> None:
+    def __init__(self, tracks: SourceBlocks, row: int, mixed: bool) -> None:
         super().__init__(tracks.sample_rate, tracks.starts)
-        self._tracks, self._row = tracks, row
+        self._tracks, self._row, self._mixed = tracks, row, mixed
 
     def load(self, index: int) -> np.ndarray:
         return self._tracks.block(index)[self._row]
+
+    def inverted(self, start_ms: int, end_ms: int) -> list[int]:
+        return self._tracks.inverted(start_ms, end_ms) if self._mixed else []
 
 
 def source_blocks(recording: Recording, channels: Sequence[int | None]) -> list[Blocks]:
@@ -125,4 +146,4 @@ def source_blocks(recording: Recording, channels: Sequence[int | None]) -> list[
     with open_audio(recording.uri) as audio:
         rate = min(audio.sample_rate, MAX_SAMPLE_RATE)
     tracks = SourceBlocks(recording, rate, channels)
-    return [OneOf(tracks, row) for row in range(len(channels))]
+    return [OneOf(tracks, row, channel is None) for row, channel in enumerate(channels)]

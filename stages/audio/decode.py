@@ -13,12 +13,12 @@ import numpy as np
 
 from stages.audio.container import Media, open_media
 from stages.audio.integrity import Continuity, check_bytes
+from stages.audio.offset import without_offset
 from stages.recording_stage import RecordingError
 
 if TYPE_CHECKING:
     import av
 
-BLOCK_SECONDS = 1  # a decoded block is at least as long (the last one apart)
 UNSIGNED_BYTE_ZERO = 128
 MAX_BREAKS = 8  # attempts to read on where a container is damaged, without one packet between
 
@@ -43,11 +43,15 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Audio being decoded: `blocks` are float32 (channels, samples), full scale at 1.0."""
+    """Audio being decoded: `blocks` are float32 (channels, samples), full scale at 1.0.
+
+    A constant offset is taken out of them.
+    """
 
     sample_rate: int
     channels: int
     blocks: Iterator[np.ndarray]
+    layout: tuple[str, ...] = ()  # FFmpeg's names of the channels, FL, FR, ...; empty: not known
 
 
 def probe(uri: str) -> Probe:
@@ -92,9 +96,9 @@ def open_audio(uri: str, limits: DecodeLimits | None = None) -> Iterator[Audio]:
         frames = _frames(media, limits)
         first = next(frames)  # the codec may know the rate better than the header (HE-AAC)
         rate, channels = first.sample_rate, first.layout.nb_channels
-        arrays = _arrays(uri, first, frames)
-        blocks = _audible(uri, _gathered(arrays, rate * BLOCK_SECONDS), limits.silence_dbfs)
-        yield Audio(rate, channels, blocks)
+        arrays = without_offset(_arrays(uri, first, frames), rate)
+        blocks = _audible(uri, arrays, limits.silence_dbfs)
+        yield Audio(rate, channels, blocks, _layout(first))
 
 
 def _frames(media: Media, limits: DecodeLimits) -> Iterator[av.AudioFrame]:
@@ -134,6 +138,11 @@ def _packets(media: Media, state: Continuity) -> Iterator[av.Packet]:
             state.container_failed()
 
 
+def _layout(frame: av.AudioFrame) -> tuple[str, ...]:
+    names = tuple(channel.name for channel in frame.layout.channels)
+    return () if "NONE" in names else names
+
+
 def _arrays(uri: str, first: av.AudioFrame, rest: Iterator[av.AudioFrame]) -> Iterator[np.ndarray]:
     rate, channels = first.sample_rate, first.layout.nb_channels
     yield samples_of(first)
@@ -159,20 +168,6 @@ def samples_of(frame: av.AudioFrame) -> np.ndarray:
             dtype=np.float32,
         )
     return raw.astype(np.float32, copy=False)
-
-
-def _gathered(arrays: Iterator[np.ndarray], length: int) -> Iterator[np.ndarray]:
-    """Join small arrays into blocks of at least `length` samples: fewer steps downstream."""
-    parts: list[np.ndarray] = []
-    held = 0
-    for array in arrays:
-        parts.append(array)
-        held += array.shape[1]
-        if held >= length:
-            yield np.concatenate(parts, axis=1)
-            parts, held = [], 0
-    if parts:
-        yield np.concatenate(parts, axis=1)
 
 
 def _audible(uri: str, blocks: Iterator[np.ndarray], silence_dbfs: float) -> Iterator[np.ndarray]:

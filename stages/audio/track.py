@@ -51,6 +51,13 @@ class Track:
         offset = begin * ratio_out
         return output[first - offset : last - offset]
 
+    def inverted(self, start_ms: int, end_ms: int) -> list[int]:
+        """Return the channels that were turned over in the mix of a span that was read.
+
+        Of stored audio: somewhere in the blocks that the span touches.
+        """
+        return self._blocks.inverted(start_ms, end_ms)
+
     def stream(self, sample_rate: int, chunk_ms: int = CHUNK_MS) -> Iterator[np.ndarray]:
         """Yield the whole track at `sample_rate`, resampled as one signal, in order.
 

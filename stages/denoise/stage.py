@@ -14,7 +14,7 @@ from manifests.recording import Recording
 from stages.audio.clock import duration_ms
 from stages.audio.decode import DecodeLimits, open_audio
 from stages.audio.flac import encode_flac
-from stages.audio.mixing import MAX_SAMPLE_RATE, Channels, tracks_of
+from stages.audio.mixing import MAX_SAMPLE_RATE, Channels, Turned, tracks_of
 from stages.denoise.aligned import aligned_blocks
 from stages.denoise.engine import DenoiseEngine
 from stages.denoise.engines import ENGINES
@@ -23,7 +23,7 @@ from stages.recording_stage import RecordingStage, Upstream
 from stages.tables import batch, field
 
 NAME = "denoise"
-VERSION = 1
+VERSION = 2
 INPUTS: tuple[str, ...] = ()
 SCHEMA = pa.schema(
     [
@@ -34,6 +34,11 @@ SCHEMA = pa.schema(
         field("end_ms", pa.int64(), "End of the block, ms; of the last block rounded up"),
         field("sample_rate", pa.int32(), "Sample rate of the block, Hz"),
         field("audio", pa.binary(), "The block as FLAC: mono, 16 bit"),
+        field(
+            "inverted_channels",
+            pa.list_(pa.int16()),
+            "Channels turned over somewhere in the block, since the mix would have lost them",
+        ),
     ]
 )
 
@@ -71,19 +76,24 @@ class Denoise:
         settings = self.settings
         limits = DecodeLimits(settings.missing_ms, settings.gap_ms, settings.silence_dbfs)
         with open_audio(recording.uri, limits) as source:
-            rate = min(source.sample_rate, settings.max_sample_rate)
+            turned = Turned()
+            audio = tracks_of(source, settings.channels, settings.max_sample_rate, turned)
             tracks = 1 if settings.channels == "mix" else source.channels
-            audio = tracks_of(
-                source.blocks, settings.channels, source.sample_rate, settings.max_sample_rate
-            )
+            rate = audio.sample_rate
             length = settings.block_seconds * rate
-            for index, pairs in enumerate(aligned_blocks(self.engine, audio, tracks, rate, length)):
+            blocks = aligned_blocks(self.engine, audio.blocks, tracks, rate, length)
+            for index, pairs in enumerate(blocks):
                 start_ms = index * settings.block_seconds * 1000
-                yield _rows(recording.recording_id, start_ms, rate, pairs)
+                inverted = turned.within(start_ms, start_ms + settings.block_seconds * 1000)
+                yield _rows(recording.recording_id, start_ms, rate, pairs, inverted)
 
 
 def _rows(
-    recording_id: str, start_ms: int, rate: int, pairs: list[tuple[np.ndarray, np.ndarray]]
+    recording_id: str,
+    start_ms: int,
+    rate: int,
+    pairs: list[tuple[np.ndarray, np.ndarray]],
+    inverted: list[int],
 ) -> pa.RecordBatch:
     rows = [
         {
@@ -94,6 +104,7 @@ def _rows(
             "end_ms": start_ms + duration_ms(samples.size, rate),
             "sample_rate": rate,
             "audio": encode_flac(samples, rate),
+            "inverted_channels": inverted,
         }
         for track, pair in enumerate(pairs)
         for version, samples in zip(("original", "enhanced"), pair, strict=True)

@@ -71,6 +71,7 @@ class OneOf(Rule):
 # what is wrong with the audio as such comes before what is wrong with its transcript.
 RULES: tuple[Rule, ...] = (
     AtMost("missing_audio", "missing_ratio", "max_missing_ratio"),
+    AtLeast("silent", "peak_dbfs", "min_peak_dbfs"),
     AtLeast("too_short", "duration_s", "min_duration_s"),
     AtMost("too_long", "duration_s", "max_duration_s"),
     AtLeast("low_speech_ratio", "speech_ratio", "min_speech_ratio"),

@@ -14,13 +14,19 @@ from stages.audio.version import VersionSettings, choose_version
 from stages.engine import StageSettings, selected_engine, with_engines
 from stages.filter.engines import ENGINES
 from stages.filter.quality import QualityEngine
-from stages.filter.signal import ClippingSettings, SnrSettings, clipping_ratio, snr_db
+from stages.filter.signal import (
+    ClippingSettings,
+    SnrSettings,
+    clipping_ratio,
+    peak_dbfs,
+    snr_db,
+)
 from stages.recording_stage import RecordingStage, Upstream
 from stages.segments import Segment, segments_of
 from stages.tables import batch, field
 
 NAME = "score_audio"
-VERSION = 1
+VERSION = 2
 INPUTS = ("denoise", "diarize")
 SCHEMA = pa.schema(
     [
@@ -28,6 +34,7 @@ SCHEMA = pa.schema(
         field("segment_id", pa.string(), "The segment"),
         field("audio_version", pa.string(), "Version that was scored: original or enhanced"),
         field("missing_ratio", pa.float64(), "Share of the segment beyond the end of the audio"),
+        field("peak_dbfs", pa.float64(), "Highest sample, dB of full scale; null: no audio", True),
         field("snr_db", pa.float64(), "Estimated signal-to-noise ratio, dB; null: no sound", True),
         field("clipping_ratio", pa.float64(), "Share of samples in flat tops, 0 to 1"),
         field(
@@ -39,6 +46,11 @@ SCHEMA = pa.schema(
             pa.float64(),
             "DNSMOS P.835 background, 1 to 5; null alike",
             True,
+        ),
+        field(
+            "inverted_channels",
+            pa.list_(pa.int16()),
+            "Channels turned over in the mix (of a raw recording: in blocks that it touches)",
         ),
     ]
 )
@@ -80,18 +92,20 @@ class ScoreAudio:
         if rows:
             yield batch(rows, SCHEMA)
 
-    def _scores(self, track: Track, segment: Segment) -> dict[str, float | None]:
+    def _scores(self, track: Track, segment: Segment) -> dict[str, Any]:
         native = track.read(segment.start_ms, segment.end_ms)
         audio = track.read(segment.start_ms, segment.end_ms, self.engine.sample_rate)
         quality = self.engine.quality([np.clip(audio, -1.0, 1.0)])[0] if audio.size else None
         expected = (segment.end_ms - segment.start_ms) * track.sample_rate / 1000
         return {
             "missing_ratio": max(0.0, 1.0 - len(native) / expected) if expected >= 1 else 1.0,
+            "peak_dbfs": peak_dbfs(native),
             "snr_db": snr_db(audio, self.engine.sample_rate, self.config.snr),
             "clipping_ratio": clipping_ratio(native, self.config.clipping),
             "dnsmos_overall": quality.overall if quality else None,
             "dnsmos_signal": quality.signal if quality else None,
             "dnsmos_background": quality.background if quality else None,
+            "inverted_channels": track.inverted(segment.start_ms, segment.end_ms),
         }
 
 

@@ -35,6 +35,16 @@ class ClippingSettings(BaseModel):
     lowest_peak: float = 0.05  # of full scale; softer audio has flat tops from 16 bit alone
 
 
+def peak_dbfs(audio: np.ndarray) -> float | None:
+    """Return the highest absolute value of float audio (samples,) in dB of full scale.
+
+    At least that of FLOOR, -100; None where there are no samples.
+    """
+    if not audio.size:
+        return None
+    return float(10.0 * np.log10(max(float(np.abs(audio).max()) ** 2, FLOOR)))
+
+
 def snr_db(audio: np.ndarray, sample_rate: int, settings: SnrSettings) -> float | None:
     """Estimate the signal-to-noise ratio in dB of float audio (samples,) from its own frames.
 

@@ -11,6 +11,7 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_missing_ratio: float | None = 0.05  # rounding at the end of a file is no fault
+    min_peak_dbfs: float | None = -80.0  # below: digital silence
     min_duration_s: float | None = None
     max_duration_s: float | None = None
     min_speech_ratio: float | None = None

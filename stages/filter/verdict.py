@@ -16,7 +16,7 @@ from stages.recording_stage import RecordingStage, Upstream
 from stages.tables import field
 
 NAME = "verdict"
-VERSION = 1
+VERSION = 2
 INPUTS = ("score_audio", "score_text")
 
 BROKEN = pa.struct(

@@ -184,7 +184,7 @@ def clips_of(paths: Sequence[Path], exclude: re.Pattern[str] | None) -> Iterator
     for file in files_under(paths, exclude):
         try:
             with open_audio(str(file)) as audio:
-                mono = tracks_of(audio.blocks, "mix", audio.sample_rate, audio.sample_rate)
+                mono = tracks_of(audio, "mix", audio.sample_rate).blocks
                 resampled = resample_stream(mono, audio.sample_rate, mel.SAMPLE_RATE)
                 yield from (block[0] for block in rechunk(resampled, PIECE_SAMPLES))
         except RecordingError as error:

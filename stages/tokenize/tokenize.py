@@ -21,7 +21,7 @@ from stages.tokenize.engine import TokenizeEngine
 from stages.tokenize.engines import ENGINES
 
 NAME = "tokenize"
-VERSION = 1
+VERSION = 2
 INPUTS = ("denoise", "diarize")
 COVERS = "verdict"  # the segments with `kept` there are tokenized; their values do not depend on it
 SEGMENTS_AT_ONCE = 32  # in a batch: bounds memory, at 27 s and 48 kHz, to about 50 MB

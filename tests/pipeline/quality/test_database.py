@@ -146,13 +146,22 @@ def test_labelled_items_have_the_ids_and_speakers_of_the_stages(tmp_path: Path) 
             assert rows(database, query + where) == expected
 
 
-def test_a_snapshot_that_knows_no_channels_is_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("remote", [False, True])
+def test_tables_of_an_earlier_version_are_shown(tmp_path: Path, remote: bool) -> None:
+    """Columns and fields that they lack are null."""
     shard = Shard(recordings=[recording(1, items=(Item("a", 0, 1000, text="x"),))])
+    shard.score(shard.recordings[0], f"{shard.recordings[0].recording_id}-0-0-1000")
     store = write_workdir(tmp_path, [shard])
     (key,) = (k for k in store.keys("snapshots") if k.endswith("/recordings.parquet"))
     store.write_table(key, without_channels(store.read_table(key)))
+    (key,) = (k for k in store.keys("stages/score_audio") if k.endswith(".parquet"))
+    late = ["peak_dbfs", "inverted_channels"]
+    store.write_table(key, store.read_table(key).drop_columns(late))
+    if remote:
+        store = Store("", fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))
     with views(store) as database:
-        assert rows(database, "select track, text from segments") == [(0, "x")]
+        query = "select track, text, snr_db, peak_dbfs, inverted_channels from segments"
+        assert rows(database, query) == [(0, "x", 12.5, None, None)]
 
 
 def test_members_of_a_tar_shard_belong_to_its_folder(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def stored(audio: np.ndarray, rate: int, block_ms: int) -> MemoryUpstream:
             "end_ms": index * block_ms + -(-part.size * 1000 // rate),
             "sample_rate": rate,
             "audio": encode_flac(part * sign * (1 - track / 2), rate),
+            "inverted_channels": [1] if index == 1 else [],
         }
         for index, part in enumerate(np.split(audio, range(length, audio.size, length)))
         for track in (0, 1)

@@ -80,6 +80,21 @@ def test_mix_and_split(tmp_path: Path) -> None:
         np.testing.assert_array_equal(joined(split, "enhanced", track), alone)
 
 
+def test_what_was_turned_over_stands_in_its_block(tmp_path: Path) -> None:
+    voice = chirp(4, 16_000)[0]
+    other = voice.copy()
+    other[24_000:40_000] *= -1
+    path = encoded(tmp_path / "a.wav", np.stack([voice, other]), 16_000)
+    found = rows(path, engine="none", block_seconds=1)
+    by_block = {r["start_ms"]: r["inverted_channels"] for r in found}
+    assert by_block == {0: [], 1000: [1], 2000: [1], 3000: []}
+    heard = joined(found, "original")
+    assert (np.abs(heard - voice) > 0.05).sum() < 2 * 0.05 * 16_000  # at the two changes
+    split = rows(path, engine="none", channels="split")
+    assert {tuple(r["inverted_channels"]) for r in split} == {()}
+    np.testing.assert_allclose(joined(split, "original", 1), other, atol=1 / 32768)
+
+
 @pytest.mark.parametrize("name", ["read/jfk.flac", "mandarin/asr_example.wav"])
 def test_enhanced_speech_is_aligned(name: str) -> None:
     found = rows(audio_folder() / name, block_seconds=3)

@@ -28,6 +28,7 @@ GOOD: dict[str, Any] = {
     "no_speech_prob": None,
     "audio_version": "original",
     "missing_ratio": 0.0,
+    "peak_dbfs": -3.0,
     "snr_db": 20.0,
     "clipping_ratio": 0.0,
     "dnsmos_overall": 3.0,

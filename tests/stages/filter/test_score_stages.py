@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from manifests.recording import Item, Recording
+from manifests.recording import Item, Recording, Task
 from stages.audio.flac import encode_flac
 from stages.audio.version import VersionSettings, choose_version
 from stages.engine import EngineConfig
-from stages.filter import score_audio, score_text
+from stages.filter import score_audio, score_text, verdict
 from stages.filter.quality import Quality, QualityEngine
+from stages.filter.thresholds import LabelledThresholds
 from stages.recording_stage import RecordingError
 from tests.support import MemoryUpstream
 
@@ -58,6 +59,7 @@ def upstream() -> MemoryUpstream:
             "end_ms": 3000,
             "sample_rate": RATE,
             "audio": encode_flac(gain * audio, RATE),
+            "inverted_channels": [1],
         }
         for version, gain in (("original", 1.0), ("enhanced", 0.5))
     ]
@@ -137,6 +139,43 @@ def test_items_are_scored_in_the_original_and_what_is_missing_is_told(tmp_path: 
     assert half["dnsmos_signal"] == 0.5
     assert outside["missing_ratio"] == 1.0
     assert outside["dnsmos_overall"] is outside["snr_db"] is None
+
+
+def test_clips_of_channels_and_of_their_mix(tmp_path: Path) -> None:
+    """Each has its own level, and what was turned over in the mix is told."""
+    voice = 0.1 * np.random.default_rng(0).standard_normal(3 * RATE)
+    soundfile.write(tmp_path / "a.wav", np.stack([voice, -voice / 2], axis=1), RATE)
+    items = (Item("a", 0, 2000), Item("b", 0, 2000, channel=0), Item("c", 0, 2000, channel=1))
+    rows = audio_rows(Recording("r", str(tmp_path / "a.wav"), 3000, items=items))
+    mix, left, right = sorted(rows, key=lambda row: row["segment_id"])
+    assert [row["inverted_channels"] for row in (mix, left, right)] == [[1], [], []]
+    assert mix["peak_dbfs"] - left["peak_dbfs"] == pytest.approx(20 * np.log10(0.75), abs=0.1)
+    assert right["peak_dbfs"] - left["peak_dbfs"] == pytest.approx(20 * np.log10(0.5), abs=0.1)
+    assert audio_rows(RAW)[0]["inverted_channels"] == [1]
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_a_labelled_clip_that_is_silent_is_never_kept(tmp_path: Path, task: str) -> None:
+    audio = 0.1 * np.random.default_rng(0).standard_normal((2 * RATE, 2))
+    audio[:RATE] = 0
+    audio[: RATE // 2, 1] = 1 / 32768  # a step of 16 bit is no sound
+    soundfile.write(tmp_path / "a.wav", audio, RATE)
+    label = {"task": task, "text": "seven", "question": "what?", "answer": "seven"}
+    items = [
+        Item(f"{start}{channel}", start, start + 400, channel=channel, **label)
+        for start in (0, 500, 1200)
+        for channel in (None, 0, 1)
+    ]
+    recording = Recording("r", str(tmp_path / "a.wav"), 2000, items=tuple(items))
+    scores = verdict.join_scores(
+        pa.Table.from_pylist(audio_rows(recording), schema=score_audio.SCHEMA),
+        pa.Table.from_pylist(text_rows(recording, upstream()), schema=score_text.SCHEMA),
+    )
+    found = verdict.judge(scores, verdict.Config()).to_pylist()
+    assert [row["kept"] for row in found] == [False] * 6 + [True] * 3
+    assert {broken["rule"] for row in found for broken in row["broken"]} == {"silent"}
+    off = verdict.Config(labelled=LabelledThresholds(min_peak_dbfs=None))
+    assert all(row["kept"] for row in verdict.judge(scores, off).to_pylist())
 
 
 def text_rows(recording: Recording, tables: MemoryUpstream) -> list[dict]:

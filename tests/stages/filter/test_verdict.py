@@ -41,6 +41,7 @@ def check_rule(changed: dict[str, Any], rule: str) -> None:
     ("changed", "rule"),
     [
         ({"missing_ratio": 0.2}, "missing_audio"),
+        ({"peak_dbfs": -100.0}, "silent"),
         ({"duration_s": 0.4}, "too_short"),
         ({"duration_s": 31.0}, "too_long"),
         ({"speech_ratio": 0.2}, "low_speech_ratio"),
