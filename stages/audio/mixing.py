@@ -30,9 +30,10 @@ class MixSettings:
 
     frame_ms: int = 40
     # A channel that stays so far below the loudest for so long counts as absent: it is added, but
-    # takes no share of the level.
+    # takes no share of the level. One that had the same as another does at once.
     absent_db: float = -30.0
-    memory_s: float = 30.0
+    memory_s: float = 60.0
+    alike: float = 0.6  # correlation in a block
     silence_dbfs: float = -80.0  # RMS; below it nothing counts
     # Correlation of two channels below which one is turned over: in a frame, for which two
     # microphones in a room reach -0.87 once in a while, and in a whole block.
@@ -40,7 +41,7 @@ class MixSettings:
     block_opposed: float = -0.4
     block_unopposed: float = -0.2  # above it all channels are upright again
     unheard_db: float = -50.0  # a frame so far below the loudest turns nothing over
-    fade_ms: int = 10  # from one set of gains to the next
+    fade_ms: int = 10  # from one polarity to the other
     surround_gain: float = 0.5  # of what is neither in the centre nor in front, beside a centre
     recovery: float = 1.02  # of the gain per frame, after a peak above full scale
 
@@ -117,7 +118,7 @@ def _rows(
         yield from audio.blocks
     elif None not in wanted:
         for block in audio.blocks:
-            yield block[list(wanted)]
+            yield block[[c for c in wanted if c is not None]]
     else:
         for block, mix in _mixed(audio, settings, turned):
             rows = [mix if c is None else block[c] for c in wanted]
@@ -148,7 +149,8 @@ def _mixed(
                 part = slice(start * frame, min(end * frame, mix.size))
                 mix[part] = _sum(block[:, part], now)
                 if last is not None and (last != now).any():
-                    ramp = slice(part.start, min(part.start + fade, part.stop))
+                    turns = (np.sign(last) != np.sign(now)).any()  # at once; levels move slowly
+                    ramp = slice(part.start, min(part.start + fade, part.stop)) if turns else part
                     _fade(mix[ramp], _sum(block[:, ramp], last))
                 last = now
                 at = np.array([start, end]) + number * BLOCK_FRAMES
@@ -213,25 +215,37 @@ class _Gains:
         self._loudest: deque[np.ndarray] = deque(maxlen=round(settings.memory_s / per_block))
         self._plain = self._shares(np.ones(channels, bool))
         self._signs = np.ones(channels)
+        self._twins = np.zeros(channels, bool)  # had the same as another, when both were there
 
     def of(self, covariances: np.ndarray, frame: int) -> np.ndarray:
         """Return the gains (frames, channels) of the next block."""
         powers = np.diagonal(covariances, axis1=1, axis2=2) / frame
-        self._loudest.append(powers.max(axis=0))
-        loudest = np.max(self._loudest, axis=0)
-        least = loudest.max() * _ratio(self._settings.absent_db)
-        present = loudest >= max(least, _ratio(self._settings.silence_dbfs))
-        if present.any():
-            self._plain = self._shares(present)
         total = covariances.sum(axis=0)
+        loudest = self._find_present(powers.max(axis=0), total)
         if self._correlation(total, self._plain) > self._settings.block_unopposed:
             self._signs[:] = 1
         elif self._opposed(total, self._settings.block_opposed):
             self._turn(total)
-        heard = powers.max(axis=1) >= loudest.max() * _ratio(self._settings.unheard_db)
+        heard = powers.max(axis=1) >= loudest * _ratio(self._settings.unheard_db)
         if not (heard & self._opposed(covariances, self._settings.opposed)).any():
             return np.broadcast_to(self._signs * self._plain, powers.shape)
         return np.stack([self._next(c, h) for c, h in zip(covariances, heard, strict=True)])
+
+    def _find_present(self, powers: np.ndarray, total: np.ndarray) -> float:
+        """Share the level among the channels that are there; return the power of the loudest."""
+        absent = _ratio(self._settings.absent_db)
+        self._loudest.append(powers)
+        loudest = np.max(self._loudest, axis=0)
+        there = powers >= absent * powers.max()
+        if powers.max() >= absent * loudest.max() and there.sum() > 1:
+            level = np.sqrt(np.diagonal(total)[there])
+            alike = np.abs(total[np.ix_(there, there)]) / np.outer(level, level)
+            self._twins[there] = (alike - np.eye(len(alike))).max(axis=0) > self._settings.alike
+        floor = max(absent * loudest.max(), _ratio(self._settings.silence_dbfs))
+        present = (loudest >= floor) & (there | ~self._twins)
+        if present.any():
+            self._plain = self._shares(present)
+        return float(loudest.max())
 
     def _shares(self, present: np.ndarray) -> np.ndarray:
         gains = np.zeros(present.size)

@@ -109,12 +109,32 @@ def test_a_channel_that_is_not_there_takes_no_level(other: np.ndarray) -> None:
 
 
 def test_a_channel_that_ends_early_and_one_that_begins_late() -> None:
-    long = np.tile(A, 12)
-    half = long.copy()
-    half[long.size // 6 :] = 0
-    found = mixed(long, half)
-    assert part_of(found[-A.size :], A) == pytest.approx(1, abs=0.01)
-    assert part_of(found[: A.size], A) == pytest.approx(1, abs=0.01)
+    long = np.tile(A, 4)
+    end = long.size // 3
+    for half in (
+        np.where(np.arange(long.size) < end, long, 0),
+        np.where(np.arange(long.size) < end, 0, long),
+    ):
+        found = mixed(long, half.astype(np.float32))
+        assert part_of(found[: end - 2 * RATE], long[: end - 2 * RATE]) == pytest.approx(
+            1, abs=0.01
+        )
+        assert part_of(found[end + 2 * RATE :], long[end + 2 * RATE :]) == pytest.approx(
+            1, abs=0.01
+        )
+
+
+def test_levels_move_without_steps() -> None:
+    """When the other speaker has been silent for longer than is remembered."""
+    long = np.tile(A, 15)
+    other = np.zeros_like(long)
+    other[: B.size] = B
+    found = mixed(long, other)[B.size :]
+    rest = long[B.size :]
+    heard = np.abs(rest) > 0.02
+    gains = found[heard] / rest[heard]
+    assert (gains[0], gains[-1]) == pytest.approx((0.5, 1), abs=0.01)
+    assert np.abs(np.diff(gains)).max() < 0.1
 
 
 def test_both_sides_of_a_call_stay_audible() -> None:
