@@ -15,6 +15,7 @@ AUDIO_FIELDS = ("audio", "audio_filepath")
 # NeMo's multilingual manifests say `lang`, its translation manifests `source_lang` for the audio
 # (and `lang` for the text), so `source_lang` goes before `lang`.
 LANGUAGE_FIELDS = ("language", "source_lang", "lang")
+MOST_CHANNELS = 32_767  # what the tables hold
 _TEXTS = ("text", "answer", "question", "task", "license", "split")
 _COLUMNS = frozenset({*AUDIO_FIELDS, "speaker", "offset", "duration", *_TEXTS})
 
@@ -96,8 +97,8 @@ def _channel(fields: Mapping[str, Any]) -> int | None:
     value = fields.get("channel")
     if isinstance(value, bool) or not isinstance(value, int):
         return None
-    if value < 0:
-        raise EntryError(Reason.BAD_FIELD, f"channel is negative: {value}")
+    if not 0 <= value <= MOST_CHANNELS:
+        raise EntryError(Reason.BAD_FIELD, f"channel must be from 0 to {MOST_CHANNELS}")
     return value
 
 

@@ -59,6 +59,7 @@ def test_what_is_no_number_is_something_else(audio: Path, value: Any) -> None:
         ({"audio": "mono.wav", "text": "x", "channel": 1}, "no_such_channel"),
         ({"audio": "mono.wav", "channel": 1}, "no_such_channel"),
         ({"audio": "st.wav", "text": "x", "channel": -1}, "bad_field"),
+        ({"audio": "st.wav", "text": "x", "channel": 10**400}, "bad_field"),
         ({"audio": "st.wav", "channel": 1}, "unsupported_channel"),
     ],
 )
