@@ -20,6 +20,8 @@ from stages.audio.decode import open_audio, probe
 from stages.recording_stage import RecordingError
 from tests.manifests.support import CountingProbe, reasons, scan, uris, wav_bytes, write_wav
 from tests.object_store import ObjectStore
+from tests.stages.audio.made import chirp
+from tests.stages.audio.made import wav_bytes as sound
 
 
 def tar_bytes(**members: bytes) -> bytes:
@@ -129,7 +131,8 @@ def test_what_is_missing_or_denied(s3: ObjectStore) -> None:
 
 
 def test_audio_is_decoded_from_a_bucket(s3: ObjectStore) -> None:
-    shard = s3.put("s.tar", tar_bytes(a_wav=wav_bytes(500, 1), b_wav=wav_bytes(3000, 90)))
+    heard = sound(chirp(3, 8000)[0], 8000)
+    shard = s3.put("s.tar", tar_bytes(a_wav=wav_bytes(500, 1), b_wav=heard))
     uri = f"{shard}#b.wav"
     assert probe(uri).duration_ms == 3000
     with open_audio(uri) as audio:

@@ -108,7 +108,7 @@ def test_many_segments_come_in_bounded_batches(monkeypatch: pytest.MonkeyPatch) 
 
 
 def labelled(path: Path) -> Recording:
-    soundfile.write(path, np.zeros(8000) + 0.1, 8000)
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
     items = (Item("b", 500, 1000, answer="a dog"), Item("a", 0, 500, text="seven <|en|>"))
     return Recording("r", str(path), 1000, items=items)
 
