@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.object_store import ObjectStore, running_object_store
 
@@ -14,6 +15,9 @@ def pytest_configure() -> None:
     """Heed Ctrl-C even as a shell's background job, so that the programs under test do."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How long an example takes says how busy the machine is.
+    settings.register_profile("any_machine", deadline=None)
+    settings.load_profile("any_machine")
 
 
 @pytest.fixture(scope="session")
