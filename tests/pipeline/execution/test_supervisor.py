@@ -36,7 +36,7 @@ from tests.pipeline.toys import recording
 
 HEALTHY = [recording(f"r{i}") for i in range(8)]
 SHORT = Limits(
-    recording_timeout_s=1.0,
+    recording_timeout_s=3.0,
     timeout_per_audio_s=0.01,
     load_timeout_s=60.0,
     memory_bytes=600_000_000,
