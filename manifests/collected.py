@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from manifests.filesystems import (
     LocationError,
@@ -18,8 +19,13 @@ from manifests.filesystems import (
     without_file_scheme,
 )
 from manifests.labels import Label, Origin
+from manifests.names import is_utf8, printable
 from manifests.reasons import EntryError, Reason, os_error
 from manifests.recording import SourceError
+from manifests.tar_index import tar_index
+from manifests.tarred import MemberNames, NemoShards
+from manifests.unread import Unread
+from manifests.uri import member_uri, split_uri
 
 REMOTE_THREADS = 32  # requests that are under way at once
 Found = Callable[[int], None]  # told how many files there are so far
@@ -35,7 +41,13 @@ class Collected:
     missing: dict[tuple[str, Reason, str], list[Origin]] = field(default_factory=dict)
     errors: list[SourceError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    remote: dict[str, list[Label]] = field(default_factory=dict)  # not looked up yet
+    unread: Unread = field(default_factory=Unread)
+    folders: set[object] = field(default_factory=set)  # searched so far, by what they are
+    shards: dict[str, bool] = field(default_factory=dict)  # tar files, and whether with audio
+    # Not looked up yet: remote files, and members by their shards.
+    remote: dict[str, list[Label]] = field(default_factory=dict)
+    nemo_shards: NemoShards = field(default_factory=NemoShards)
+    members: dict[str, list[tuple[tuple[str, ...], Label]]] = field(default_factory=dict)
 
     def error(self, uri: str, error: EntryError) -> None:
         self.errors.append(SourceError(printable(uri), error.reason, error.message))
@@ -47,6 +59,10 @@ class Collected:
         """
         if not is_utf8(uri):
             raise EntryError(Reason.NAME_NOT_UTF8, "the manifest's folder has a name not in UTF-8")
+        shard, member = split_uri(uri)
+        if member is not None:
+            self.label_member(shard, (member,), label)
+            return
         if is_url(uri):
             self.remote.setdefault(uri, []).append(label)
             return
@@ -57,6 +73,35 @@ class Collected:
                 return
             self.named[uri] = found
         self.labels.setdefault(uri, []).append(label)
+
+    def label_member(self, shard: str, names: tuple[str, ...], label: Label) -> None:
+        """Record what a manifest line says about a member of a tar shard, the first of `names`."""
+        self.members.setdefault(shard, []).append((names, label))
+
+    def nemo_shard(self, line: Mapping[str, Any], uri: str, folder: str) -> str | None:
+        """Return the tar file that holds the audio of a manifest's line, None where `uri` is it.
+
+        Raises EntryError (`ambiguous_label`).
+        """
+        if line.get("shard_id") is None or (not is_url(uri) and os.path.exists(uri)):  # noqa: PTH110
+            return None
+        return self.nemo_shards.find(line, folder, self.shards)
+
+    def look_up_members(self) -> None:
+        """Look for the members of tar shards that manifests name, and label them."""
+        for shard, wanted in self.members.items():
+            found = _members_or_error(shard)
+            for names, label in wanted:
+                try:
+                    if isinstance(found, EntryError):
+                        raise found
+                    uri = member_uri(shard, found[1].find(names))
+                except EntryError as error:
+                    self._not_there(member_uri(shard, names[0]), error, label)
+                else:
+                    self.named[uri] = found[0]
+                    self.labels.setdefault(uri, []).append(label)
+        self.members = {}
 
     def look_up_remote(self) -> None:
         """Look for the remote files that manifests name, many at a time, and label them."""
@@ -117,6 +162,18 @@ def _stamp_or_error(path: str) -> Stamp | EntryError:
         return stamp_of(path)
     except EntryError as error:
         return error
+    except Exception as error:  # whatever a file system meets in one URL must not harm the others
+        return EntryError(Reason.UNSUPPORTED_SOURCE, f"{type(error).__name__}: {error}")
+
+
+def _members_or_error(shard: str) -> tuple[Stamp, MemberNames] | EntryError:
+    try:
+        stamp = stamp_of(shard)
+        return stamp, MemberNames(tar_index(shard, *stamp))
+    except EntryError as error:
+        return error
+    except OSError as error:
+        return os_error(error)
 
 
 def resolve(path: object, folder: str, field_name: str) -> str:
@@ -134,19 +191,3 @@ def resolve(path: object, folder: str, field_name: str) -> str:
     if is_url(folder) and not os.path.isabs(path):  # noqa: PTH117
         return join_url(folder, path)
     return os.path.normpath(os.path.join(folder, path))  # noqa: PTH118
-
-
-def printable(uri: str) -> str:
-    """Return a name that any table can hold: bytes that are no UTF-8 become \\xNN."""
-    return uri if uri.isascii() else os.fsencode(uri).decode("utf-8", "backslashreplace")
-
-
-def is_utf8(name: str) -> bool:
-    """Whether the file name was UTF-8 (Python holds other bytes as lone surrogates)."""
-    if name.isascii():
-        return True
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import posixpath
 import re
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -174,16 +176,26 @@ def walk(url: str) -> Iterator[RemoteFile]:
 def open_file(name: str, buffer_bytes: int = BUFFER_BYTES) -> BinaryIO:
     """Open a file for reading, seekable; of a remote one `buffer_bytes` are fetched at a time.
 
-    Raises OSError.
+    Raises OSError, also for what is no regular file: a pipe would be waited for for ever.
     """
     if not is_url(name):
+        _check_regular(name)
         return Path(name).open("rb")
     return cast(BinaryIO, io.BufferedReader(open_raw(name), buffer_bytes))
 
 
 def open_raw(name: str) -> io.RawIOBase:
-    """Open a file for reading without a buffer, seekable. Raises OSError."""
-    return _RawUrl(name) if is_url(name) else io.FileIO(name)
+    """Open a file like `open_file`, but without a buffer. Raises OSError."""
+    if is_url(name):
+        return _RawUrl(name)
+    _check_regular(name)
+    return io.FileIO(name)
+
+
+def _check_regular(path: str) -> None:
+    mode = os.stat(path).st_mode  # noqa: PTH116 (a million calls: no Path objects)
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder fails by itself
+        raise OSError(errno.EINVAL, "it is no regular file", path)
 
 
 class _RawUrl(io.RawIOBase):

@@ -3,64 +3,138 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from manifests.collected import Collected, Found, is_utf8
-from manifests.filesystems import RemoteFile, is_url, walk
-from manifests.lines import parse_object, read_lines
-from manifests.manifest import looks_like_manifest
+from manifests.collected import Collected, Found
+from manifests.config import ScanConfig
+from manifests.filesystems import RemoteFile, is_url, parent, walk
+from manifests.kinds import FileKind, kind_by_name
+from manifests.names import is_utf8
 from manifests.reasons import EntryError, Reason, os_error
 from manifests.shard import read_shard
-from manifests.uri import TAR_ENDING, has_audio_ending
+from manifests.sniff import kind_of_file, kinds_of
+from manifests.unread import Unread
 
 _REPORT_EVERY = 1000  # files between two calls of the progress callback
+Entry = os.DirEntry[str] | RemoteFile
 
 
-def scan_folder(folder: str, named: frozenset[str], into: Collected, found: Found) -> None:
+def scan_folder(
+    folder: str, named: frozenset[str], into: Collected, found: Found, config: ScanConfig
+) -> None:
     """Add all audio files below `folder`, and the members of the tar shards there, to `into`.
 
-    Hidden files and folders are passed over (macOS' `._` files are hidden ones). Links are
-    followed, each folder is entered once. Manifests are NOT read, for a folder of recordings
-    beside their transcripts may be there to be transcribed: only a manifest named as a source
-    is read, and a note tells of those (not in `named`) that were left.
+    Where the ending of a name does not tell what a file is, its first bytes do. Hidden files and
+    folders are passed over (macOS' `._` files are hidden ones). Links are followed, each folder is
+    entered once. Manifests are NOT read, for a folder of recordings beside their transcripts may
+    be there to be transcribed: only a manifest named as a source (one of `named`) is read. All
+    that is not read is counted in `into.unread`.
     """
+    search = _Search(named, into, found)
     errors_before = len(into.errors)
-    any_audio = False
-    shards: list[str] = []
-    manifests: list[str] = []
-    for entry in _walk_remote(folder, into) if is_url(folder) else _walk(folder, into):
-        name = entry.name
-        if has_audio_ending(name):
-            any_audio = True
-            _add_file(entry, into)
-            if len(into.files) % _REPORT_EVERY == 0:
-                found(len(into.files))
-        elif name.endswith(TAR_ENDING):
-            shards.append(entry.path)
-        elif name.endswith((".jsonl", ".jsonl.gz")) and entry.path not in named:
-            manifests.append(entry.path)
-    for shard in sorted(shards):
-        any_audio |= read_shard(shard, into, named=False)
+    for entries, again in _walk_remote(folder, into) if is_url(folder) else _walk(folder, into):
+        search.sort(entries, counts=not again)
+    search.look_into_unknown()
+    any_audio = search.any_audio
+    for shard in sorted(search.shards):
+        any_audio |= read_shard(shard, into, config, named=shard in named)
         found(len(into.files))
-    manifests = sorted(path for path in manifests if _is_manifest(path))
-    if manifests:
-        into.notes.append(_unread(manifests))
     if not any_audio and len(into.errors) == errors_before:
-        hint = f"; {_unread(manifests)}" if manifests else ""
-        message = f"no audio files in this folder{hint}"
+        message = "; ".join(["no audio files in this folder", *search.unread.notes()])
         into.error(folder, EntryError(Reason.NO_AUDIO_FOUND, message))
+    into.unread.add_all(search.unread)
 
 
-def _walk_remote(folder: str, into: Collected) -> Iterator[RemoteFile]:
+class _Search:
+    """What was found below one folder so far."""
+
+    def __init__(self, named: frozenset[str], into: Collected, found: Found) -> None:
+        self._named = named
+        self._into = into
+        self._found = found
+        # By path, those whose names do not tell what they are, and whether they count.
+        self._unknown: dict[str, tuple[Entry, bool]] = {}
+        self.any_audio = False
+        self.shards: list[str] = []
+        self.unread = Unread()
+
+    def sort(self, entries: Sequence[Entry], counts: bool) -> None:
+        """Take the entries of one folder; what is not read is counted where it `counts`."""
+        others: list[tuple[Entry, FileKind | None]] = []
+        stems = set()
+        for entry in entries:
+            kind = kind_by_name(entry.name)
+            if entry.name.startswith("."):
+                others.append((entry, FileKind.CLUTTER))
+            elif kind is FileKind.AUDIO:
+                stems.add(_stem(entry.name))
+                self._add(entry)
+            elif kind is FileKind.TAR:
+                self.shards.append(entry.path)
+            elif entry.path not in self._named:
+                others.append((entry, kind))
+        for entry, kind in others:
+            if kind is FileKind.MANIFEST and _stem(entry.name) in stems:
+                kind = FileKind.TEXT  # of that recording: no need to look into it
+            if not _is_regular(entry):
+                self._leave(entry, FileKind.SPECIAL if kind is None else kind, counts)
+            elif kind in (None, FileKind.MANIFEST):
+                self._unknown[entry.path] = (entry, counts)
+            else:
+                self._leave(entry, kind, counts)
+
+    def look_into_unknown(self) -> None:
+        """Tell by content what the files are whose names do not tell it."""
+        for path, kind in kinds_of(list(self._unknown), kind_of_file):
+            entry, counts = self._unknown[path]
+            if isinstance(kind, EntryError):
+                self._into.error(path, kind)
+            elif kind is FileKind.AUDIO:
+                self._add(entry)
+            else:
+                self._leave(entry, kind, counts)
+
+    def _add(self, entry: Entry) -> None:
+        self.any_audio = True
+        _add_file(entry, self._into)
+        if len(self._into.files) % _REPORT_EVERY == 0:
+            self._found(len(self._into.files))
+
+    def _leave(self, entry: Entry, kind: FileKind, counts: bool) -> None:
+        if counts:
+            self.unread.add(kind, entry.path, entry.name)
+
+
+def _stem(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _is_regular(entry: Entry) -> bool:
     try:
-        yield from walk(folder)
+        return isinstance(entry, RemoteFile) or entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _walk_remote(folder: str, into: Collected) -> Iterator[tuple[list[RemoteFile], bool]]:
+    """Yield the files of each folder, and whether it was there already."""
+    folders: dict[str, list[RemoteFile]] = {}
+    try:
+        for file in walk(folder):
+            folders.setdefault(parent(file.path), []).append(file)
     except OSError as error:
         into.error(folder, os_error(error, "list"))
+    for name, files in folders.items():
+        yield files, name in into.folders
+        into.folders.add(name)
 
 
-def _walk(folder: str, into: Collected) -> Iterator[os.DirEntry[str]]:
-    """Yield the entries that are not hidden and no folders, folder by folder in sorted order."""
+def _walk(folder: str, into: Collected) -> Iterator[tuple[list[os.DirEntry[str]], bool]]:
+    """Yield the entries that are no folders (hidden ones are), folder by folder in sorted order.
+
+    And whether the folder was there already, below another source.
+    """
     # Linked folders come last, so that a file's uri is the one without a link wherever it can be.
     pending, linked = [folder], list[str]()
     seen: set[tuple[int, int]] = set()
@@ -68,27 +142,31 @@ def _walk(folder: str, into: Collected) -> Iterator[os.DirEntry[str]]:
         path = pending.pop() if pending else linked.pop(0)
         try:
             state = Path(path).stat()
-            if (state.st_dev, state.st_ino) in seen:
+            place = (state.st_dev, state.st_ino)
+            if place in seen:
                 continue
-            seen.add((state.st_dev, state.st_ino))
+            seen.add(place)
             if not is_utf8(path):
                 raise EntryError(Reason.NAME_NOT_UTF8, "the name of this folder is not UTF-8")
             with os.scandir(path) as listing:
-                entries = [entry for entry in listing if not entry.name.startswith(".")]
+                entries = list(listing)
         except OSError as error:
             into.error(path, os_error(error, "list"))
             continue
         except EntryError as error:
             into.error(path, error)
             continue
+        files: list[os.DirEntry[str]] = []
         folders: list[str] = []
         for entry in entries:
-            if not _is_folder(entry):
-                yield entry
+            if entry.name.startswith(".") or not _is_folder(entry):
+                files.append(entry)
             elif entry.is_symlink():
                 linked.append(entry.path)
             else:
                 folders.append(entry.path)
+        yield files, place in into.folders
+        into.folders.add(place)
         pending += sorted(folders, reverse=True)
         linked.sort()
 
@@ -100,7 +178,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _add_file(entry: os.DirEntry[str] | RemoteFile, into: Collected) -> None:
+def _add_file(entry: Entry, into: Collected) -> None:
     if isinstance(entry, RemoteFile):
         into.files[entry.path] = entry.stamp
         return
@@ -119,19 +197,3 @@ def _add_file(entry: os.DirEntry[str] | RemoteFile, into: Collected) -> None:
         into.error(entry.path, error)
     else:
         into.files[entry.path] = (state.st_size, state.st_mtime_ns)
-
-
-def _is_manifest(path: str) -> bool:
-    try:
-        _, line = next(read_lines(path))
-        return looks_like_manifest(parse_object(line))
-    except (EntryError, StopIteration):
-        return False
-
-
-def _unread(manifests: list[str]) -> str:
-    more = f" and {len(manifests) - 1} more" if len(manifests) > 1 else ""
-    return (
-        f"not read: {manifests[0]}{more};"
-        " a manifest inside a folder is used only when it is named as a source itself"
-    )

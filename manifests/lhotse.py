@@ -17,6 +17,7 @@ from manifests.collected import Collected, resolve
 from manifests.filesystems import is_url
 from manifests.labels import Label, Origin, parse_label, seconds
 from manifests.reasons import EntryError, Reason
+from manifests.tarred import shar_recording
 
 _HARMLESS_TRANSFORMS = frozenset({"Resample"})  # keeps what is heard and when
 # Fields of a supervision that say where it lies, not what it says.
@@ -97,7 +98,7 @@ def _read_cut(cut: dict[str, Any], folder: str, origin: Origin, into: Collected)
         raise EntryError(Reason.UNSUPPORTED_CUT, f"a {kind} is no span of one recording")
     if cut.get("recording") is None:
         raise EntryError(Reason.UNSUPPORTED_CUT, "the cut has features only, no recording")
-    source = _source(_object(cut, "recording"), folder)
+    source = _source(shar_recording(cut, _object(cut, "recording"), origin.path), folder)
     start = seconds(cut.get("start", 0), "start")
     custom = _custom(cut)
     supervisions = [s for s in cut.get("supervisions") or [] if _has_text(s)]

@@ -11,6 +11,7 @@ from manifests.labels import AUDIO_FIELDS, Origin, parse_label
 from manifests.lhotse import Joins, is_lhotse, read_lhotse
 from manifests.lines import parse_object, read_lines
 from manifests.reasons import EntryError, Reason
+from manifests.tarred import nemo_names
 
 _REPORT_EVERY = 1000  # lines between two calls of the progress callback
 
@@ -50,7 +51,11 @@ def _read_line(
     name = next((name for name in AUDIO_FIELDS if line.get(name) is not None), None)
     if name is not None:
         uri = resolve(line[name], folder, name)
-        into.label(uri, parse_label(line, origin))
+        label = parse_label(line, origin)
+        if (shard := into.nemo_shard(line, uri, folder)) is not None:
+            into.label_member(shard, nemo_names(line, line[name]), label)
+        else:
+            into.label(uri, label)
     elif is_lhotse(line):
         read_lhotse(line, folder, origin, into, joins)
     else:

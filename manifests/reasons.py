@@ -25,6 +25,7 @@ class Reason(StrEnum):
     # an entry of a manifest or a tar shard
     BAD_MANIFEST_LINE = "bad_manifest_line"
     BAD_FIELD = "bad_field"
+    BAD_MEMBER = "bad_member"  # of a tar: a link to nowhere, a device, a broken sparse map
     BAD_LABEL = "bad_label"
     AMBIGUOUS_LABEL = "ambiguous_label"
     BEYOND_END = "beyond_end"

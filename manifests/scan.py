@@ -7,19 +7,23 @@ from collections.abc import Sequence
 
 from manifests.bulk import no_cycle_search
 from manifests.cache import HashCache
-from manifests.collected import Collected, Found, is_utf8, stamp_of
+from manifests.collected import Collected, Found, stamp_of
 from manifests.config import ScanConfig
 from manifests.filesystems import exists, is_folder, is_url, split_options, without_file_scheme
 from manifests.folder import scan_folder
 from manifests.identify import Progress, identify
+from manifests.kinds import FileKind, kind_by_name
 from manifests.lhotse import Joins
 from manifests.manifest import read_manifest
 from manifests.merge import merge
+from manifests.names import is_utf8
 from manifests.probe import Probe
-from manifests.reasons import EntryError, Reason, SourceNotFound
+from manifests.reasons import EntryError, Reason, SourceNotFound, os_error
 from manifests.recording import Sources
 from manifests.shard import read_shard
-from manifests.uri import MANIFEST_ENDINGS, TAR_ENDING
+from manifests.sniff import kind_of_file
+from manifests.unread import WHY
+from manifests.uri import base_name
 
 _DEFAULTS = ScanConfig()
 
@@ -47,7 +51,7 @@ def scan_sources(
     report = progress or _no_progress
     paths = _existing(sources)
     with no_cycle_search():
-        collected = _collect(paths, lambda count: report(count, None))
+        collected = _collect(paths, lambda count: report(count, None), config)
     try:
         candidates = {**collected.named, **collected.files}
         by_channel = {
@@ -93,26 +97,52 @@ def _is_there(source: str) -> bool:
     return bool(source)
 
 
-def _collect(paths: Sequence[str], found: Found) -> Collected:
+def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collected:
     collected = Collected()
     joins = Joins()
     named = frozenset(paths)
     manifests = []
     for path in paths:
-        name = split_options(path)[0].lower()
         if _is_folder(path):
-            scan_folder(path, named, collected, found)
-        elif name.endswith(TAR_ENDING):
-            read_shard(path, collected, named=True)
-        elif name.endswith(MANIFEST_ENDINGS):
+            scan_folder(path, named, collected, found, config)
+            continue
+        kind = _kind(path, collected)
+        if kind is FileKind.TAR:
+            read_shard(path, collected, config, named=True)
+        elif kind is FileKind.MANIFEST:
             manifests.append(path)
-        else:
+        elif kind is FileKind.AUDIO:
             _single_file(path, collected)
     for path in manifests:
         read_manifest(path, collected, joins, found)
     joins.resolve(collected)
+    collected.look_up_members()
     collected.look_up_remote()
+    collected.notes += collected.unread.notes()
     return collected
+
+
+def _kind(path: str, into: Collected) -> FileKind | None:
+    """Return whether the file is read as AUDIO, TAR or MANIFEST; None, and an error, if as none.
+
+    What nothing is known of is tried as audio, since it was named.
+    """
+    by_name = kind_by_name(base_name(path))
+    if by_name in (FileKind.AUDIO, FileKind.TAR, FileKind.MANIFEST):
+        return by_name
+    try:
+        stamp_of(path)
+        kind = kind_of_file(path)
+    except (EntryError, OSError) as error:
+        into.error(path, os_error(error) if isinstance(error, OSError) else error)
+        return None
+    if kind in (FileKind.AUDIO, FileKind.MANIFEST):
+        return kind
+    for refused in (kind, by_name):
+        if refused in (FileKind.TAR, FileKind.ARCHIVE, FileKind.TABLE):
+            into.error(path, EntryError(Reason.UNSUPPORTED_SOURCE, WHY[refused]))
+            return None
+    return FileKind.AUDIO
 
 
 def _is_folder(path: str) -> bool:

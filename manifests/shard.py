@@ -2,110 +2,193 @@
 
 from __future__ import annotations
 
-from typing import Any
+import codecs
+from typing import Any, BinaryIO
 
-from manifests.collected import Collected, is_utf8, stamp_of
+from manifests.collected import Collected, stamp_of
+from manifests.config import ScanConfig
 from manifests.filesystems import open_file
+from manifests.kinds import HEAD_BYTES, FileKind, is_label, kind_by_head, kind_by_name
 from manifests.labels import Origin, parse_label
 from manifests.lines import parse_object
+from manifests.names import is_utf8
 from manifests.reasons import EntryError, Reason, os_error
+from manifests.samples import pair
+from manifests.sniff import kind_of_file, kinds_of
 from manifests.tar_index import TarIndex, tar_index
-from manifests.uri import has_audio_ending, member_uri
+from manifests.tarred import without_place
+from manifests.uri import member_uri, open_member
+
+# Members without bytes of these kinds are no loss.
+_NO_LOSS = frozenset({FileKind.CLUTTER, FileKind.TABLE, FileKind.ARCHIVE, FileKind.UNFINISHED})
 
 
-def read_shard(path: str, into: Collected, named: bool) -> bool:
+def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> bool:
     """Add the audio members of a tar file and their labels to `into`; whether there were any.
 
-    A sample is the members with the same path up to the first dot of the base name. Its `.json`
-    holds the fields of a manifest line; its `.txt` is the text. A shard without audio is an
-    error where it was `named` as a source, and passed over where a folder scan came upon it.
+    `manifests.samples` tells which labels belong to which audio. A `.json` holds the fields of a
+    manifest line; a `.txt` is the text. A shard without audio is an error where it was `named` as
+    a source, and passed over where a folder scan came upon it.
     """
+    if path in into.shards:
+        return into.shards[path]
+    into.shards[path] = False
     try:
-        stamp = stamp_of(path)
-        index = tar_index(path, *stamp)
         if not is_utf8(path):
             raise EntryError(Reason.NAME_NOT_UTF8, "its name is not UTF-8; remedy: rename it")
+        stamp = stamp_of(path)
+        index = tar_index(path, *stamp)
+        shard = _Shard(path, index, into, config)
+        if index.damage is not None:
+            into.error(path, EntryError(Reason.BAD_TAR, _damage(path, index)))
+        shard.sort_members()
+        shard.read_labels()
     except OSError as error:
         into.error(path, os_error(error))
         return False
     except EntryError as error:
         into.error(path, error)
         return False
-    if index.damage is not None:
-        into.error(path, EntryError(Reason.BAD_TAR, f"damaged tar file: {index.damage}"))
-    samples = _samples(index)
-    for member in samples.unreadable_names:
-        message = "the name of this member is not UTF-8"
-        into.error(member_uri(path, member), EntryError(Reason.NAME_NOT_UTF8, message))
-    for key, audio in samples.audio.items():
-        for member in audio:
-            into.files[member_uri(path, member)] = stamp
-        if labels := samples.labels.get(key):
-            _read_labels(path, audio, labels, index, into)
-    if not samples.audio and index.damage is None and named:
+    for member in shard.audio:
+        into.files[member_uri(path, member)] = stamp
+    if not shard.audio and index.damage is None and named:
         message = "no audio among the members of this tar file"
         into.error(path, EntryError(Reason.NO_AUDIO_FOUND, message))
-    return bool(samples.audio)
+    if index.repeated:
+        into.notes.append(
+            f"members that a later one of the same name replaces: {index.repeated:,} in {path}"
+        )
+    into.shards[path] = bool(shard.audio)
+    return into.shards[path]
 
 
-class _Samples:
-    """Names of the members of a shard by what they are for."""
+def _damage(path: str, index: TarIndex) -> str:
+    if not index.members and kind_of_file(path) is FileKind.ARCHIVE:
+        return (
+            "this tar file is compressed; remedy: gunzip it (or unxz, unzstd) under the same name"
+        )
+    return f"damaged tar file: {index.damage}"
 
-    def __init__(self) -> None:
-        self.audio: dict[str, list[str]] = {}  # by the key of the sample
-        self.labels: dict[str, list[str]] = {}
-        self.unreadable_names: list[str] = []
 
+class _Shard:
+    """The members of a shard by what they are for."""
 
-def _samples(index: TarIndex) -> _Samples:
-    samples = _Samples()
-    for member in index.members:
-        folder, slash, base = member.rpartition("/")
-        stem, _, ending = base.partition(".")
-        if not stem:  # a hidden file
-            continue
-        key = folder + slash + stem
-        if not has_audio_ending(base):
-            if ending in ("json", "txt"):
-                samples.labels.setdefault(key, []).append(member)
-        elif is_utf8(member):
-            samples.audio.setdefault(key, []).append(member)
+    def __init__(self, path: str, index: TarIndex, into: Collected, config: ScanConfig) -> None:
+        self._path = path
+        self._index = index
+        self._into = into
+        self._config = config
+        self.audio: list[str] = []
+        self._labels: list[str] = []
+
+    def sort_members(self) -> None:
+        """Tell audio from labels; what is neither is counted, what cannot be read is an error."""
+        unknown = []
+        for member in self._index.members:
+            base = member.rpartition("/")[2]
+            kind = kind_by_name(base)
+            if _is_hidden(member):
+                self._into.unread.add(FileKind.CLUTTER, member_uri(self._path, member), ".")
+            elif is_label(base):
+                self._labels.append(member)
+            elif kind is FileKind.AUDIO:
+                self._add_audio(member)
+            elif kind is None:
+                unknown.append(member)
+            else:
+                self._leave(member, kind)
+        for member, found in kinds_of(unknown, self._look):
+            if found is FileKind.AUDIO:
+                self._add_audio(member)
+            elif isinstance(found, EntryError):
+                self._into.error(member_uri(self._path, member), found)
+            else:
+                self._leave(member, found)
+        for member, why in self._index.unusable.items():
+            kind = kind_by_name(member.rpartition("/")[2])
+            if kind in _NO_LOSS or _is_hidden(member):
+                self._leave(member, kind or FileKind.CLUTTER)
+            else:
+                self._into.error(member_uri(self._path, member), EntryError(Reason.BAD_MEMBER, why))
+
+    def _add_audio(self, member: str) -> None:
+        """Add an audio member, unless it cannot be one."""
+        known = self._index.members[member]
+        error = None
+        if not is_utf8(member):
+            message = "the name of this member is not UTF-8"
+            error = EntryError(Reason.NAME_NOT_UTF8, message)
+        elif known.extents is not None and known.size > self._config.max_sparse_bytes:
+            message = f"a sparse member of {known.size:,} bytes (max_sparse_bytes)"
+            error = EntryError(Reason.BAD_MEMBER, message)
+        if error is None:
+            self.audio.append(member)
         else:
-            samples.unreadable_names.append(member)
-    return samples
+            self._into.error(member_uri(self._path, member), error)
 
+    def _leave(self, member: str, kind: FileKind) -> None:
+        base = member.rpartition("/")[2]
+        self._into.unread.add(kind, member_uri(self._path, member), base)
 
-def _read_labels(
-    path: str, audio: list[str], labels: list[str], index: TarIndex, into: Collected
-) -> None:
-    origin = Origin(member_uri(path, sorted(labels)[0]))
-    try:
-        fields = _fields(path, sorted(labels), index)
-        if len(audio) > 1:
-            message = f"it could be for any of {len(audio)} audio members of the sample"
-            raise EntryError(Reason.AMBIGUOUS_LABEL, message)
-        label = parse_label(fields, origin)
-    except OSError as error:
-        into.error(origin.uri, os_error(error))
-    except EntryError as error:
-        into.error(origin.uri, error)
-    else:
-        into.labels.setdefault(member_uri(path, audio[0]), []).append(label)
+    def _look(self, member: str) -> FileKind:
+        with open_member(self._path, self._index.members[member]) as file:
+            return kind_by_head(file.read(HEAD_BYTES))
 
+    def read_labels(self) -> None:
+        """Read the label of each audio member that has one."""
+        samples = pair(self.audio, self._labels)
+        for member in samples.unclaimed:
+            self._leave(member, FileKind.LABEL)
+        for member, message in samples.ambiguous.items():
+            error = EntryError(Reason.AMBIGUOUS_LABEL, message)
+            self._into.error(member_uri(self._path, member), error)
+        if not samples.labels:
+            return
+        with open_file(self._path) as file:
+            for audio, labels in samples.labels.items():
+                origin = Origin(member_uri(self._path, labels[0]))
+                try:
+                    label = parse_label(self._fields(labels, file), origin)
+                except OSError as error:
+                    self._into.error(origin.uri, os_error(error))
+                except EntryError as error:
+                    self._into.error(origin.uri, error)
+                else:
+                    uri = member_uri(self._path, audio)
+                    self._into.labels.setdefault(uri, []).append(label)
 
-def _fields(path: str, members: list[str], index: TarIndex) -> dict[str, Any]:
-    """Return the fields of `key.json`, with `key.txt` as the text that it does not give."""
-    fields: dict[str, Any] = {}
-    with open_file(path) as file:
+    def _fields(self, members: list[str], file: BinaryIO) -> dict[str, Any]:
+        """Return the fields of the `.json`, with the `.txt` as the text that it does not give."""
+        fields: dict[str, Any] = {}
         for member in members:  # .json before .txt
-            offset, size = index.members[member]
-            file.seek(offset)
-            content = file.read(size)
             try:
-                if member.endswith(".json"):
-                    fields |= parse_object(content)
+                content = _in_utf8(self._content(member, file))
+                if member.lower().endswith(".json"):
+                    fields |= without_place(parse_object(content))
                 elif not fields.get("text"):
                     fields["text"] = content.decode().strip()
             except (EntryError, UnicodeDecodeError) as error:
                 raise EntryError(Reason.BAD_LABEL, f"{member}: {error}") from error
-    return fields
+        return fields
+
+    def _content(self, member: str, file: BinaryIO) -> bytes:
+        """Return the bytes of a label, of the opened shard `file`. Raises EntryError, OSError."""
+        known = self._index.members[member]
+        if known.size > self._config.max_label_bytes:
+            raise EntryError(Reason.BAD_LABEL, "it is too long (max_label_bytes)")
+        if known.extents is None:  # one opened file for all: each costs requests to a store
+            file.seek(known.offset)
+            return file.read(known.size)
+        with open_member(self._path, known) as sparse:
+            return sparse.read()
+
+
+def _in_utf8(content: bytes) -> bytes:
+    """Return a text as Windows writes it in UTF-8, without a byte order mark."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16").encode()
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _is_hidden(member: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in member.split("/"))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import os
 import re
+from bisect import bisect_right
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
@@ -21,29 +23,13 @@ from manifests.filesystems import (
     split_options,
     stamp_of_url,
 )
-from manifests.tar_index import tar_index
+from manifests.tar_index import Member, tar_index
 
-# Endings that a folder scan takes for audio, video containers among them. Anything else can
-# still be named directly, or by a manifest.
-# fmt: off
-AUDIO_ENDINGS = frozenset({
-    "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "au", "caf", "flac", "m4a",
-    "m4b", "mka", "mp2", "mp3", "oga", "ogg", "opus", "snd", "sph", "spx", "tta", "w64",
-    "wav", "wma", "wv", "3gp", "avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "ogv",
-    "webm", "wmv",
-})
-# fmt: on
-MANIFEST_ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 TAR_ENDING = ".tar"
 
 _TAR_MARK = TAR_ENDING + "#"
 _REMOTE_MEMBER = re.compile(r"(.*?\.tar(?:\?[^#]*)?)#(.*)", re.IGNORECASE | re.DOTALL)
 _LOCAL_BUFFER = 1 << 16
-
-
-def has_audio_ending(name: str) -> bool:
-    """Whether the name ends like audio, in any case of letters."""
-    return name[name.rfind(".") + 1 :].lower() in AUDIO_ENDINGS and "." in name
 
 
 def member_uri(shard: str, member: str) -> str:
@@ -61,11 +47,11 @@ def split_uri(uri: str) -> tuple[str, str | None]:
         found = _REMOTE_MEMBER.fullmatch(uri)
         return (found.group(1), found.group(2)) if found else (uri, None)
     at = uri.lower().find(_TAR_MARK)
-    if at < 0 or Path(uri).is_file():
+    if at < 0 or os.path.isfile(uri):  # noqa: PTH113 (Path.is_file raises for odd names)
         return uri, None
     while at >= 0:
         shard = uri[: at + len(TAR_ENDING)]
-        if Path(shard).is_file():
+        if os.path.isfile(shard):  # noqa: PTH113
             return shard, uri[at + len(_TAR_MARK) :]
         at = uri.lower().find(_TAR_MARK, at + 1)
     return uri, None
@@ -79,11 +65,16 @@ def open_uri(uri: str) -> BinaryIO:
     path, member = split_uri(uri)
     if member is None:
         return open_file(path)
-    span = tar_index(path, *_stamp(path)).members.get(member)
-    if span is None:
+    known = tar_index(path, *_stamp(path)).members.get(member)
+    if known is None:
         raise FileNotFoundError(2, "no such member of the tar shard", uri)
-    buffer_bytes = BUFFER_BYTES if is_url(path) else _LOCAL_BUFFER
-    return cast(BinaryIO, io.BufferedReader(_Window(open_raw(path), *span), buffer_bytes))
+    return open_member(path, known)
+
+
+def open_member(shard: str, member: Member) -> BinaryIO:
+    """Open one member of a tar shard like a file of its own. Raises OSError."""
+    buffer_bytes = BUFFER_BYTES if is_url(shard) else _LOCAL_BUFFER
+    return cast(BinaryIO, io.BufferedReader(_Window(open_raw(shard), member), buffer_bytes))
 
 
 def base_name(uri: str) -> str:
@@ -99,13 +90,17 @@ def _stamp(path: str) -> Stamp:
 
 
 class _Window(io.RawIOBase):
-    """The bytes [offset, offset + size) of a file, as a file of their own."""
+    """A member of a tar file as a file of its own; what a sparse one does not store is zeros."""
 
-    def __init__(self, file: io.RawIOBase, offset: int, size: int) -> None:
+    def __init__(self, file: io.RawIOBase, member: Member) -> None:
         self._file = file
-        self._offset = offset
-        self._size = size
+        self._size = member.size
         self._at = 0
+        extents = ((0, member.size),) if member.extents is None else member.extents
+        self._begins = [begin for begin, _ in extents]
+        self._counts = [count for _, count in extents]
+        # Where in the tar file each part lies.
+        self._offsets = list(accumulate(self._counts[:-1], initial=member.offset))
 
     def readable(self) -> bool:
         return True
@@ -115,8 +110,17 @@ class _Window(io.RawIOBase):
 
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
         view = memoryview(buffer)[: max(0, self._size - self._at)]
-        self._file.seek(self._offset + self._at)
-        count = self._file.readinto(view) or 0
+        part = bisect_right(self._begins, self._at) - 1
+        within = self._at - self._begins[part] if part >= 0 else 0
+        if part >= 0 and within < self._counts[part]:
+            view = view[: self._counts[part] - within]
+            self._file.seek(self._offsets[part] + within)
+            count = self._file.readinto(view) or 0
+        else:
+            if part + 1 < len(self._begins):
+                view = view[: self._begins[part + 1] - self._at]
+            count = len(view)
+            view[:] = bytes(count)
         self._at += count
         return count
 

@@ -185,12 +185,13 @@ def test_manifest_in_folder_is_not_read_but_mentioned(tmp_path: Path) -> None:
     write_lines(tmp_path / "rubbish.jsonl", ["{"])
     found = scan(tmp_path)
     assert [r.labelled for r in found.recordings] == [False]
-    [note] = found.notes
-    assert manifest in note
+    note, others = found.notes
+    assert note.startswith(f"1 .jsonl not read ({manifest}): ")
     assert "named" in note
+    assert others.startswith(f"2 .jsonl not read ({tmp_path / 'other.jsonl'} and 1 more): ")
     named = scan(tmp_path, manifest)
     assert [r.labelled for r in named.recordings] == [True]
-    assert named.notes == []
+    assert named.notes == [others]
 
 
 def test_folder_with_nothing_but_a_manifest(tmp_path: Path) -> None:

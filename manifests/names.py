@@ -1,0 +1,27 @@
+"""File names: bytes that are no UTF-8, and the two ways to write one accented letter."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+
+
+def printable(uri: str) -> str:
+    """Return a name that any table can hold: bytes that are no UTF-8 become \\xNN."""
+    return uri if uri.isascii() else os.fsencode(uri).decode("utf-8", "backslashreplace")
+
+
+def is_utf8(name: str) -> bool:
+    """Whether the file name was UTF-8 (Python holds other bytes as lone surrogates)."""
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def composed(name: str) -> str:
+    """Return the name with one character for each accented letter (Macs write two)."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)

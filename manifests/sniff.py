@@ -1,0 +1,59 @@
+"""Looking at the first bytes of files whose names do not tell what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from manifests.filesystems import open_file
+from manifests.kinds import HEAD_BYTES, FileKind, kind_by_head, kind_by_name
+from manifests.lines import parse_object, read_lines
+from manifests.manifest import looks_like_manifest
+from manifests.reasons import EntryError, os_error
+from manifests.uri import base_name
+
+_THREADS = 32  # requests that are under way at once
+_BATCH = 10_000  # names that wait for one
+
+
+def kinds_of(
+    names: Sequence[str], look: Callable[[str], FileKind]
+) -> Iterator[tuple[str, FileKind | EntryError]]:
+    """Yield what `look` finds each name to be, many at a time, in order; its error otherwise."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for at in range(0, len(names), _BATCH):
+            batch = names[at : at + _BATCH]
+            yield from zip(batch, pool.map(partial(_kind_or_error, look), batch), strict=True)
+
+
+def _kind_or_error(look: Callable[[str], FileKind], name: str) -> FileKind | EntryError:
+    try:
+        return look(name)
+    except EntryError as error:
+        return error
+    except OSError as error:
+        return os_error(error)
+
+
+def kind_of_file(path: str) -> FileKind:
+    """Return what a file is by its content, and MANIFEST only where its first line is one's.
+
+    Raises EntryError and OSError.
+    """
+    with open_file(path, HEAD_BYTES) as file:
+        kind = kind_by_head(file.read(HEAD_BYTES))
+    named_so = kind_by_name(base_name(path)) is FileKind.MANIFEST
+    if kind is FileKind.AUDIO or not (named_so or kind is FileKind.MANIFEST):
+        return kind
+    if _is_manifest(path):
+        return FileKind.MANIFEST
+    return FileKind.TEXT if named_so else FileKind.OTHER
+
+
+def _is_manifest(path: str) -> bool:
+    try:
+        _, line = next(read_lines(path))
+        return looks_like_manifest(parse_object(line))
+    except (EntryError, StopIteration):
+        return False
