@@ -185,9 +185,18 @@ def resolve(path: object, folder: str, field_name: str) -> str:
     if not isinstance(path, str) or not path:
         raise EntryError(Reason.BAD_FIELD, f"{field_name} must be a path, not {path!r:.80}")
     path = without_file_scheme(path)
+    stem, options = split_options(folder)
     if is_url(path):
         same = path.partition("://")[0] == folder.partition("://")[0]
-        return path + split_options(folder)[1] if same and not split_options(path)[1] else path
+        return _with_options(path, options) if same else path
     if is_url(folder) and not os.path.isabs(path):  # noqa: PTH117
-        return join_url(folder, path)
+        return _with_options(join_url(stem, path), options)
     return os.path.normpath(os.path.join(folder, path))  # noqa: PTH118
+
+
+def _with_options(url: str, options: str) -> str:
+    """Return a URL that has no options with these, which stand before a member of a tar shard."""
+    shard, member = split_uri(url)
+    if split_options(shard)[1]:
+        return url
+    return shard + options if member is None else member_uri(shard + options, member)

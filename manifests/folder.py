@@ -78,7 +78,7 @@ class _Search:
             if kind is FileKind.MANIFEST and _stem(entry.name) in stems:
                 kind = FileKind.TEXT  # of that recording: no need to look into it
             if not _is_regular(entry):
-                self._leave(entry, FileKind.SPECIAL if kind is None else kind, counts)
+                self._leave(entry, FileKind.SPECIAL, counts)
             elif kind in (None, FileKind.MANIFEST):
                 self._unknown[entry.path] = (entry, counts)
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from manifests.names import composed
 
@@ -82,7 +83,12 @@ class _Names:
 
 def _split(member: str) -> tuple[str, str]:
     folder, _, base = member.rpartition("/")
-    return posixpath.normpath(folder), base
+    return _plain(folder), base
+
+
+@lru_cache(maxsize=1024)
+def _plain(folder: str) -> str:
+    return posixpath.normpath(folder)
 
 
 def _composed(place: tuple[str, str]) -> tuple[str, str]:

@@ -33,6 +33,7 @@ def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> b
     if path in into.shards:
         return into.shards[path]
     into.shards[path] = False
+    errors_before = len(into.errors)
     try:
         if not is_utf8(path):
             raise EntryError(Reason.NAME_NOT_UTF8, "its name is not UTF-8; remedy: rename it")
@@ -51,7 +52,7 @@ def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> b
         return False
     for member in shard.audio:
         into.files[member_uri(path, member)] = stamp
-    if not shard.audio and index.damage is None and named:
+    if not shard.audio and named and len(into.errors) == errors_before:
         message = "no audio among the members of this tar file"
         into.error(path, EntryError(Reason.NO_AUDIO_FOUND, message))
     if index.repeated:

@@ -103,6 +103,8 @@ class _Archive:
             else:
                 yield self._member(block, name, link, records)
                 name, link, records = None, None, []
+        if name is not None or link is not None or records:
+            raise TarDamage(f"it ends at byte {self.at}, where a member should follow its name")
 
     def _block(self) -> bytes | None:
         """Return the next header, with its checksum right; None at the end of the archive."""
@@ -260,7 +262,7 @@ def _checksum_fits(block: bytes) -> bool:
     rest = block[:148] + b" " * 8 + block[156:]
     unsigned = sum(rest)
     # Old tars summed signed bytes.
-    return stated in (unsigned, unsigned - 256 * sum(byte > 127 for byte in rest))
+    return stated == unsigned or stated == unsigned - 256 * sum(byte > 127 for byte in rest)
 
 
 def _records(content: bytes) -> list[tuple[str, bytes]]:

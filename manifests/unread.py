@@ -25,7 +25,7 @@ WHY = {
 
 @dataclass(slots=True)
 class _Group:
-    endings: Counter[str] = field(default_factory=Counter)
+    endings: Counter[str] = field(default_factory=Counter)  # as they are told
     first: str = ""  # in sorted order
 
     def add(self, ending: str, count: int, name: str) -> None:
@@ -41,8 +41,9 @@ class Unread:
 
     def add(self, kind: FileKind, name: str, base: str) -> None:
         """Count one; `name` is its path, or that of the shard and the member, `base` its own."""
-        ending = "hidden" if base.startswith(".") else f".{ending_of(base)}"
-        self._groups.setdefault(kind, _Group()).add(ending, 1, name)
+        ending = ending_of(base)
+        told = "hidden" if base.startswith(".") else f".{ending}" if ending else "without ending"
+        self._groups.setdefault(kind, _Group()).add(told, 1, name)
 
     def add_all(self, other: Unread) -> None:
         for kind, group in other._groups.items():
@@ -63,7 +64,7 @@ class Unread:
 def _counts(endings: Counter[str]) -> str:
     """Return `3 .csv, 1 .tar.gz`, the most frequent first."""
     ordered = sorted(endings.items(), key=lambda item: (-item[1], item[0]))
-    texts = [f"{n:,} {'without ending' if e == '.' else e}" for e, n in ordered[:_MOST_ENDINGS]]
+    texts = [f"{n:,} {ending}" for ending, n in ordered[:_MOST_ENDINGS]]
     if len(ordered) > _MOST_ENDINGS:
         rest = ordered[_MOST_ENDINGS:]
         texts.append(f"{sum(n for _, n in rest):,} with {len(rest):,} other endings")
