@@ -18,5 +18,7 @@ class ScanConfig(BaseModel):
     max_sparse_bytes: int = Field(8 << 30, ge=1)
     # Threads that hash and probe; hashing releases the interpreter lock, and waits for disks.
     threads: int = Field(8, ge=1)
+    # A file of which nothing more comes for so long (a stuck mount, a decoder in a loop) is left.
+    stalled_after_s: float = Field(900.0, gt=0)
     # A long scan stores its hash cache this often, so that a crash loses little.
     cache_interval_s: float = Field(120.0, gt=0)

@@ -31,7 +31,7 @@ def scan_folder(
     be there to be transcribed: only a manifest named as a source (one of `named`) is read. All
     that is not read is counted in `into.unread`.
     """
-    search = _Search(named, into, found)
+    search = _Search(named, into, found, config)
     errors_before = len(into.errors)
     for entries, again in _walk_remote(folder, into) if is_url(folder) else _walk(folder, into):
         search.sort(entries, counts=not again)
@@ -49,10 +49,13 @@ def scan_folder(
 class _Search:
     """What was found below one folder so far."""
 
-    def __init__(self, named: frozenset[str], into: Collected, found: Found) -> None:
+    def __init__(
+        self, named: frozenset[str], into: Collected, found: Found, config: ScanConfig
+    ) -> None:
         self._named = named
         self._into = into
         self._found = found
+        self._config = config
         # By path, those whose names do not tell what they are, and whether they count.
         self._unknown: dict[str, tuple[Entry, bool]] = {}
         self.any_audio = False
@@ -86,7 +89,7 @@ class _Search:
 
     def look_into_unknown(self) -> None:
         """Tell by content what the files are whose names do not tell it."""
-        for path, kind in kinds_of(list(self._unknown), kind_of_file):
+        for path, kind in kinds_of(list(self._unknown), kind_of_file, self._config):
             entry, counts = self._unknown[path]
             if isinstance(kind, EntryError):
                 self._into.error(path, kind)

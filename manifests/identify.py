@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Container, Mapping
 
 from manifests.cache import HashCache, Known
 from manifests.config import ScanConfig
@@ -16,13 +14,14 @@ from manifests.probe import Probe, ProbeFailure
 from manifests.reasons import EntryError, Reason, os_error
 from manifests.recording import SourceError
 from manifests.uri import open_uri
+from manifests.watched import Beat, Stalled, watched
 
 ID_DIGITS = 32
 _READ_BYTES = 1 << 20
-_WINDOW_PER_THREAD = 16  # files handed to the pool and not yet collected
 _REFUSED = frozenset({Reason.PERMISSION_DENIED, Reason.FILE_MISSING, Reason.UNREADABLE})
-_PASSING = _REFUSED | {Reason.PROBE_FAILED}  # without the file changing, so never remembered
-_UNOPENED = _REFUSED | {Reason.EMPTY_FILE}  # the probe never saw it
+# What may pass without the file changing, so it is never remembered.
+_PASSING = _REFUSED | {Reason.PROBE_FAILED, Reason.TIMED_OUT}
+_UNOPENED = _REFUSED | {Reason.EMPTY_FILE, Reason.TIMED_OUT}  # the probe never saw it
 _REPORT_EVERY = 1000  # unchanged files between two calls of the progress callback
 
 Progress = Callable[[int, int | None], None]
@@ -42,10 +41,10 @@ class Contents:
             self.errors.append(SourceError(uri, known.reason, known.message or ""))
 
 
-def content_id(uri: str) -> str:
+def content_id(uri: str, beat: Beat = lambda: None) -> str:
     """Return the recording id of a file: the first 32 hex digits of the SHA-256 of its bytes.
 
-    Raises EntryError (`empty_file`) and OSError.
+    `beat` is called after each part of it. Raises EntryError (`empty_file`) and OSError.
     """
     digest = hashlib.sha256()
     buffer = bytearray(_READ_BYTES)
@@ -55,6 +54,7 @@ def content_id(uri: str) -> str:
         while count := file.readinto(buffer):  # type: ignore[attr-defined]
             digest.update(view[:count])
             total += count
+            beat()
     if total == 0:
         raise EntryError(Reason.EMPTY_FILE, "the file has no bytes")
     return digest.hexdigest()[:ID_DIGITS]
@@ -88,7 +88,14 @@ def identify(
     changed.sort()  # the members of a shard together, so that its index is made once
     done = total - len(changed)
     saved = time.monotonic()
-    for uri, known, fault in _in_threads(changed, probe, config.threads):
+
+    def look(file: tuple[str, Stamp], beat: Beat) -> tuple[Known, str | None]:
+        return _look_at(*file, probe, beat)
+
+    for (uri, stamp), found in watched(look, changed, config.threads, config.stalled_after_s):
+        if isinstance(found, Stalled):
+            found = _stalled(stamp, config.stalled_after_s), None
+        known, fault = found
         contents.add(uri, known)
         if known.reason not in _UNOPENED:
             watch.add(fault)
@@ -104,35 +111,23 @@ def identify(
     return contents
 
 
-def _in_threads(
-    files: list[tuple[str, Stamp]], probe: Probe, threads: int
-) -> Iterator[tuple[str, Known, str | None]]:
-    """Yield (uri, what it is, the program's fault that it met), in the order of `files`."""
-    if not files:
-        return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="wavemill-hash")
-    window: deque[Future[tuple[str, Known, str | None]]] = deque()
+def _look_at(uri: str, stamp: Stamp, probe: Probe, beat: Beat) -> tuple[Known, str | None]:
+    """Return what a file is, and the program's fault that it met."""
     try:
-        for uri, stamp in files:
-            window.append(pool.submit(_look_at, uri, stamp, probe))
-            if len(window) >= threads * _WINDOW_PER_THREAD:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _look_at(uri: str, stamp: Stamp, probe: Probe) -> tuple[str, Known, str | None]:
-    try:
-        recording_id = content_id(uri)
+        recording_id = content_id(uri, beat)
+        beat()
         probed = probe(uri)
         duration_ms = int(probed.duration_ms)
         if duration_ms <= 0:
             raise EntryError(Reason.NO_SAMPLES, "it holds no audio samples")
     except Exception as error:  # whatever a probe meets in one file must not harm the others
-        return uri, _no_recording(stamp, error), fault_of(error)
-    return uri, Known(*stamp, recording_id, duration_ms, channels=probed.channels), None
+        return _no_recording(stamp, error), fault_of(error)
+    return Known(*stamp, recording_id, duration_ms, channels=probed.channels), None
+
+
+def _stalled(stamp: Stamp, seconds: float) -> Known:
+    message = f"nothing came of reading it within {seconds:g} s (sources.stalled_after_s)"
+    return Known(*stamp, "", 0, Reason.TIMED_OUT, message)
 
 
 def _no_recording(stamp: Stamp, error: Exception) -> Known:

@@ -33,15 +33,15 @@ def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> b
     if path in into.shards:
         return into.shards[path]
     into.shards[path] = False
-    errors_before = len(into.errors)
+    found = Collected()
     try:
         if not is_utf8(path):
             raise EntryError(Reason.NAME_NOT_UTF8, "its name is not UTF-8; remedy: rename it")
         stamp = stamp_of(path)
         index = tar_index(path, *stamp)
-        shard = _Shard(path, index, into, config)
+        shard = _Shard(path, index, found, config)
         if index.damage is not None:
-            into.error(path, EntryError(Reason.BAD_TAR, _damage(path, index)))
+            found.error(path, EntryError(Reason.BAD_TAR, _damage(path, index)))
         shard.sort_members()
         shard.read_labels()
     except OSError as error:
@@ -51,14 +51,15 @@ def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> b
         into.error(path, error)
         return False
     for member in shard.audio:
-        into.files[member_uri(path, member)] = stamp
-    if not shard.audio and named and len(into.errors) == errors_before:
+        found.files[member_uri(path, member)] = stamp
+    if not shard.audio and named and not found.errors:
         message = "no audio among the members of this tar file"
-        into.error(path, EntryError(Reason.NO_AUDIO_FOUND, message))
+        found.error(path, EntryError(Reason.NO_AUDIO_FOUND, message))
     if index.repeated:
-        into.notes.append(
+        found.notes.append(
             f"members that a later one of the same name replaces: {index.repeated:,} in {path}"
         )
+    into.add(found)
     into.shards[path] = bool(shard.audio)
     return into.shards[path]
 
@@ -98,7 +99,7 @@ class _Shard:
                 unknown.append(member)
             else:
                 self._leave(member, kind)
-        for member, found in kinds_of(unknown, self._look):
+        for member, found in kinds_of(unknown, self._look, self._config):
             if found is FileKind.AUDIO:
                 self._add_audio(member)
             elif isinstance(found, EntryError):

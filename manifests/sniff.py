@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from manifests.config import ScanConfig
 from manifests.filesystems import open_file
 from manifests.kinds import HEAD_BYTES, FileKind, kind_by_head, kind_by_name
 from manifests.lines import parse_object, read_lines
 from manifests.manifest import looks_like_manifest
-from manifests.reasons import EntryError, os_error
+from manifests.reasons import EntryError, Reason, os_error
 from manifests.uri import base_name
+from manifests.watched import Beat, Stalled, watched
 
 _THREADS = 32  # requests that are under way at once
-_BATCH = 10_000  # names that wait for one
 
 
 def kinds_of(
-    names: Sequence[str], look: Callable[[str], FileKind]
+    names: Sequence[str], look: Callable[[str], FileKind], config: ScanConfig
 ) -> Iterator[tuple[str, FileKind | EntryError]]:
     """Yield what `look` finds each name to be, many at a time, in order; its error otherwise."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for at in range(0, len(names), _BATCH):
-            batch = names[at : at + _BATCH]
-            yield from zip(batch, pool.map(partial(_kind_or_error, look), batch), strict=True)
+    seconds = config.stalled_after_s
+    for name, found in watched(partial(_kind_or_error, look), names, _THREADS, seconds):
+        if isinstance(found, Stalled):
+            found = EntryError(Reason.TIMED_OUT, f"it could not be opened within {seconds:g} s")
+        yield name, found
 
 
-def _kind_or_error(look: Callable[[str], FileKind], name: str) -> FileKind | EntryError:
+def _kind_or_error(
+    look: Callable[[str], FileKind], name: str, _beat: Beat
+) -> FileKind | EntryError:
     try:
         return look(name)
     except EntryError as error:
