@@ -14,8 +14,9 @@ from pipeline.curation import Config
 Sources = Annotated[
     list[str],
     typer.Argument(
-        help="Folders (searched recursively), audio files, JSONL manifests (NeMo manifests work "
-        "as they are), WebDataset tar shards or lhotse manifests; by path, or s3://bucket/key.",
+        help="Folders (searched recursively), audio files, JSONL manifests (NeMo's work as they "
+        "are, with their tar files, too), WebDataset tar shards, lhotse manifests and Shar cuts; "
+        "by path, or s3://bucket/key.",
         show_default=False,
     ),
 ]

@@ -64,6 +64,8 @@ def transcribe(
     from stages.audio.decode import probe
 
     found = scan_sources(recordings, probe, HashCache())
+    for note in found.notes:
+        typer.echo(printable(f"note: {note}"), err=True)
     failed = [f"{error.uri}: {error.message}" for error in found.errors]
     recipe = load_recipe("plain")
     decoding = recipe.decoding.model_copy(update={"max_new_tokens": max_new_tokens})

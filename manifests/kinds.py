@@ -66,9 +66,9 @@ _CONTAINERS = (
     b"\x1aE\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"\x00\x00\x01\xba",
     b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x06\x0e\x2b\x34\x02\x05\x01\x01",
 )  # fmt: skip
-_RIFF_FORMS = (b"WAVE", b"AVI ", b"CDXA")
+_RIFF_FORMS = (b"WAVE", b"AVI ", b"CDXA", b"XWMA", b"QLCM", b"RMP3")
 _FORM_TYPES = (b"AIFF", b"AIFC", b"8SVX")
-_BOXES = (b"ftyp", b"moov", b"mdat", b"wide")  # of QuickTime and MP4
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # of QuickTime and MP4
 _OTHERS = {
     b"\x1f\x8b": FileKind.ARCHIVE, b"PK\x03\x04": FileKind.ARCHIVE, b"BZh": FileKind.ARCHIVE,
     b"7z\xbc\xaf": FileKind.ARCHIVE, b"Rar!": FileKind.ARCHIVE, b"\xfd7zXZ": FileKind.ARCHIVE,

@@ -11,6 +11,14 @@ def printable(uri: str) -> str:
     return uri if uri.isascii() else os.fsencode(uri).decode("utf-8", "backslashreplace")
 
 
+def in_a_line(name: str) -> str:
+    """Return a name for people to read: what would end the line or steer a terminal is escaped."""
+    name = printable(name)
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 def is_utf8(name: str) -> bool:
     """Whether the file name was UTF-8 (Python holds other bytes as lone surrogates)."""
     if name.isascii():

@@ -38,9 +38,9 @@ def scan_sources(
     """Find all recordings in `sources`.
 
     A source is a folder (searched recursively for audio files and tar shards), a tar shard
-    (.tar), a manifest (.jsonl, .json, either with .gz: NeMo's, lhotse's, or the fields of
-    `manifests.labels`), or a single audio file of any other name. A manifest is read only where
-    it is named itself: one inside a folder is left, and a note tells of it.
+    (.tar), a manifest (.jsonl, .json, ..., or any file whose first line is one's: NeMo's,
+    lhotse's, or the fields of `manifests.labels`), or a single audio file of any other name. A
+    manifest is read only where it is named itself. What is not read is counted in the notes.
 
     `progress` is called with (files so far, None) while files are searched, then with (files
     known, files in all). The result is the same in whatever order the sources stand, and `cache`

@@ -11,7 +11,7 @@ from manifests.filesystems import open_file
 from manifests.kinds import HEAD_BYTES, FileKind, is_label, kind_by_head, kind_by_name
 from manifests.labels import Origin, parse_label
 from manifests.lines import parse_object
-from manifests.names import is_utf8
+from manifests.names import in_a_line, is_utf8
 from manifests.reasons import EntryError, Reason, os_error
 from manifests.samples import pair
 from manifests.sniff import kind_of_file, kinds_of
@@ -57,7 +57,8 @@ def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> b
         found.error(path, EntryError(Reason.NO_AUDIO_FOUND, message))
     if index.repeated:
         found.notes.append(
-            f"members that a later one of the same name replaces: {index.repeated:,} in {path}"
+            f"members that a later one of the same name replaces: {index.repeated:,}"
+            f" in {in_a_line(path)}"
         )
     into.add(found)
     into.shards[path] = bool(shard.audio)
@@ -121,7 +122,7 @@ class _Shard:
             message = "the name of this member is not UTF-8"
             error = EntryError(Reason.NAME_NOT_UTF8, message)
         elif known.extents is not None and known.size > self._config.max_sparse_bytes:
-            message = f"a sparse member of {known.size:,} bytes (max_sparse_bytes)"
+            message = f"a sparse member of {known.size:,} bytes (sources.max_sparse_bytes)"
             error = EntryError(Reason.BAD_MEMBER, message)
         if error is None:
             self.audio.append(member)
@@ -177,7 +178,7 @@ class _Shard:
         """Return the bytes of a label, of the opened shard `file`. Raises EntryError, OSError."""
         known = self._index.members[member]
         if known.size > self._config.max_label_bytes:
-            raise EntryError(Reason.BAD_LABEL, "it is too long (max_label_bytes)")
+            raise EntryError(Reason.BAD_LABEL, "it is too long (sources.max_label_bytes)")
         if known.extents is None:  # one opened file for all: each costs requests to a store
             file.seek(known.offset)
             return file.read(known.size)

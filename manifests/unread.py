@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from manifests.kinds import FileKind, ending_of
-from manifests.names import printable
+from manifests.names import in_a_line
 
 _MOST_ENDINGS = 8  # told in one note
 
@@ -19,7 +19,7 @@ WHY = {
     FileKind.LABEL: "labels in tar files that fit the name of no audio there",
     FileKind.UNFINISHED: "by their endings no whole files; remedy: download them to the end",
     FileKind.SPECIAL: "no files but pipes, devices or links to nowhere",
-    FileKind.OTHER: "no audio by their first bytes; remedy if they are: name them as sources",
+    FileKind.OTHER: "no audio by their first bytes; remedy if they are: convert them, as to WAV",
 }
 
 
@@ -42,7 +42,9 @@ class Unread:
     def add(self, kind: FileKind, name: str, base: str) -> None:
         """Count one; `name` is its path, or that of the shard and the member, `base` its own."""
         ending = ending_of(base)
-        told = "hidden" if base.startswith(".") else f".{ending}" if ending else "without ending"
+        told = f".{ending}" if ending else "without ending"
+        if base.startswith("."):
+            told = "hidden"
         self._groups.setdefault(kind, _Group()).add(told, 1, name)
 
     def add_all(self, other: Unread) -> None:
@@ -58,7 +60,7 @@ class Unread:
         counted = f"{_counts(group.endings)} not read"
         if kind is FileKind.CLUTTER:
             return counted
-        return f"{counted} ({printable(group.first)}{_more(group.endings.total())}): {WHY[kind]}"
+        return f"{counted} ({in_a_line(group.first)}{_more(group.endings.total())}): {WHY[kind]}"
 
 
 def _counts(endings: Counter[str]) -> str:

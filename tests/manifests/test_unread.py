@@ -212,8 +212,10 @@ def test_unknown_file_that_cannot_be_looked_into_is_a_row(
     assert reasons(scan(tmp_path)) == [(str(tmp_path / "b.x"), "permission_denied")]
 
 
-def test_names_of_half_characters_can_be_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [b"caf\xe9.zip", b"esc\x1b[31m.zip", b"line\nend.zip"])
+def test_any_name_can_be_told(tmp_path: Path, name: bytes) -> None:
     write_wav(tmp_path / "a.wav")
-    (tmp_path / os.fsdecode(b"caf\xe9.zip")).touch()
+    (tmp_path / os.fsdecode(name)).touch()
     [note] = scan(tmp_path).notes
     note.encode()
+    assert note.isprintable()
