@@ -65,20 +65,20 @@ class _Search:
     def sort(self, entries: Sequence[Entry], counts: bool) -> None:
         """Take the entries of one folder; what is not read is counted where it `counts`."""
         others: list[tuple[Entry, FileKind | None]] = []
-        stems = set()
+        recordings = set()  # their names, and these without endings
         for entry in entries:
             kind = kind_by_name(entry.name)
             if entry.name.startswith("."):
                 others.append((entry, FileKind.CLUTTER))
             elif kind is FileKind.AUDIO:
-                stems.add(_stem(entry.name))
+                recordings |= {entry.name, _stem(entry.name)}
                 self._add(entry)
             elif kind is FileKind.TAR:
                 self.shards.append(entry.path)
             elif entry.path not in self._named:
                 others.append((entry, kind))
         for entry, kind in others:
-            if kind is FileKind.MANIFEST and _stem(entry.name) in stems:
+            if kind is FileKind.MANIFEST and _stem(entry.name) in recordings:
                 kind = FileKind.TEXT  # of that recording: no need to look into it
             if not _is_regular(entry):
                 self._leave(entry, FileKind.SPECIAL, counts)
@@ -110,7 +110,7 @@ class _Search:
 
 
 def _stem(name: str) -> str:
-    return name.partition(".")[0]
+    return name.removesuffix(".gz").rpartition(".")[0]
 
 
 def _is_regular(entry: Entry) -> bool:

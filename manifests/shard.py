@@ -19,6 +19,8 @@ from manifests.tar_index import TarIndex, tar_index
 from manifests.tarred import without_place
 from manifests.uri import member_uri, open_member
 
+# What these are in a shard, where they cannot be named as sources.
+_IN_SHARD = {FileKind.TAR: FileKind.ARCHIVE, FileKind.MANIFEST: FileKind.LABEL}
 # Members without bytes of these kinds are no loss.
 _NO_LOSS = frozenset({FileKind.CLUTTER, FileKind.TABLE, FileKind.ARCHIVE, FileKind.UNFINISHED})
 
@@ -91,7 +93,7 @@ class _Shard:
             base = member.rpartition("/")[2]
             kind = kind_by_name(base)
             if _is_hidden(member):
-                self._into.unread.add(FileKind.CLUTTER, member_uri(self._path, member), ".")
+                self._leave(member, FileKind.CLUTTER)
             elif is_label(base):
                 self._labels.append(member)
             elif kind is FileKind.AUDIO:
@@ -130,7 +132,8 @@ class _Shard:
             self._into.error(member_uri(self._path, member), error)
 
     def _leave(self, member: str, kind: FileKind) -> None:
-        base = member.rpartition("/")[2]
+        base = "." if _is_hidden(member) else member.rpartition("/")[2]
+        kind = _IN_SHARD.get(kind, kind)
         self._into.unread.add(kind, member_uri(self._path, member), base)
 
     def _look(self, member: str) -> FileKind:
@@ -171,7 +174,7 @@ class _Shard:
                 elif not fields.get("text"):
                     fields["text"] = content.decode().strip()
             except (EntryError, UnicodeDecodeError) as error:
-                raise EntryError(Reason.BAD_LABEL, f"{member}: {error}") from error
+                raise EntryError(Reason.BAD_LABEL, f"{member!r}: {error}") from error
         return fields
 
     def _content(self, member: str, file: BinaryIO) -> bytes:

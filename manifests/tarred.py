@@ -19,7 +19,8 @@ from manifests.names import composed
 from manifests.reasons import EntryError, Reason
 from manifests.tar_index import TarIndex
 
-_NUMBER = re.compile(r"(\d+)\D*$")
+_NUMBER = re.compile(r"(\d{1,18})\D*$", re.ASCII)
+_SHARD_ID = re.compile(r"\d{1,15}(\.0*)?", re.ASCII)
 _REPEATED = re.compile(r"-sub\d+(?=\.[^.]*$)")  # a further line about one member
 _SHAR_CUTS = re.compile(r"cuts((?:\.[^/]*?)?)\.jsonl(\.gz)?$")
 
@@ -71,7 +72,8 @@ class NemoShards:
     """Finds the tar files that lines of NeMo's tarred sets give the number of."""
 
     def __init__(self) -> None:
-        self._beside: dict[tuple[str, int | None], tuple[str, ...]] = {}
+        self._tars: dict[tuple[str, int | None], tuple[str, ...]] = {}
+        self._known: dict[tuple[str, int], str | None] = {}
 
     def find(self, line: Mapping[str, Any], folder: str, shards: Collection[str]) -> str | None:
         """Return the tar file that holds the audio of a line, None where the line tells of none.
@@ -79,9 +81,14 @@ class NemoShards:
         It is beside the manifest (in `folder`), one folder up, or among the `shards` that were
         read. Raises EntryError (`ambiguous_label`) where it could be any of several.
         """
-        number = line.get("shard_id")
-        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        number = _whole(line.get("shard_id"))
+        if number is None:
             return None
+        if (folder, number) not in self._known:
+            self._known[folder, number] = self._look(folder, number, shards)
+        return self._known[folder, number]
+
+    def _look(self, folder: str, number: int, shards: Collection[str]) -> str | None:
         above = join_url(folder, "..") if is_url(folder) else os.path.dirname(folder)  # noqa: PTH120
         for tars in (self._in(folder, number), self._in(above, number), sorted(shards)):
             found = [tar for tar in tars if _number(tar) == number]
@@ -96,9 +103,18 @@ class NemoShards:
 
     def _in(self, folder: str, number: int) -> tuple[str, ...]:
         key = (folder, number if is_url(folder) else None)
-        if key not in self._beside:
-            self._beside[key] = _tar_at(folder, number) if is_url(folder) else _tars_in(folder)
-        return self._beside[key]
+        if key not in self._tars:
+            self._tars[key] = _tar_at(folder, number) if is_url(folder) else _tars_in(folder)
+        return self._tars[key]
+
+
+def _whole(value: Any) -> int | None:
+    """Return the number of a shard, also as pandas writes it; None where it is none."""
+    if isinstance(value, str) and _SHARD_ID.fullmatch(value):
+        value = float(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and value >= 0 else None
 
 
 def _tar_at(folder: str, number: int) -> tuple[str, ...]:

@@ -74,6 +74,14 @@ def test_nemo_lines_about_one_file(tmp_path: Path) -> None:
     assert reasons(found) == [(f"{manifest}:4", "file_missing")]
 
 
+def test_shard_numbers_as_other_programs_write_them(tmp_path: Path) -> None:
+    write_tar(tmp_path / "audio_0.tar", {"a.wav": wav_bytes(1000)})
+    line = {"audio_filepath": "a.wav"}
+    for number in (0, 0.0, "0", "0.0"):
+        manifest = write_lines(tmp_path / "m.json", [{**line, "text": TEXT, "shard_id": number}])
+        assert texts(scan(manifest)) == {"audio_0.tar#a.wav": [TEXT]}
+
+
 def test_nemo_shards_of_two_sets_are_not_mixed(tmp_path: Path) -> None:
     one, two = nemo_set(tmp_path / "one", 1), nemo_set(tmp_path / "two", 1)
     write_tar(tmp_path / "two" / "noise_0.tar", {"u00.wav": wav_bytes(700, 99)})

@@ -140,6 +140,8 @@ def test_labels_that_no_audio_claims_are_counted(tmp_path: Path) -> None:
             "lonely.json": b"{}",
             "README.txt": b"about",
             "cover.png": b"x",
+            "all.jsonl": b'{"audio": "a.wav"}',
+            "inner.tar": b"",
             ".hidden/b.wav": wav_bytes(100),
         },
     )
@@ -149,7 +151,8 @@ def test_labels_that_no_audio_claims_are_counted(tmp_path: Path) -> None:
     assert sorted(note.partition(" not read")[0] for note in found.notes) == [
         "1 .cls, 1 .transcript",
         "1 .png, 1 hidden",
-        "2 .json, 1 .txt",
+        "1 .tar",
+        "2 .json, 1 .jsonl, 1 .txt",
     ]
 
 
