@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ScanConfig(BaseModel):
-    """How sources are scanned; only `end_tolerance_ms` has any effect on the result."""
+    """How sources are scanned."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
