@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from manifests.allowed import Allowed
 from manifests.bulk import no_cycle_search
 from manifests.cache import HashCache
 from manifests.collected import Collected, Found, is_utf8, stamp_of
@@ -47,7 +48,7 @@ def scan_sources(
     report = progress or _no_progress
     paths = _existing(sources)
     with no_cycle_search():
-        collected = _collect(paths, lambda count: report(count, None))
+        collected = _collect(paths, lambda count: report(count, None), config)
     try:
         candidates = {**collected.named, **collected.files}
         by_channel = {
@@ -93,9 +94,10 @@ def _is_there(source: str) -> bool:
     return bool(source)
 
 
-def _collect(paths: Sequence[str], found: Found) -> Collected:
+def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collected:
     collected = Collected()
     joins = Joins()
+    allowed = Allowed(config.allow, paths)
     named = frozenset(paths)
     manifests = []
     for path in paths:
@@ -109,7 +111,7 @@ def _collect(paths: Sequence[str], found: Found) -> Collected:
         else:
             _single_file(path, collected)
     for path in manifests:
-        read_manifest(path, collected, joins, found)
+        read_manifest(path, collected, joins, found, allowed, config.lines)
     joins.resolve(collected)
     collected.look_up_remote()
     return collected
