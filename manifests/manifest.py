@@ -8,6 +8,7 @@ from typing import Any
 from manifests.allowed import Allowed
 from manifests.collected import Collected, Found
 from manifests.config import LineLimits
+from manifests.faults import FaultWatch, fault_of
 from manifests.filesystems import parent
 from manifests.labels import AUDIO_FIELDS, Origin, audio_field, parse_label
 from manifests.lhotse import Joins, is_lhotse, read_lhotse
@@ -29,10 +30,12 @@ def read_manifest(
 ) -> None:
     """Add the files that a manifest names, with their labels, to `into`; a bad line is an error.
 
-    lhotse's supervisions go to `joins` until all manifests were read.
+    lhotse's supervisions go to `joins` until all manifests were read. Raises ProgramFault where
+    all of many lines fail by the same fault of the program.
     """
     names = Names(parent(path), allowed)
     bad = _BadLines(into, limits.max_bad_lines)
+    watch = FaultWatch("reading the manifest's lines")
     empty = True
     try:
         for number, raw in read_lines(path, limits):
@@ -41,10 +44,13 @@ def read_manifest(
             try:
                 _read_line(parse_object(raw, limits), names, origin, into, joins)
                 bad.none_good = False
+                watch.add(None)
             except EntryError as error:
                 bad.add(origin, error)
+                watch.add(None)
             except Exception as error:  # whatever one line brings about must not harm the others
                 bad.add(origin, unexpected(error))
+                watch.add(fault_of(error))
             bad.check()
             if number % _REPORT_EVERY == 0:
                 found(len(into.files) + len(into.named))

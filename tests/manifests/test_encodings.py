@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from manifests.config import LineLimits, ScanConfig
+from manifests.faults import ProgramFault
 from manifests.lines import parse_object, read_lines
 from manifests.recording import Sources
 from tests.manifests.support import reasons, scan, write_wav
@@ -203,3 +204,12 @@ def test_what_nobody_foresaw_is_one_row(manifest: Path, monkeypatch: pytest.Monk
     found = scan(manifest)
     assert reasons(found) == [(f"{manifest}:4", "entry_failed")]
     assert len(texts(found)) == 3
+
+
+def test_a_fault_of_the_program_in_every_line_stops_the_scan(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manifests.manifest.parse_label", lambda: None)  # takes no arguments
+    manifest.write_text("\n".join([LINES[3]] * 100))
+    with pytest.raises(ProgramFault, match="TypeError"):
+        scan(manifest)
