@@ -25,6 +25,7 @@ _LONGEST_NAME = 100
 _LONGEST_NUMBER = 64  # characters
 # A bound far above any recording keeps what follows within 64-bit milliseconds.
 _MOST_SECONDS = 1e12
+_INFINITE = (math.inf, -math.inf)
 _MOST_EXACT = 2.0**53  # a float counts whole numbers up to here
 _WORD = re.compile(r"[A-Z]?[^\W_A-Z]+|[A-Z]+(?![^\W_A-Z])")
 
@@ -86,9 +87,6 @@ def _as_text(value: Any, name: str, absent: frozenset[str]) -> str | None:
     if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_EXACT:
         return str(int(value))  # pandas makes floats of whole numbers where some are missing
     return str(value)
-
-
-_INFINITE = (math.inf, -math.inf)
 
 
 def read_seconds(value: Any, name: str) -> float | None:
