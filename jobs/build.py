@@ -59,7 +59,7 @@ def prepare(
 
     store = Store.open(out)
     cache = HashCache.load(store, HASH_CACHE, PROBE_VERSION)
-    found = scan_sources(sources, probe, cache, progress)
+    found = scan_sources(sources, probe, cache, progress, config.sources)
     recordings = without_withdrawn(store, recordings_table(found.recordings))
     if withdrawn := len(found.recordings) - recordings.num_rows:
         found.notes.append(f"recordings that were withdrawn and stay out: {withdrawn}")

@@ -89,6 +89,9 @@ def locate(url: str) -> tuple[fs.FileSystem, str]:
     return filesystem, f"{path}/{key}".rstrip("/")
 
 
+_BUCKET = re.compile(r"[^?#%\\\s]*")  # nothing that has a meaning in the URL that pyarrow reads
+
+
 @lru_cache(maxsize=64)
 def _bucket(scheme: str, bucket: str, options: str) -> tuple[fs.FileSystem, str]:
     if ":" in bucket.partition("@")[0] and "@" in bucket:
@@ -97,6 +100,8 @@ def _bucket(scheme: str, bucket: str, options: str) -> tuple[fs.FileSystem, str]
             f"a URL must not hold credentials ({scheme}://...@...); set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or whatever else the storage's own tools read"
         )
+    if not _BUCKET.fullmatch(bucket):
+        raise LocationError(f"{bucket!r} is no name of a bucket")
     if scheme == "s3" and "allow_delayed_open" not in options:
         # A small object is then sent by one request in place of three.
         options += ("&" if options else "?") + "allow_delayed_open=true"
@@ -115,7 +120,7 @@ def _by_fsspec(scheme: str, url: str) -> tuple[fs.FileSystem, str]:
         raise LocationError(f"{url}: pip install fsspec, and its package for {scheme}") from error
     try:
         files, path = url_to_fs(url, use_listings_cache=False)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # any package may stand behind a scheme
         raise LocationError(f"{url}: {error}") from error
     return fs.PyFileSystem(fs.FSSpecHandler(files)), path.rstrip("/")
 
@@ -153,7 +158,7 @@ def _stamp(filesystem: fs.FileSystem, info: fs.FileInfo) -> Stamp:
     try:
         changed = filesystem.handler.fs.modified(info.path)
         return int(info.size), int(changed.timestamp() * 1e9)
-    except (AttributeError, NotImplementedError, KeyError, OSError):
+    except Exception:
         return int(info.size), time.time_ns()  # nothing tells of a change: read it every time
 
 
@@ -234,8 +239,8 @@ def os_errors(url: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, PermissionError):
         raise
-    except (OSError, pa.ArrowException) as error:
-        text = str(error)
+    except Exception as error:  # pyarrow's own, and those of whatever fsspec has for the scheme
+        text = str(error) or type(error).__name__
         if any(mark in text for mark in _DENIED):
             raise PermissionError(errno.EACCES, "no permission", url) from error
         raise OSError(errno.EIO, text, url) from error

@@ -7,17 +7,16 @@ recording by id, its times count from the start of the recording.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from manifests.collected import Collected, resolve
-from manifests.filesystems import is_url
-from manifests.labels import Label, Origin, parse_label, seconds
-from manifests.reasons import EntryError, Reason
+from manifests.collected import Collected
+from manifests.labels import Label, Origin, parse_label
+from manifests.named import Names
+from manifests.reasons import EntryError, Reason, unexpected
 from manifests.tarred import shar_recording
+from manifests.values import read_text, seconds
 
 _HARMLESS_TRANSFORMS = frozenset({"Resample"})  # keeps what is heard and when
 # Fields of a supervision that say where it lies, not what it says.
@@ -53,6 +52,8 @@ class Joins:
                 into.label(source.uri, replace(label, channel=_channel(source, channels)))
             except EntryError as error:
                 into.error(label.origin.uri, error)
+            except Exception as error:  # whatever one label brings about must not harm the others
+                into.error(label.origin.uri, unexpected(error))
 
 
 def is_lhotse(line: Mapping[str, Any]) -> bool:
@@ -61,7 +62,7 @@ def is_lhotse(line: Mapping[str, Any]) -> bool:
 
 
 def read_lhotse(
-    line: dict[str, Any], folder: str, origin: Origin, into: Collected, joins: Joins
+    line: dict[str, Any], names: Names, origin: Origin, into: Collected, joins: Joins
 ) -> None:
     """Add what one line of a lhotse manifest names to `into`, supervisions to `joins`.
 
@@ -71,9 +72,9 @@ def read_lhotse(
     cannot be read (no file, features only, mixed or transformed cuts, some channels of several).
     """
     if _is_cut(line):
-        _read_cut(line, folder, origin, into)
+        _read_cut(line, names, origin, into)
     elif "sources" in line:
-        source = _source(line, folder)
+        source = _source(line, names)
         key = str(line.get("id"))
         known = joins.recordings.get(key, source)
         joins.recordings[key] = source if known == source else None
@@ -92,18 +93,18 @@ def _is_supervision(line: Mapping[str, Any]) -> bool:
     return {"id", "recording_id", "start", "duration"} <= line.keys()
 
 
-def _read_cut(cut: dict[str, Any], folder: str, origin: Origin, into: Collected) -> None:
+def _read_cut(cut: dict[str, Any], names: Names, origin: Origin, into: Collected) -> None:
     if "tracks" in cut or cut.get("type") == "PaddingCut":
         kind = cut.get("type", "MixedCut")
-        raise EntryError(Reason.UNSUPPORTED_CUT, f"a {kind} is no span of one recording")
+        raise EntryError(Reason.UNSUPPORTED_CUT, f"a {kind!s:.80} is no span of one recording")
     if cut.get("recording") is None:
         raise EntryError(Reason.UNSUPPORTED_CUT, "the cut has features only, no recording")
-    source = _source(shar_recording(cut, _object(cut, "recording"), origin.path), folder)
+    source = _source(shar_recording(cut, _object(cut, "recording"), origin.path), names)
     start = seconds(cut.get("start", 0), "start")
     custom = _custom(cut)
-    supervisions = [s for s in cut.get("supervisions") or [] if _has_text(s)]
+    supervisions = [s for s in _list(cut, "supervisions") if _has_text(s)]
     if not supervisions:
-        span = {"id": cut.get("id"), "offset": start, "duration": cut.get("duration")}
+        span = {"id": cut.get("id"), "offset": start, "duration": _duration(cut)}
         label = parse_label({**custom, **span}, origin)
         into.label(source.uri, replace(label, channel=_channel(source, cut.get("channel"))))
     for supervision in supervisions:
@@ -120,7 +121,11 @@ def _has_text(supervision: Any) -> bool:
     if not isinstance(supervision, dict):
         raise EntryError(Reason.BAD_FIELD, "supervisions must hold JSON objects")
     text = supervision.get("text")
-    return text is not None and str(text).strip() != ""
+    return not isinstance(text, str | float | None) or read_text(text, "text") is not None
+
+
+def _duration(line: dict[str, Any]) -> float:
+    return seconds(line.get("duration"), "duration")
 
 
 def _supervision(
@@ -128,31 +133,30 @@ def _supervision(
 ) -> Label:
     own = {k: v for k, v in supervision.items() if k not in _PLACE}
     # lhotse counts samples, so sums of its times are off by rounding: -1e-16 is 0.
-    place = {"offset": round(start, 9), "duration": supervision.get("duration")}
+    place = {"offset": round(start, 9), "duration": _duration(supervision)}
     return parse_label({**custom, **_custom(supervision), **own, **place}, origin)
 
 
-def _source(recording: dict[str, Any], folder: str) -> _Source:
-    sources = recording.get("sources")
-    if not isinstance(sources, list) or not all(isinstance(s, dict) for s in sources):
-        raise EntryError(Reason.BAD_FIELD, "sources must be a list of JSON objects")
+def _source(recording: dict[str, Any], names: Names) -> _Source:
+    sources = _list(recording, "sources")
+    if not all(isinstance(source, dict) for source in sources):
+        raise EntryError(Reason.BAD_FIELD, "sources must hold JSON objects")
     if len(sources) != 1:
         message = f"a recording must lie in one file, not in {len(sources)}"
         raise EntryError(Reason.UNSUPPORTED_SOURCE, message)
     source = sources[0]
     if source.get("type") not in ("file", "url"):
-        message = f"audio of the type {source.get('type')!r}: only files and URLs can be read"
+        message = f"audio of the type {source.get('type')!r:.80}: only files and URLs can be read"
         raise EntryError(Reason.UNSUPPORTED_SOURCE, message)
-    for transform in recording.get("transforms") or []:
+    for transform in _list(recording, "transforms"):
         name = transform.get("name") if isinstance(transform, dict) else transform
-        if name not in _HARMLESS_TRANSFORMS:
-            message = f"the recording is transformed ({name}): only untouched audio can be read"
+        if not isinstance(name, str) or name not in _HARMLESS_TRANSFORMS:
+            message = (
+                f"the recording is transformed ({name!s:.80}): only untouched audio can be read"
+            )
             raise EntryError(Reason.UNSUPPORTED_TRANSFORM, message)
-    uri = resolve(source.get("source"), folder, "source")
-    if not is_url(uri) and not os.path.exists(uri):  # noqa: PTH110 (Path.exists raises without permission)
-        # lhotse itself counts from the current folder.
-        here = resolve(source.get("source"), str(Path.cwd()), "source")
-        uri = here if os.path.exists(here) else uri  # noqa: PTH110
+    # lhotse itself counts from the current folder.
+    uri = names.find(source.get("source"), "source", here=True)
     return _Source(uri, _channels(source.get("channels")))
 
 
@@ -183,9 +187,16 @@ def _listed(*channels: Iterable[int]) -> str:
 
 def _channels(value: Any) -> tuple[int, ...]:
     values = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(isinstance(v, int) for v in values):
+    if not all(isinstance(v, int) and not isinstance(v, bool) for v in values):
         raise EntryError(Reason.BAD_FIELD, f"channels must be integers, not {value!r:.80}")
     return tuple(values)
+
+
+def _list(line: dict[str, Any], name: str) -> list[Any]:
+    value = line.get(name)
+    if value is not None and not isinstance(value, list):
+        raise EntryError(Reason.BAD_FIELD, f"{name} must be a list, not {value!r:.80}")
+    return value or []
 
 
 def _custom(line: dict[str, Any]) -> dict[str, Any]:

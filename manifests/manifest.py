@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from manifests.collected import Collected, Found, resolve
+from manifests.allowed import Allowed
+from manifests.collected import Collected, Found
+from manifests.config import LineLimits
+from manifests.faults import FaultWatch, fault_of
 from manifests.filesystems import parent
-from manifests.labels import AUDIO_FIELDS, Origin, parse_label
+from manifests.labels import AUDIO_FIELDS, Origin, audio_field, parse_label
 from manifests.lhotse import Joins, is_lhotse, read_lhotse
-from manifests.lines import parse_object, read_lines
-from manifests.reasons import EntryError, Reason
+from manifests.lines import NotUtf8, parse_object, read_lines
+from manifests.named import Names
+from manifests.reasons import EntryError, Reason, unexpected
 from manifests.tarred import nemo_names
 
 _REPORT_EVERY = 1000  # lines between two calls of the progress callback
@@ -18,46 +22,107 @@ _REPORT_EVERY = 1000  # lines between two calls of the progress callback
 
 def looks_like_manifest(line: Mapping[str, Any]) -> bool:
     """Whether the fields are those of a line of one of the manifests that can be read."""
-    return any(isinstance(line.get(name), str) for name in AUDIO_FIELDS) or is_lhotse(line)
+    name = audio_field(line)
+    return (name is not None and isinstance(line[name], str | dict)) or is_lhotse(line)
 
 
-def read_manifest(path: str, into: Collected, joins: Joins, found: Found) -> None:
+def read_manifest(
+    path: str, into: Collected, joins: Joins, found: Found, allowed: Allowed, limits: LineLimits
+) -> None:
     """Add the files that a manifest names, with their labels, to `into`; a bad line is an error.
 
-    lhotse's supervisions go to `joins` until all manifests were read.
+    lhotse's supervisions go to `joins` until all manifests were read. Raises ProgramFault where
+    all of many lines fail by the same fault of the program.
     """
-    folder = parent(path)
+    names = Names(parent(path), allowed)
+    bad = _BadLines(into, limits.max_bad_lines)
+    watch = FaultWatch("reading the manifest's lines")
     empty = True
     try:
-        for number, raw in read_lines(path):
+        for number, raw in read_lines(path, limits):
             empty = False
             origin = Origin(path, number)
             try:
-                _read_line(parse_object(raw), folder, origin, into, joins)
+                _read_line(parse_object(raw, limits), names, origin, into, joins)
+                bad.none_good = False
+                watch.add(None)
             except EntryError as error:
-                into.error(origin.uri, error)
+                bad.add(origin, error)
+                watch.add(None)
+            except Exception as error:  # whatever one line brings about must not harm the others
+                bad.add(origin, unexpected(error))
+                watch.add(fault_of(error))
+            bad.check()
             if number % _REPORT_EVERY == 0:
                 found(len(into.files) + len(into.named))
     except EntryError as error:
         into.error(path, error)
-        return
+        empty = False
     if empty:
         into.error(path, EntryError(Reason.NO_AUDIO_FOUND, "this manifest has no lines"))
+    bad.finish(path)
+
+
+class _BadLines:
+    """The errors of a manifest's lines: a row for each, unless a fault is the whole file's."""
+
+    def __init__(self, into: Collected, most: int) -> None:
+        self._into = into
+        self._most = most
+        self._count = 0
+        self._not_utf8: tuple[Origin, EntryError] | None = None  # the first one
+        self._not_utf8_count = 0
+        self.none_good = True
+
+    def check(self) -> None:
+        """Raise EntryError where so many lines and nothing but bad ones were read."""
+        if self.none_good and self._count >= self._most:
+            message = f"none of its first {self._count} lines is good; the rest was not read"
+            raise EntryError(Reason.BAD_MANIFEST, message)
+
+    def add(self, origin: Origin, error: EntryError) -> None:
+        """Count one line, and make a row of it unless there are too many."""
+        if isinstance(error, NotUtf8):
+            self._not_utf8 = self._not_utf8 or (origin, error)
+            self._not_utf8_count += 1
+            return
+        self._count += 1
+        if self._count <= self._most:
+            self._into.error(origin.uri, error)
+
+    def finish(self, path: str) -> None:
+        """Make the rows that stand for many lines."""
+        if self._not_utf8 is not None:
+            origin, error = self._not_utf8
+            others = self._not_utf8_count - 1
+            more = f" (and {others} more lines)" if others else ""
+            remedy = "remedy: convert the file, as in `iconv -f LATIN1 -t UTF-8`"
+            message = f"{error.message}{more}; {remedy}"
+            self._into.error(origin.uri, EntryError(error.reason, message))
+        if self._count > self._most:
+            message = f"{self._count - self._most} more bad lines (sources.lines.max_bad_lines)"
+            self._into.error(path, EntryError(Reason.BAD_MANIFEST, message))
 
 
 def _read_line(
-    line: dict[str, Any], folder: str, origin: Origin, into: Collected, joins: Joins
+    line: dict[str, Any], names: Names, origin: Origin, into: Collected, joins: Joins
 ) -> None:
-    name = next((name for name in AUDIO_FIELDS if line.get(name) is not None), None)
-    if name is not None:
-        uri = resolve(line[name], folder, name)
-        label = parse_label(line, origin)
-        if (shard := into.nemo_shard(line, uri, folder)) is not None:
-            into.label_member(shard, nemo_names(line, line[name]), label)
+    name = audio_field(line)
+    if name is not None and not (name not in AUDIO_FIELDS and is_lhotse(line)):
+        path = _path(line[name])
+        uri, label = names.find(path, name), parse_label(line, origin, name)
+        if (shard := into.nemo_shard(line, uri, names.folder)) is not None:
+            into.label_member(shard, nemo_names(line, path), label)
         else:
             into.label(uri, label)
     elif is_lhotse(line):
-        read_lhotse(line, folder, origin, into, joins)
+        read_lhotse(line, names, origin, into, joins)
     else:
         message = f"neither {' nor '.join(AUDIO_FIELDS)} says which recording it is about"
         raise EntryError(Reason.BAD_MANIFEST_LINE, message)
+
+
+def _path(value: Any) -> Any:
+    """Return the path in an `audio` of Hugging Face's datasets, any other value as it is."""
+    is_audio = isinstance(value, dict) and value.get("bytes") is None
+    return value["path"] if is_audio and isinstance(value.get("path"), str) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from manifests.reasons import EntryError, Reason
 from manifests.recording import Item, Recording, SourceError, Sources
 
 Span = tuple[int, int]
+_NOTED = 5  # unknown languages that a note names
 
 
 def merge(collected: Collected, contents: Contents, tolerance_ms: int) -> Sources:
@@ -42,6 +44,7 @@ def merge(collected: Collected, contents: Contents, tolerance_ms: int) -> Source
             half_labelled += recording.labelled and any(_partial(label) for label, _ in spans)
             sources.recordings.append(recording)
     sources.recordings.sort(key=lambda recording: recording.recording_id)
+    sources.notes += _unknown_languages(collected)
     if half_labelled:
         sources.notes.append(
             f"recordings with labelled and unlabelled spans: {half_labelled};"
@@ -51,6 +54,21 @@ def merge(collected: Collected, contents: Contents, tolerance_ms: int) -> Source
     sources.errors.sort(key=_error_order)
     sources.notes.sort()
     return sources
+
+
+def _unknown_languages(collected: Collected) -> list[str]:
+    """Return a note on languages that have no code: their labels are used without one."""
+    counts = Counter(
+        label.unknown_language
+        for labels in collected.labels.values()
+        for label in labels
+        if label.unknown_language is not None
+    )
+    if not counts:
+        return []
+    first = ", ".join(f"{name!r:.80} ({count})" for name, count in counts.most_common(_NOTED))
+    more = f" and {len(counts) - _NOTED} more" if len(counts) > _NOTED else ""
+    return [f"languages that are not known, left empty and kept in metadata: {first}{more}"]
 
 
 def _by_content(contents: Contents) -> list[tuple[str, list[str]]]:
@@ -187,7 +205,8 @@ def _metadata(texts: Sequence[str]) -> str:
         return different[0] if different else "{}"
     merged: dict[str, Any] = {}
     for text in different:
-        merged = json.loads(text) | merged
+        for key, value in json.loads(text).items():
+            merged.setdefault(key, value)
     return json.dumps(merged, ensure_ascii=False, sort_keys=True)
 
 

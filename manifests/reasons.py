@@ -30,12 +30,17 @@ class Reason(StrEnum):
     BAD_LABEL = "bad_label"
     AMBIGUOUS_LABEL = "ambiguous_label"
     BEYOND_END = "beyond_end"
+    SOURCE_NOT_ALLOWED = "source_not_allowed"
+    ENTRY_FAILED = "entry_failed"  # reading it raised something that this package does not explain
     UNSUPPORTED_SOURCE = "unsupported_source"
     UNSUPPORTED_CUT = "unsupported_cut"
     NO_SUCH_CHANNEL = "no_such_channel"
     UNSUPPORTED_CHANNEL = "unsupported_channel"
     UNSUPPORTED_TRANSFORM = "unsupported_transform"
     RECORDING_UNKNOWN = "recording_unknown"
+
+
+_LONGEST_MESSAGE = 300  # characters; exceptions quote what they choke on
 
 
 class SourceNotFound(Exception):
@@ -53,7 +58,15 @@ class EntryError(Exception):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-        self.message = message
+        self.message = _harmless(message)
+
+
+def _harmless(text: str) -> str:
+    """Return a text that a terminal and a table can take; messages quote what stands in files."""
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
 
 
 def os_error(error: OSError, doing: str = "read") -> EntryError:
@@ -63,3 +76,8 @@ def os_error(error: OSError, doing: str = "read") -> EntryError:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return EntryError(Reason.FILE_MISSING, "it does not exist")
     return EntryError(Reason.UNREADABLE, f"cannot {doing} it: {error.strerror or error}")
+
+
+def unexpected(error: Exception) -> EntryError:
+    """Return an exception that nobody foresaw as an EntryError: one entry must not stop a scan."""
+    return EntryError(Reason.ENTRY_FAILED, f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE])

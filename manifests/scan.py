@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from manifests.allowed import Allowed
 from manifests.bulk import no_cycle_search
 from manifests.cache import HashCache
 from manifests.collected import Collected, Found, stamp_of
@@ -100,6 +101,7 @@ def _is_there(source: str) -> bool:
 def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collected:
     collected = Collected()
     joins = Joins()
+    allowed = Allowed(config.allow, paths)
     named = frozenset(paths)
     manifests = []
     for path in paths:
@@ -114,7 +116,7 @@ def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collecte
         elif kind is FileKind.AUDIO:
             _single_file(path, collected)
     for path in manifests:
-        read_manifest(path, collected, joins, found)
+        read_manifest(path, collected, joins, found, allowed, config.lines)
     joins.resolve(collected)
     collected.look_up_members()
     collected.look_up_remote()

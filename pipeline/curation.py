@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from manifests.config import ScanConfig
 from manifests.table import SCHEMA as RECORDINGS_SCHEMA
 from pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from pipeline.corpora import pretrain, sft
@@ -57,6 +58,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     profile: str = "embedded"
+    sources: ScanConfig = ScanConfig()
     shard_seconds: float = Field(60.0, gt=0)  # of audio in one unit of work; 3600 on a cluster
     version: VersionSettings = VersionSettings()
     denoise: DenoiseConfig = DenoiseConfig()  # type: ignore[valid-type]
@@ -94,8 +96,8 @@ def make_graph(config: Config) -> Graph:
 
 
 def result_config(config: Config) -> dict[str, Any]:
-    """Return all that determines what is built (not how it is executed), as JSON values."""
-    return config.model_dump(mode="json", exclude={"execution"})
+    """Return what determines how recordings become rows, as JSON values."""
+    return config.model_dump(mode="json", exclude={"execution", "sources"})
 
 
 def all_schemas() -> dict[str, pa.Schema]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from stages.segments import Segment, segments_of
 from stages.tables import batch, field
 
 NAME = "score_text"
-VERSION = 1
+VERSION = 2
 INPUTS = ("diarize", "transcribe")
 SCHEMA = pa.schema(
     [
@@ -48,7 +48,10 @@ SCHEMA = pa.schema(
         ),
         field("language", pa.string(), "Language code; null: a manifest that names none", True),
         field(
-            "language_probability", pa.float64(), "Certainty of the language; null: assumed", True
+            "language_probability",
+            pa.float64(),
+            "Certainty of the language; null: assumed; 0: assumed, but the manifest states another",
+            True,
         ),
         field(
             "text_length",
@@ -139,7 +142,7 @@ def transcripts_of(recording: Recording, upstream: Upstream) -> dict[str, Transc
         "no_speech_prob",
     ]
     found = {
-        row.pop("segment_id"): Transcript(source="asr", **row)
+        row.pop("segment_id"): _heard(recording, Transcript(source="asr", **row))
         for row in upstream.table("transcribe", columns).to_pylist()
     }
     missing = [s.segment_id for s in segments if s.segment_id not in found]
@@ -148,6 +151,18 @@ def transcripts_of(recording: Recording, upstream: Upstream) -> dict[str, Transc
             "missing_transcript", f"{len(missing)} segments have no transcript, e.g. {missing[0]}"
         )
     return found
+
+
+def _heard(recording: Recording, transcript: Transcript) -> Transcript:
+    """Return a transcript in the language that the manifest states, where none was identified.
+
+    An engine that assumes another one has written down sounds that it does not know: its text is
+    worth nothing, which is what the probability 0 says.
+    """
+    assumed = transcript.language_probability is None and transcript.language is not None
+    if not assumed or recording.language in (None, transcript.language):
+        return transcript
+    return replace(transcript, language=recording.language, language_probability=0.0)
 
 
 def _from_item(recording: Recording, item: Item) -> Transcript:

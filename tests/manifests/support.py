@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.cache import HashCache
+from manifests.config import ScanConfig
 from manifests.recording import Sources
 from manifests.scan import scan_sources
 from manifests.uri import open_uri
@@ -87,9 +88,14 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> str:
     return str(path)
 
 
-def scan(*sources: str | Path, cache: HashCache | None = None) -> Sources:
+def scan(
+    *sources: str | Path, cache: HashCache | None = None, config: ScanConfig | None = None
+) -> Sources:
     return scan_sources(
-        [str(s) for s in sources], wav_probe, HashCache() if cache is None else cache
+        [str(s) for s in sources],
+        wav_probe,
+        HashCache() if cache is None else cache,
+        config=config or ScanConfig(),
     )
 
 

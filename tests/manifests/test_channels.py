@@ -164,3 +164,32 @@ def test_an_old_cache_is_asked_for_channels_only_where_they_matter(audio: Path) 
         ("y", None),
     ]
     assert pa.types.is_int16(pq.read_schema(path).field("channels").type)
+
+
+@pytest.mark.parametrize(
+    ("fields", "channel"),
+    [
+        ({"channel": "1"}, 1),
+        ({"channel": 1.0}, 1),
+        ({"channel": [1]}, 1),
+        ({"Channel": "01"}, 1),
+        ({"channel": "right"}, 1),
+        ({"channel": "nan"}, None),
+        ({"channel_selector": 1}, 1),
+        ({"channel_selector": "0"}, 0),
+        ({"channel_selector": "average"}, None),
+        ({"channel_selector": None, "channel_index": 1}, 1),
+        ({"channels": 2, "num_channels": 2}, None),
+    ],
+)
+def test_numbers_and_names_of_channels_as_tools_write_them(
+    audio: Path, fields: dict[str, Any], channel: int | None
+) -> None:
+    assert channels(audio, {"audio": "st.wav", "text": "x", **fields}) == [("x", channel)]
+
+
+@pytest.mark.parametrize("value", [[0, 1], "first", True, {}, 0.5])
+def test_a_selector_that_selects_no_one_channel_is_a_row(audio: Path, value: Any) -> None:
+    line = {"audio": "st.wav", "text": "x", "channel_selector": value}
+    found = scan(write_lines(audio / "m.jsonl", [line]))
+    assert reasons(found) == [(f"{audio}/m.jsonl:1", "unsupported_channel")]

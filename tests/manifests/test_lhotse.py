@@ -81,11 +81,12 @@ def test_cuts_with_supervisions(audio: Path) -> None:
     spoken, raw = sorted(found.recordings, key=lambda r: r.uri)
     [item] = spoken.items
     assert (item.start_ms, item.end_ms, item.text, item.task) == (250, 750, "hello", "asr")
-    assert (item.language, item.speaker) == ("English", "s1")
+    assert (item.language, item.speaker) == ("en", "s1")
     assert json.loads(item.metadata) == {
         "corpus": "x",
         "gender": "F",
         "id": "sup1",
+        "language": "English",
         "mood": "glad",
     }
     assert (raw.labelled, raw.regions) == (False, ())
@@ -161,7 +162,7 @@ def source(kind: str, name: str = "a.wav") -> dict[str, Any]:
         (cut(recording=RECORDING | {"transforms": SPEED}), "unsupported_transform"),
         (RECORDING | {"sources": [source("command", "cat a.wav |")]}, "unsupported_source"),
         (RECORDING | {"sources": [source("shar")]}, "unsupported_source"),
-        (RECORDING | {"sources": [source("file", "nosuch://x/a.wav")]}, "unsupported_source"),
+        (RECORDING | {"sources": [source("file", "nosuch://x/a.wav")]}, "source_not_allowed"),
         (RECORDING | {"sources": [source("file"), source("file")]}, "unsupported_source"),
         (RECORDING | {"sources": []}, "unsupported_source"),
         (RECORDING | {"sources": "a.wav"}, "bad_field"),
@@ -169,7 +170,14 @@ def source(kind: str, name: str = "a.wav") -> dict[str, Any]:
         (cut(channel=1, recording=STEREO), "unsupported_channel"),
         (cut(recording="rec-a"), "bad_field"),
         (cut(custom=[1]), "bad_field"),
-        (cut(start="0"), "bad_field"),
+        (cut(start="soon"), "bad_field"),
+        (cut(supervisions=5), "bad_field"),
+        (cut(supervisions={"text": "x"}), "bad_field"),
+        (cut(supervisions=[SPOKEN | {"duration": None}]), "bad_field"),
+        (cut(channel="0"), "bad_field"),
+        (RECORDING | {"transforms": [[]]}, "unsupported_transform"),
+        (RECORDING | {"transforms": {"name": "Resample"}}, "bad_field"),
+        (RECORDING | {"sources": 5}, "bad_field"),
         (cut(duration=-1, supervisions=[]), "bad_field"),
         (cut(supervisions=[SPOKEN | {"start": 1.8}]), "beyond_end"),
         (cut(supervisions=[SPOKEN | {"start": -1}]), "bad_field"),

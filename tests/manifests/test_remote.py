@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from manifests.cache import HashCache
-from manifests.filesystems import join_url, parent, split_options
+from manifests.config import ScanConfig
+from manifests.filesystems import LocationError, join_url, locate, parent, split_options
 from manifests.reasons import SourceNotFound
 from manifests.scan import scan_sources
 from manifests.uri import base_name, open_uri, split_uri
@@ -104,7 +105,8 @@ def test_a_manifest_names_files_beside_it_elsewhere_and_here(
     assert reasons(found) == [(f"{manifest}:5", "file_missing"), (f"{manifest}:6", "not_a_file")]
     local = tmp_path / "m.jsonl"
     local.write_bytes(lines({"audio": beside, "text": "one"}))
-    assert uris(scan(local)) == [beside]
+    assert reasons(scan(local)) == [(f"{local}:1", "source_not_allowed")]
+    assert uris(scan(local, config=ScanConfig(allow=(s3.url(),)))) == [beside]
 
 
 def test_lhotse_recordings_in_a_bucket(s3: ObjectStore) -> None:
@@ -165,3 +167,9 @@ def test_names() -> None:
     assert split_uri("s3://b/#1.wav") == ("s3://b/#1.wav", None)
     for uri in (f"s3://b/k/x.wav{options}", f"s3://b/s.tar{options}#k/x.wav", "/a/s.tar#x.wav"):
         assert base_name(uri) == "x.wav"
+
+
+@pytest.mark.parametrize("bucket", ["b?endpoint_override=evil#", "b%2fc", "b c", "b\\c"])
+def test_a_bucket_whose_name_would_be_read_as_more(bucket: str) -> None:
+    with pytest.raises(LocationError, match="no name of a bucket"):
+        locate(f"s3://{bucket}/a.wav")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,17 @@ def test_text_scores_of_a_raw_recording() -> None:
     assert first["compression_ratio"] == 1.7  # the transcriber's own
     assert first["asr_confidence"] == 0.7
     assert (second["text_length"], second["compression_ratio"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("stated", "language", "probability"),
+    [(None, "en", None), ("en", "en", None), ("zh", "zh", 0.0)],
+)
+def test_an_engine_that_assumes_another_language_than_the_manifest_states(
+    stated: str | None, language: str, probability: float | None
+) -> None:
+    for row in text_rows(replace(RAW, language=stated), upstream()):
+        assert (row["language"], row["language_probability"]) == (language, probability)
 
 
 def test_text_scores_of_labelled_items(tmp_path: Path) -> None:
