@@ -71,6 +71,13 @@ def _repair(console: Console, store: Store, found: Inspection) -> None:
     kinds = {damage.kind for damage in found.damages}
     if Kind.SNAPSHOT in kinds:
         console.print("the next curate makes the newest snapshot again; older ones stay damaged")
+    if Kind.TOMBSTONES in kinds:
+        console.print(
+            "tombstones were lost for good: what they kept out comes back with the next curate, "
+            "unless it is withdrawn again",
+            style="red",
+            soft_wrap=True,
+        )
     if Kind.CATALOGUE in kinds:
         console.print("the catalogue cannot be mended; without it everything is computed again")
 

@@ -44,16 +44,15 @@ def remember(store: Store, sources: Sequence[str], config: Mapping[str, Any], ve
 def remembered(store: Store) -> Request:
     """Return what the last build was asked for. Raises ConfigError when none is known."""
     text = store.read_text(REQUEST)
-    try:
-        request = None if text is None else Request(**json.loads(text))
-    except (ValueError, TypeError):
-        raise ConfigError(f"{store.root}/{REQUEST} is damaged; wavemill curate renews it") from None
-    if request is None or not request.sources:  # none are left where all were purged
+    if text is None:
         raise ConfigError(
             f"{store.root} does not know its sources; build it once with "
             f"wavemill curate SOURCE... --out {store.root}"
         )
-    return request
+    try:
+        return Request(**json.loads(text))
+    except (ValueError, TypeError):
+        raise ConfigError(f"{store.root}/{REQUEST} is damaged; wavemill curate renews it") from None
 
 
 def forget_sources(store: Store, uris: Set[str]) -> None:

@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 
 from pipeline.catalogue import CATALOGUE
 from pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
+from pipeline.config import ConfigError
 from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from pipeline.ledger import Ledger
 from pipeline.request import forget_sources
@@ -84,10 +85,14 @@ def purge(store: Store, now: str) -> Proof:
 
 def finish_purge(store: Store, now: str) -> bool:
     """Finish a purge that was interrupted; return whether there was one."""
-    begun = is_begun(store)
-    if begun:
-        purge(store, now)
-    return begun
+    if not is_begun(store):
+        return False
+    try:
+        purged_ids(store)
+    except ConfigError:
+        return False  # whoever needs the tombstones says what is wrong with them
+    purge(store, now)
+    return True
 
 
 def affected_files(store: Store, recording_ids: Sequence[str]) -> list[StoredFile]:

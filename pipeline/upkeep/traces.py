@@ -20,7 +20,7 @@ from pipeline.upkeep.proof import Traces
 from pipeline.upkeep.rewriting import leaving_damaged
 
 WITHHELD = "(of a recording that was purged)"
-SHORTEST_TEXT, LONGEST_TEXT = 8, 40  # characters of a transcript that are looked for in messages
+SHORTEST_TEXT, LONGEST_TEXT = 8, 16  # characters of a transcript looked for in messages
 _QUOTING = ("uri", "source", "message")  # columns of an errors table that may name a recording
 
 

@@ -16,15 +16,18 @@ from manifests.recording import Recording
 from manifests.table import SCHEMA as RECORDINGS
 from pipeline.catalogue import CATALOGUE
 from pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
+from pipeline.config import ConfigError
 from pipeline.graph import Graph, Stage
 from pipeline.plan import Plan
-from pipeline.snapshots import all_snapshots, latest_snapshot
+from pipeline.snapshots import all_snapshots, latest_snapshot, save_snapshot
 from pipeline.store import Store
 from pipeline.tombstones import (
     SCHEMA,
+    WITHDRAWN,
     asked_hash,
     check_tombstones,
     in_force,
+    known_of,
     read_tombstones,
     with_tombstones,
     write_tombstones,
@@ -103,6 +106,19 @@ def reinstate(store: Store, recording_ids: Sequence[str], now_ms: int) -> None:
     write_tombstones(store, pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
+def accept_lost_tombstones(store: Store) -> None:
+    """Go on with the tombstones that can still be read, where others were lost."""
+    try:
+        left = read_tombstones(store)
+    except ConfigError:
+        store.delete(WITHDRAWN)
+        left = SCHEMA.empty_table()
+    newest, known = latest_snapshot(store), known_of(left)
+    if newest is not None:
+        count, sha256 = known.count, known.sha256
+        save_snapshot(store, replace(newest, tombstones=count, tombstones_sha256=sha256))
+
+
 def active_recordings(store: Store) -> pa.Table:
     """Return the recordings of the catalogue (RECORDINGS) that are in use and not withdrawn."""
     table = store.read_table(CATALOGUE)
@@ -131,7 +147,11 @@ def matching(store: Store, names: Sequence[str]) -> Matches:
                 vague.append(name)
         database.register("wanted", pa.table({"recording_id": pa.array(found, pa.string())}))
         rows = database.sql(_MATCHES).fetchall()
-    return Matches([Match(*row, tuple(found[row[0]])) for row in rows], tuple(vague))
+    recordings = [
+        Match(recording_id, uri, ms, shards, is_withdrawn, tuple(found[recording_id]))
+        for recording_id, uri, ms, shards, is_withdrawn in rows
+    ]
+    return Matches(recordings, tuple(vague))
 
 
 def _show_known(database: duckdb.DuckDBPyConnection, store: Store, withdrawn: pa.Table) -> None:
