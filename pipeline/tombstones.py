@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.config import ConfigError
-from pipeline.digest import digest_of_lines
+from pipeline.digest import digest_of, digest_of_lines
 from pipeline.store import Store
 
 WITHDRAWN = "manifest/withdrawn.parquet"
+_CONTENT = b"wavemill.tombstones"  # key of a digest of the rows
 
 
 def _field(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
@@ -61,7 +62,11 @@ def read_tombstones(store: Store) -> pa.Table:
             pq.ParquetFile(source, page_checksum_verification=True) as file,
         ):
             table = file.read()
-        return _completed(table).cast(SCHEMA)
+        completed = _completed(table).cast(SCHEMA)
+        facts = table.schema.metadata or {}
+        if _CONTENT in facts and facts[_CONTENT] != _content(completed):
+            raise ValueError("other content than was written")
+        return completed
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise ConfigError(f"{store.root}/{WITHDRAWN} cannot be read: {_remedy(store)}") from error
 
@@ -117,8 +122,14 @@ def asked_hash(recording_id: str, name: str) -> str:
 
 def write_tombstones(store: Store, tombstones: pa.Table) -> None:
     """Replace the file, in one step."""
+    marked = tombstones.replace_schema_metadata({_CONTENT: _content(tombstones)})
     with store.replacing(WITHDRAWN) as path:
-        pq.write_table(tombstones, path, compression="zstd", write_page_checksum=True)
+        pq.write_table(marked, path, compression="zstd", write_page_checksum=True)
+
+
+def _content(tombstones: pa.Table) -> bytes:
+    """Digest everything that the tombstones say: a checksum of pages does not see all of it."""
+    return digest_of(tombstones.to_pylist(), 64).encode()
 
 
 def _completed(table: pa.Table) -> pa.Table:

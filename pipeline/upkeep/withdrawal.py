@@ -183,9 +183,9 @@ select recording_id, uri, rank from (
         when recording_id = $name or uri = $name or uri = $path then 1
         when ends_with(uri, concat('/', $name)) or ends_with(uri, concat('#', $name)) then 2
         when $may_be_id and starts_with(recording_id, $name) then 3
-        when $is_pattern and (uri like $pattern escape ''
-            or uri like concat('%/', $pattern) escape ''
-            or uri like concat('%#', $pattern) escape '') then 4 end as rank
+        when $is_pattern and (uri like $pattern escape '\'
+            or uri like concat('%/', $pattern) escape '\'
+            or uri like concat('%#', $pattern) escape '\') then 4 end as rank
     from known where $name <> '')
 where rank is not null qualify rank = min(rank) over ()
 """
@@ -195,9 +195,10 @@ def _meant(
     database: duckdb.DuckDBPyConnection, name: str, tombstones: pa.Table
 ) -> tuple[set[str], bool]:
     """Return the ids that one name means, at least one, and whether it is vague."""
+    path = without_file_scheme(name)
     values = {
         "name": name,
-        "path": name if is_url(name) else os.path.abspath(without_file_scheme(name)),  # noqa: PTH100
+        "path": path if is_url(path) else os.path.abspath(path),  # noqa: PTH100 (keeps links)
         "may_be_id": _ID.fullmatch(name) is not None,
         "is_pattern": "*" in name or "?" in name,
         "pattern": name.translate(_LIKE),
