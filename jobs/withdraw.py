@@ -93,10 +93,10 @@ def withdraw(
     with hold(console, store, f"wavemill withdraw{' --undo' * undo}") as held:
         matches = _found(store, patterns)
         found, now_ms = matches.recordings, time.time_ns() // 1_000_000
-        if matches.vague and not yes and not sys.stdin.isatty():
+        if matches.vague and not yes and not is_terminal():
             raise ConfigError(_unasked(matches))
         _print(console, store, found, purge_it)
-        if not yes and sys.stdin.isatty() and (purge_it or matches.vague):
+        if not yes and is_terminal() and (purge_it or matches.vague):
             typer.confirm(_question(purge_it, undo), abort=True)
         if undo:
             _undo(console, store, found, now_ms)
@@ -109,6 +109,11 @@ def withdraw(
         console.print(unpublished, style="red", markup=False, highlight=False, soft_wrap=True)
     if unpublished or not clean:
         raise typer.Exit(1)
+
+
+def is_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()
 
 
 def _unasked(matches: Matches) -> str:

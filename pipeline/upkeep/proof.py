@@ -263,7 +263,7 @@ def _search_database(store: Store, key: str, traces: Traces) -> int:
         return sum(
             traces.names_in(data)
             for (table,) in tables
-            for batch in database.sql(f"from {table}").to_arrow_reader()
+            for batch in database.sql(f"from {table}").to_arrow_table().to_batches()
             for column in batch.columns
             for data in _text_buffers(column)
         )

@@ -89,6 +89,6 @@ def _content(path: Path) -> str:
         return str(pq.read_table(path, partitioning=None).to_pylist())
     if path.suffix == ".duckdb":
         with duckdb.connect(path, read_only=True) as database:
-            tables = database.sql("select table_name from duckdb_tables()").fetchall()
-            return str([database.sql(f'from "{name}"').fetchall() for (name,) in tables])
+            tables = database.sql("select schema_name, table_name from duckdb_tables()").fetchall()
+            return str([database.sql(f'from "{a}"."{b}"').fetchall() for a, b in tables])
     return path.read_bytes().decode("utf-8", "replace")
