@@ -96,10 +96,10 @@ def build_corpus(
 
 
 @contextmanager
-def hold(console: Console, store: Store, command: str) -> Iterator[Held]:
+def hold(console: Console, store: Store, command: str, finishing: bool = True) -> Iterator[Held]:
     """Hold the WORKDIR's lock, and say so if it was a dead run's. Raises WorkdirBusy.
 
-    What a run that died had begun to publish, or to purge, is finished first.
+    With `finishing`, `finish_interrupted` is done first.
     """
     with locked(store, command) as held:
         if held.taken_from is not None:
@@ -109,10 +109,16 @@ def hold(console: Console, store: Store, command: str) -> Iterator[Held]:
                 highlight=False,
                 soft_wrap=True,
             )
-        point_corpus_at_newest(store)
-        if finish_purge(store, datetime.now(UTC).isoformat(timespec="seconds")):
-            console.print("note: finished a purge that had been interrupted")
+        if finishing:
+            finish_interrupted(console, store)
         yield held
+
+
+def finish_interrupted(console: Console, store: Store) -> None:
+    """Finish what a run that died had begun to publish, or to purge."""
+    point_corpus_at_newest(store)
+    if finish_purge(store, datetime.now(UTC).isoformat(timespec="seconds")):
+        console.print("note: finished a purge that had been interrupted")
 
 
 def _run(console: Console, build: Build, held: Held) -> None:
