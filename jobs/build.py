@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
 
 from jobs import version
 from manifests.cache import HashCache
@@ -21,12 +25,13 @@ from pipeline.execution.inline import run_inline
 from pipeline.execution.outputs import Outputs
 from pipeline.execution.settings import resolve_groups
 from pipeline.ledger import Ledger
+from pipeline.lock import WorkdirBusy, locked
 from pipeline.plan import Plan
 from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
 from pipeline.store import Store
 from pipeline.task import failed_recordings
 from pipeline.upkeep.repair import relink
-from pipeline.upkeep.withdrawal import without_withdrawn
+from pipeline.upkeep.withdrawal import purged_ids, without_withdrawn
 
 HASH_CACHE = "manifest/hash-cache.parquet"
 PROBE_VERSION = "1"  # raise it when probing changes: files that failed are then looked at again
@@ -48,17 +53,23 @@ def prepare(
     config: Config,
     progress: Callable[[int, int | None], None] | None = None,
     retry_failed: bool = False,
+    cache_lock: str | None = None,
 ) -> Build:
     """Scan the sources and compare them with the WORKDIR; only the hash cache is written.
 
+    A command that does not hold the WORKDIR says its name as `cache_lock`: it takes the lock
+    just to write the cache, and leaves the cache where another run has it.
     `retry_failed` takes recordings that are in the errors of a stage as if they were new.
-    Raises SourceNotFound for a source that does not exist, EngineUnavailable when the weights
-    of an engine cannot be identified, ValueError for execution groups that do not fit.
+    Raises SourceNotFound for a source that does not exist, ConfigError for lost tombstones,
+    EngineUnavailable when the weights of an engine cannot be identified, ValueError for
+    execution groups that do not fit.
     """
     from stages.audio.decode import probe  # brings in FFmpeg: not for --help
 
     store = Store.open(out)
-    cache = HashCache.load(store, HASH_CACHE, PROBE_VERSION)
+    _purged(store)  # tombstones that were lost are better known before the scan
+    files = store if cache_lock is None else CacheUnderLock(store, cache_lock)
+    cache = HashCache.load(files, HASH_CACHE, PROBE_VERSION, partial(_purged, store))
     found = scan_sources(sources, probe, cache, progress, config.sources)
     recordings = without_withdrawn(store, recordings_table(found.recordings))
     if withdrawn := len(found.recordings) - recordings.num_rows:
@@ -71,6 +82,30 @@ def prepare(
         catalogue.renew(failed)
         plan = make_plan(store, config, catalogue)
     return Build(store, config, found, plan)
+
+
+@dataclass(frozen=True)
+class CacheUnderLock:
+    """The store for a hash cache that is written by a command which holds no lock otherwise."""
+
+    store: Store
+    command: str
+
+    def open_file(self, key: str) -> pa.NativeFile:
+        return self.store.open_file(key)
+
+    @contextmanager
+    def replacing(self, key: str) -> Iterator[Path]:
+        try:
+            with locked(self.store, self.command), self.store.replacing(key) as path:
+                yield path
+        except WorkdirBusy as error:
+            raise OSError(str(error)) from error
+
+
+def _purged(store: Store) -> frozenset[str]:
+    """Return the recordings whose names are to be kept nowhere."""
+    return frozenset(purged_ids(store).to_pylist())
 
 
 def check_engines(plan: Plan) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -23,8 +24,10 @@ from pipeline.curation import Config
 from pipeline.execution.events import ShardFailed
 from pipeline.lock import Held, locked
 from pipeline.request import remember
+from pipeline.snapshots import point_corpus_at_newest
 from pipeline.store import Store
 from pipeline.summary import summarise
+from pipeline.upkeep.purge import finish_purge
 
 
 def curate(
@@ -93,8 +96,11 @@ def build_corpus(
 
 
 @contextmanager
-def hold(console: Console, store: Store, command: str) -> Iterator[Held]:
-    """Hold the WORKDIR's lock, and say so if it was a dead run's. Raises WorkdirBusy."""
+def hold(console: Console, store: Store, command: str, finishing: bool = True) -> Iterator[Held]:
+    """Hold the WORKDIR's lock, and say so if it was a dead run's. Raises WorkdirBusy.
+
+    With `finishing`, `finish_interrupted` is done first.
+    """
     with locked(store, command) as held:
         if held.taken_from is not None:
             console.print(
@@ -103,7 +109,16 @@ def hold(console: Console, store: Store, command: str) -> Iterator[Held]:
                 highlight=False,
                 soft_wrap=True,
             )
+        if finishing:
+            finish_interrupted(console, store)
         yield held
+
+
+def finish_interrupted(console: Console, store: Store) -> None:
+    """Finish what a run that died had begun to publish, or to purge."""
+    point_corpus_at_newest(store)
+    if finish_purge(store, datetime.now(UTC).isoformat(timespec="seconds")):
+        console.print("note: finished a purge that had been interrupted")
 
 
 def _run(console: Console, build: Build, held: Held) -> None:

@@ -40,7 +40,7 @@ def plan(
     run = options.RunOptions(executor, workers, address)
     settings = options.resolve_config(profile, config, overrides, run)
     with scan_progress(console) as progress:
-        build = prepare(sources, out, settings, progress, retry_failed)
+        build = prepare(sources, out, settings, progress, retry_failed, "wavemill plan")
     _print_stages(console, build)
     _print_sources(console, build)
 

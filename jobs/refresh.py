@@ -8,7 +8,7 @@ from __future__ import annotations
 from jobs import options
 from jobs.curate import build_corpus
 from jobs.entry import run_command
-from pipeline.config import config_from
+from pipeline.config import ConfigError, config_from
 from pipeline.curation import Config
 from pipeline.request import remembered
 from pipeline.store import Store
@@ -32,6 +32,11 @@ def refresh(
     Example: wavemill refresh work --set filter.raw.min_snr_db=10
     """
     request = remembered(Store.open(workdir))
+    if not request.sources:
+        raise ConfigError(
+            f"all sources of {workdir} were recordings that have been purged; "
+            f"wavemill curate SOURCE... --out {workdir} takes others"
+        )
     run = options.RunOptions(executor, workers, address)
     settings = config_from(Config, request.config, [*(overrides or []), *run.overrides()])
     build_corpus(

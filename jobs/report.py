@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import version
+from jobs.curate import hold
 from jobs.entry import run_command
 from jobs.plain import plain
 from jobs.summary import hours
@@ -36,12 +37,15 @@ def report(
     The file holds views over the Parquet files of the newest snapshot: recordings, segments (kept
     or not), rejections, errors, corpus, snapshots, accounting and more. The page is one file that
     needs no network: figures, and samples of the audio to listen to. Run it again after a
-    refresh, or after the WORKDIR has moved. Exits with 1 if a recording is not accounted for.
+    refresh, or after the WORKDIR has moved; while a build runs, wavemill dashboard shows the same
+    without writing. Exits with 1 if a recording is not accounted for.
 
     Example: wavemill report work, then duckdb work/quality.duckdb "from hours_by_language"
     """
     console, store = Console(), Store.open(workdir)
-    with new_database(store, version()) as (snapshot, database):
+    # A purge beside it must not meet what was read before it, so a report is a writer like others.
+    with hold(console, store, "wavemill report"), new_database(store, version()) as made:
+        snapshot, database = made
         if page:
             figures = read_figures(database, store, snapshot)
             totals = figures.totals

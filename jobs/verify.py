@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from jobs import options
-from jobs.curate import hold
+from jobs.curate import finish_interrupted, hold
 from jobs.progress import LINE_EVERY_SECONDS
+from pipeline.config import ConfigError
 from pipeline.store import Store
 from pipeline.upkeep.findings import Inspection, Kind
 from pipeline.upkeep.repair import repair
@@ -41,7 +42,9 @@ def verify(
     console, store = Console(), Store.open(workdir)
     if not repair_it:
         raise typer.Exit(bool(_inspect(console, store).damages))
-    with hold(console, store, "wavemill verify --repair"):
+    with hold(console, store, "wavemill verify --repair", finishing=False):
+        with suppress(ConfigError, OSError, ValueError, TypeError):  # of what is damaged
+            finish_interrupted(console, store)
         found = _inspect(console, store)
         if found.damages:
             _repair(console, store, found)
@@ -71,6 +74,13 @@ def _repair(console: Console, store: Store, found: Inspection) -> None:
     kinds = {damage.kind for damage in found.damages}
     if Kind.SNAPSHOT in kinds:
         console.print("the next curate makes the newest snapshot again; older ones stay damaged")
+    if Kind.TOMBSTONES in kinds:
+        console.print(
+            "tombstones were lost for good: what they kept out comes back with the next curate, "
+            "unless it is withdrawn again",
+            style="red",
+            soft_wrap=True,
+        )
     if Kind.CATALOGUE in kinds:
         console.print("the catalogue cannot be mended; without it everything is computed again")
 

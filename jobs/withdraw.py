@@ -15,6 +15,7 @@ from rich.filesize import decimal
 from jobs import options
 from jobs.build import Build, make_plan, publish
 from jobs.curate import hold
+from jobs.plain import plain
 from jobs.summary import hours
 from manifests.recording import SourceError, Sources
 from pipeline.catalogue import CATALOGUE, Catalogue
@@ -29,6 +30,7 @@ from pipeline.upkeep.difference import read_config
 from pipeline.upkeep.purge import affected_files, purge
 from pipeline.upkeep.withdrawal import (
     Match,
+    Matches,
     ModelNeeded,
     active_recordings,
     add_tombstones,
@@ -40,6 +42,10 @@ from pipeline.upkeep.withdrawal import (
 from stages.engine import EngineUnavailable
 
 SHOWN = 20  # recordings
+NOT_COVERED = (
+    "not covered, since nothing here tells where they are: models that learnt from these "
+    "recordings, benchmark folders made of them, copies elsewhere and the sources themselves"
+)
 
 
 def withdraw(
@@ -48,8 +54,8 @@ def withdraw(
         list[str],
         typer.Argument(
             metavar="PATTERN...",
-            help="A recording's id, the beginning of one, its URI or the end of that after a "
-            "slash; * and ? stand for anything in URIs.",
+            help="A recording's id or its beginning, its URI, path or file name. Where there is "
+            "none of that name, * and ? stand for anything; other characters for themselves.",
             show_default=False,
         ),
     ],
@@ -62,12 +68,17 @@ def withdraw(
         bool, typer.Option("--undo", help="Let withdrawn recordings in again.")
     ] = False,
     dry_run: options.DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --purge.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Do not ask before --purge, or what a pattern means."),
+    ] = False,
 ) -> None:
     """Take recordings out of every corpus and keep them out, though their files may stay.
 
     A new snapshot without them is made at once, without looking at the sources. Older snapshots
-    keep them, unless --purge is given: then no file of WORKDIR has any row of them afterwards.
+    keep them, unless --purge is given: then no file of WORKDIR has any trace of them afterwards.
+    What a pattern means is shown, and asked for, before anything is done. An interrupted purge is
+    finished by the same command. Models and benchmarks made of them are not covered.
 
     Example: wavemill withdraw work 'interviews/2021-*' --reason "consent withdrawn" --purge
     """
@@ -77,27 +88,49 @@ def withdraw(
         raise ConfigError("--undo and --purge exclude each other")
     console, store = Console(), Store.open(workdir)
     if dry_run:
-        _print(console, store, _found(store, patterns), purge_it)
+        _print(console, store, _found(store, patterns).recordings, purge_it)
         return
     with hold(console, store, f"wavemill withdraw{' --undo' * undo}") as held:
-        found = _found(store, patterns)
+        matches = _found(store, patterns)
+        found, now_ms = matches.recordings, time.time_ns() // 1_000_000
+        if matches.vague and not yes and not is_terminal():
+            raise ConfigError(_unasked(matches))
         _print(console, store, found, purge_it)
+        if not yes and is_terminal() and (purge_it or matches.vague):
+            typer.confirm(_question(purge_it, undo), abort=True)
         if undo:
-            _undo(console, store, found)
+            _undo(console, store, found, now_ms)
             return
-        if purge_it and not yes and sys.stdin.isatty():
-            typer.confirm("Delete their bytes for good?", abort=True)
-        ids = [match.recording_id for match in found]
-        add_tombstones(store, ids, str(reason), time.time_ns() // 1_000_000)
+        asked = {match.recording_id: match.names for match in found}
+        add_tombstones(store, asked, str(reason), now_ms, purge_it)
         unpublished = _publish(console, store, held)
-        clean = _purge(console, store, ids) if purge_it else True
+        clean = _purge(console, store) if purge_it else True
     if unpublished:
         console.print(unpublished, style="red", markup=False, highlight=False, soft_wrap=True)
     if unpublished or not clean:
         raise typer.Exit(1)
 
 
-def _found(store: Store, patterns: list[str]) -> list[Match]:
+def is_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()
+
+
+def _unasked(matches: Matches) -> str:
+    count = len(matches.recordings)
+    return (
+        f"{', '.join(map(repr, matches.vague))} may mean more than was thought of, {count:,} "
+        "recordings in all; look at them with --dry-run, then add --yes"
+    )
+
+
+def _question(purge_it: bool, undo: bool) -> str:
+    if undo:
+        return "Let them in again?"
+    return "Delete their bytes for good?" if purge_it else "Withdraw them?"
+
+
+def _found(store: Store, patterns: list[str]) -> Matches:
     try:
         return matching(store, patterns)
     except LookupError as error:
@@ -106,11 +139,12 @@ def _found(store: Store, patterns: list[str]) -> list[Match]:
 
 def _print(console: Console, store: Store, found: list[Match], purge_it: bool) -> None:
     def line(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(plain(text), soft_wrap=True)
 
     for match in found[:SHOWN]:
         state = "  (withdrawn)" if match.withdrawn else ""
-        line(f"{match.recording_id}  {hours(match.duration_ms):>12}  {match.uri}{state}")
+        uri = match.uri or "(its name is kept nowhere)"
+        line(f"{match.recording_id}  {hours(match.duration_ms):>12}  {uri}{state}")
     if len(found) > SHOWN:
         line(f"and {len(found) - SHOWN:,} more")
     line(f"{len(found):,} recordings, {hours(sum(match.duration_ms for match in found))}")
@@ -121,11 +155,11 @@ def _print(console: Console, store: Store, found: list[Match], purge_it: bool) -
         )
 
 
-def _undo(console: Console, store: Store, found: list[Match]) -> None:
+def _undo(console: Console, store: Store, found: list[Match], now_ms: int) -> None:
     withdrawn = [match.recording_id for match in found if match.withdrawn]
     if not withdrawn:
         raise ConfigError("none of them is withdrawn")
-    reinstate(store, withdrawn)
+    reinstate(store, withdrawn, now_ms)
     console.print(
         f"{len(withdrawn):,} recordings may come back; the next curate or refresh takes those "
         "that are in its sources",
@@ -177,23 +211,33 @@ def _sources(store: Store, snapshot: Snapshot) -> Sources:
     return Sources(errors=[SourceError(*(row[n] for n in names)) for row in mine.to_pylist()])
 
 
-def _purge(console: Console, store: Store, ids: list[str]) -> bool:
+def _purge(console: Console, store: Store) -> bool:
     """Delete the bytes and print the proof; return whether nothing is left."""
-    proof = purge(store, ids, datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def red(text: str) -> None:
+        console.print(plain(text, "red"), soft_wrap=True)
+
+    proof = purge(store, datetime.now(UTC).isoformat(timespec="seconds"))
     for key, rows in proof.rows.items():
-        console.print(f"{key}: {rows} rows are left", style="red", markup=False, soft_wrap=True)
+        red(f"{key}: {rows} rows are left")
+    for key in proof.named:
+        red(f"{key}: still names them; it is not from curate, so delete or change it yourself")
     for key in proof.unreadable:
-        console.print(f"{key}: cannot be read", style="red", markup=False, soft_wrap=True)
+        red(
+            f"{key}: cannot be read, so nobody can tell; wavemill verify {store.root} --repair "
+            "takes out what is damaged, then ask again"
+        )
     if proof.linked_elsewhere:
-        console.print(
+        red(
             f"{proof.linked_elsewhere} of the files that were replaced have another name, outside "
-            "the WORKDIR",
-            style="red",
-            soft_wrap=True,
+            "the WORKDIR"
         )
     console.print(
-        f"purged; {proof.files:,} Parquet files read again, {sum(proof.rows.values())} rows found",
-        highlight=False,
+        plain(
+            f"purged; {proof.files:,} files read again, {sum(proof.rows.values())} rows found"
+            f"{f', {len(proof.named)} other files name them' if proof.named else ''}"
+        ),
         soft_wrap=True,
     )
+    console.print(NOT_COVERED, highlight=False, soft_wrap=True)
     return proof.clean

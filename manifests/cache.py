@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -72,21 +72,33 @@ class HashCache:
     """
 
     def __init__(
-        self, files: CacheFiles | None = None, key: str = "", probe_version: str = ""
+        self,
+        files: CacheFiles | None = None,
+        key: str = "",
+        probe_version: str = "",
+        forgotten: Callable[[], Set[str]] = frozenset,
     ) -> None:
+        """`forgotten` gives the ids of recordings that are not to be written; asked by `save`."""
         self._files, self._key = files, key
+        self._forgotten = forgotten
         self._probe_version = probe_version
         self._known: dict[str, Known] = {}
         self._changed = False
 
     @classmethod
-    def load(cls, files: CacheFiles, key: str, probe_version: str = "") -> HashCache:
+    def load(
+        cls,
+        files: CacheFiles,
+        key: str,
+        probe_version: str = "",
+        forgotten: Callable[[], Set[str]] = frozenset,
+    ) -> HashCache:
         """Read the cache that `files` hold under `key`.
 
         Errors that a probe of another `probe_version` reported are forgotten, since it may know
         more formats by now.
         """
-        cache = cls(files, key, probe_version)
+        cache = cls(files, key, probe_version, forgotten)
         try:
             # The checksums keep a flipped bit from changing the id of a recording.
             with (
@@ -131,6 +143,8 @@ class HashCache:
         if self._files is None or not self._changed:
             return
         with self._files.replacing(self._key) as path:
+            forgotten = self._forgotten()
+            self._keep(lambda known: known.recording_id not in forgotten)
             pq.write_table(self._table(), path, write_page_checksum=True)
         self._changed = False
 

@@ -25,7 +25,7 @@ from pipeline.graph import Graph, Stage
 from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from pipeline.snapshots import LINEAGE_SCHEMA, STAGES_SCHEMA
 from pipeline.task import ERRORS_SCHEMA
-from pipeline.upkeep.withdrawal import SCHEMA as WITHDRAWN_SCHEMA
+from pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
 from stages.audio.version import VersionSettings
 from stages.denoise import stage as denoise
 from stages.diarize import stage as diarize

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from manifests.filesystems import without_file_scheme
 from pipeline.config import ConfigError
 from pipeline.store import Store
 
@@ -37,7 +38,7 @@ def remember(store: Store, sources: Sequence[str], config: Mapping[str, Any], ve
     """Write what is asked for now."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     request = Request([_absolute(s) for s in sources], dict(config), version, started)
-    store.write_text(REQUEST, json.dumps(asdict(request), indent=2) + "\n")
+    _write(store, request)
 
 
 def remembered(store: Store) -> Request:
@@ -52,6 +53,25 @@ def remembered(store: Store) -> Request:
         return Request(**json.loads(text))
     except (ValueError, TypeError):
         raise ConfigError(f"{store.root}/{REQUEST} is damaged; wavemill curate renews it") from None
+
+
+def forget_sources(store: Store, uris: Set[str]) -> None:
+    """Take recordings that were named as sources themselves out of what is remembered."""
+    text = store.read_text(REQUEST)
+    if text is None:
+        return
+    try:
+        request = Request(**json.loads(text))
+    except (ValueError, TypeError):
+        store.delete(REQUEST)  # nobody can use it, nor tell what it names
+        return
+    left = [source for source in request.sources if without_file_scheme(source) not in uris]
+    if left != request.sources:
+        _write(store, replace(request, sources=left))
+
+
+def _write(store: Store, request: Request) -> None:
+    store.write_text(REQUEST, json.dumps(asdict(request), indent=2) + "\n")
 
 
 def _absolute(source: str) -> str:

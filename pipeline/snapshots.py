@@ -2,7 +2,8 @@
 
 Everything of a snapshot is written before its name goes into `snapshots/LATEST`, which is
 replaced atomically: that is the moment it exists. What an interrupted attempt left is removed
-by the next one.
+by the next one. The link follows LATEST, and whoever next holds the WORKDIR sets it right where a
+run died in between (`point_corpus_at_newest`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.recording import SourceError
+from pipeline.config import ConfigError
 from pipeline.digest import digest_of, digest_of_lines
 from pipeline.plan import Plan
 from pipeline.store import Store
 from pipeline.task import ERRORS_SCHEMA, errors_key, lineage_of, table_key
+from pipeline.tombstones import Known, known_of, read_tombstones
 
 LATEST = "snapshots/LATEST"
 MANIFEST_STAGE = "manifest"  # `stage` of errors in the sources
@@ -66,6 +69,8 @@ class Snapshot:
     removed: int = 0  # recordings that only the parent has
     sha256: dict[str, str] = field(default_factory=dict)  # of its own tables, by file name
     purged: list[str] = field(default_factory=list)  # when recordings' bytes were deleted from it
+    tombstones: int = 0  # that there were when it was made, and the digest of their ids
+    tombstones_sha256: str = ""
 
     @property
     def name(self) -> str:
@@ -74,6 +79,10 @@ class Snapshot:
     @property
     def folder(self) -> str:
         return f"snapshots/{self.name}"
+
+    @property
+    def known_tombstones(self) -> Known:
+        return Known(self.tombstones, self.tombstones_sha256)
 
 
 def latest_snapshot(store: Store) -> Snapshot | None:
@@ -115,9 +124,11 @@ def write_snapshot(
     outputs = plan.outputs()
     recordings = plan.catalogue.recordings.sort_by("recording_id")
     errors = _errors(store, outputs, recordings, source_errors)
-    content = _content(plan, outputs, errors)
+    tombstones = known_of(read_tombstones(store))
+    content = _content(plan, outputs, errors, tombstones)
     previous = latest_snapshot(store)
     if previous is not None and previous.content == content:
+        point_corpus_at(store, previous)
         return previous
     number = previous.number + 1 if previous else 1
     folder = f"snapshots/{number:06d}"
@@ -145,15 +156,26 @@ def write_snapshot(
         added=added,
         removed=removed,
         sha256={f"{n}.parquet": store.sha256(f"{folder}/{n}.parquet") for n in TABLES},
+        tombstones=tombstones.count,
+        tombstones_sha256=tombstones.sha256,
     )
-    store.write_text(f"{folder}/snapshot.json", json.dumps(asdict(snapshot), indent=2) + "\n")
+    save_snapshot(store, snapshot)
     store.write_text(LATEST, snapshot.name + "\n")
     point_corpus_at(store, snapshot)
     return snapshot
 
 
-def _content(plan: Plan, outputs: pa.Table, errors: pa.Table) -> str:
-    """Digest what a reader can see: parts, recordings with their labels, errors."""
+def save_snapshot(store: Store, snapshot: Snapshot) -> None:
+    """Write the snapshot's `snapshot.json`."""
+    text = json.dumps(asdict(snapshot), indent=2)
+    store.write_text(f"{snapshot.folder}/snapshot.json", text + "\n")
+
+
+def _content(plan: Plan, outputs: pa.Table, errors: pa.Table, tombstones: Known) -> str:
+    """Digest what a reader can see: parts, recordings with their labels, errors.
+
+    The tombstones count too, so that there always is a snapshot which remembers them.
+    """
     corpora = [stage.name for stage in plan.graph.corpora]
     database = plan.catalogue.database
     database.register("outputs", outputs)
@@ -166,7 +188,8 @@ def _content(plan: Plan, outputs: pa.Table, errors: pa.Table) -> str:
         "from members where active"
     )
     found = [str(database.execute(text).fetchall()[0][0]) for text in (query, labels)]
-    return digest_of_lines([*found, *(str(row) for row in errors.to_pylist())])
+    withdrawn = [tombstones.sha256] if tombstones.count else []
+    return digest_of_lines([*found, *(str(row) for row in errors.to_pylist()), *withdrawn])
 
 
 def _link_parts(
@@ -264,11 +287,25 @@ def _sum(column: pa.ChunkedArray) -> int:
     return int(pc.sum(column).as_py() or 0)
 
 
+def point_corpus_at_newest(store: Store) -> None:
+    """Complete what a run left that died after `snapshots/LATEST`, and before the link."""
+    newest = latest_snapshot(store)
+    if newest is not None:
+        point_corpus_at(store, newest)
+
+
 def point_corpus_at(store: Store, snapshot: Snapshot) -> None:
-    """Replace the link `corpus` in one step; where there are no links, LATEST says it all."""
+    """Replace the link `corpus` in one step; where there are no links, LATEST says it all.
+
+    Raises ConfigError where `corpus` is something else, such as a copy of what it pointed to.
+    """
     if not store.local:
         return
-    temporary = store.path(".corpus.tmp")
+    link, temporary = store.path("corpus"), store.path(".corpus.tmp")
+    if link.is_symlink() and str(link.readlink()) == snapshot.folder:
+        return
+    if link.exists() and not link.is_symlink():
+        raise ConfigError(f"{link} is no link to the newest snapshot; move it away")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(snapshot.folder)
-    temporary.replace(store.path("corpus"))
+    temporary.replace(link)

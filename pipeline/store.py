@@ -269,6 +269,14 @@ class Store:
         return self.filesystem.get_file_info(self._full(key))
 
 
+def is_temporary(key: str) -> bool:
+    """Whether a file is, or stands in a folder that is, left over from a write.
+
+    That is `.<name>.<anything>.tmp`, and what DuckDB puts beside such a file or into `.tmp`.
+    """
+    return any(part.startswith(".") and ".tmp" in part for part in key.split("/"))
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 (64 hex digits) of a local file. Raises OSError."""
     with path.open("rb") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -93,11 +93,15 @@ def find_clips(roots: Iterable[Path]) -> ClipSet:
 
 
 def split_clips(clips: ClipSet, held_out: Sequence[str]) -> tuple[ClipSet, ClipSet]:
-    """Return (for training, held out): the second has the files whose name matches a pattern."""
+    """Return (for training, held out): the second has the files whose name matches a pattern.
+
+    `*` and `?` stand for anything; every other character, brackets too, for itself.
+    """
+    patterns = [pattern.replace("[", "[[]") for pattern in held_out]
 
     def chosen(wanted: bool) -> ClipSet:
         groups = (
-            tuple(c for c in group if any(fnmatch(c.path.name, p) for p in held_out) == wanted)
+            tuple(c for c in group if any(fnmatchcase(c.path.name, p) for p in patterns) == wanted)
             for group in clips.groups
         )
         return ClipSet(tuple(group for group in groups if group))

@@ -1,6 +1,7 @@
 """The quality database of a WORKDIR that changes: what the dashboard reads.
 
-Each snapshot gets a database of its own in a temporary file, which nobody else sees; the WORKDIR
+Each snapshot gets a database of its own in a temporary file, which nobody else sees, and which has
+no name any more once it is made: however the process ends, no transcript stays behind. The WORKDIR
 is only read. A request works on a cursor: DuckDB lets many threads have one each.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -49,10 +51,12 @@ class Shown:
 
     def __init__(self, store: Store, snapshot: Snapshot, folder: Path, version: str) -> None:
         self.store, self.snapshot = store, snapshot
-        self._path = folder / f"{snapshot.number}.duckdb"
-        self._database = duckdb.connect(self._path)
+        path = folder / f"{uuid.uuid4().hex}.duckdb"  # DuckDB takes equal paths for one database
+        self._database = duckdb.connect(path)
         create_views(self._database, store, snapshot, version)
         self.figures: Figures = read_figures(self._database, store, snapshot, keep=True)
+        self._database.execute("checkpoint")  # nothing is left in a file beside it
+        path.unlink()
         self._lock = threading.Lock()
 
     @cached_property
@@ -72,7 +76,6 @@ class Shown:
 
     def close(self) -> None:
         self._database.close()
-        self._path.unlink(missing_ok=True)
 
 
 class Live:
@@ -86,13 +89,16 @@ class Live:
         self._lock = threading.Lock()
 
     def newest(self) -> Shown | None:
-        """Return the newest snapshot, read anew when there is a newer one; None without any."""
+        """Return the newest snapshot, read anew when there is a newer one, or after a purge of it.
+
+        None without any.
+        """
         number = self._number()
         if number is None:
             return None
         with self._lock:
-            if not self._shown or self._shown[-1].snapshot.number != number:
-                snapshot = read_snapshot(self.store, number)
+            snapshot = read_snapshot(self.store, number)
+            if not self._shown or self._shown[-1].snapshot != snapshot:
                 folder = Path(self._folder.name)
                 self._shown.append(Shown(self.store, snapshot, folder, self._version))
                 while len(self._shown) > 2:

@@ -20,6 +20,8 @@ class Kind(StrEnum):
     POINTER = "pointer"  # LATEST or corpus: write it again
     LEDGER = "ledger"  # rebuild its rows from the files
     CATALOGUE = "catalogue"  # nothing helps but a backup
+    TOMBSTONES = "tombstones"  # likewise; what was withdrawn comes back
+    PURGE = "purge"  # was interrupted: whoever next holds the WORKDIR finishes it
 
 
 @dataclass(frozen=True)

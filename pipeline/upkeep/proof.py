@@ -1,77 +1,298 @@
-"""Rows of recordings in Parquet files: finding them, and proving that there are none."""
+"""Traces of recordings in the files of a WORKDIR: finding them, and proving that there are none.
+
+Of a Parquet file the ids are read row by row, and every text is searched for ids; of a DuckDB file
+every table is. Everything else is searched as bytes, packed files (gzip, bz2, zstd, zip) unpacked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.store import Store
-from pipeline.upkeep.withdrawal import WITHDRAWN
+from pipeline.tombstones import WITHDRAWN
 
 ID_DIGITS = 32  # of a recording's id, with which the ids of its segments and samples begin
 ID_COLUMNS = ("recording_id", "segment_id", "sample_id")
+NAME_COLUMNS = ("uri", "source")  # of the recording's file
+OWN_FOLDERS = ("stages", "snapshots", "manifest", "report")
+THREADS = 4  # files looked at at a time
+FEW_IDS = 64  # of more, looking at every run of hex digits is faster than looking for each
+_READ_BYTES = 4 << 20
+_HEX = re.compile(rb"[0-9a-f]{%d,}" % ID_DIGITS)
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+_ZIP, _PARQUET, _DUCKDB = b"PK\x03\x04", b"PAR1", b"DUCK"  # the last one from byte 8
+
+
+class Unsearchable(Exception):
+    """A file is of a kind that cannot be searched where it is, or is damaged."""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What recordings are known by."""
+
+    ids: pa.Array
+    uris: frozenset[str] = frozenset()  # that no other recording has
+    texts: frozenset[str] = frozenset()  # what manifests say of them; others may say the same
+
+    def __bool__(self) -> bool:
+        return len(self.ids) > 0
+
+    @cached_property
+    def _ids(self) -> frozenset[bytes]:
+        return frozenset(key.encode() for key in self.ids.to_pylist())
+
+    @cached_property
+    def _names(self) -> frozenset[bytes]:
+        """The URIs as they may stand in a file: as they are, or as JSON with escapes."""
+        return frozenset(
+            form.encode("utf-8", "surrogateescape")
+            for uri in self.uris
+            for form in (uri, json.dumps(uri)[1:-1], json.dumps(uri, ensure_ascii=False)[1:-1])
+        )
+
+    @property
+    def longest(self) -> int:
+        return max([ID_DIGITS, *map(len, self._names)])
+
+    def names_in(self, data: bytes | memoryview) -> bool:
+        """Whether bytes hold an id or a URI."""
+        data = bytes(data)
+        return self.ids_in(data) or any(name in data for name in self._names)
+
+    def ids_in(self, data: bytes | memoryview) -> bool:
+        """Whether bytes hold an id."""
+        data = bytes(data)
+        if len(self._ids) <= FEW_IDS:
+            return any(key in data for key in self._ids)
+        return any(
+            run[at : at + ID_DIGITS] in self._ids
+            for run in _HEX.findall(data)
+            for at in range(len(run) - ID_DIGITS + 1)
+        )
 
 
 @dataclass(frozen=True)
 class Proof:
     """What was found when everything was read again."""
 
-    files: int  # Parquet files read
-    rows: dict[str, int]  # file -> rows of the recordings that are still in it
+    files: int  # read
+    rows: dict[str, int]  # table -> rows of the recordings that are still in it
+    named: tuple[str, ...]  # further files that still hold an id or name
     unreadable: tuple[str, ...]
-    linked_elsewhere: int  # files replaced here that also have a name outside the WORKDIR
+    linked_elsewhere: int = 0  # files replaced here that also have a name outside the WORKDIR
 
     @property
     def clean(self) -> bool:
-        return not (self.rows or self.unreadable or self.linked_elsewhere)
+        return not (self.rows or self.named or self.unreadable or self.linked_elsewhere)
 
 
-def prove(store: Store, ids: pa.Array) -> Proof:
-    """Read the ids in every Parquet file of the WORKDIR, but the tombstones, and count."""
-    files, rows, unreadable = 0, {}, []
-    for key in parquet_files(store):
-        files += 1
-        try:
-            count = count_rows(store, key, ids)
-        except (OSError, pa.ArrowException):
+def prove(store: Store, traces: Traces) -> Proof:
+    """Read every file of the WORKDIR, but the tombstones, and tell which are not clean."""
+    rows: dict[str, int] = {}
+    named, unreadable = [], []
+    keys = [key for key in every_file(store) if key != WITHDRAWN]
+    for key, found in _in_threads(lambda key: _search(store, key, traces), keys):
+        if found is None:
             unreadable.append(key)
-            continue
-        if count:
-            rows[key] = count
-    return Proof(files, rows, tuple(unreadable), 0)
+        elif found and is_table(key):
+            rows[key] = found
+        elif found or traces.names_in(key.encode("utf-8", "surrogateescape")):
+            named.append(key)
+    return Proof(len(keys), rows, tuple(named), tuple(unreadable))
 
 
-def parquet_files(store: Store) -> Iterator[str]:
-    """Yield all Parquet files but the tombstones; `corpus` is a link to others."""
-    top = list(store.files("", recursive=False))
-    folders = sorted(store.names("") - {file.key for file in top} - {"corpus"})
-    for files in (top, *(store.files(folder) for folder in folders)):
-        for file in files:
-            if file.key.endswith(".parquet") and file.key != WITHDRAWN:
+def find_rows(store: Store, keys: Iterable[str], traces: Traces) -> dict[str, int]:
+    """Return those tables that can be read and hold rows of the recordings, with their number."""
+    found = _in_threads(lambda key: count_rows(store, key, traces), keys)
+    return {key: rows for key, rows in found if rows}
+
+
+def every_file(store: Store) -> Iterator[str]:
+    """Yield all files, unfinished ones too; `corpus` is a link to others.
+
+    Links are followed in the WORKDIR's own folders only.
+    """
+    for folder in OWN_FOLDERS:
+        yield from (file.key for file in store.files(folder))
+    if not store.local:
+        for file in store.files(""):
+            if file.key.partition("/")[0] not in OWN_FOLDERS:
                 yield file.key
+        return
+    root = store.path("")
+    for folder, folders, names in os.walk(root):
+        if folder == str(root):
+            folders[:] = [name for name in folders if name not in OWN_FOLDERS]
+        below = os.path.relpath(folder, root)
+        for name in names:
+            if os.path.isfile(f"{folder}/{name}"):  # noqa: PTH113 (a pipe would be waited for)
+                yield name if below == "." else f"{below}/{name}"
 
 
-def count_rows(store: Store, key: str, ids: pa.Array) -> int:
-    """Count a file's rows of the recordings."""
+def own_tables(store: Store) -> Iterator[str]:
+    """Yield the Parquet files that this program wrote, but the tombstones."""
+    for key in every_file(store):
+        if key.partition("/")[0] in OWN_FOLDERS and is_table(key) and key != WITHDRAWN:
+            yield key
+
+
+def is_table(key: str) -> bool:
+    return key.endswith(".parquet")
+
+
+def count_rows(store: Store, key: str, traces: Traces) -> int:
+    """Count a table's rows of the recordings."""
     with store.opened(key) as file:
-        columns = [name for name in ID_COLUMNS if name in file.schema_arrow.names]
+        names = (*ID_COLUMNS, *NAME_COLUMNS)
+        columns = [name for name in names if name in file.schema_arrow.names]
         if not columns:
             return 0
-        groups = range(file.num_row_groups)
         return sum(
-            int(pc.sum(mask_of(file.read_row_group(i, columns=columns), ids)).as_py() or 0)
-            for i in groups
+            int(pc.sum(mask_of(file.read_row_group(i, columns=columns), traces)).as_py() or 0)
+            for i in range(file.num_row_groups)
         )
 
 
-def mask_of(table: pa.Table, ids: pa.Array) -> pa.ChunkedArray:
+def mask_of(table: pa.Table, traces: Traces) -> pa.ChunkedArray:
     """Return which rows are of the recordings: of the ids of segments, the beginning says so."""
     found = pa.chunked_array([pa.repeat(pa.scalar(False), table.num_rows)])
-    for name in ID_COLUMNS:
-        if name in table.column_names:
-            begins = pc.utf8_slice_codeunits(table[name], 0, ID_DIGITS)
-            found = pc.or_(found, pc.is_in(begins, ids))
+    uris = pa.array(sorted(traces.uris), pa.string())
+    for name in (*ID_COLUMNS, *NAME_COLUMNS):
+        if name not in table.column_names or not _is_text(table[name].type):
+            continue
+        values, wanted = table[name].cast(pa.string()), uris
+        if name in ID_COLUMNS:
+            values, wanted = pc.utf8_slice_codeunits(values, 0, ID_DIGITS), traces.ids
+        found = pc.or_(found, pc.is_in(values, wanted))
     return found
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _in_threads(
+    look: Callable[[str], int | None], keys: Iterable[str]
+) -> Iterator[tuple[str, int | None]]:
+    """Yield each key with what `look` says of it; None where it cannot be read."""
+
+    def attempt(key: str) -> tuple[str, int | None]:
+        try:
+            return key, look(key)
+        except FileNotFoundError:
+            return key, 0  # gone by now
+        except (OSError, EOFError, ValueError, pa.ArrowException, duckdb.Error, Unsearchable):
+            return key, None
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield from pool.map(attempt, keys)
+
+
+def _search(store: Store, key: str, traces: Traces) -> int:
+    """Count what a file holds of the recordings. Raises what reading it does, Unsearchable."""
+    if is_table(key):
+        return _search_table(store, key, traces)
+    with _open(store, key) as file:
+        begin = file.read(12)
+    if begin.startswith(_PARQUET):
+        return _search_table(store, key, traces)
+    if begin[8:] == _DUCKDB:
+        return _search_database(store, key, traces)
+    if begin.startswith(_ZIP):
+        return _search_zip(store, key, traces)
+    with _open(store, key) as file:
+        packed = next((kind for magic, kind in _PACKED.items() if begin.startswith(magic)), None)
+        stream = pa.CompressedInputStream(file, packed) if packed else file
+        return _search_stream(stream.read, traces)
+
+
+def _open(store: Store, key: str) -> pa.NativeFile:
+    """Open a file of any name: pyarrow takes no path that is not UTF-8."""
+    return pa.PythonFile(store.path(key).open("rb")) if store.local else store.open_file(key)
+
+
+def _search_stream(read: Callable[[int], bytes], traces: Traces) -> int:
+    end = b""
+    while chunk := read(_READ_BYTES):
+        if traces.names_in(end + chunk):
+            return 1
+        end = chunk[-traces.longest :]
+    return 0
+
+
+def _search_table(store: Store, key: str, traces: Traces) -> int:
+    """Count rows of the recordings; where there are none, texts and facts that hold an id."""
+    if rows := count_rows(store, key, traces):
+        return rows
+    with store.opened(key) as file:
+        facts = file.metadata.metadata or {}
+        leaves = [file.schema.column(i) for i in range(len(file.schema))]
+        texts = [leaf.path for leaf in leaves if leaf.logical_type.type in ("STRING", "JSON")]
+        columns = [path for path in texts if path not in ID_COLUMNS]
+        return sum(map(traces.ids_in, facts.values())) + sum(
+            traces.ids_in(data)
+            for group in range(file.num_row_groups if columns else 0)
+            for column in file.read_row_group(group, columns=columns).columns
+            for chunk in column.chunks
+            for data in _text_buffers(chunk)
+        )
+
+
+def _search_database(store: Store, key: str, traces: Traces) -> int:
+    """Search all tables of a DuckDB file; views hold nothing."""
+    if not store.local:
+        raise Unsearchable(key)
+    with duckdb.connect(store.path(key), read_only=True) as database:
+        tables = database.execute(
+            'select format(\'"{}"."{}"\', replace(schema_name, \'"\', \'""\'), '
+            "replace(table_name, '\"', '\"\"')) from duckdb_tables() where not internal"
+        ).fetchall()
+        return sum(
+            traces.names_in(data)
+            for (table,) in tables
+            for batch in database.sql(f"from {table}").to_arrow_table().to_batches()
+            for column in batch.columns
+            for data in _text_buffers(column)
+        )
+
+
+def _search_zip(store: Store, key: str, traces: Traces) -> int:
+    with _open(store, key) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return sum(
+                    _search_stream(archive.open(name).read, traces) for name in archive.namelist()
+                )
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise Unsearchable(key) from error
+
+
+def _text_buffers(array: pa.Array) -> Iterator[memoryview]:
+    """Yield the bytes of all texts in an array, however deep."""
+    if pa.types.is_struct(array.type):
+        for i in range(array.type.num_fields):
+            yield from _text_buffers(array.field(i))
+    elif pa.types.is_map(array.type):
+        yield from _text_buffers(array.keys)
+        yield from _text_buffers(array.items)
+    elif pa.types.is_nested(array.type):
+        yield from _text_buffers(array.values)
+    elif pa.types.is_dictionary(array.type):
+        yield from _text_buffers(array.dictionary)
+    elif (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)) and len(array):
+        data = array.buffers()[2]
+        if data is not None:
+            yield memoryview(data)

@@ -1,16 +1,22 @@
 """Deleting every byte of withdrawn recordings from a WORKDIR, and proving that none is left.
 
+Whose bytes are to go stands with the tombstones, from before the first is deleted, and every purge
+is one of all of these. What holds rows of them is found by reading all tables, whatever an
+interrupted purge has done already; so the same command, or whoever next holds the WORKDIR
+(`finish_purge`), always finishes.
+
 Files are immutable otherwise; here each one that holds rows of the recordings is replaced by one
 without them, in one step, and so are the hard links to it in older snapshots: the old file has no
-name left. What says how large a file is and what its hash is (ledger, `snapshot.json`) is renewed.
-The catalogue comes last, since it leads to the files: an interrupted purge is done by asking for
-it again. It keeps that somebody was a member of the shard, without saying who.
+name left. What says how large a file is and what its hash is (ledger, `snapshot.json`) is renewed,
+unless the file was damaged before. What names recordings without their ids comes first, since the
+tables of recordings lead to it. The catalogue keeps that somebody was a member of the shard,
+without saying who.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,43 +26,79 @@ import pyarrow.compute as pc
 
 from pipeline.catalogue import CATALOGUE
 from pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
+from pipeline.config import ConfigError
 from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from pipeline.ledger import Ledger
-from pipeline.snapshots import all_snapshots
-from pipeline.store import Store, StoredFile
+from pipeline.request import forget_sources
+from pipeline.snapshots import Snapshot, all_snapshots
+from pipeline.store import Store, StoredFile, is_temporary
 from pipeline.task import REPORT, errors_key, table_key
-from pipeline.upkeep.proof import Proof, count_rows, prove
-from pipeline.upkeep.purge_snapshots import purge_snapshot, shard_of
-from pipeline.upkeep.rewriting import Links, rewrite, rewrite_small
-from pipeline.upkeep.withdrawal import WITHDRAWN
+from pipeline.upkeep.proof import (
+    OWN_FOLDERS,
+    Proof,
+    Traces,
+    every_file,
+    find_rows,
+    own_tables,
+    prove,
+)
+from pipeline.upkeep.purge_snapshots import purge_snapshot, renew_snapshot
+from pipeline.upkeep.retention import broken_snapshots, output_of
+from pipeline.upkeep.rewriting import Journal, is_begun, leaving_damaged, rewrite, rewrite_small
+from pipeline.upkeep.traces import find_traces, withhold
+from pipeline.upkeep.withdrawal import purged_ids
 
 DATABASE, REPORT_FOLDER = "quality.duckdb", "report"
 
 
-def purge(store: Store, recording_ids: Sequence[str], now: str) -> Proof:
-    """Delete the bytes of recordings; `now` (ISO 8601) is noted in the snapshots it touches."""
-    ids = pa.array(recording_ids, pa.string())
-    shards = _shards(store, ids)
-    _remove_leftovers(store)
-    before = Links(store)
-    ledger = _purge_outputs(store, ids, shards, before)
-    _renew_ledger(store, ledger)
-    for snapshot in all_snapshots(store):
-        purge_snapshot(store, snapshot, ids, shards, now, before)
-    store.delete(DATABASE)  # both are made from the tables; `wavemill report` makes them anew
-    store.delete_folder(REPORT_FOLDER)
-    for file in store.files("manifest"):
-        if file.key.endswith(".parquet") and file.key not in (CATALOGUE, WITHDRAWN):
-            rewrite_small(store, file.key, ids, before)
-    elsewhere = before.elsewhere()
-    _purge_catalogue(store, ids)
-    return replace(prove(store, ids), linked_elsewhere=elsewhere)
+def purge(store: Store, now: str) -> Proof:
+    """Delete the bytes of all recordings whose tombstones say so, and prove it.
+
+    `now` (ISO 8601) is noted in the snapshots that it touches.
+    """
+    _remove_copies(store)
+    snapshots = all_snapshots(store)
+    traces = find_traces(store, purged_ids(store))
+    quoting = _quoting_errors(store, snapshots, traces)
+    found = find_rows(store, own_tables(store), traces)
+    journal = Journal(store)
+    replaced = _replaced(store, {*found, *quoting})
+    journal.begin(replaced, _recorded(store, snapshots, replaced))
+    forget_sources(store, traces.uris)
+    for key, table in quoting.items():
+        store.write_table(key, table)
+    _purge_outputs(store, traces, found)
+    _renew_ledger(store, journal)
+    for snapshot in snapshots:
+        purge_snapshot(store, snapshot, traces, found)
+        renew_snapshot(store, snapshot, journal, now)
+    for key in found:
+        if key.startswith("manifest/") and key != CATALOGUE:
+            with leaving_damaged():
+                rewrite_small(store, key, traces)
+    if CATALOGUE in found:
+        _purge_catalogue(store, traces.ids)
+    proof = replace(prove(store, traces), linked_elsewhere=journal.elsewhere)
+    journal.end()
+    return proof
+
+
+def finish_purge(store: Store, now: str) -> bool:
+    """Finish a purge that was interrupted; return whether there was one."""
+    if not is_begun(store):
+        return False
+    try:
+        purged_ids(store)
+    except ConfigError:
+        return False  # whoever needs the tombstones says what is wrong with them
+    purge(store, now)
+    return True
 
 
 def affected_files(store: Store, recording_ids: Sequence[str]) -> list[StoredFile]:
     """Return the files of stages that have, or may have, rows of recordings."""
     shards = _shards(store, pa.array(recording_ids, pa.string()))
-    return [file for file in store.files("stages") if shard_of(file.key) in shards]
+    return [file for file in store.files("stages") if _shard_of(file.key) in shards]
 
 
 def _shards(store: Store, ids: pa.Array) -> set[str]:
@@ -66,61 +108,131 @@ def _shards(store: Store, ids: pa.Array) -> set[str]:
     return set(table.filter(pc.is_in(table["recording_id"], ids))["shard_id"].to_pylist())
 
 
-def _remove_leftovers(store: Store) -> None:
-    """Remove unfinished files: nobody writes while this run holds the lock."""
-    for prefix, recursive in (("stages", True), ("snapshots", True), ("manifest", True), ("", 0)):
-        for file in list(store.files(prefix, bool(recursive))):
-            if file.key.rsplit("/", 1)[-1].startswith(".") and file.key.endswith(".tmp"):
-                store.delete(file.key)
+def _shard_of(key: str) -> str:
+    """Return the shard that a file of a stage is named after."""
+    return key.rsplit("/", 1)[-1].split(".")[0].split("-")[0]
 
 
-def _purge_outputs(
-    store: Store, ids: pa.Array, shards: set[str], links: Links
-) -> dict[str, dict[str, Any]]:
-    """Rewrite the shards' outputs that hold rows; return what the ledger has to say of each."""
-    found: dict[str, dict[str, Any]] = {}
-    for file in list(store.files("stages")):
-        name = file.key.rsplit("/", 1)[1]
-        if shard_of(file.key) in shards and not name.endswith(".errors.parquet"):
-            output = file.key.removesuffix(".parquet")
-            found[output] = _purge_output(store, output, ids, links)
+def _remove_copies(store: Store) -> None:
+    """Remove what nobody needs: unfinished files and snapshots, what `report` made of the tables.
+
+    Nobody else writes while this run holds the lock.
+    """
+    for folder in broken_snapshots(store, all_snapshots(store)):
+        store.delete_folder(folder)
+    store.delete_folder(REPORT_FOLDER)
+    for key in list(every_file(store)):
+        if _is_copy(key):
+            store.delete(key)
+
+
+def _is_copy(key: str) -> bool:
+    """Whether a file is the database or unfinished, or holds what did not fit into memory."""
+    top, name = key.partition("/")[0], key.rpartition("/")[2]
+    return (
+        (top in OWN_FOLDERS and is_temporary(key))
+        or top in (DATABASE, f"{DATABASE}.wal", f"{DATABASE}.tmp")
+        or top.startswith(f".{DATABASE}.")
+        or (top == ".tmp" and name.startswith("duckdb_temp"))
+    )
+
+
+def _quoting_errors(
+    store: Store, snapshots: Iterable[Snapshot], traces: Traces
+) -> dict[str, pa.Table]:
+    """Return tables of errors whose rows of sources name the recordings, without the names."""
+    changed: dict[str, pa.Table] = {}
+    for snapshot in snapshots:
+        key = f"{snapshot.folder}/errors.parquet"
+        with leaving_damaged():
+            errors = store.read_table(key)
+            left = withhold(errors, traces)
+            if not left.equals(errors):
+                changed[key] = left
+    return changed
+
+
+def _replaced(store: Store, keys: Collection[str]) -> set[str]:
+    """Return all files that are replaced: table and errors of an output go together."""
+    found = set(keys)
+    for output in _outputs(keys):
+        found.update(key for key in (table_key(output), errors_key(output)) if store.exists(key))
     return found
 
 
-def _purge_output(store: Store, output: str, ids: pa.Array, links: Links) -> dict[str, Any]:
+def _recorded(
+    store: Store, snapshots: Iterable[Snapshot], keys: Iterable[str]
+) -> dict[str, str | None]:
+    """Return the recorded hashes of files, by key."""
+    found: dict[str, str | None] = {}
+    for row in Ledger(store).rows(_outputs(keys)).to_pylist():
+        found[table_key(row["output"])] = row["sha256"]
+        found[errors_key(row["output"])] = row["errors_sha256"]
+    for snapshot in snapshots:
+        found |= {f"{snapshot.folder}/{name}": sha for name, sha in snapshot.sha256.items()}
+    return found
+
+
+def _outputs(keys: Iterable[str]) -> list[str]:
+    """Return the outputs of stages that files belong to."""
+    return sorted({output_of(key) for key in keys if key.startswith("stages/")})
+
+
+def _purge_outputs(store: Store, traces: Traces, found: Iterable[str]) -> None:
+    """Rewrite the outputs of which table or errors hold rows.
+
+    The table comes first, since it says how many errors there are.
+    """
+    for output in _outputs(found):
+        with leaving_damaged():
+            _purge_output(store, output, traces)
+
+
+def _purge_output(store: Store, output: str, traces: Traces) -> None:
     table, errors = table_key(output), errors_key(output)
-    failed = 0
-    with_errors = store.exists(errors)
-    touched = count_rows(store, table, ids) > 0
-    if with_errors:
-        touched |= rewrite_small(store, errors, ids, links)
-        failed = store.read_table(errors, ["stage"]).num_rows
-    if touched:
-        links.note(table)
-        rewrite(store, table, ids, {"errors": failed})
-    if with_errors and not failed:
+    left = 0
+    if store.exists(errors):
+        rows = find_rows(store, [errors], traces).get(errors, 0)
+        left = store.read_table(errors, ["stage"]).num_rows - rows
+    if store.exists(table):
+        rewrite(store, table, traces, {"errors": left})
+    if left:
+        rewrite_small(store, errors, traces)
+    else:
         store.delete(errors)
-    report = json.loads((store.facts(table) or {})[REPORT])
+
+
+def _renew_ledger(store: Store, journal: Journal) -> None:
+    """Let the ledger say what the outputs that were replaced are now."""
+    ledger = Ledger(store)
+    rows = ledger.rows(_outputs(journal.keys)).to_pylist()
+    renewed = [_renewed(store, row, journal) for row in rows]
+    if renewed != rows:
+        table = ledger.rows()
+        replaced = pa.array([row["output"] for row in rows], pa.string())
+        others = table.filter(pc.invert(pc.is_in(table["output"], replaced)))
+        ledger.replace(pa.concat_tables([others, pa.Table.from_pylist(renewed, LEDGER_SCHEMA)]))
+
+
+def _renewed(store: Store, row: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
+    table, errors = table_key(row["output"]), errors_key(row["output"])
+    sha256 = journal.renewed(table, row["sha256"])
+    facts = store.facts(table) if sha256 != row["sha256"] else None
+    if facts is None or REPORT not in facts:
+        return dict(row)
+    report = json.loads(facts[REPORT])
     return {
+        **row,
         "rows": report["rows"],
-        "errors": failed,
+        "errors": report["errors"],
         "bytes": store.size(table),
-        "sha256": store.sha256(table),
-        "errors_sha256": store.sha256(errors) if failed else None,
+        "sha256": sha256,
+        "errors_sha256": journal.renewed(errors, row["errors_sha256"]),
     }
-
-
-def _renew_ledger(store: Store, found: dict[str, dict[str, Any]]) -> None:
-    rows = Ledger(store).rows().to_pylist()
-    if any(row["output"] in found for row in rows):
-        renewed = [{**row, **found.get(row["output"], {})} for row in rows]
-        Ledger(store).replace(pa.Table.from_pylist(renewed, schema=LEDGER_SCHEMA))
 
 
 def _purge_catalogue(store: Store, ids: pa.Array) -> None:
     """Leave of a member only that there was one: its shard's name must not be used again."""
-    if not store.exists(CATALOGUE):
-        return
     with duckdb.connect() as database:
         store.view(database, "catalogue", [CATALOGUE], CATALOGUE_SCHEMA)
         database.register("purged", pa.table({"recording_id": ids}))

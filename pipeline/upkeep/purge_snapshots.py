@@ -2,88 +2,82 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
-import duckdb
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ledger import Ledger
-from pipeline.snapshots import LINEAGE_SCHEMA, Snapshot
+from pipeline.snapshots import Snapshot, save_snapshot
 from pipeline.store import Store
-from pipeline.upkeep.proof import count_rows
-from pipeline.upkeep.rewriting import Links, rewrite, rewrite_small
+from pipeline.upkeep.proof import Traces, count_rows
+from pipeline.upkeep.rewriting import Journal, leaving_damaged, rewrite, rewrite_small
 
 
-def purge_snapshot(
-    store: Store, snapshot: Snapshot, ids: pa.Array, shards: set[str], now: str, links: Links
-) -> None:
-    """Purge a snapshot's own tables, link its parts anew, and renew what it says of them."""
+def purge_snapshot(store: Store, snapshot: Snapshot, traces: Traces, found: Iterable[str]) -> None:
+    """Rewrite those of the tables `found` that are the snapshot's; link its parts anew."""
+    mine = [key for key in found if key.startswith(f"{snapshot.folder}/")]
+    outputs: dict[str, str] = {}
+    if mine:
+        with leaving_damaged():
+            outputs = _outputs_of_parts(store, snapshot)
+    for key in mine:
+        with leaving_damaged():
+            if key in outputs and _is_purged(store, outputs[key], traces):
+                store.relink(outputs[key], key)
+            elif key.count("/") > 2:
+                rewrite(store, key, traces, {})
+            else:
+                rewrite_small(store, key, traces)
+
+
+def _is_purged(store: Store, output: str, traces: Traces) -> bool:
+    with leaving_damaged():
+        return count_rows(store, output, traces) == 0
+    return False
+
+
+def renew_snapshot(store: Store, snapshot: Snapshot, journal: Journal, now: str) -> None:
+    """Renew what `snapshot.json` says, if something of the snapshot was replaced."""
+    if not any(key.startswith(f"{snapshot.folder}/") for key in journal.keys):
+        return
+    with leaving_damaged():
+        renewed = _renewed(store, snapshot, journal)
+        if renewed != snapshot:
+            save_snapshot(store, replace(renewed, purged=[*snapshot.purged, now]))
+
+
+def _renewed(store: Store, snapshot: Snapshot, journal: Journal) -> Snapshot:
     folder = snapshot.folder
-    for name in ("recordings", "errors"):
-        rewrite_small(store, f"{folder}/{name}.parquet", ids, links)
-    for corpus in snapshot.rows:
-        for name in sorted(store.names(f"{folder}/{corpus}")):
-            if shard_of(name) in shards:
-                _purge_part(store, snapshot, corpus, name, ids, links)
     recordings = store.read_table(f"{folder}/recordings.parquet", ["duration_ms"])
     errors = store.read_table(f"{folder}/errors.parquet", ["stage"])
-    renewed = replace(
+    return replace(
         snapshot,
         recordings=recordings.num_rows,
         audio_ms=int(pc.sum(recordings["duration_ms"]).as_py() or 0),
         errors=errors.num_rows,
-        rows=_rows(store, snapshot),
-        sha256={name: store.sha256(f"{folder}/{name}") for name in snapshot.sha256},
+        rows={corpus: _rows(store, f"{folder}/{corpus}") for corpus in snapshot.rows},
+        sha256={
+            name: journal.renewed(f"{folder}/{name}", sha256) or ""
+            for name, sha256 in snapshot.sha256.items()
+        },
     )
-    if renewed != snapshot:
-        renewed = replace(renewed, purged=[*snapshot.purged, now])
-        text = json.dumps(asdict(renewed), indent=2)
-        store.write_text(f"{folder}/snapshot.json", text + "\n")
 
 
-def _purge_part(
-    store: Store, snapshot: Snapshot, corpus: str, name: str, ids: pa.Array, links: Links
-) -> None:
-    """Give a corpus part the content of its output, which has been purged by now."""
-    part = f"{snapshot.folder}/{corpus}/{name}"
-    output = _output_of_part(store, snapshot, corpus, name)
-    if output is not None and store.local and store.path(part).samefile(store.path(output)):
-        return
-    if count_rows(store, part, ids) == 0:
-        return
-    links.note(part)
-    if output is None:
-        rewrite(store, part, ids, {})
-    else:
-        store.relink(output, part)
-
-
-def _output_of_part(store: Store, snapshot: Snapshot, corpus: str, name: str) -> str | None:
+def _outputs_of_parts(store: Store, snapshot: Snapshot) -> dict[str, str]:
+    """Return part of a corpus -> the output that it is a link to."""
     lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", ["stage", "output"])
-    mine = lineage.filter(pc.equal(lineage["stage"], pa.scalar(corpus)))
-    for key in mine["output"].unique().to_pylist():
-        if key.rsplit("/", 1)[1] == name and store.exists(key):
-            return str(key)
-    return None
+    mine = lineage.group_by(["stage", "output"]).aggregate([]).to_pylist()
+    return {
+        f"{snapshot.folder}/{row['stage']}/{row['output'].rsplit('/', 1)[1]}": row["output"]
+        for row in mine
+        if row["stage"] in snapshot.rows
+    }
 
 
-def _rows(store: Store, snapshot: Snapshot) -> dict[str, int]:
-    """Count the rows of a snapshot's corpora."""
-    with duckdb.connect() as database:
-        Ledger(store).show(database)
-        lineage = [f"{snapshot.folder}/lineage.parquet"]
-        store.view(database, "lineage", lineage, LINEAGE_SCHEMA)
-        found = database.sql(
-            "select stage, sum(rows)::bigint from (select distinct stage, output from lineage) n "
-            "join (select concat(output, '.parquet') as output, rows from ledger) "
-            "using (output) group by stage"
-        ).fetchall()
-    counts = dict(found)
-    return {corpus: counts.get(corpus, 0) for corpus in snapshot.rows}
-
-
-def shard_of(key: str) -> str:
-    """Return the shard that a file of a stage or corpus is named after."""
-    return key.rsplit("/", 1)[-1].split(".")[0].split("-")[0]
+def _rows(store: Store, folder: str) -> int:
+    """Count the rows of a snapshot's corpus."""
+    total = 0
+    for name in store.names(folder):
+        with store.opened(f"{folder}/{name}") as part:
+            total += part.metadata.num_rows
+    return total

@@ -22,6 +22,7 @@ from pipeline.task import errors_key, finished_before, table_key
 from pipeline.upkeep.dropping import drop_outputs
 from pipeline.upkeep.findings import Damage, Inspection, Kind
 from pipeline.upkeep.verify_snapshots import stage_inputs
+from pipeline.upkeep.withdrawal import accept_lost_tombstones
 
 LOST = "manifest/lost-parts.json"  # corpus parts that are to be linked again: list of outputs
 
@@ -33,6 +34,8 @@ def repair(store: Store, found: Inspection) -> list[str]:
         by_kind[damage.kind].append(damage)
     _drop_newest(store, found)
     _mend_pointers(store, found)
+    if by_kind[Kind.TOMBSTONES]:
+        accept_lost_tombstones(store)
     ledger, damaged = found.ledger, by_kind[Kind.OUTPUT]
     if by_kind[Kind.LEDGER]:
         ledger, unreadable = _rebuilt(store, ledger)

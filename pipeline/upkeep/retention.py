@@ -24,7 +24,7 @@ import pyarrow as pa
 from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from pipeline.ledger import Ledger
 from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, Snapshot, all_snapshots
-from pipeline.store import Store, StoredFile
+from pipeline.store import Store, StoredFile, is_temporary
 from pipeline.upkeep.dropping import drop_outputs
 
 LEFTOVER_MS = 3_600_000  # a temporary file that nobody has written to for so long is left over
@@ -55,10 +55,10 @@ def find_garbage(store: Store, keep: int, now_ms: int) -> Garbage:
     """
     found = all_snapshots(store)
     old, kept = found[:-keep], found[-keep:]
-    broken = _broken_snapshots(store, found)
+    broken = broken_snapshots(store, found)
     folders = [*(snapshot.folder for snapshot in old), *broken]
     ledger = Ledger(store).rows()
-    files = [f for f in store.files("stages") if not _is_temporary(f.key)]
+    files = [f for f in store.files("stages") if not is_temporary(f.key)]
     with duckdb.connect() as database:
         database.register("ledger", ledger)
         _show_files(database, files)
@@ -179,7 +179,7 @@ _UNKNOWN = (
 )
 
 
-def _broken_snapshots(store: Store, complete: Sequence[Snapshot]) -> list[str]:
+def broken_snapshots(store: Store, complete: Sequence[Snapshot]) -> list[str]:
     """Return the folders of snapshots that are none: interrupted while written or removed."""
     known = {snapshot.name for snapshot in complete}
     names = {name for name in store.names("snapshots") if name.isdecimal()}
@@ -198,13 +198,8 @@ def _leftovers(store: Store, folders: Sequence[str], now_ms: int) -> Iterable[St
         for file in store.files(prefix, recursive):
             gone = any(file.key.startswith(f"{folder}/") for folder in folders)
             old = now_ms - file.modified_ms >= age_ms
-            if _is_temporary(file.key) and old and not gone:
+            if is_temporary(file.key) and old and not gone:
                 yield file
-
-
-def _is_temporary(key: str) -> bool:
-    name = key.rsplit("/", 1)[-1]
-    return name.startswith(".") and name.endswith(".tmp")
 
 
 def _remove_empty_folders(root: Path, removed: set[str], store: Store) -> None:

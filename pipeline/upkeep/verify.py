@@ -21,7 +21,12 @@ from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from pipeline.store import Store
 from pipeline.task import REPORT, errors_key, table_key
 from pipeline.upkeep.findings import Damage, Inspection, Kind, difference, short
-from pipeline.upkeep.verify_snapshots import inspect_corpora, inspect_pointers, inspect_snapshots
+from pipeline.upkeep.verify_snapshots import (
+    inspect_corpora,
+    inspect_pointers,
+    inspect_snapshots,
+    inspect_tombstones,
+)
 
 THREADS = 4  # hash at a time; hashing leaves the interpreter free
 
@@ -37,6 +42,7 @@ def inspect(store: Store, progress: Progress | None = None) -> Inspection:
     _inspect_outputs(store, found, progress or (lambda _done, _total: None))
     inspect_corpora(store, found)
     inspect_pointers(store, found)
+    inspect_tombstones(store, found)
     return found
 
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 import duckdb
 
+from pipeline.config import ConfigError
 from pipeline.digest import digest_of
 from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot, read_snapshot
 from pipeline.store import Store
 from pipeline.task import table_key
+from pipeline.tombstones import WITHDRAWN, Known, are_lost, read_tombstones
 from pipeline.upkeep.findings import Damage, Inspection, Kind, difference, short
+from pipeline.upkeep.rewriting import JOURNAL, is_begun
 
 
 def inspect_snapshots(store: Store, found: Inspection) -> None:
@@ -126,6 +129,23 @@ def inspect_pointers(store: Store, found: Inspection) -> None:
     link = store.path("corpus") if store.local else None
     if link is not None and (not link.is_symlink() or str(link.readlink()) != newest.folder):
         found.damages.append(Damage("corpus", f"is no link to {newest.folder}", Kind.POINTER))
+
+
+def inspect_tombstones(store: Store, found: Inspection) -> None:
+    """Check the tombstones against what the newest snapshot remembers of them."""
+    if is_begun(store):
+        problem = "a purge was interrupted; the same command, or any curate, finishes it"
+        found.damages.append(Damage(JOURNAL, problem, Kind.PURGE))
+    found.files += store.exists(WITHDRAWN)
+    problem = ""
+    try:
+        known = found.newest.known_tombstones if found.newest else Known()
+        if are_lost(read_tombstones(store), known):
+            problem = "lacks tombstones that the newest snapshot knew of"
+    except ConfigError:
+        problem = "cannot be read"
+    if problem:
+        found.damages.append(Damage(WITHDRAWN, problem, Kind.TOMBSTONES))
 
 
 def _latest(store: Store) -> int | None:

@@ -1,56 +1,82 @@
-"""Tombstones: recordings that were withdrawn, and stay out however often their files come back."""
+"""Withdrawing recordings: which ones a name means, and that they stay out from then on."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.filesystems import is_url, without_file_scheme
 from manifests.recording import Recording
 from manifests.table import SCHEMA as RECORDINGS
 from pipeline.catalogue import CATALOGUE
 from pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
+from pipeline.config import ConfigError
 from pipeline.graph import Graph, Stage
 from pipeline.plan import Plan
-from pipeline.snapshots import all_snapshots
+from pipeline.snapshots import all_snapshots, latest_snapshot, save_snapshot
 from pipeline.store import Store
+from pipeline.tombstones import (
+    SCHEMA,
+    WITHDRAWN,
+    asked_hash,
+    check_tombstones,
+    in_force,
+    known_of,
+    read_tombstones,
+    with_tombstones,
+    write_tombstones,
+)
 from stages.recording_stage import RecordingStage, Upstream
 
-WITHDRAWN = "manifest/withdrawn.parquet"
-
-
-def _field(name: str, kind: pa.DataType, description: str) -> pa.Field:
-    return pa.field(name, kind, nullable=False, metadata={"description": description})
-
-
-SCHEMA = pa.schema(
-    [
-        _field("recording_id", pa.string(), "recording that stays out; nothing else is kept of it"),
-        _field("reason", pa.string(), "why, as it was given"),
-        _field("withdrawn_ms", pa.int64(), "when, in ms since 1970"),
-    ]
-)
 _ID = re.compile(r"[0-9a-f]{4,32}")
 
 
 @dataclass(frozen=True)
 class Match:
-    """A recording that a pattern names."""
+    """A recording that a name or pattern means."""
 
     recording_id: str
     uri: str  # "": known by its id only
     duration_ms: int
     shards: int  # whose outputs have, or had, rows of it
     withdrawn: bool
+    names: tuple[str, ...]  # those of the names asked for that mean it
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What names and patterns mean."""
+
+    recordings: list[Match]  # by URI
+    vague: tuple[str, ...]  # patterns, and ends of several URIs: a person should look first
+
+
+def tombstones(store: Store) -> pa.Table:
+    """Return all tombstones, lifted ones too.
+
+    Raises ConfigError where they are damaged, or fewer than the newest snapshot knew of.
+    """
+    table, newest = read_tombstones(store), latest_snapshot(store)
+    if newest is not None:
+        check_tombstones(store, table, newest.known_tombstones)
+    return table
 
 
 def withdrawn_table(store: Store) -> pa.Table:
-    """Return the tombstones (SCHEMA)."""
-    return store.read_table(WITHDRAWN) if store.exists(WITHDRAWN) else SCHEMA.empty_table()
+    """Return the tombstones that are in force. Raises as `tombstones` does."""
+    return in_force(tombstones(store))
+
+
+def purged_ids(store: Store) -> pa.Array:
+    """Return the ids of the recordings whose bytes are to be in no file. Raises likewise."""
+    table = withdrawn_table(store)
+    return table.filter(table["purge"])["recording_id"].combine_chunks()
 
 
 def without_withdrawn(store: Store, recordings: pa.Table) -> pa.Table:
@@ -59,24 +85,38 @@ def without_withdrawn(store: Store, recordings: pa.Table) -> pa.Table:
     return recordings.filter(pc.invert(pc.is_in(recordings["recording_id"], withdrawn)))
 
 
-def add_tombstones(store: Store, recording_ids: Iterable[str], reason: str, now_ms: int) -> None:
-    """Add tombstones. One that is there already stays as it is."""
-    known = withdrawn_table(store)
-    there = set(known["recording_id"].to_pylist())
-    rows = [
-        {"recording_id": recording_id, "reason": reason, "withdrawn_ms": now_ms}
-        for recording_id in recording_ids
-        if recording_id not in there
-    ]
-    table = pa.concat_tables([known, pa.Table.from_pylist(rows, schema=SCHEMA)])
-    store.write_table(WITHDRAWN, table.sort_by("recording_id"))
+def add_tombstones(
+    store: Store, asked: Mapping[str, Sequence[str]], reason: str, now_ms: int, purge: bool = False
+) -> None:
+    """Add tombstones: id -> the names that it was asked for by.
+
+    One that is in force keeps its reason and time. With `purge` also the wish that its bytes go
+    is kept, before any does: whoever purges, purges all that wish it.
+    """
+    write_tombstones(store, with_tombstones(tombstones(store), asked, reason, now_ms, purge))
 
 
-def reinstate(store: Store, recording_ids: Sequence[str]) -> None:
+def reinstate(store: Store, recording_ids: Sequence[str], now_ms: int) -> None:
     """Lift tombstones: the next build takes the recordings as new ones."""
-    known = withdrawn_table(store)
-    lifted = pa.array(recording_ids, pa.string())
-    store.write_table(WITHDRAWN, known.filter(pc.invert(pc.is_in(known["recording_id"], lifted))))
+    lifted = set(recording_ids)
+    rows = tombstones(store).to_pylist()
+    for row in rows:
+        if row["recording_id"] in lifted:
+            row |= {"lifted_ms": now_ms, "purge": False}
+    write_tombstones(store, pa.Table.from_pylist(rows, schema=SCHEMA))
+
+
+def accept_lost_tombstones(store: Store) -> None:
+    """Go on with the tombstones that can still be read, where others were lost."""
+    try:
+        left = read_tombstones(store)
+    except ConfigError:
+        store.delete(WITHDRAWN)
+        left = SCHEMA.empty_table()
+    newest, known = latest_snapshot(store), known_of(left)
+    if newest is not None:
+        count, sha256 = known.count, known.sha256
+        save_snapshot(store, replace(newest, tombstones=count, tombstones_sha256=sha256))
 
 
 def active_recordings(store: Store) -> pa.Table:
@@ -86,30 +126,46 @@ def active_recordings(store: Store) -> pa.Table:
     return without_withdrawn(store, active).sort_by("recording_id")
 
 
-def matching(store: Store, patterns: Sequence[str]) -> list[Match]:
-    """Return the recordings that ids, beginnings of ids or globs over URIs name, by URI.
+def matching(store: Store, names: Sequence[str]) -> Matches:
+    """Return the recordings that names mean.
 
-    A glob matches a whole URI, or its end after a slash; `*` also matches slashes. Raises
-    LookupError for a pattern that names nothing, or a beginning of several ids.
+    A name is an id, a URI or path, the end of one after a slash (a file name), or the beginning
+    of an id: the first of these that there is. Only a name that is none of them is a pattern,
+    where `*` (slashes too) and `?` stand for anything and every other character for itself.
+    Raises LookupError for a name that means nothing, or the beginning of several ids.
     """
     with duckdb.connect() as database:
-        _show_known(database, store)
-        ids = {recording_id for pattern in patterns for recording_id in _ids(database, pattern)}
-        database.register("wanted", pa.table({"recording_id": pa.array(sorted(ids), pa.string())}))
-        return [Match(*row) for row in database.sql(_MATCHES).fetchall()]
+        withdrawn = tombstones(store)
+        _show_known(database, store, withdrawn)
+        found: dict[str, list[str]] = {}
+        vague = []
+        for name in names:
+            ids, is_vague = _meant(database, name, withdrawn)
+            for recording_id in ids:
+                found.setdefault(recording_id, []).append(name)
+            if is_vague:
+                vague.append(name)
+        database.register("wanted", pa.table({"recording_id": pa.array(found, pa.string())}))
+        rows = database.sql(_MATCHES).fetchall()
+    recordings = [
+        Match(recording_id, uri, ms, shards, is_withdrawn, tuple(found[recording_id]))
+        for recording_id, uri, ms, shards, is_withdrawn in rows
+    ]
+    return Matches(recordings, tuple(vague))
 
 
-def _show_known(database: duckdb.DuckDBPyConnection, store: Store) -> None:
+def _show_known(database: duckdb.DuckDBPyConnection, store: Store, withdrawn: pa.Table) -> None:
     """Make `known` (recording_id, uri, duration_ms) of everything that was ever seen."""
     catalogue = [CATALOGUE] if store.exists(CATALOGUE) else []
     store.view(database, "catalogue", catalogue, CATALOGUE_SCHEMA)
     tables = [f"{snapshot.folder}/recordings.parquet" for snapshot in all_snapshots(store)]
     store.view(database, "seen", tables, RECORDINGS)
-    database.register("withdrawn", withdrawn_table(store))
+    database.register("withdrawn", in_force(withdrawn))
+    database.register("buried", withdrawn)
     database.execute(
         "create table known as select recording_id, uri, duration_ms from catalogue "
         "where recording_id <> '' union select recording_id, uri, duration_ms from seen "
-        "union select recording_id, '', 0 from withdrawn"
+        "union select recording_id, '', 0 from buried"
     )
 
 
@@ -120,24 +176,50 @@ select recording_id, max(uri) as uri, max(duration_ms),
 from known k semi join wanted using (recording_id) group by recording_id order by uri, recording_id
 """
 
+# The best kind of match only. A member of a tar shard stands after `#`.
+_MEANT = r"""
+select recording_id, uri, rank from (
+    select *, case
+        when recording_id = $name or uri = $name or uri = $path then 1
+        when ends_with(uri, concat('/', $name)) or ends_with(uri, concat('#', $name)) then 2
+        when $may_be_id and starts_with(recording_id, $name) then 3
+        when $is_pattern and (uri like $pattern escape '\'
+            or uri like concat('%/', $pattern) escape '\'
+            or uri like concat('%#', $pattern) escape '\') then 4 end as rank
+    from known where $name <> '')
+where rank is not null qualify rank = min(rank) over ()
+"""
 
-def _ids(database: duckdb.DuckDBPyConnection, pattern: str) -> list[str]:
-    """Return the ids of the recordings that one pattern names, at least one."""
-    if _ID.fullmatch(pattern):
-        query = "select distinct recording_id from known where starts_with(recording_id, ?)"
-        found = [row[0] for row in database.execute(query, [pattern]).fetchall()]
-        if len(found) > 1:
-            raise LookupError(f"{pattern!r} is the beginning of {len(found)} recordings' ids")
-        if found:
-            return found
-    query = "select distinct recording_id from known where uri glob $1 or uri glob concat('*/', $1)"
-    found = [row[0] for row in database.execute(query, [pattern]).fetchall()]
-    if not found:
+
+def _meant(
+    database: duckdb.DuckDBPyConnection, name: str, tombstones: pa.Table
+) -> tuple[set[str], bool]:
+    """Return the ids that one name means, at least one, and whether it is vague."""
+    path = without_file_scheme(name)
+    values = {
+        "name": name,
+        "path": path if is_url(path) else os.path.abspath(path),  # noqa: PTH100 (keeps links)
+        "may_be_id": _ID.fullmatch(name) is not None,
+        "is_pattern": "*" in name or "?" in name,
+        "pattern": name.translate(_LIKE),
+    }
+    rows = database.execute(_MEANT, values).fetchall()
+    ids, uris = {row[0] for row in rows}, {row[1] for row in rows}
+    rank = rows[0][2] if rows else 0
+    if len(ids) > 1 and rank == _BEGINNING_OF_ID:
+        raise LookupError(f"{name!r} is the beginning of {len(ids)} recordings' ids")
+    for row in tombstones.select(["recording_id", "asked"]).to_pylist():
+        if asked_hash(row["recording_id"], name) in row["asked"]:
+            ids.add(row["recording_id"])
+    if not ids:
         raise LookupError(
-            f"{pattern!r} is no recording's id or URI here "
-            "(of what was purged, only the id is known)"
+            f"{name!r} is no recording's id or URI here (of what was purged, only the id is known)"
         )
-    return found
+    return ids, rank == _PATTERN or (len(ids) > 1 and len(uris) > 1)
+
+
+_BEGINNING_OF_ID, _PATTERN = 3, 4  # ranks
+_LIKE = {ord("*"): "%", ord("?"): "_", **{ord(c): f"\\{c}" for c in "%_\\"}}
 
 
 class ModelNeeded(BaseException):

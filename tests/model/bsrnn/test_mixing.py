@@ -56,6 +56,7 @@ def test_held_out_files_are_on_one_side(tmp_path: Path) -> None:
     seen, unseen = split_clips(clips, ["*_b.wav"])
     assert [clip.path.name for clip in seen.clips] == ["voice_a.wav"]
     assert [clip.path.name for clip in unseen.clips] == ["voice_b.wav"]
+    assert not split_clips(clips, ["voice_[ab].wav"])[1].clips  # no name has brackets
 
 
 def test_short_clips_are_joined(tmp_path: Path) -> None:

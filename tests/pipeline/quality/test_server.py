@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +18,7 @@ import pytest
 from pipeline.lock import locked
 from pipeline.quality.live import Live
 from pipeline.quality.server import Server
+from pipeline.snapshots import latest_snapshot, save_snapshot
 from pipeline.store import Store
 from stages.audio.flac import decode_flac, encode_flac
 from tests.pipeline.quality.support import Shard, recording, write_workdir
@@ -217,4 +219,30 @@ def test_without_a_snapshot_there_is_a_page(tmp_path: Path) -> None:
     live = Live(Store.open(tmp_path), "0")
     assert live.newest() is None
     assert live.state().snapshot is None
+    live.close()
+
+
+def test_no_file_with_transcripts_is_left_however_it_ends(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    live = Live(store, "0")
+    assert live.newest() is not None
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    live.close()
+
+
+def test_after_a_purge_of_the_newest_snapshot_it_is_read_anew(store: Store) -> None:
+    live = Live(store, "0")
+    before = live.newest()
+    assert live.newest() is before
+    snapshot = latest_snapshot(store)
+    assert snapshot is not None
+    save_snapshot(store, replace(snapshot, purged=["2026-01-01T00:00:00+00:00"]))
+    after = live.newest()
+    assert after is not before
+    assert after is not None
+    with after.cursor() as cursor:
+        assert cursor.execute("select count(*) from seen").fetchall() == [(2,)]
     live.close()

@@ -83,10 +83,10 @@ class Life(RuleBasedStateMachine):
         self.build()
         self.withdrawn.add(name)
         identity = recording(name).recording_id
-        self.workdir.withdraw([identity], self.threshold)
+        self.workdir.withdraw([identity], self.threshold, purged)
         self.published()
         if purged:
-            proof = purge(self.workdir.store, [identity], "now")
+            proof = purge(self.workdir.store, "now")
             assert proof.clean
             for number, rows in self.snapshots.items():
                 self.snapshots[number] = [r for r in rows if not r[0].startswith(f"{name}.wav")]
@@ -96,7 +96,7 @@ class Life(RuleBasedStateMachine):
     def reinstate(self) -> None:
         name = min(self.withdrawn)
         self.withdrawn.remove(name)
-        reinstate(self.workdir.store, [recording(name).recording_id])
+        reinstate(self.workdir.store, [recording(name).recording_id], 2)
 
     @rule(draw=st.integers(0, 1 << 30))
     def rot(self, draw: int) -> None:

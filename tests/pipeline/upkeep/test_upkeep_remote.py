@@ -51,8 +51,8 @@ def test_a_damaged_object_is_named_and_made_again(workdir: Workdir) -> None:
 def test_a_purged_recording_is_in_no_copy(workdir: Workdir) -> None:
     """There are no hard links: a snapshot's parts are objects of their own."""
     ids = [SIX[2].recording_id]
-    workdir.withdraw(ids, 20)
-    assert purge(workdir.store, ids, "now").clean
+    workdir.withdraw(ids, 20, purge=True)
+    assert purge(workdir.store, "now").clean
     left = [rec for rec in SIX if rec is not SIX[2]]
     assert workdir.rows("snapshots/000001") == expected_rows(left, 100)
     assert workdir.rows() == expected_rows(left, 20)

@@ -16,8 +16,7 @@ from pipeline.catalogue import CATALOGUE
 from pipeline.graph import Graph
 from pipeline.ledger import Ledger
 from pipeline.snapshots import all_snapshots, read_snapshot
-from pipeline.store import Store
-from pipeline.upkeep.proof import prove
+from pipeline.upkeep.proof import Traces, prove
 from pipeline.upkeep.purge import affected_files, purge
 from pipeline.upkeep.withdrawal import (
     ModelNeeded,
@@ -53,13 +52,14 @@ def workdir(built: Workdir, tmp_path: Path) -> Workdir:
 
 
 def names(workdir: Workdir, *patterns: str) -> list[str]:
-    return [match.uri for match in matching(workdir.store, patterns)]
+    return [match.uri for match in matching(workdir.store, patterns).recordings]
 
 
 def test_patterns_name_ids_their_beginnings_and_uris(workdir: Workdir) -> None:
     assert names(workdir, GONE.recording_id) == ["r2.wav"]
     assert names(workdir, GONE.recording_id[:8]) == ["r2.wav"]
-    assert names(workdir, "r[12].wav", "r2.wav") == ["r1.wav", "r2.wav"]
+    assert names(workdir, "r1.*", "r2.wav") == ["r1.wav", "r2.wav"]
+    assert names(workdir, "r?.wav") == [rec.uri for rec in SIX]
     assert len(names(workdir, "*")) == 7
 
 
@@ -102,18 +102,19 @@ def test_it_stays_out_while_its_file_is_there(workdir: Workdir) -> None:
 
 
 def test_a_tombstone_keeps_id_reason_and_time_and_the_first_one_counts(workdir: Workdir) -> None:
-    add_tombstones(workdir.store, [GONE.recording_id], "consent", 5)
-    add_tombstones(workdir.store, [GONE.recording_id], "again", 6)
-    assert withdrawn_table(workdir.store).to_pylist() == [
-        {"recording_id": GONE.recording_id, "reason": "consent", "withdrawn_ms": 5}
-    ]
+    add_tombstones(workdir.store, {GONE.recording_id: ["r2.wav"]}, "consent", 5)
+    add_tombstones(workdir.store, {GONE.recording_id: ["r2.*"]}, "again", 6, purge=True)
+    (row,) = withdrawn_table(workdir.store).to_pylist()
+    assert row["recording_id"] == GONE.recording_id
+    assert (row["reason"], row["withdrawn_ms"], row["purge"]) == ("consent", 5, True)
+    assert len(row["asked"]) == 2
 
 
 def test_undo_lets_it_in_again(workdir: Workdir) -> None:
     workdir.withdraw([GONE.recording_id], 20)
-    (match,) = matching(workdir.store, ["r2.wav"])
+    (match,) = matching(workdir.store, ["r2.wav"]).recordings
     assert match.withdrawn
-    reinstate(workdir.store, [GONE.recording_id])
+    reinstate(workdir.store, [GONE.recording_id], 2)
     assert workdir.run(ALL, 20)["draw"] == 1
     assert workdir.rows() == expected_rows(SIX, 20)
 
@@ -144,9 +145,9 @@ def test_without_models_nothing_else_changes() -> None:
 
 def purge_it(workdir: Workdir, *recordings: Recording) -> None:
     ids = [rec.recording_id for rec in recordings]
-    assert sum(prove(workdir.store, pa.array(ids, pa.string())).rows.values()) > 0
-    workdir.withdraw(ids, 20)
-    proof = purge(workdir.store, ids, "2026-01-01T00:00:00+00:00")
+    assert sum(prove(workdir.store, Traces(pa.array(ids, pa.string()))).rows.values()) > 0
+    workdir.withdraw(ids, 20, purge=True)
+    proof = purge(workdir.store, "2026-01-01T00:00:00+00:00")
     assert proof.clean
     assert proof.files > 10
 
@@ -212,7 +213,7 @@ def test_a_shard_of_which_nothing_is_left_is_never_taken_for_finished(tmp_path: 
     workdir.run([GONE], 20)
     purge_it(workdir, GONE)
     assert workdir.rows() == []
-    reinstate(workdir.store, [GONE.recording_id])
+    reinstate(workdir.store, [GONE.recording_id], 2)
     assert workdir.run([GONE], 20)["draw"] == 1
     assert workdir.rows() == expected_rows([GONE], 20)
     assert workdir.verify() == []
@@ -249,8 +250,8 @@ def test_leftovers_and_what_is_made_from_tables_go(workdir: Workdir) -> None:
 def test_a_name_outside_the_workdir_is_told(workdir: Workdir, tmp_path: Path) -> None:
     file = affected_files(workdir.store, [GONE.recording_id])[0]
     os.link(workdir.store.path(file.key), tmp_path / "copy.parquet")
-    workdir.withdraw([GONE.recording_id], 20)
-    proof = purge(workdir.store, [GONE.recording_id], "now")
+    workdir.withdraw([GONE.recording_id], 20, purge=True)
+    proof = purge(workdir.store, "now")
     assert proof.linked_elsewhere == 1
     assert not proof.clean
 
@@ -259,33 +260,7 @@ def test_a_table_of_somebody_else_is_read_for_the_proof(workdir: Workdir) -> Non
     (part, *_) = workdir.store.path("corpus/gather").iterdir()
     workdir.store.write_table("exports/mine.parquet", pq.read_table(part))
     ids = pq.read_table(part)["recording_id"].unique().to_pylist()[:1]
-    workdir.withdraw(ids, 20)
-    proof = purge(workdir.store, ids, "now")
+    workdir.withdraw(ids, 20, purge=True)
+    proof = purge(workdir.store, "now")
     assert list(proof.rows) == ["exports/mine.parquet"]
     assert not proof.clean
-
-
-@pytest.mark.parametrize("writes", range(0, 24, 6))
-def test_an_interrupted_purge_is_finished_by_asking_again(
-    workdir: Workdir, monkeypatch: pytest.MonkeyPatch, writes: int
-) -> None:
-    ids = [GONE.recording_id]
-    workdir.withdraw(ids, 20)
-    left = [writes]
-    replacing = Store.replacing
-
-    def dying(store: Store, key: str):  # type: ignore[no-untyped-def]
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        return replacing(store, key)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "replacing", dying)
-        try:
-            purge(workdir.store, ids, "now")
-        except KeyboardInterrupt:
-            assert left[0] < 0
-    assert purge(workdir.store, ids, "now").clean
-    assert workdir.verify() == []
-    assert workdir.rows("snapshots/000001") == expected_rows(LEFT, 100)

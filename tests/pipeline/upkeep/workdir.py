@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,14 +37,21 @@ FAR_FUTURE_MS = 1 << 42  # "now" for finding leftovers: all of them are old by t
 
 
 class Workdir:
-    def __init__(self, folder: Path, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store | None = None,
+        source_errors: Sequence[SourceError] = (SourceError("x", "no", "x"),),
+    ) -> None:
         self.store = store or Store.open(folder / "work")
         self.log = folder / "calls.txt"
+        self.source_errors = source_errors
 
     def copy(self, folder: Path) -> Workdir:
         """Return a copy in another folder, with hard links as here."""
+        folder.mkdir(exist_ok=True)
         subprocess.run(["cp", "-a", self.store.root, folder / "work"], check=True)
-        return Workdir(folder)
+        return Workdir(folder, source_errors=self.source_errors)
 
     def plan(self, recordings: Iterable[Recording], graph: Graph) -> Plan:
         table = recordings_table(sorted(recordings, key=lambda r: r.recording_id))
@@ -83,13 +90,22 @@ class Workdir:
         return Counter(line.split()[0] for line in self.log.read_text().splitlines())
 
     def publish(self, plan: Plan) -> Snapshot:
-        snapshot = write_snapshot(self.store, plan, [SourceError("x", "no", "x")], {}, "0")
+        snapshot = write_snapshot(self.store, plan, self.source_errors, {}, "0")
         relink(self.store)
         return snapshot
 
-    def withdraw(self, ids: list[str], threshold: int = 50) -> Snapshot:
-        """What `wavemill withdraw` does. Raises LookupError where a model has work."""
-        add_tombstones(self.store, ids, "they asked", 1)
+    def withdraw(
+        self,
+        ids: list[str],
+        threshold: int = 50,
+        purge: bool = False,
+        names: Sequence[str] = (),
+    ) -> Snapshot:
+        """What `wavemill withdraw` does; with `purge` it is wished for, not done.
+
+        Raises LookupError where a model has work.
+        """
+        add_tombstones(self.store, {key: [key, *names] for key in ids}, "they asked", 1, purge)
         graph = toy_graph(threshold=threshold)
         catalogue = Catalogue(self.store, active_recordings(self.store), 120)
         plan = Plan(graph, catalogue, Ledger(self.store))
