@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from jobs import places
 from jobs.entry import run_app
 from jobs.extras import need_training_packages
 from jobs.train_speech import detokenizer, tokenizer
@@ -45,8 +46,10 @@ def pretrain(
     text: Annotated[
         list[str] | None,
         typer.Option(
+            parser=places.place,
+            metavar="PLACE",
             help="Documents for the text-only task, half of the report's mixture: JSONL or Parquet "
-            "with a field `text`, files or folders. Repeatable. Without, the task is left out."
+            "with a field `text`, files or folders. Repeatable. Without, the task is left out.",
         ),
     ] = None,
     init: Init = None,

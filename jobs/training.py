@@ -11,6 +11,7 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
+from jobs import places
 from jobs.curate import hold
 from jobs.training_progress import following
 from pipeline.config import ConfigError, config_over, read_yaml
@@ -28,8 +29,10 @@ PRESETS = ("tiny", "small", "paper")
 Corpus = Annotated[
     str,
     typer.Option(
+        parser=places.place,
+        metavar="WORKDIR",
         help="WORKDIR that curate has built, or a snapshot of one (WORKDIR/snapshots/000007), "
-        "which stays what it is while the corpus is refreshed. A folder or a URL."
+        "which stays what it is while the corpus is refreshed. A folder or a URL.",
     ),
 ]
 Recipe = Annotated[
@@ -37,6 +40,8 @@ Recipe = Annotated[
     typer.Option(
         "--config",
         "-c",
+        parser=places.named,
+        metavar="NAME",
         help="tiny: two CPU cores; small: one GPU; paper: the report's numbers; or a YAML file "
         "with the fields that differ from the recipe that its field `base` names (tiny).",
     ),
@@ -44,7 +49,11 @@ Recipe = Annotated[
 Run = Annotated[
     Path,
     typer.Option(
-        "--out", "-o", file_okay=False, help="Folder of the run: checkpoints, metrics, RUN/model."
+        "--out",
+        "-o",
+        parser=places.folder,
+        metavar="RUN",
+        help="Folder of the run: checkpoints, metrics, RUN/model.",
     ),
 ]
 Overrides = Annotated[
@@ -58,13 +67,19 @@ Overrides = Annotated[
 ]
 Init = Annotated[
     Path | None,
-    typer.Option(help="Model folder to begin with; without, the recipe's network, random."),
+    typer.Option(
+        parser=places.path,
+        metavar="FOLDER",
+        help="Model folder to begin with; without, the recipe's network, random.",
+    ),
 ]
 Semantic = Annotated[
     Path | None,
     typer.Option(
+        parser=places.path,
+        metavar="PATH",
         help="Semantic tokenizer that the corpus was made with: a folder, or a k-means codebook "
-        "(.npz). Needed where it is neither the shipped one nor in --init."
+        "(.npz). Needed where it is neither the shipped one nor in --init.",
     ),
 ]
 Workers = Annotated[int, typer.Option(help="Processes that train together.", min=1)]

@@ -112,7 +112,7 @@ def test_the_codebook_is_kept_as_it_is(tmp_path: Path) -> None:
         (["--set", "loop.learning_rate=1"], "there is no such field"),
         (["--executor", "inline", "--workers", "2"], "one worker in this process"),
         (["--workers", "3"], "cannot be shared by 3 workers"),
-        (["--init", "nowhere"], "--init: there is no folder nowhere"),
+        (["--init", "nowhere"], "--init: there is no folder /.*nowhere"),
     ],
 )
 def test_what_cannot_be_is_told_before_any_work(
