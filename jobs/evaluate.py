@@ -10,7 +10,7 @@ import typer
 
 from jobs import options, places
 from jobs.benchmark import opened_benchmark
-from jobs.entry import run_command
+from jobs.entry import run_command, stopping
 from jobs.evaluation_progress import show_answers
 from jobs.evaluation_scores import Scoring, Test
 from jobs.extras import need_model_packages
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -172,6 +173,7 @@ def evaluate(
     Then: wavemill leaderboard runs
     """
     need_model_packages()
+    context.with_resource(stopping())
     try:
         chosen = load_recipe(recipe)
         if max_new_tokens is not None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from jobs import places
-from jobs.entry import run_app
+from jobs.entry import run_app, stopping
 from jobs.extras import need_training_packages
 from jobs.train_speech import detokenizer, tokenizer
 from jobs.training import (
@@ -34,6 +34,13 @@ train_app = typer.Typer(
     help="Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
     no_args_is_help=True,
 )
+
+
+@train_app.callback()
+def _heed_signals(context: typer.Context) -> None:
+    context.with_resource(stopping())
+
+
 train_app.command("tokenizer")(tokenizer)
 train_app.command("detokenizer")(detokenizer)
 
@@ -57,7 +64,7 @@ def pretrain(
     overrides: Overrides = None,
     workers: Workers = 1,
     gpu: Gpu = None,
-    executor: Executor = "ray",
+    executor: Executor = None,
     address: Address = None,
 ) -> None:
     """Pre-train the audio LLM on `pretrain`, by the seven tasks of the report.
@@ -79,7 +86,7 @@ def sft(
     overrides: Overrides = None,
     workers: Workers = 1,
     gpu: Gpu = None,
-    executor: Executor = "ray",
+    executor: Executor = None,
     address: Address = None,
 ) -> None:
     """Fine-tune the audio LLM on the conversations of `sft`.

@@ -45,7 +45,7 @@ def tokenizer(
     overrides: Overrides = None,
     workers: Workers = 1,
     gpu: Gpu = None,
-    executor: Executor = "ray",
+    executor: Executor = None,
     address: Address = None,
 ) -> None:
     """Train a semantic tokenizer: a codebook inside an encoder, learnt under speech recognition.
@@ -92,7 +92,7 @@ def detokenizer(
     overrides: Overrides = None,
     workers: Workers = 1,
     gpu: Gpu = None,
-    executor: Executor = "ray",
+    executor: Executor = None,
     address: Address = None,
 ) -> None:
     """Train a stage of the detokenizer: semantic tokens to speech.

@@ -13,7 +13,9 @@ from rich.console import Console
 
 from jobs import places
 from jobs.curate import hold
+from jobs.entry import Stopped, in_a_thread, stopping
 from jobs.training_progress import following
+from model.train import stopping as stop
 from pipeline.config import ConfigError, config_over, read_yaml
 from pipeline.execution.ray_session import ray_session
 from pipeline.execution.settings import ExecutionSettings
@@ -22,9 +24,11 @@ from pipeline.store import Store
 if TYPE_CHECKING:
     from model.train.job import Job
     from model.train.loop import Outcome
+    from model.train.settings import LoopSettings
 
 M = TypeVar("M", bound=BaseModel)
 PRESETS = ("tiny", "small", "paper")
+MODEL = "model"  # folder of a run that the model is written to
 
 Corpus = Annotated[
     str,
@@ -88,7 +92,12 @@ Gpu = Annotated[
     typer.Option("--gpu/--cpu", help="A GPU for each worker (default: if there is one)."),
 ]
 Executor = Annotated[
-    str, typer.Option(help="ray: workers on this machine or a cluster; inline: in this process.")
+    str | None,
+    typer.Option(
+        help="ray: workers on this machine or a cluster; inline: in this process. [default: inline "
+        "for one worker on this machine, ray for more]",
+        show_default=False,
+    ),
 ]
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster to run on, for example auto or ray://head:10001.")
@@ -101,8 +110,14 @@ class Launch:
 
     workers: int = 1
     gpu: bool | None = None
-    executor: str = "ray"
+    executor: str | None = None
     address: str | None = None
+
+    def inline(self, loop: LoopSettings) -> bool:
+        """Whether it runs in this process: by default where there is nothing to share out."""
+        if self.executor is None:
+            return self.workers == 1 and self.address is None and not loop.shard
+        return self.executor == "inline"
 
 
 def recipe_of(
@@ -134,6 +149,7 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     training has the folder.
     """
     from model.data.source import DataError
+    from model.train.job import standing_of
     from model.train.on_ray import TrainingFailed
     from model.train.resuming import RunChanged
     from model.train.stepping import NotFinite
@@ -142,23 +158,56 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     _check(job, launch)
     try:
         # Two at once would write over each other's checkpoints.
-        with (
-            hold(console, Store.open(job.run), "wavemill train"),
-            following(console, job.run, unit),
-        ):
-            outcome = _inline(job, launch) if launch.executor == "inline" else _ray(job, launch)
+        with hold(console, Store.open(job.run), "wavemill train"):
+            standing = standing_of(job)
+            if standing.finished:
+                typer.echo(
+                    f"already finished at step {standing.step}; the model is in {job.run / MODEL}"
+                )
+                return
+            if standing.step:
+                _say(console, f"resuming at step {standing.step}")
+            stop.forget(job.run)
+            asked = _Asked(console, job.run)
+            run = _inline if launch.inline(job.loop) else _ray
+            with following(console, job.run, unit):
+                outcome = run(job, launch, asked)
+            stop.forget(job.run)
     except (DataError, NotFinite, RunChanged, TrainingFailed) as error:
         raise ConfigError(str(error)) from None
     for reason, count in sorted(outcome.problems.items()):
-        console.print(f"skipped: {count} {reason}", markup=False, highlight=False)
+        _say(console, f"skipped: {count} {reason}")
+    told = f"stopped after {outcome.step} steps; the same command goes on"
     if outcome.complete:
-        typer.echo(f"trained {outcome.step} steps; the model is in {job.run / 'model'}")
+        typer.echo(f"trained {outcome.step} steps; the model is in {job.run / MODEL}")
+    elif asked.by is not None:
+        raise Stopped(asked.by, told)
     else:
-        typer.echo(f"stopped after {outcome.step} steps; the same command goes on")
+        typer.echo(told)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class _Asked:
+    """Handles signals: the first asks for an end behind the step, a second one ends at once."""
+
+    console: Console
+    run: Path
+    by: int | None = None  # signal that came
+
+    def __call__(self, number: int, _frame: Any) -> None:
+        if self.by is not None:
+            raise Stopped(number)
+        self.by = number
+        stop.ask(self.run)
+        _say(self.console, "stopping behind this step, with a checkpoint; once more: at once")
 
 
 def _check(job: Job, launch: Launch) -> None:
-    if launch.executor not in ("ray", "inline"):
+    if launch.executor not in (None, "ray", "inline"):
         raise ConfigError(f"--executor: {launch.executor!r} is neither ray nor inline")
     if launch.executor == "inline" and (launch.workers > 1 or launch.address):
         raise ConfigError("--executor inline: one worker in this process; leave out the others")
@@ -171,22 +220,30 @@ def _check(job: Job, launch: Launch) -> None:
         raise ConfigError("--executor inline: a sharded training needs Ray; or loop.shard=false")
 
 
-def _inline(job: Job, launch: Launch) -> Outcome:
+def _inline(job: Job, launch: Launch, asked: _Asked) -> Outcome:
     import torch
 
     from model.train.job import work
     from model.train.ranks import Ranks
 
-    gpu = torch.cuda.is_available() if launch.gpu is None else launch.gpu
-    return work(job, Ranks(device=torch.device("cuda" if gpu else "cpu")))
+    there = torch.cuda.is_available()
+    if launch.gpu and not there:
+        raise ConfigError("--gpu: there is no GPU here that torch can use; remedy: --cpu")
+    gpu = there if launch.gpu is None else launch.gpu
+    with stopping(asked):
+        return work(job, Ranks(device=torch.device("cuda" if gpu else "cpu")))
 
 
-def _ray(job: Job, launch: Launch) -> Outcome:
+def _ray(job: Job, launch: Launch, asked: _Asked) -> Outcome:
     from model.train.on_ray import Workers, run_on_ray
 
     # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
     settings = ExecutionSettings(address=launch.address, workers=launch.workers)
-    with ray_session(settings) as ray:
+    _say(
+        asked.console,
+        "starting Ray" if launch.address is None else f"connecting to {launch.address}",
+    )
+    with ray_session(settings) as ray, stopping(asked):  # in place of what Ray does on a signal
         there = ray.cluster_resources()
         gpu = there.get("GPU", 0) >= launch.workers if launch.gpu is None else launch.gpu
         wanted = {"GPU": launch.workers} if gpu else {"CPU": launch.workers}
@@ -197,4 +254,5 @@ def _ray(job: Job, launch: Launch) -> Outcome:
                 )
         # On a cluster, machines go away; here, a worker's death has a cause to be looked at.
         restarts = Workers().restarts if launch.address is not None else 0
-        return run_on_ray(job, Workers(count=launch.workers, gpu=gpu, restarts=restarts))
+        workers = Workers(count=launch.workers, gpu=gpu, restarts=restarts)
+        return in_a_thread(lambda: run_on_ray(job, workers))
