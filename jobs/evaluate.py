@@ -248,10 +248,6 @@ class _Asking:
 
 def _made(spec: ModelSpec, recipe: Recipe, benchmark: Benchmark) -> Asking:
     """Load a model in a worker."""
-    if spec.device == "cpu":
-        import torch
-
-        torch.set_num_threads(1)
     return Worker(load_model(spec, recipe), recipe, benchmark)
 
 
