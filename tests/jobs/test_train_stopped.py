@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -26,11 +27,22 @@ LONG = ("--set", "epochs=300", "--set", "loop.checkpoint.steps=100000")
 
 @contextmanager
 def training(corpus: Path, run: Path, *options: str) -> Iterator[subprocess.Popen[str]]:  # noqa: F811
+    """Start a training as a person does: by relative paths, also where Ray has other folders."""
     fields = [part for field in SMALL for part in ("--set", field)]
-    told = ["train", "sft", "--corpus", str(corpus), "--out", str(run), *fields, *options]
+    told = [
+        "train",
+        "sft",
+        "--corpus",
+        os.path.relpath(corpus, run.parent),
+        "--out",
+        run.name,
+        *fields,
+        *options,
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "jobs.cli", *told],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=run.parent, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         yield process
