@@ -17,7 +17,7 @@ from jobs.entry import Stopped, in_a_thread, stopping
 from jobs.training_progress import following
 from model.train import stopping as stop
 from pipeline.config import ConfigError, config_over, read_yaml
-from pipeline.execution.ray_session import ray_session
+from pipeline.execution.ray_session import ray_session, starting_ray
 from pipeline.execution.settings import ExecutionSettings
 from pipeline.store import Store
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 PRESETS = ("tiny", "small", "paper")
-MODEL = "model"  # folder of a run that the model is written to
 
 Corpus = Annotated[
     str,
@@ -149,7 +148,7 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     training has the folder.
     """
     from model.data.source import DataError
-    from model.train.job import standing_of
+    from model.train.job import MODEL, standing_of
     from model.train.on_ray import TrainingFailed
     from model.train.resuming import RunChanged
     from model.train.stepping import NotFinite
@@ -239,10 +238,7 @@ def _ray(job: Job, launch: Launch, asked: _Asked) -> Outcome:
 
     # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
     settings = ExecutionSettings(address=launch.address, workers=launch.workers)
-    _say(
-        asked.console,
-        "starting Ray" if launch.address is None else f"connecting to {launch.address}",
-    )
+    _say(asked.console, starting_ray(launch.address))
     with ray_session(settings) as ray, stopping(asked):  # in place of what Ray does on a signal
         there = ray.cluster_resources()
         gpu = there.get("GPU", 0) >= launch.workers if launch.gpu is None else launch.gpu

@@ -76,6 +76,7 @@ SHORT = {
     "train detokenizer --stage flow": "--set flow.hours=0.0002",
     "train detokenizer --stage vocoder": "--set vocoder.hours=0.0002",
     "generate": "--max-new-tokens 4",
+    "transcribe": "--max-new-tokens 4",
     "perplexity": "--documents 1",
     "resynthesise": "--limit 1 --sounds 1",
     "evaluate": "--max-new-tokens 2 --limit 1",
@@ -100,7 +101,8 @@ def turns() -> Iterator[dict[str, Any]]:
 
 def write(path: Path, sound: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, sound, RATE)
+    known = path.suffix[1:].upper() in soundfile.available_formats()
+    soundfile.write(path, sound, RATE, format=None if known else "WAV")
 
 
 def labelled(path: Path) -> None:
@@ -130,16 +132,20 @@ def lay_out(folder: Path) -> None:
     (folder / "books.jsonl").write_text('{"text": "It was the best of times, some say."}\n' * 9)
     librispeech(folder / "home" / "data" / "LibriSpeech" / "..")
     meld = folder / "home" / "data" / "MELD"
-    write(meld / "output_repeated_splits_test" / "dia0_utt0.wav", speech(0, 2))
+    write(meld / "output_repeated_splits_test" / "dia0_utt0.mp4", speech(0, 2))
     names = "Utterance,Emotion,Dialogue_ID,Utterance_ID,StartTime,EndTime"
     (meld / "test_sent_emo.csv").write_text(f'{names}\nHello.,joy,0,0,"0:00:00,0","0:00:02,0"\n')
-    sound = meld / "output_repeated_splits_test"
-    (sound / "dia0_utt0.wav").rename(sound / "dia0_utt0.mp4")
-    names = [f"{d}_{s}_{i}" for d in "01" for s in ("ann", "bo") for i in (0, 5)]
+    names = [f"{d}_{s}_{i}" for d in "01" for s in ("ann", "theo") for i in (0, 5)]
     for number, name in enumerate(names):  # one recording twice would count once
         write(
             folder / "digits" / "digits" / f"{name}.wav", speech(1.8 + number / 4, 2.6 + number / 4)
         )
+    write(folder / "question.mp3", speech(2, 4))
+    write(folder / "talks" / "talk.wav", speech(5, 7))
+    for split, start in (("train", 1.8), ("test", 5.3)):
+        write(folder / f"{split}.wav", speech(start, start + 2))
+        line = {"audio": f"{split}.wav", "text": "seven", "speaker": "anna", "split": split}
+        (folder / f"{split}.jsonl").write_text(json.dumps(line) + "\n")
     for name in ("examples", "deploy"):
         (folder / name).symlink_to(ROOT / name)
 
