@@ -57,7 +57,8 @@ def stopping(handler: Handler | None = None) -> Iterator[None]:
     """Have SIGINT and SIGTERM call `handler` within the block, by default to raise Stopped.
 
     For work that goes on with the same command. In a thread other than the first nothing changes,
-    since only the first one gets signals.
+    since only the first one gets signals. Ray brings a handler of its own while it starts, which
+    exits: around `ray_session` that is taken for what it is, and inside it `stopping` comes again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -65,6 +66,10 @@ def stopping(handler: Handler | None = None) -> Iterator[None]:
     before = {number: signal.signal(number, handler or _stop) for number in SIGNALS}
     try:
         yield
+    except SystemExit as ended:
+        if ended.code != signal.SIGTERM:
+            raise
+        raise Stopped(signal.SIGTERM) from None
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)

@@ -52,7 +52,7 @@ def ray_answerer(
     def answerer(batches: Iterable[list[Item]]) -> Iterator[list[Row]]:
         print(starting_ray(address), file=sys.stderr)
         settings = ExecutionSettings(workers=workers, address=address)
-        with ray_session(settings) as ray, stopping():  # in place of what Ray does on a signal
+        with stopping(), ray_session(settings) as ray, stopping():
             yield from _Crew(ray, make, workers, num_gpus).run(iter(batches))
 
     return answerer

@@ -239,7 +239,9 @@ def _ray(job: Job, launch: Launch, asked: _Asked) -> Outcome:
     # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
     settings = ExecutionSettings(address=launch.address, workers=launch.workers)
     _say(asked.console, starting_ray(launch.address))
-    with ray_session(settings) as ray, stopping(asked):  # in place of what Ray does on a signal
+    with stopping(asked), ray_session(settings) as ray, stopping(asked):
+        if asked.by is not None:  # while Ray started, which must not be broken off
+            raise Stopped(asked.by)
         there = ray.cluster_resources()
         gpu = there.get("GPU", 0) >= launch.workers if launch.gpu is None else launch.gpu
         wanted = {"GPU": launch.workers} if gpu else {"CPU": launch.workers}
