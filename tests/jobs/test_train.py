@@ -76,8 +76,8 @@ def test_a_model_without_speech_is_looked_into(corpus: Path, tmp_path: Path) -> 
     shown = CliRunner().invoke(app, ["model", "inspect", str(run / "model")])
     assert f"{2048 * 320:,}" in shown.output  # the codebook
     assert "semantic tokenizer:" not in shown.output  # no problem with it
-    assert shown.exit_code == 1  # it has no detokenizer
-    assert "detokenizer: there is no such folder" in shown.output
+    assert shown.exit_code == 0  # that it has no detokenizer is no problem
+    assert "there is no such folder" not in shown.output
 
 
 def test_two_workers_on_ray_end_where_a_killed_and_repeated_inline_run_does(
