@@ -2,6 +2,10 @@
 
 from importlib import metadata
 
+from jobs.threads import decide_threads
+
+decide_threads()  # before any of the libraries is loaded that read it
+
 
 def version() -> str:
     """Return the version of the installed distribution."""

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from jobs import places
 from jobs.entry import run_app
 from jobs.options import AsJson
 from jobs.plain import plain
@@ -44,7 +45,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="As `wavemill benchmar
 
 def items_root() -> Path:
     """Return where prepared benchmarks are, unless an option says otherwise."""
-    return Path(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT))
+    return places.path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
 @benchmark_app.command("list")
@@ -105,13 +106,19 @@ def prepare_benchmark(
     ],
     source: Annotated[
         str,
-        typer.Option(help="Folder of your download, as unpacked; of a corpus its WORKDIR, or URL."),
+        typer.Option(
+            parser=places.place,
+            metavar="FOLDER",
+            help="Folder of your download, as unpacked; of a corpus its WORKDIR, or URL.",
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
+            parser=places.folder,
+            metavar="FOLDER",
             help=f"Folder to make. [default: ${ROOT_VARIABLE} or ./{DEFAULT_ROOT}, and NAME below]",
         ),
     ] = None,

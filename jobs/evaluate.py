@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from jobs import options
+from jobs import options, places
 from jobs.benchmark import opened_benchmark
-from jobs.entry import run_command
+from jobs.entry import run_command, stopping
 from jobs.evaluation_progress import show_answers
 from jobs.evaluation_scores import Scoring, Test
 from jobs.extras import need_model_packages
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
+            parser=places.model,
             metavar="MODEL",
             help="Folder or hub id of this project's model or of a transformers audio model; or "
             "the URL of an OpenAI-compatible server, such as http://localhost:8000/v1.",
@@ -46,16 +48,31 @@ def evaluate(
         typer.Option(
             "--benchmark",
             "-b",
+            parser=places.named,
+            metavar="NAME",
             help="A prepared benchmark, by name, folder or YAML file; repeatable.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of runs: DIR/BENCHMARK/LABEL.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=places.folder,
+            metavar="DIR",
+            help="Folder of runs: DIR/BENCHMARK/LABEL.",
+        ),
+    ],
     label: Annotated[
         str | None, typer.Option(help="Name of the model in tables. [default: from MODEL]")
     ] = None,
     recipe: Annotated[
         str,
-        typer.Option(help=f"Prompts and decoding: {', '.join(recipe_names())}; or a YAML file."),
+        typer.Option(
+            parser=places.named,
+            metavar="NAME",
+            help=f"Prompts and decoding: {', '.join(recipe_names())}; or a YAML file.",
+        ),
     ] = "plain",
     kind: Annotated[
         Kind | None, typer.Option(help="What MODEL is. [default: seen from it]")
@@ -73,7 +90,11 @@ def evaluate(
     concurrency: Annotated[int, typer.Option(help="Endpoint: requests at a time.", min=1)] = 8,
     semantic: Annotated[
         str | None,
-        typer.Option(help="Semantic tokenizer, if not in MODEL: a folder or hub id."),
+        typer.Option(
+            parser=places.model,
+            metavar="MODEL",
+            help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Of the weights.")] = "stored",
@@ -106,11 +127,20 @@ def evaluate(
         bool, typer.Option("--speaks", help="Have it answer aloud, too, and rate that speech.")
     ] = False,
     voice: Annotated[
-        Path | None, typer.Option(help="With --speaks: recording to sound like, up to 15 s.")
+        Path | None,
+        typer.Option(
+            parser=places.path,
+            metavar="FILE",
+            help="With --speaks: recording to sound like, up to 15 s.",
+        ),
     ] = None,
     speaker_model: Annotated[
         Path | None,
-        typer.Option(help="With --voice: pyannote.audio embedding checkpoint, to compare voices."),
+        typer.Option(
+            parser=places.path,
+            metavar="FILE",
+            help="With --voice: pyannote.audio embedding checkpoint, to compare voices.",
+        ),
     ] = None,
     profile: options.Profile = "embedded",
     overrides: options.Overrides = None,
@@ -143,6 +173,7 @@ def evaluate(
     Then: wavemill leaderboard runs
     """
     need_model_packages()
+    context.with_resource(stopping())
     try:
         chosen = load_recipe(recipe)
         if max_new_tokens is not None:
@@ -217,10 +248,6 @@ class _Asking:
 
 def _made(spec: ModelSpec, recipe: Recipe, benchmark: Benchmark) -> Asking:
     """Load a model in a worker."""
-    if spec.device == "cpu":
-        import torch
-
-        torch.set_num_threads(1)
     return Worker(load_model(spec, recipe), recipe, benchmark)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.entry import stopping
 from model.evaluate.benchmarks.items import Item
 from model.evaluate.models.answering import ModelError
 from model.evaluate.recipes.recipe import RecipeError
 from model.evaluate.runs.answers import Row
 from model.evaluate.runs.execute import Answerer
 from pipeline.execution.faults import RunStopped
-from pipeline.execution.ray_session import ray_session
+from pipeline.execution.ray_session import ray_session, starting_ray
 from pipeline.execution.settings import ExecutionSettings
 
 ATTEMPTS = 3  # workers that a batch may lose before its items count as failed
@@ -48,7 +50,9 @@ def ray_answerer(
     """
 
     def answerer(batches: Iterable[list[Item]]) -> Iterator[list[Row]]:
-        with ray_session(ExecutionSettings(workers=workers, address=address)) as ray:
+        print(starting_ray(address), file=sys.stderr)
+        settings = ExecutionSettings(workers=workers, address=address)
+        with stopping(), ray_session(settings) as ray, stopping():
             yield from _Crew(ray, make, workers, num_gpus).run(iter(batches))
 
     return answerer

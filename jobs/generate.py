@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from jobs import places
 from jobs.entry import run_command
 from jobs.extras import need_model_packages
 from jobs.plain import printable
@@ -27,11 +28,20 @@ Precision = Literal["stored", "float32", "bfloat16", "float16"]
 
 def generate(
     source: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Folder of a model, or a hub id (owner/name).")
+        str,
+        typer.Argument(
+            parser=places.model,
+            metavar="MODEL",
+            help="Folder of a model, or a hub id (owner/name).",
+        ),
     ],
     audio: Annotated[
         list[Path] | None,
-        typer.Option(help="Recording to listen to, in any format; repeatable, in order."),
+        typer.Option(
+            parser=places.path,
+            metavar="FILE",
+            help="Recording to listen to, in any format; repeatable, in order.",
+        ),
     ] = None,
     instruction: Annotated[
         str | None, typer.Option(help="What to do, in words; comes before the recordings.")
@@ -45,19 +55,36 @@ def generate(
     ] = None,
     output: Annotated[Output, typer.Option(help="Text, or both text and speech.")] = "text",
     out: Annotated[
-        Path, typer.Option(help="Where speech is written: WAV or FLAC, 24 kHz, mono.")
+        Path,
+        typer.Option(
+            parser=places.path,
+            metavar="FILE",
+            help="Where speech is written: WAV or FLAC, 24 kHz, mono.",
+        ),
     ] = Path("reply.wav"),
     voice: Annotated[
         Path | None,
-        typer.Option(help="Recording of someone to sound like, up to 15 s; 3 s are enough."),
+        typer.Option(
+            parser=places.path,
+            metavar="FILE",
+            help="Recording of someone to sound like, up to 15 s; 3 s are enough.",
+        ),
     ] = None,
     semantic: Annotated[
         str | None,
-        typer.Option(help="Semantic tokenizer, if not in MODEL: a folder or hub id."),
+        typer.Option(
+            parser=places.model,
+            metavar="MODEL",
+            help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
+        ),
     ] = None,
     detokenizer: Annotated[
         str | None,
-        typer.Option(help="Detokenizer, if not in MODEL: a folder or hub id."),
+        typer.Option(
+            parser=places.model,
+            metavar="MODEL",
+            help="Detokenizer, if not in MODEL: a folder or hub id.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     dtype: Annotated[Precision, typer.Option(help="Of the LLM's weights.")] = "stored",

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobs import places
 from jobs.entry import run_command
 from jobs.plain import plain
 from model.evaluate.leaderboard.collect import board_of
@@ -23,13 +24,27 @@ STYLES = {"better": "green", "worse": "red"}
 
 
 def leaderboard(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out of wavemill evaluate.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(parser=places.path, metavar="DIR", help="The --out of wavemill evaluate."),
+    ],
     to_markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="Write it as a Markdown file, too.")
+        Path | None,
+        typer.Option(
+            "--markdown",
+            parser=places.path,
+            metavar="FILE",
+            help="Write it as a Markdown file, too.",
+        ),
     ] = None,
     to_html: Annotated[
         Path | None,
-        typer.Option("--html", help="Write it as one HTML page, too: dark or light by itself."),
+        typer.Option(
+            "--html",
+            parser=places.path,
+            metavar="FILE",
+            help="Write it as one HTML page, too: dark or light by itself.",
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show benchmarks without a run as well.")

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from jobs import places
 from jobs.entry import run_app
 from jobs.extras import need_model_packages
 from pipeline.config import ConfigError
@@ -20,7 +21,10 @@ Preset = Literal["tiny", "small", "published"]
 
 @model_app.command("init")
 def init_model(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", parser=places.path, metavar="FOLDER", help="Folder to make."),
+    ],
     preset: Annotated[
         Preset,
         typer.Option(
@@ -31,8 +35,10 @@ def init_model(
     text_llm: Annotated[
         str | None,
         typer.Option(
+            parser=places.model,
+            metavar="MODEL",
             help="Qwen2 or Qwen2.5, a folder or hub id (owner/name): the audio LLM takes its "
-            "shape, weights and text tokenizer, as the report does."
+            "shape, weights and text tokenizer, as the report does.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all random weights.")] = 0,
@@ -53,7 +59,12 @@ def init_model(
 @model_app.command("inspect")
 def inspect_model(
     source: Annotated[
-        str, typer.Argument(metavar="PATH", help="Folder of a model, or a hub id (owner/name).")
+        str,
+        typer.Argument(
+            parser=places.model,
+            metavar="PATH",
+            help="Folder of a model, or a hub id (owner/name).",
+        ),
     ],
 ) -> None:
     """Print parts, parameters, dtypes, and what is missing; no tensor is read.

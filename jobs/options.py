@@ -8,12 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs import places
 from pipeline.config import load_config
 from pipeline.curation import Config
 
 Sources = Annotated[
     list[str],
     typer.Argument(
+        parser=places.place,
+        metavar="SOURCE",
         help="Folders (searched recursively), audio files, JSONL manifests (NeMo's work as they "
         "are, with their tar files, too), WebDataset tar shards, lhotse manifests and Shar cuts; "
         "by path, or s3://bucket/key.",
@@ -25,6 +28,8 @@ Out = Annotated[
     typer.Option(
         "--out",
         "-o",
+        parser=places.place,
+        metavar="WORKDIR",
         help="The WORKDIR: stage outputs, snapshots and the corpus. A folder, s3://bucket/prefix, "
         "gs://bucket/prefix, or a URL of another scheme that an fsspec package knows.",
     ),
@@ -32,13 +37,21 @@ Out = Annotated[
 Profile = Annotated[
     str,
     typer.Option(
+        parser=places.named,
+        metavar="NAME",
         help="embedded: small models, no download; paper: the technical report's engines, which "
-        "need wavemill[paper] and weights; or the path of a profile."
+        "need wavemill[paper] and weights; or the path of a profile.",
     ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="YAML file with fields that differ from the profile."),
+    typer.Option(
+        "--config",
+        "-c",
+        parser=places.path,
+        metavar="FILE",
+        help="YAML file with fields that differ from the profile.",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -61,7 +74,11 @@ Strict = Annotated[
 ]
 Truth = Annotated[
     Path | None,
-    typer.Option(help="Folder with reference.rttm and transcripts.jsonl to score against."),
+    typer.Option(
+        parser=places.path,
+        metavar="FOLDER",
+        help="Folder with reference.rttm and transcripts.jsonl to score against.",
+    ),
 ]
 RetryFailed = Annotated[
     bool,
@@ -72,7 +89,10 @@ RetryFailed = Annotated[
     ),
 ]
 Workdir = Annotated[
-    str, typer.Argument(metavar="WORKDIR", help="What curate built in.", show_default=False)
+    str,
+    typer.Argument(
+        parser=places.place, metavar="WORKDIR", help="What curate built in.", show_default=False
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")

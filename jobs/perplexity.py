@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from jobs import places
 from jobs.entry import run_command
 from jobs.extras import need_training_packages
 from jobs.plain import plain
@@ -18,14 +19,24 @@ from pipeline.config import ConfigError
 
 
 def perplexity(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model.")],
-    corpus: Annotated[str, typer.Option(help="WORKDIR that curate has built.")],
+    model: Annotated[
+        Path, typer.Argument(parser=places.path, metavar="MODEL", help="Folder of a model.")
+    ],
+    corpus: Annotated[
+        str,
+        typer.Option(parser=places.place, metavar="WORKDIR", help="WORKDIR that curate has built."),
+    ],
     kind: Annotated[Literal["pretrain", "sft"], typer.Option(help="Which of its corpora.")] = "sft",
     split: Annotated[str, typer.Option(help="Rows of this split; none: those without one.")] = (
         "test"
     ),
     text: Annotated[
-        list[str] | None, typer.Option(help="Texts for the text-only task: JSONL or Parquet.")
+        list[str] | None,
+        typer.Option(
+            parser=places.place,
+            metavar="PLACE",
+            help="Texts for the text-only task: JSONL or Parquet.",
+        ),
     ] = None,
     documents: Annotated[int | None, typer.Option(help="Look at so many at most.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",

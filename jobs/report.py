@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from jobs import version
+from jobs import places, version
 from jobs.curate import hold
 from jobs.entry import run_command
 from jobs.plain import plain
@@ -24,7 +24,12 @@ from pipeline.quality.totals import Discrepancy, Totals, read_totals
 from pipeline.snapshots import Snapshot
 from pipeline.store import Store
 
-Workdir = Annotated[str, typer.Argument(help="The WORKDIR of a build.", show_default=False)]
+Workdir = Annotated[
+    str,
+    typer.Argument(
+        parser=places.place, metavar="WORKDIR", help="The WORKDIR of a build.", show_default=False
+    ),
+]
 NAMED_AT_MOST = 20  # recordings that do not add up
 
 

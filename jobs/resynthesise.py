@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from jobs import places
 from jobs.entry import run_command
 from pipeline.config import ConfigError
 
@@ -29,12 +30,31 @@ ENDING = 8  # tokens that an answer may have beyond the bytes of the longest tex
 
 def resynthesise(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Folder with a detokenizer, as RUN/model is.")
+        Path,
+        typer.Argument(
+            parser=places.path,
+            metavar="MODEL",
+            help="Folder with a detokenizer, as RUN/model is.",
+        ),
     ],
     corpus: Annotated[
-        str, typer.Option(help="WORKDIR that curate has built; its segments are said again.")
+        str,
+        typer.Option(
+            parser=places.place,
+            metavar="WORKDIR",
+            help="WORKDIR that curate has built; its segments are said again.",
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for sounds and figures.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=places.folder,
+            metavar="FOLDER",
+            help="Folder for sounds and figures.",
+        ),
+    ],
     split: Annotated[str, typer.Option(help="Which segments, by the corpus's split.")] = "test",
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 200,
     words: Annotated[
@@ -47,12 +67,18 @@ def resynthesise(
     speaker: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of an LLM that learnt to read aloud (task tts): it says the texts too."
+            parser=places.path,
+            metavar="FOLDER",
+            help="Folder of an LLM that learnt to read aloud (task tts): it says the texts too.",
         ),
     ] = None,
     listener: Annotated[
         Path | None,
-        typer.Option(help="Folder of an audio LLM, which is asked to write down what it hears."),
+        typer.Option(
+            parser=places.path,
+            metavar="FOLDER",
+            help="Folder of an audio LLM, which is asked to write down what it hears.",
+        ),
     ] = None,
     instruction: Annotated[
         str, typer.Option(help="What the listener is asked, as it learnt to be.")

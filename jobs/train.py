@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from jobs.entry import run_app
+from jobs import places
+from jobs.entry import run_app, stopping
 from jobs.extras import need_training_packages
 from jobs.train_speech import detokenizer, tokenizer
 from jobs.training import (
@@ -33,6 +34,13 @@ train_app = typer.Typer(
     help="Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
     no_args_is_help=True,
 )
+
+
+@train_app.callback()
+def _heed_signals(context: typer.Context) -> None:
+    context.with_resource(stopping())
+
+
 train_app.command("tokenizer")(tokenizer)
 train_app.command("detokenizer")(detokenizer)
 
@@ -45,8 +53,10 @@ def pretrain(
     text: Annotated[
         list[str] | None,
         typer.Option(
+            parser=places.place,
+            metavar="PLACE",
             help="Documents for the text-only task, half of the report's mixture: JSONL or Parquet "
-            "with a field `text`, files or folders. Repeatable. Without, the task is left out."
+            "with a field `text`, files or folders. Repeatable. Without, the task is left out.",
         ),
     ] = None,
     init: Init = None,
@@ -54,7 +64,7 @@ def pretrain(
     overrides: Overrides = None,
     workers: Workers = 1,
     gpu: Gpu = None,
-    executor: Executor = "ray",
+    executor: Executor = None,
     address: Address = None,
 ) -> None:
     """Pre-train the audio LLM on `pretrain`, by the seven tasks of the report.
@@ -76,7 +86,7 @@ def sft(
     overrides: Overrides = None,
     workers: Workers = 1,
     gpu: Gpu = None,
-    executor: Executor = "ray",
+    executor: Executor = None,
     address: Address = None,
 ) -> None:
     """Fine-tune the audio LLM on the conversations of `sft`.

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from jobs import places
 from jobs.extras import need_training_packages
 from jobs.training import (
     PRESETS,
@@ -29,6 +30,8 @@ Begin = Annotated[
     Path | None,
     typer.Option(
         "--init",
+        parser=places.path,
+        metavar="FOLDER",
         help="Folder with a detokenizer to begin with, RUN/model of the stage before. Needed by "
         "chunks and speaker; without, the recipe's networks, random.",
     ),
@@ -42,7 +45,7 @@ def tokenizer(
     overrides: Overrides = None,
     workers: Workers = 1,
     gpu: Gpu = None,
-    executor: Executor = "ray",
+    executor: Executor = None,
     address: Address = None,
 ) -> None:
     """Train a semantic tokenizer: a codebook inside an encoder, learnt under speech recognition.
@@ -89,7 +92,7 @@ def detokenizer(
     overrides: Overrides = None,
     workers: Workers = 1,
     gpu: Gpu = None,
-    executor: Executor = "ray",
+    executor: Executor = None,
     address: Address = None,
 ) -> None:
     """Train a stage of the detokenizer: semantic tokens to speech.

@@ -11,16 +11,20 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
+from jobs import places
 from jobs.curate import hold
+from jobs.entry import Stopped, in_a_thread, stopping
 from jobs.training_progress import following
+from model.train import stopping as stop
 from pipeline.config import ConfigError, config_over, read_yaml
-from pipeline.execution.ray_session import ray_session
+from pipeline.execution.ray_session import ray_session, starting_ray
 from pipeline.execution.settings import ExecutionSettings
 from pipeline.store import Store
 
 if TYPE_CHECKING:
     from model.train.job import Job
     from model.train.loop import Outcome
+    from model.train.settings import LoopSettings
 
 M = TypeVar("M", bound=BaseModel)
 PRESETS = ("tiny", "small", "paper")
@@ -28,8 +32,10 @@ PRESETS = ("tiny", "small", "paper")
 Corpus = Annotated[
     str,
     typer.Option(
+        parser=places.place,
+        metavar="WORKDIR",
         help="WORKDIR that curate has built, or a snapshot of one (WORKDIR/snapshots/000007), "
-        "which stays what it is while the corpus is refreshed. A folder or a URL."
+        "which stays what it is while the corpus is refreshed. A folder or a URL.",
     ),
 ]
 Recipe = Annotated[
@@ -37,6 +43,8 @@ Recipe = Annotated[
     typer.Option(
         "--config",
         "-c",
+        parser=places.named,
+        metavar="NAME",
         help="tiny: two CPU cores; small: one GPU; paper: the report's numbers; or a YAML file "
         "with the fields that differ from the recipe that its field `base` names (tiny).",
     ),
@@ -44,7 +52,11 @@ Recipe = Annotated[
 Run = Annotated[
     Path,
     typer.Option(
-        "--out", "-o", file_okay=False, help="Folder of the run: checkpoints, metrics, RUN/model."
+        "--out",
+        "-o",
+        parser=places.folder,
+        metavar="RUN",
+        help="Folder of the run: checkpoints, metrics, RUN/model.",
     ),
 ]
 Overrides = Annotated[
@@ -58,13 +70,19 @@ Overrides = Annotated[
 ]
 Init = Annotated[
     Path | None,
-    typer.Option(help="Model folder to begin with; without, the recipe's network, random."),
+    typer.Option(
+        parser=places.path,
+        metavar="FOLDER",
+        help="Model folder to begin with; without, the recipe's network, random.",
+    ),
 ]
 Semantic = Annotated[
     Path | None,
     typer.Option(
+        parser=places.path,
+        metavar="PATH",
         help="Semantic tokenizer that the corpus was made with: a folder, or a k-means codebook "
-        "(.npz). Needed where it is neither the shipped one nor in --init."
+        "(.npz). Needed where it is neither the shipped one nor in --init.",
     ),
 ]
 Workers = Annotated[int, typer.Option(help="Processes that train together.", min=1)]
@@ -73,7 +91,12 @@ Gpu = Annotated[
     typer.Option("--gpu/--cpu", help="A GPU for each worker (default: if there is one)."),
 ]
 Executor = Annotated[
-    str, typer.Option(help="ray: workers on this machine or a cluster; inline: in this process.")
+    str | None,
+    typer.Option(
+        help="ray: workers on this machine or a cluster; inline: in this process. [default: inline "
+        "for one worker on this machine, ray for more]",
+        show_default=False,
+    ),
 ]
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster to run on, for example auto or ray://head:10001.")
@@ -86,8 +109,14 @@ class Launch:
 
     workers: int = 1
     gpu: bool | None = None
-    executor: str = "ray"
+    executor: str | None = None
     address: str | None = None
+
+    def inline(self, loop: LoopSettings) -> bool:
+        """Whether it runs in this process: by default where there is nothing to share out."""
+        if self.executor is None:
+            return self.workers == 1 and self.address is None and not loop.shard
+        return self.executor == "inline"
 
 
 def recipe_of(
@@ -119,6 +148,7 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     training has the folder.
     """
     from model.data.source import DataError
+    from model.train.job import MODEL, standing_of
     from model.train.on_ray import TrainingFailed
     from model.train.resuming import RunChanged
     from model.train.stepping import NotFinite
@@ -127,23 +157,56 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     _check(job, launch)
     try:
         # Two at once would write over each other's checkpoints.
-        with (
-            hold(console, Store.open(job.run), "wavemill train"),
-            following(console, job.run, unit),
-        ):
-            outcome = _inline(job, launch) if launch.executor == "inline" else _ray(job, launch)
+        with hold(console, Store.open(job.run), "wavemill train"):
+            standing = standing_of(job)
+            if standing.finished:
+                typer.echo(
+                    f"already finished at step {standing.step}; the model is in {job.run / MODEL}"
+                )
+                return
+            if standing.step:
+                _say(console, f"resuming at step {standing.step}")
+            stop.forget(job.run)
+            asked = _Asked(console, job.run)
+            run = _inline if launch.inline(job.loop) else _ray
+            with following(console, job.run, unit):
+                outcome = run(job, launch, asked)
+            stop.forget(job.run)
     except (DataError, NotFinite, RunChanged, TrainingFailed) as error:
         raise ConfigError(str(error)) from None
     for reason, count in sorted(outcome.problems.items()):
-        console.print(f"skipped: {count} {reason}", markup=False, highlight=False)
+        _say(console, f"skipped: {count} {reason}")
+    told = f"stopped after {outcome.step} steps; the same command goes on"
     if outcome.complete:
-        typer.echo(f"trained {outcome.step} steps; the model is in {job.run / 'model'}")
+        typer.echo(f"trained {outcome.step} steps; the model is in {job.run / MODEL}")
+    elif asked.by is not None:
+        raise Stopped(asked.by, told)
     else:
-        typer.echo(f"stopped after {outcome.step} steps; the same command goes on")
+        typer.echo(told)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class _Asked:
+    """Handles signals: the first asks for an end behind the step, a second one ends at once."""
+
+    console: Console
+    run: Path
+    by: int | None = None  # signal that came
+
+    def __call__(self, number: int, _frame: Any) -> None:
+        if self.by is not None:
+            raise Stopped(number)
+        self.by = number
+        stop.ask(self.run)
+        _say(self.console, "stopping behind this step, with a checkpoint; once more: at once")
 
 
 def _check(job: Job, launch: Launch) -> None:
-    if launch.executor not in ("ray", "inline"):
+    if launch.executor not in (None, "ray", "inline"):
         raise ConfigError(f"--executor: {launch.executor!r} is neither ray nor inline")
     if launch.executor == "inline" and (launch.workers > 1 or launch.address):
         raise ConfigError("--executor inline: one worker in this process; leave out the others")
@@ -156,22 +219,29 @@ def _check(job: Job, launch: Launch) -> None:
         raise ConfigError("--executor inline: a sharded training needs Ray; or loop.shard=false")
 
 
-def _inline(job: Job, launch: Launch) -> Outcome:
+def _inline(job: Job, launch: Launch, asked: _Asked) -> Outcome:
     import torch
 
     from model.train.job import work
     from model.train.ranks import Ranks
 
-    gpu = torch.cuda.is_available() if launch.gpu is None else launch.gpu
-    return work(job, Ranks(device=torch.device("cuda" if gpu else "cpu")))
+    there = torch.cuda.is_available()
+    if launch.gpu and not there:
+        raise ConfigError("--gpu: there is no GPU here that torch can use; remedy: --cpu")
+    gpu = there if launch.gpu is None else launch.gpu
+    with stopping(asked):
+        return work(job, Ranks(device=torch.device("cuda" if gpu else "cpu")))
 
 
-def _ray(job: Job, launch: Launch) -> Outcome:
+def _ray(job: Job, launch: Launch, asked: _Asked) -> Outcome:
     from model.train.on_ray import Workers, run_on_ray
 
     # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
     settings = ExecutionSettings(address=launch.address, workers=launch.workers)
-    with ray_session(settings) as ray:
+    _say(asked.console, starting_ray(launch.address))
+    with stopping(asked), ray_session(settings) as ray, stopping(asked):
+        if asked.by is not None:  # while Ray started, which must not be broken off
+            raise Stopped(asked.by)
         there = ray.cluster_resources()
         gpu = there.get("GPU", 0) >= launch.workers if launch.gpu is None else launch.gpu
         wanted = {"GPU": launch.workers} if gpu else {"CPU": launch.workers}
@@ -182,4 +252,5 @@ def _ray(job: Job, launch: Launch) -> Outcome:
                 )
         # On a cluster, machines go away; here, a worker's death has a cause to be looked at.
         restarts = Workers().restarts if launch.address is not None else 0
-        return run_on_ray(job, Workers(count=launch.workers, gpu=gpu, restarts=restarts))
+        workers = Workers(count=launch.workers, gpu=gpu, restarts=restarts)
+        return in_a_thread(lambda: run_on_ray(job, workers))

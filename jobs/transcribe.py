@@ -9,6 +9,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from jobs import places
 from jobs.entry import run_command
 from jobs.extras import need_model_packages
 from jobs.plain import printable
@@ -18,12 +19,18 @@ from pipeline.config import ConfigError
 
 def transcribe(
     source: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Folder of a model, or a hub id (owner/name).")
+        str,
+        typer.Argument(
+            parser=places.model,
+            metavar="MODEL",
+            help="Folder of a model, or a hub id (owner/name).",
+        ),
     ],
     recordings: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            parser=places.place,
+            metavar="SOURCE",
             help="Recordings in any format, folders of them, manifests or tar shards, as "
             "`wavemill curate` takes them.",
         ),
@@ -31,14 +38,23 @@ def transcribe(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Write JSON lines with `audio` and `text` too: a manifest."
+            "--out",
+            "-o",
+            parser=places.path,
+            metavar="FILE",
+            help="Write JSON lines with `audio` and `text` too: a manifest.",
         ),
     ] = None,
     instruction: Annotated[
         str, typer.Option(help="What the model is asked, in words that it learnt.")
     ] = "Transcribe this audio.",
     semantic: Annotated[
-        str | None, typer.Option(help="Semantic tokenizer, if not in MODEL: a folder or hub id.")
+        str | None,
+        typer.Option(
+            parser=places.model,
+            metavar="MODEL",
+            help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     max_new_tokens: Annotated[

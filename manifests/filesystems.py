@@ -59,6 +59,20 @@ def without_file_scheme(name: str) -> str:
     return unquote(urlsplit(name).path) if name[:7].lower() == "file://" else name
 
 
+def anchored(name: str) -> str:
+    """Return a name that means the same from every folder: an absolute path, `~` expanded.
+
+    A URL stays as it is, but for file://, which becomes the path. Links are not followed.
+    """
+    local = without_file_scheme(name)
+    if is_url(local):
+        return local
+    try:
+        return str(Path(local).expanduser().absolute())
+    except RuntimeError:  # there is no home folder
+        return str(Path(local).absolute())
+
+
 def split_options(name: str) -> tuple[str, str]:
     """Return a URL without its options, and these with their question mark (or nothing)."""
     found = _OPTIONS.search(name) if name.partition("://")[0] in BUCKETS else None

@@ -25,7 +25,7 @@ class WeightsError(Exception):
 
 def is_hub_id(source: str | Path) -> bool:
     """Tell a hub id ("owner/name") from the path of a folder that is there."""
-    named = isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None
+    named = isinstance(source, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source) is not None
     return named and not Path(source).is_dir()
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, create_model, field_validator
+
+from manifests.filesystems import anchored
 
 
 class EngineConfig(BaseModel):
@@ -21,9 +24,25 @@ class EngineConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     weights_fields: ClassVar[frozenset[str]] = frozenset()
 
+    @field_validator("*")
+    @classmethod
+    def _from_any_folder(cls, value: Any, info: ValidationInfo) -> Any:
+        """Make paths of weights absolute: workers, and a later refresh, have other folders."""
+        return _anchored(value) if info.field_name in cls.weights_fields else value
+
     def fingerprinted(self) -> dict[str, Any]:
         """Return the fields that determine the output, as JSON values."""
         return self.model_dump(mode="json", exclude=set(self.weights_fields))
+
+
+def _anchored(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: _anchored(inner) for name, inner in value})
+    if isinstance(value, Path):
+        return Path(anchored(str(value)))
+    if isinstance(value, str) and "/" in value and (found := Path(anchored(value))).exists():
+        return str(found)
+    return value  # what a package or a hub knows by name, or a number
 
 
 C = TypeVar("C", bound="EngineConfig")

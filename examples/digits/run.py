@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
-import os
 import resource
 import shlex
 import subprocess
@@ -197,7 +196,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a field of the recipe"
     )
     given = parser.parse_args(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     digits, file = Digits(given.recordings, given.out, given.set), given.out / "results.jsonl"
     for trial in TRIALS:
         if trial.name in given.only and trial.name not in results_in(file):

@@ -9,7 +9,6 @@ the model of `examples.digits.run`'s trial seed-0 in the same OUT, which is trai
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,7 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("recordings", type=Path, help="folder of {digit}_{speaker}_{index}.wav")
     parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
     given = parser.parse_args(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     speak(given.recordings, given.out)
 
 

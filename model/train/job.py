@@ -17,6 +17,7 @@ from model.train import checkpoint
 from model.train.learner import Batch, Learner
 from model.train.loop import Outcome, Training, ahead
 from model.train.ranks import Ranks
+from model.train.resuming import last_checkpoint
 from model.train.settings import LoopSettings, TrainingRecipe
 
 B = TypeVar("B", bound=Batch)
@@ -78,7 +79,11 @@ def work(job: Job, ranks: Ranks) -> Outcome:
     Raises DataError, WeightsError, RunChanged and NotFinite.
     """
     torch.set_num_threads(job.loop.threads)
+    if ranks.device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
     job.run.mkdir(parents=True, exist_ok=True)
+    if ranks.first:
+        (job.run / OUTCOME).unlink(missing_ok=True)  # it says that the model is whole
     parts = job.build(ranks)
     training = Training(
         parts.learner, ahead(parts.batches), job.loop, parts.total_units,
@@ -96,6 +101,31 @@ def work(job: Job, ranks: Ranks) -> Outcome:
 def outcome_of(run: Path) -> Outcome:
     """Return how the last training of a run ended."""
     return Outcome(**json.loads((run / OUTCOME).read_text()))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run has come."""
+
+    step: int  # of its last checkpoint
+    finished: bool  # and its model is written
+
+
+def standing_of(job: Job) -> Standing:
+    """Return how far a job's run has come, without reading data or weights.
+
+    Raises RunChanged where it was begun otherwise, and WeightsError for a bad checkpoint.
+    """
+    last = last_checkpoint(job.run, job.identity())
+    if last is None:
+        return Standing(0, False)
+    step = int(last[1]["step"])
+    try:
+        outcome = outcome_of(job.run)
+    except (OSError, ValueError, TypeError):
+        return Standing(step, False)
+    written = (job.run / MODEL).is_dir()
+    return Standing(step, written and outcome.complete and outcome.step == step)
 
 
 def _export(job: Job, learner: Learner[Any]) -> None:

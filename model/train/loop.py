@@ -17,6 +17,7 @@ from model.train.ranks import Ranks
 from model.train.resuming import Resuming
 from model.train.settings import LoopSettings
 from model.train.stepping import NAMED, NotFinite, Stepper
+from model.train.stopping import asked as stopping_asked
 
 B = TypeVar("B", bound=Batch)
 NOT_FINITE = "not-finite-{rank}.json"  # of a run: the ids of what gave no number
@@ -28,7 +29,7 @@ class Outcome:
 
     step: int
     units: int
-    complete: bool  # False: `stop_after_steps` ended it early
+    complete: bool  # False: `stop_after_steps`, or someone who asked it to stop, ended it early
     problems: Mapping[str, int]  # what was skipped, by reason
 
 
@@ -87,9 +88,12 @@ class Training(Generic[B]):
             every = self.settings.evaluation.steps
             if every is not None and self.step % every == 0 and self.units < self.total_units:
                 self._evaluate(metrics)
-            if self.units < self.total_units and self._due(since):
+            stopping = self.ranks.gathered(stopping_asked(self.run))[0]
+            if self.units < self.total_units and (stopping or self._due(since)):
                 self._resuming.save(self.step, self.units)
                 since = time.monotonic()
+            if stopping:
+                break
         complete = self.units >= self.total_units
         if complete and self.step != first:
             if self.step != self._logged_step:

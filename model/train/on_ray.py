@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from model.checkpoint import WeightsError
 from model.data.source import DataError
 from model.train.job import Job, outcome_of, work
@@ -78,8 +76,6 @@ def _worker(config: dict[str, Any]) -> None:
         raise told
     context = ray.train.get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
-    if ranks.device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
     try:
         work(job, ranks)
     except tuple(FINAL.values()) as error:

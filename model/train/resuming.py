@@ -51,20 +51,32 @@ class Resuming(Generic[B]):
 
         Raises RunChanged, and WeightsError for a bad checkpoint.
         """
-        found = checkpoint.checkpoints(self.run)
-        if not found:
+        last = last_checkpoint(self.run, self.identity)
+        if last is None:
             return 0, 0
-        state = _readable(found[-1], checkpoint.read_state)
-        if (changed := _changed(state["identity"], dict(self.identity))) is not None:
-            raise RunChanged(
-                f"{self.run} was begun with another {changed}; remedy: the same as then, "
-                f"or another folder, with --init to go on from what was learnt"
-            )
+        place, state = last
         modules, optimizers = self.stepper.modules, self.stepper.optimizers
-        _readable(found[-1], lambda folder: checkpoint.load(folder, modules, optimizers))
+        _readable(place, lambda folder: checkpoint.load(folder, modules, optimizers))
         self.batches.restore(state["data"])
         self.stepper.learner.load_extra_state(state["learner"])
         return int(state["step"]), int(state["units"])
+
+
+def last_checkpoint(run: Path, identity: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+    """Return the last checkpoint of a run and its state, None where there is none yet.
+
+    Raises RunChanged where it does not agree in `identity`, and WeightsError for a bad one.
+    """
+    found = checkpoint.checkpoints(run)
+    if not found:
+        return None
+    state = _readable(found[-1], checkpoint.read_state)
+    if (changed := _changed(state["identity"], dict(identity))) is not None:
+        raise RunChanged(
+            f"{run} was begun with another {changed}; remedy: the same as then, "
+            f"or another folder, with --init to go on from what was learnt"
+        )
+    return found[-1], state
 
 
 def _readable(folder: Path, read: Callable[[Path], T]) -> T:

@@ -13,6 +13,11 @@ from pipeline.execution.settings import ExecutionSettings
 OBJECT_STORE_BYTES = 80 << 20  # descriptors only; Ray's default would take a third of memory
 
 
+def starting_ray(address: str | None) -> str:
+    """Return what to tell a person, who is to wait for seconds, before `ray_session`."""
+    return "starting Ray" if address is None else f"connecting to Ray at {address}"
+
+
 @contextmanager
 def ray_session(settings: ExecutionSettings) -> Iterator[Any]:
     """Start Ray on this machine (or connect to `address`), and shut down what was started."""

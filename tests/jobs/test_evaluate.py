@@ -320,7 +320,7 @@ def test_the_leaderboard_shows_runs_beside_published_scores(
 def test_errors_are_one_line(wavemill: Terminal, tmp_path: Path) -> None:  # noqa: F811
     bench, out = choices(tmp_path), tmp_path / "runs"
     cases = {
-        ("nowhere", "-b", bench): "there is no folder nowhere",
+        ("nowhere", "-b", bench): "nowhere, and it is neither a URL",
         ("http://x/v1", "-b", bench): "--served NAME",
         ("http://x/v1", "--served", "m", "-b", "meld"): "benchmark prepare meld --source DIR",
         ("http://x/v1", "--served", "m", "-b", "voicebench-avg"): "the mean of",

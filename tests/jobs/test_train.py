@@ -76,8 +76,8 @@ def test_a_model_without_speech_is_looked_into(corpus: Path, tmp_path: Path) -> 
     shown = CliRunner().invoke(app, ["model", "inspect", str(run / "model")])
     assert f"{2048 * 320:,}" in shown.output  # the codebook
     assert "semantic tokenizer:" not in shown.output  # no problem with it
-    assert shown.exit_code == 1  # it has no detokenizer
-    assert "detokenizer: there is no such folder" in shown.output
+    assert shown.exit_code == 0  # that it has no detokenizer is no problem
+    assert "there is no such folder" not in shown.output
 
 
 def test_two_workers_on_ray_end_where_a_killed_and_repeated_inline_run_does(
@@ -112,7 +112,7 @@ def test_the_codebook_is_kept_as_it_is(tmp_path: Path) -> None:
         (["--set", "loop.learning_rate=1"], "there is no such field"),
         (["--executor", "inline", "--workers", "2"], "one worker in this process"),
         (["--workers", "3"], "cannot be shared by 3 workers"),
-        (["--init", "nowhere"], "--init: there is no folder nowhere"),
+        (["--init", "nowhere"], "--init: there is no folder /.*nowhere"),
     ],
 )
 def test_what_cannot_be_is_told_before_any_work(

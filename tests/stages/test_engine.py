@@ -89,3 +89,18 @@ def test_the_weights_are_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = denoise.ENGINES["demucs"]
     with pytest.raises(EngineUnavailable, match=r"^engine 'demucs' \(model htdemucs\): package"):
         engine(engine.Config()).check()
+
+
+def test_paths_of_weights_mean_the_same_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "large-v3").mkdir()  # a name that the package knows goes first
+    here = str(tmp_path / "run" / "model")
+    assert tokenize.Config(whisper_vq={"weights": "run/model"}).whisper_vq.weights == here
+    assert tokenize.Config(whisper_vq={"weights": "own/er"}).whisper_vq.weights == "own/er"
+    assert tokenize.Config(kmeans={"codebook": "a.npz"}).kmeans.codebook == tmp_path / "a.npz"
+    assert transcribe.Config(whisper={"model": "large-v3"}).whisper.model == "large-v3"
+    models = diarize.Config(pyannote={"models": {"segmentation": "a", "embedding": "b"}})
+    assert models.pyannote.models.segmentation == tmp_path / "a"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from model.checkpoint import WeightsError, resolve
+from model.checkpoint import CONFIG_FILE, WeightsError, resolve
 from model.evaluate.models.answering import Answer, Asked, ModelError
 from model.evaluate.models.spec import TRANSFORMERS_FILES
 from model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
@@ -49,11 +50,18 @@ class TransformersModel:
 
         try:
             auto: Any = transformers.AutoProcessor
-            self._processor: Any = auto.from_pretrained(self._folder)
-            kind = self._class(transformers, class_name)
-            network = kind.from_pretrained(self._folder, dtype=dtype or "auto")
-        except (OSError, ValueError, ImportError, KeyError) as error:
-            raise ModelError(f"{source}: {' '.join(str(error).split())}") from None
+            self._processor: Any = auto.from_pretrained(self._folder, trust_remote_code=False)
+            config = transformers.AutoConfig.from_pretrained(self._folder, trust_remote_code=False)
+            if _names_hub_code(json.loads((self._folder / CONFIG_FILE).read_bytes())):
+                raise ValueError("trust_remote_code")
+            kind = self._class(transformers, config, class_name)
+            network = kind.from_pretrained(
+                self._folder, dtype=dtype or "auto", trust_remote_code=False
+            )
+        except ModelError:
+            raise
+        except Exception as error:  # a folder's files can make the package raise anything
+            raise ModelError(f"{source}: {_told(error)}") from None
         self._network: Any = network.to(device).eval()
         self._dtype = next(network.parameters()).dtype
         tokenizer = getattr(self._processor, "tokenizer", None)
@@ -63,15 +71,15 @@ class TransformersModel:
         self._hears_only = _hears_only(network)
         self._options = _generation(recipe.decoding)
 
-    def _class(self, transformers: Any, class_name: str | None) -> Any:
-        config = transformers.AutoConfig.from_pretrained(self._folder)
+    def _class(self, transformers: Any, config: Any, class_name: str | None) -> Any:
         if class_name is not None:
             if not hasattr(transformers, class_name):
                 raise ModelError(f"transformers has no class {class_name!r}")
             return getattr(transformers, class_name)
         for name in config.architectures or ():
-            if hasattr(transformers, name):  # the class that wrote the folder
-                return getattr(transformers, name)
+            kind = getattr(transformers, name, None)  # the class that wrote the folder
+            if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
+                return kind
         for name in AUTO_CLASSES:
             auto = getattr(transformers, name, None)
             if auto is not None and type(config) in auto._model_mapping:
@@ -112,7 +120,7 @@ class TransformersModel:
                 raise RecipeError("this model only hears: an item without a recording is none")
             made = self._processor(sounds, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         else:
-            texts = [self._told(one) for one in asked]
+            texts = [self._prompt(one) for one in asked]
             made = self._processor(
                 text=texts,
                 audio=sounds or None,
@@ -127,7 +135,7 @@ class TransformersModel:
             for name, value in made.items()
         }
 
-    def _told(self, one: Asked) -> str:
+    def _prompt(self, one: Asked) -> str:
         if self._recipe.as_is:
             return one.prompt
         if not getattr(self._processor, "chat_template", None):
@@ -148,6 +156,27 @@ class TransformersModel:
             messages, add_generation_prompt=True, tokenize=False
         )
         return str(text)
+
+
+def _names_hub_code(config: Any) -> bool:
+    """Whether a configuration asks for kernels of a hub, which are compiled code."""
+    if isinstance(config, dict):
+        return any(
+            (key.endswith("_implementation") and "/" in str(value)) or _names_hub_code(value)
+            for key, value in config.items()
+        )
+    return isinstance(config, list) and any(map(_names_hub_code, config))
+
+
+def _told(error: Exception) -> str:
+    """Return in one line why a model cannot be loaded."""
+    told = " ".join(str(error).split())
+    if "trust_remote_code" in told:  # to set it is what the package advises
+        return (
+            "it wants code that comes with it or from a hub, which is never run; remedy: a model "
+            "of a type that the installed transformers knows"
+        )
+    return told if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {told}"
 
 
 def _hears_only(network: Any) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from manifests.filesystems import anchored
+from model.checkpoint import is_hub_id
 from model.data.clips import ClipSettings
 from model.detokenizer.config import PRESETS
 from model.tokenizer.config import PRESETS as TOKENIZER_PRESETS
@@ -42,6 +44,12 @@ class TokenizerRecipe(Course):
     preset: str = "tiny"
     whisper: str | None = None
     tokenizer: TokenizerSettings = TokenizerSettings()
+
+    @field_validator("whisper")
+    @classmethod
+    def _from_any_folder(cls, source: str | None) -> str | None:
+        """Make a path absolute, since workers have other folders; a hub id stays."""
+        return None if source is None or is_hub_id(source) else anchored(source)
 
     @model_validator(mode="after")
     def _can_be_learnt(self) -> Self:

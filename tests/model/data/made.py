@@ -69,8 +69,10 @@ def conversation_row(number: int, answer: str = "", **changes: Any) -> dict[str,
         {"role": "assistant", "kind": "text", **empty, "text": answer or f"n{number}"},
     ]  # fmt: skip
     row = {
-        "sample_id": f"s{number}", "task": "asr", "source": "file:///x.wav", "language": "en",
-        "license": None, "split": None, "messages": messages, "metadata": "{}", "lineage_id": "l",
+        "sample_id": f"s{number}", "recording_id": f"r{number}", "task": "asr",
+        "source": "file:///x.wav", "language": "en", "license": None, "split": None,
+        "messages": messages, "metadata": "{}",
+        "lineage_id": "l",
     }  # fmt: skip
     return row | changes
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +161,32 @@ def test_errors_name_the_model_and_the_remedy(qwen: Path, tmp_path: Path) -> Non
         TransformersModel(str(tmp_path), PLAIN)
     with pytest.raises(ModelError, match="no class 'Nothing'"):
         TransformersModel(str(qwen), PLAIN, class_name="Nothing")
+
+
+def changed(folder: Path, into: Path, **fields: object) -> str:
+    """Return a copy of a model folder with other fields in its config.json."""
+    shutil.copytree(folder, into)
+    config = json.loads((into / "config.json").read_text())
+    (into / "config.json").write_text(json.dumps(config | fields))
+    return str(into)
+
+
+@pytest.mark.parametrize("field", ["attn_implementation", "_attn_implementation"])
+def test_compiled_code_of_a_hub_is_never_asked_for(
+    whisper: Path, tmp_path: Path, field: str
+) -> None:
+    folder = changed(whisper, tmp_path / "kernel", **{field: "someone/kernel"})
+    with pytest.raises(ModelError, match="which is never run"):
+        TransformersModel(folder, PLAIN)
+
+
+@pytest.mark.parametrize("named", ["Trainer", "pipeline", "GenerationConfig", 5])
+def test_a_folder_names_no_other_class_than_a_model(
+    whisper: Path, tmp_path: Path, named: object
+) -> None:
+    folder = changed(whisper, tmp_path / "named", architectures=[named])
+    try:
+        model = TransformersModel(folder, PLAIN)
+    except ModelError:
+        return
+    assert isinstance(model._network, transformers.PreTrainedModel)

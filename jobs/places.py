@@ -1,0 +1,53 @@
+"""Places that a command line names, made absolute where they are read.
+
+A worker may have another current folder than the person who named `work`, and so may whoever goes
+on with a run tomorrow. So every option and argument that names a place has one of these functions
+as its `parser`, and what a command gets means the same from anywhere. `~` is the home folder, also
+where a shell leaves it alone (`--out=~/work`); a URL stays a URL.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from manifests.filesystems import anchored, is_url, without_file_scheme
+from model.checkpoint import is_hub_id
+
+
+def place(name: str) -> str:
+    """Return an absolute path, or a URL."""
+    return anchored(_given(name))
+
+
+def path(name: str | Path) -> Path:
+    """Return an absolute path on this machine."""
+    local = without_file_scheme(_given(str(name)))
+    if is_url(local):
+        raise typer.BadParameter(f"{local} is not on this machine; remedy: the path of a file here")
+    return Path(anchored(local))
+
+
+def folder(name: str | Path) -> Path:
+    """Return the absolute path of a folder on this machine, which need not be there yet."""
+    found = path(name)
+    if found.exists() and not found.is_dir():
+        raise typer.BadParameter(f"{found} is a file, wanted is a folder")
+    return found
+
+
+def model(name: str) -> str:
+    """Return an absolute path, a URL, or the id of a model on a hub (owner/name)."""
+    return name if is_hub_id(name) and not Path(name).exists() else place(name)
+
+
+def named(name: str) -> str:
+    """Return the name of something that ships with the package; with a slash, it is a path."""
+    return place(name) if "/" in name or name.startswith("~") else name
+
+
+def _given(name: str) -> str:
+    if not name:
+        raise typer.BadParameter("an empty name; remedy: the path of a file or folder")
+    return name
