@@ -25,6 +25,7 @@ from pipeline.execution.inline import run_inline
 from pipeline.lock import Held
 from pipeline.snapshots import MANIFEST_STAGE, Snapshot, latest_snapshot
 from pipeline.store import Store
+from pipeline.task import as_errors
 from pipeline.upkeep.difference import read_config
 from pipeline.upkeep.purge import affected_files, purge
 from pipeline.upkeep.withdrawal import (
@@ -173,8 +174,9 @@ def _sources(store: Store, snapshot: Snapshot) -> Sources:
     """Return the errors that the last scan of the sources found."""
     table = store.read_table(f"{snapshot.folder}/errors.parquet")
     mine = table.filter(pc.field("stage") == MANIFEST_STAGE)
-    names = ("uri", "reason", "message")
-    return Sources(errors=[SourceError(*(row[n] for n in names)) for row in mine.to_pylist()])
+    names = ("source", "reason", "message")
+    rows = as_errors(mine).to_pylist()
+    return Sources(errors=[SourceError(*(row[n] for n in names)) for row in rows])
 
 
 def _purge(console: Console, store: Store, ids: list[str]) -> bool:

@@ -51,6 +51,8 @@ OF_STAGE = (
     "columns(lambda c: c not in ('filename', 'audio')), "
     "regexp_extract(parse_filename(filename), '^[^-.]+') as shard_id"
 )
+# Snapshots of older versions have `uri` only.
+OF_ERRORS = "stage, recording_id, uri as source, reason, message, uri"
 
 
 class NoSnapshot(ConfigError):
@@ -116,7 +118,7 @@ def _show_snapshot(
 ) -> None:
     """Show what stands in the snapshot's own folder."""
     folder = snapshot.folder
-    tables.show("errors", [f"{folder}/errors.parquet"], ERRORS_SCHEMA)
+    tables.show("errors", [f"{folder}/errors.parquet"], ERRORS_SCHEMA, OF_ERRORS)
     tables.show("lineage", [f"{folder}/lineage.parquet"], LINEAGE_SCHEMA)
     tables.show("base.listed", [f"{folder}/recordings.parquet"], RECORDINGS)
     tables.show("base.members", [CATALOGUE] if store.exists(CATALOGUE) else [], MEMBERS)
