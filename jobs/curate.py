@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from jobs import options, version
 from jobs.build import Build, check_engines, execute, prepare, publish
 from jobs.entry import run_command
+from jobs.plain import Terminal
 from jobs.progress import build_progress, scan_progress
 from jobs.summary import print_speed, print_summary
 from jobs.truth import load_truth, print_truth
@@ -67,7 +67,7 @@ def build_corpus(
     Raises what `prepare` raises, EngineUnavailable, and WorkdirBusy while another run has the
     WORKDIR. Leaves with exit code 1 if a shard was given up, or (`strict`) for any error.
     """
-    console = Console()
+    console = Terminal()
     if truth is not None:
         load_truth(truth)  # a wrong folder is better known before the work than after it
     store = Store.open(out)
@@ -75,7 +75,7 @@ def build_corpus(
         with scan_progress(console) as progress:
             build = prepare(sources, out, settings, progress, retry_failed)
         for note in build.sources.notes:
-            console.print(f"note: {note}", markup=False, highlight=False)
+            console.print(f"note: {note}", soft_wrap=True)
         check_engines(build.plan)
         remember(store, sources, settings.model_dump(mode="json"), version())
         audio_ms = build.plan.pending_ms
@@ -93,20 +93,18 @@ def build_corpus(
 
 
 @contextmanager
-def hold(console: Console, store: Store, command: str) -> Iterator[Held]:
+def hold(console: Terminal, store: Store, command: str) -> Iterator[Held]:
     """Hold the WORKDIR's lock, and say so if it was a dead run's. Raises WorkdirBusy."""
     with locked(store, command) as held:
         if held.taken_from is not None:
             console.print(
                 f"note: took over the lock of a run that has died: {held.taken_from}",
-                markup=False,
-                highlight=False,
                 soft_wrap=True,
             )
         yield held
 
 
-def _run(console: Console, build: Build, held: Held) -> None:
+def _run(console: Terminal, build: Build, held: Held) -> None:
     """Do the work. Leaves with exit code 1, and no new snapshot, if a shard was given up."""
     failures = 0
     with build_progress(console, build.plan) as listen:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
 
 from jobs.curate import hold
+from jobs.plain import Terminal
 from jobs.training_progress import following
 from pipeline.config import ConfigError, config_over, read_yaml
 from pipeline.execution.ray_session import ray_session
@@ -123,7 +123,7 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     from model.train.resuming import RunChanged
     from model.train.stepping import NotFinite
 
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     _check(job, launch)
     try:
         # Two at once would write over each other's checkpoints.

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import pyarrow.compute as pc
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 
 from jobs import options
 from jobs.build import Build, make_plan, publish
 from jobs.curate import hold
+from jobs.plain import Terminal
 from jobs.summary import hours
 from manifests.recording import SourceError, Sources
 from pipeline.catalogue import CATALOGUE, Catalogue
@@ -76,7 +76,7 @@ def withdraw(
         raise ConfigError("--reason: say why, for those who ask later")
     if undo and purge_it:
         raise ConfigError("--undo and --purge exclude each other")
-    console, store = Console(), Store.open(workdir)
+    console, store = Terminal(), Store.open(workdir)
     if dry_run:
         _print(console, store, _found(store, patterns), purge_it)
         return
@@ -105,7 +105,7 @@ def _found(store: Store, patterns: list[str]) -> list[Match]:
         raise ConfigError(str(error)) from None
 
 
-def _print(console: Console, store: Store, found: list[Match], purge_it: bool) -> None:
+def _print(console: Terminal, store: Store, found: list[Match], purge_it: bool) -> None:
     def line(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -122,7 +122,7 @@ def _print(console: Console, store: Store, found: list[Match], purge_it: bool) -
         )
 
 
-def _undo(console: Console, store: Store, found: list[Match]) -> None:
+def _undo(console: Terminal, store: Store, found: list[Match]) -> None:
     withdrawn = [match.recording_id for match in found if match.withdrawn]
     if not withdrawn:
         raise ConfigError("none of them is withdrawn")
@@ -135,7 +135,7 @@ def _undo(console: Console, store: Store, found: list[Match]) -> None:
     )
 
 
-def _publish(console: Console, store: Store, held: Held) -> str:
+def _publish(console: Terminal, store: Store, held: Held) -> str:
     """Make a snapshot without the withdrawn recordings; return why not, if it cannot be."""
     newest = latest_snapshot(store)
     if newest is None or not store.exists(CATALOGUE):
@@ -179,7 +179,7 @@ def _sources(store: Store, snapshot: Snapshot) -> Sources:
     return Sources(errors=[SourceError(*(row[n] for n in names)) for row in rows])
 
 
-def _purge(console: Console, store: Store, ids: list[str]) -> bool:
+def _purge(console: Terminal, store: Store, ids: list[str]) -> bool:
     """Delete the bytes and print the proof; return whether nothing is left."""
     proof = purge(store, ids, datetime.now(UTC).isoformat(timespec="seconds"))
     for key, rows in proof.rows.items():
