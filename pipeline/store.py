@@ -128,8 +128,14 @@ class Store:
         try:
             yield temporary
             temporary.replace(path)
+        except OSError as error:
+            names = (None, str(temporary))
+            if error.filename in names or error.filename2 in names[1:]:
+                error.filename, error.filename2 = str(path), None
+            raise
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def write_text(self, key: str, text: str) -> None:
         with self.replacing(key) as path:
