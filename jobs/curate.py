@@ -65,7 +65,8 @@ def build_corpus(
     """Build and publish the corpus, and tell a person what came of it.
 
     Raises what `prepare` raises, EngineUnavailable, and WorkdirBusy while another run has the
-    WORKDIR. Leaves with exit code 1 if a shard was given up, or (`strict`) for any error.
+    WORKDIR. Leaves with exit code 1 if a shard was given up, if nothing of the sources could
+    be used, or (`strict`) for any error.
     """
     console = Terminal()
     if truth is not None:
@@ -78,17 +79,22 @@ def build_corpus(
             console.print(f"note: {note}", soft_wrap=True)
         check_engines(build.plan)
         remember(store, sources, settings.model_dump(mode="json"), version())
-        audio_ms = build.plan.pending_ms
+        pending = build.plan.pending_recordings()
         started = time.perf_counter()
         _run(console, build, held)
         held.confirm()
         snapshot = publish(build)
-    summary = summarise(store, snapshot)
+    summary = summarise(store, snapshot, pending)
     print_summary(console, store, snapshot, summary)
-    print_speed(console, audio_ms, time.perf_counter() - started)
+    if pending.num_rows:
+        print_speed(console, summary.ms_built, time.perf_counter() - started)
+    else:
+        console.print("nothing to do: everything was there already")
     if truth is not None:
         print_truth(console, store, snapshot, truth)
-    if strict and summary.errors:
+    if summary.errors and not summary.used:
+        console.print("nothing of the sources could be used; the errors say why", style="red")
+    if summary.errors and (strict or not summary.used):
         raise typer.Exit(1)
 
 

@@ -51,10 +51,7 @@ def print_summary(console: Terminal, store: Store, snapshot: Snapshot, summary: 
 
 
 def print_speed(console: Terminal, audio_ms: int, seconds: float) -> None:
-    """Print how fast the build was, or that there was nothing to do."""
-    if audio_ms == 0:
-        console.print("nothing to do: everything was there already")
-        return
+    """Print how fast the build was."""
     ratio = audio_ms / 1000 / seconds
     console.print(
         f"speed: {hours(audio_ms)} of audio in {hours(seconds * 1000)}, "
