@@ -118,7 +118,7 @@ def _print_speakers(scores: StoredScores) -> None:
     for one in scores.by_speaker[:MOST_SPEAKERS]:
         value = "-" if one.value is None else f"{one.value:.2f}"
         table.add_row(plain(one.speaker), value, f"{one.count:,}")
-    console = Console()
+    console = Terminal()
     console.print(table)
     if (more := len(scores.by_speaker) - MOST_SPEAKERS) > 0:
         console.print(f"and {more:,} more speakers, in {SCORES_FILE}")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from jobs.plain import JOINERS, Terminal, plain, printable
+from tests.support import ROOT
 
 
 def printed(*objects: object, **options: object) -> str:
@@ -49,3 +50,9 @@ def test_colours_of_our_own_stay() -> None:
 
 def test_texts_of_several_lines_keep_them() -> None:
     assert printable("one\n\ttwo\r\x9b") == "one\n\ttwo\ufffd\ufffd"
+
+
+def test_every_command_prints_on_such_a_terminal() -> None:
+    for path in sorted((ROOT / "jobs").glob("*.py")):
+        if path.name != "plain.py":
+            assert "Console" not in path.read_text(encoding="utf-8"), path
