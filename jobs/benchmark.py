@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from jobs import places
 from jobs.entry import run_app
 from jobs.options import AsJson
-from jobs.plain import plain
+from jobs.plain import Terminal, plain
 from jobs.sound import Cutter
 from model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
 from model.evaluate.benchmarks.readers import corpus, read_source
@@ -75,7 +74,7 @@ def list_benchmarks(as_json: AsJson = False) -> None:
             "yes" if (items_root() / benchmark.name / BENCHMARK_FILE).is_file() else "",
             plain(f"{best[1]:g} {benchmark.metric.unit} {best[0]}") if best else "",
         )
-    Console().print(table)
+    Terminal().print(table)
 
 
 @benchmark_app.command("show")
@@ -169,7 +168,7 @@ def _as_name(text: str) -> str:
 
 def _counted(items: Iterator[Item]) -> Iterator[Item]:
     """Show on a terminal how many items have been read."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if not console.is_terminal:
         yield from items
         return

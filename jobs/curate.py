@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from jobs import options, version
 from jobs.build import Build, check_engines, execute, prepare, publish
 from jobs.entry import run_command
+from jobs.plain import Terminal
 from jobs.progress import build_progress, scan_progress
 from jobs.summary import print_speed, print_summary
 from jobs.truth import load_truth, print_truth
@@ -68,9 +68,10 @@ def build_corpus(
     """Build and publish the corpus, and tell a person what came of it.
 
     Raises what `prepare` raises, EngineUnavailable, and WorkdirBusy while another run has the
-    WORKDIR. Leaves with exit code 1 if a shard was given up, or (`strict`) for any error.
+    WORKDIR. Leaves with exit code 1 if a shard was given up, if nothing of the sources could
+    be used, or (`strict`) for any error.
     """
-    console = Console()
+    console = Terminal()
     if truth is not None:
         load_truth(truth)  # a wrong folder is better known before the work than after it
     store = Store.open(out)
@@ -78,25 +79,30 @@ def build_corpus(
         with scan_progress(console) as progress:
             build = prepare(sources, out, settings, progress, retry_failed)
         for note in build.sources.notes:
-            console.print(f"note: {note}", markup=False, highlight=False)
+            console.print(f"note: {note}", soft_wrap=True)
         check_engines(build.plan)
         remember(store, sources, settings.model_dump(mode="json"), version())
-        audio_ms = build.plan.pending_ms
+        pending = build.plan.pending_recordings()
         started = time.perf_counter()
         _run(console, build, held)
         held.confirm()
         snapshot = publish(build)
-    summary = summarise(store, snapshot)
+    summary = summarise(store, snapshot, pending)
     print_summary(console, store, snapshot, summary)
-    print_speed(console, audio_ms, time.perf_counter() - started)
+    if pending.num_rows:
+        print_speed(console, summary.ms_built, time.perf_counter() - started)
+    else:
+        console.print("nothing to do: everything was there already")
     if truth is not None:
         print_truth(console, store, snapshot, truth)
-    if strict and summary.errors:
+    if summary.errors and not summary.used:
+        console.print("nothing of the sources could be used; the errors say why", style="red")
+    if summary.errors and (strict or not summary.used):
         raise typer.Exit(1)
 
 
 @contextmanager
-def hold(console: Console, store: Store, command: str, finishing: bool = True) -> Iterator[Held]:
+def hold(console: Terminal, store: Store, command: str, finishing: bool = True) -> Iterator[Held]:
     """Hold the WORKDIR's lock, and say so if it was a dead run's. Raises WorkdirBusy.
 
     With `finishing`, `finish_interrupted` is done first.
@@ -105,8 +111,6 @@ def hold(console: Console, store: Store, command: str, finishing: bool = True) -
         if held.taken_from is not None:
             console.print(
                 f"note: took over the lock of a run that has died: {held.taken_from}",
-                markup=False,
-                highlight=False,
                 soft_wrap=True,
             )
         if finishing:
@@ -114,14 +118,14 @@ def hold(console: Console, store: Store, command: str, finishing: bool = True) -
         yield held
 
 
-def finish_interrupted(console: Console, store: Store) -> None:
+def finish_interrupted(console: Terminal, store: Store) -> None:
     """Finish what a run that died had begun to publish, or to purge."""
     point_corpus_at_newest(store)
     if finish_purge(store, datetime.now(UTC).isoformat(timespec="seconds")):
         console.print("note: finished a purge that had been interrupted")
 
 
-def _run(console: Console, build: Build, held: Held) -> None:
+def _run(console: Terminal, build: Build, held: Held) -> None:
     """Do the work. Leaves with exit code 1, and no new snapshot, if a shard was given up."""
     failures = 0
     with build_progress(console, build.plan) as listen:

@@ -6,11 +6,10 @@ import errno
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from jobs import version
 from jobs.entry import run_command
-from jobs.plain import plain
+from jobs.plain import Terminal
 from jobs.report import Workdir
 from pipeline.config import ConfigError
 from pipeline.quality.live import Live
@@ -33,13 +32,15 @@ def dashboard(
 
     Example: wavemill dashboard work, then open http://127.0.0.1:8420 in a browser
     """
-    console = Console()
+    console = Terminal()
     live = Live(Store.open(workdir), version())
     try:
         with _listening(live, host, port) as server:
             name = f"[{host}]" if ":" in host else host
             address = f"http://{name}:{server.server_address[1]}"
-            console.print(plain(f"{live.store.root} is shown at {address} (Ctrl-C ends it)"))
+            console.print(
+                f"{live.store.root} is shown at {address} (Ctrl-C ends it)", soft_wrap=True
+            )
             if host not in LOCAL:
                 console.print("note: anyone who reaches this address can read and listen")
             server.serve_forever()

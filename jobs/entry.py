@@ -1,26 +1,32 @@
-"""How every entry point ends: errors that a person can mend are one line, exit code 2.
+"""How every entry point begins and ends.
 
-A fault of the program itself that met everything is one line, too, with exit code 1.
+Errors that a person can mend are one line, exit code 2. A fault of the program itself that met
+everything is one line, too, with exit code 1. SIGTERM and SIGHUP end everything as
+Ctrl-C does: what was started is ended, temporary files go, and one line says so; the exit code is
+128 and the signal's number, as for a program that takes no notice of it.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 import typer
 
+from jobs.plain import printable
 from manifests.faults import ProgramFault
 from manifests.filesystems import LocationError
 from manifests.reasons import SourceNotFound
 from model.checkpoint import WeightsError
 from pipeline.config import ConfigError
-from pipeline.execution.faults import RunStopped
+from pipeline.execution.faults import RunStopped, fault_of_surroundings
 from pipeline.lock import WorkdirBusy
 from stages.engine import EngineUnavailable
 
@@ -96,19 +102,29 @@ def in_a_thread(function: Callable[[], T]) -> T:
     return result.result()
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came. Whatever has to be done on Ctrl-C is to be done now."""
+
+
 def run_app(app: typer.Typer) -> None:
     """Run a command line and leave the process with its exit code."""
+    _name_files_in_utf8()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    came = _note_signals()
     try:
         app()
-    except MENDABLE as error:
-        print(f"wavemill: {error}", file=sys.stderr)
-        sys.exit(2)
-    except ProgramFault as error:
-        print(f"wavemill: {error}", file=sys.stderr)
-        sys.exit(1)
     except Stopped as stopped:
         print(f"wavemill: {stopped}", file=sys.stderr)
         sys.exit(stopped.exit_code)
+    except SystemExit as end:
+        if not came or not _by_interruption(end):
+            raise  # also of a command that has said itself what came of the interruption
+    except BaseException as error:
+        if not came:  # else it is what a library made of the interruption
+            _leave_for(error)
+    print(f"wavemill: {GOES_ON}", file=sys.stderr)
+    sys.exit(128 + came[0])
 
 
 def run_command(command: Callable[..., Any]) -> None:
@@ -116,3 +132,45 @@ def run_command(command: Callable[..., Any]) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     run_app(app)
+
+
+def _leave_for(error: BaseException) -> NoReturn:
+    """Say what is wrong, in one line where that is known, and leave."""
+    known = error if isinstance(error, (*MENDABLE, ProgramFault)) else fault_of_surroundings(error)
+    if known is None:
+        raise error
+    print(f"wavemill: {printable(str(known))}", file=sys.stderr)
+    sys.exit(1 if isinstance(known, ProgramFault) else 2)
+
+
+def _note_signals() -> list[int]:
+    """Have signals that end a program raise KeyboardInterrupt; return a list of those that came."""
+    came: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        came.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_IGN)  # let what has to be done now be done
+        raise Terminated
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, end)
+    return came
+
+
+def _by_interruption(end: SystemExit) -> bool:
+    """Whether typer made this of a KeyboardInterrupt that the command let through."""
+    cause = end.__context__.__cause__ if end.__context__ is not None else None
+    return isinstance(cause, KeyboardInterrupt)
+
+
+def _name_files_in_utf8() -> None:
+    """Start this program again in Python's UTF-8 mode, where the locale has another encoding.
+
+    Names of files are bytes; read as Latin-1, say, they would not be those that manifests mean.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        arguments = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execve(sys.executable, arguments, {**os.environ, "PYTHONUTF8": "1"})

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jobs.plain import plain
+from jobs.plain import Terminal, plain
 from model.evaluate.runs.execute import Standing
 
 LINE_EVERY_SECONDS = 10.0  # of plain output, where there is no terminal
@@ -24,14 +23,14 @@ COLUMNS = (
 
 def show_answers(name: str, going: Iterable[Standing]) -> None:
     """Go through a run, and show on standard error how far it is."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if console.is_terminal:
         _with_bar(console, name, going)
     else:
         _with_lines(console, name, going)
 
 
-def _with_bar(console: Console, name: str, going: Iterable[Standing]) -> None:
+def _with_bar(console: Terminal, name: str, going: Iterable[Standing]) -> None:
     with Progress(*COLUMNS, console=console) as progress:
         bar = progress.add_task(str(plain(name)), total=None, failed="")
         for now_at in going:
@@ -39,7 +38,7 @@ def _with_bar(console: Console, name: str, going: Iterable[Standing]) -> None:
             progress.update(bar, total=now_at.total, completed=now_at.done, failed=failed)
 
 
-def _with_lines(console: Console, name: str, going: Iterable[Standing]) -> None:
+def _with_lines(console: Terminal, name: str, going: Iterable[Standing]) -> None:
     begun = printed = time.monotonic()
     for number, at in enumerate(going):
         last = at.done == at.total

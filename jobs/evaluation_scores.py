@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from jobs.plain import plain
+from jobs.plain import Terminal, plain
 from model.evaluate.benchmarks.items import Items
 from model.evaluate.benchmarks.schema import Benchmark
 from model.evaluate.runs.record import Record
@@ -67,7 +66,7 @@ class Scoring:
 
     def score(self, folder: Path, record: Record, test: Test) -> None:
         if self._skip:
-            Console(stderr=True).print(plain(f"answers in {folder}"), soft_wrap=True)
+            Terminal(stderr=True).print(plain(f"answers in {folder}"), soft_wrap=True)
             return
         if (scorer := self._scorer(test)) is not None:
             scores = score_run(folder, record, test.items, scorer, self._mode)
@@ -81,7 +80,7 @@ class Scoring:
 
 def _judging() -> Callable[[int, int], None] | None:
     """Return what shows how many replies of a judge are there; nothing without a terminal."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if not console.is_terminal:
         return None
 
@@ -92,8 +91,8 @@ def _judging() -> Callable[[int, int], None] | None:
 
 
 def _print_worst(folder: Path, count: int) -> None:
-    console = Console()
-    console.print("Most errors: [said>written] {-left out-} {+added+}", markup=False)
+    console = Terminal()
+    console.print("Most errors: [said>written] {-left out-} {+added+}")
     for verdict in worst(read_verdicts(folder), count):
         console.print(plain(f"  {verdict.item_id}: {verdict.details['alignment']}"), soft_wrap=True)
 
@@ -107,7 +106,7 @@ def _print_scores(record: Record, scores: StoredScores, folder: Path) -> None:
         notes.append(f"{scores.failed:,} of {scores.total:,} items failed and are not in it")
     if scores.cut:
         notes.append(f"{scores.cut:,} answers were cut at a limit")
-    Console().print(plain(f"{'; '.join(notes)}; {folder}"), soft_wrap=True)
+    Terminal().print(plain(f"{'; '.join(notes)}; {folder}"), soft_wrap=True)
 
 
 def _print_speakers(scores: StoredScores) -> None:
@@ -119,7 +118,7 @@ def _print_speakers(scores: StoredScores) -> None:
     for one in scores.by_speaker[:MOST_SPEAKERS]:
         value = "-" if one.value is None else f"{one.value:.2f}"
         table.add_row(plain(one.speaker), value, f"{one.count:,}")
-    console = Console()
+    console = Terminal()
     console.print(table)
     if (more := len(scores.by_speaker) - MOST_SPEAKERS) > 0:
         console.print(f"and {more:,} more speakers, in {SCORES_FILE}")
@@ -135,4 +134,4 @@ def _print_metrics(title: str, metrics: Sequence[StoredMetric]) -> None:
         span = "" if wide else f"{metric.low:.2f} to {metric.high:.2f}"
         unscored = f"{metric.unscored:,}" if metric.unscored else ""
         table.add_row(plain(metric.name), value, span, f"{metric.count:,}", unscored)
-    Console().print(table)
+    Terminal().print(table)

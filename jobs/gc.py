@@ -7,11 +7,11 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 
 from jobs import options
 from jobs.curate import hold
+from jobs.plain import Terminal
 from pipeline.config import ConfigError
 from pipeline.store import Store
 from pipeline.upkeep.retention import Garbage, find_garbage, freed_bytes, remove
@@ -33,7 +33,7 @@ def gc(
 
     Example: wavemill gc work --keep 3 --dry-run
     """
-    console, store = Console(), Store.open(workdir)
+    console, store = Terminal(), Store.open(workdir)
     if dry_run:
         _print(console, store, _find(store, keep))
         return
@@ -56,9 +56,9 @@ def _find(store: Store, keep: int) -> Garbage:
         raise ConfigError(str(error)) from None
 
 
-def _print(console: Console, store: Store, garbage: Garbage) -> None:
+def _print(console: Terminal, store: Store, garbage: Garbage) -> None:
     numbers = ", ".join(str(snapshot.number) for snapshot in garbage.snapshots) or "none"
-    console.print(f"snapshots that can go: {numbers}", highlight=False, soft_wrap=True)
+    console.print(f"snapshots that can go: {numbers}", soft_wrap=True)
     # A corpus part is a hard link to a stage output: counted as one, under outputs.
     together = (*garbage.outputs, *garbage.leftovers, *garbage.in_snapshots)
     for kind, files in (
@@ -67,4 +67,4 @@ def _print(console: Console, store: Store, garbage: Garbage) -> None:
         ("leftovers of interrupted writes", garbage.leftovers),
     ):
         freed = freed_bytes(store, files, together)
-        console.print(f"{decimal(freed):>10}  {len(files):,} files: {kind}", highlight=False)
+        console.print(f"{decimal(freed):>10}  {len(files):,} files: {kind}")

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from jobs import options
+from jobs.plain import Terminal
 from pipeline.curation import all_schemas
 
 config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def schema(
     schemas = all_schemas()
     if table is not None and table not in schemas:
         raise typer.BadParameter(f"no table {table!r}; there are {', '.join(schemas)}")
-    console = Console()
+    console = Terminal()
     for name, columns in schemas.items():
         if table in (None, name):
             view = Table("column", "type", "meaning", title=name, title_justify="left")

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from jobs import places
 from jobs.entry import run_command
-from jobs.plain import plain
+from jobs.plain import Terminal, plain
 from model.evaluate.leaderboard.collect import board_of
 from model.evaluate.leaderboard.markdown import markdown
 from model.evaluate.leaderboard.page import page
@@ -62,10 +61,10 @@ def leaderboard(
     board = board_of(folder, everything)
     if not board.labels and not board.speaking:
         for problem in board.problems:
-            Console(stderr=True).print(plain(problem), soft_wrap=True)
+            Terminal(stderr=True).print(plain(problem), soft_wrap=True)
         raise ConfigError(f"there is no scored run below {folder}: wavemill evaluate makes them")
     view = view_of(board)
-    console = Console()
+    console = Terminal()
     _print_board(console, view)
     _print_differences(console, view)
     _print_speech(console, view)
@@ -76,7 +75,7 @@ def leaderboard(
             _write(path, made(view))
 
 
-def _print_board(console: Console, view: View) -> None:
+def _print_board(console: Terminal, view: View) -> None:
     """Print a table per benchmark, the best first: one over all would not fit a terminal."""
     for line in view.lines:
         table = Table("model", title=plain(f"{line.name} ({line.metric})"), title_justify="left")
@@ -98,7 +97,7 @@ def _print_board(console: Console, view: View) -> None:
         console.print(Text(line_of_text, "dim"))
 
 
-def _print_differences(console: Console, view: View) -> None:
+def _print_differences(console: Terminal, view: View) -> None:
     for name, found in groupby(view.comparisons, key=lambda one: one.benchmark):
         table = Table("first", "second", title=plain(f"Differences on {name}"))
         table.title_justify = "left"
@@ -114,7 +113,7 @@ def _print_differences(console: Console, view: View) -> None:
         console.print(table)
 
 
-def _print_speech(console: Console, view: View) -> None:
+def _print_speech(console: Terminal, view: View) -> None:
     if not view.speaking:
         return
     table = Table(title="Speech", title_justify="left")

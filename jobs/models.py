@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from jobs import places
 from jobs.entry import run_app
 from jobs.extras import need_model_packages
+from jobs.plain import Terminal
 from pipeline.config import ConfigError
 
 model_app = typer.Typer(help="Make a model folder, or look into one.", no_args_is_help=True)
@@ -85,11 +85,11 @@ def inspect_model(
             state = f"problems: {len(part.problems)}"
         place = str(part.folder.relative_to(folder))
         view.add_row(part.name, place, f"{part.parameters:,}", ", ".join(part.dtypes), state)
-    console = Console()
+    console = Terminal()
     console.print(view)
     for part in parts:
         for problem in part.problems[:SHOWN]:
-            console.print(f"{part.name}: {problem}", soft_wrap=True, markup=False, highlight=False)
+            console.print(f"{part.name}: {problem}", soft_wrap=True)
         if len(part.problems) > SHOWN:
             console.print(f"{part.name}: and {len(part.problems) - SHOWN} more problems")
     if any(part.problems for part in parts):

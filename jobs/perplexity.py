@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from jobs import places
 from jobs.entry import run_command
 from jobs.extras import need_training_packages
-from jobs.plain import plain
+from jobs.plain import Terminal, plain
 from pipeline.config import ConfigError
 
 
@@ -66,7 +65,7 @@ def perplexity(
             plain(one.task or "all"), one.stream, f"{one.tokens:,}", f"{one.nats:.4f}",
             f"{one.value:.2f}",
         )  # fmt: skip
-    Console().print(view)
+    Terminal().print(view)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,45 @@
-"""Text from recordings and manifests, made safe for a terminal."""
+"""Text from recordings, manifests and paths, made safe for a terminal."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from rich.console import Console, JustifyMethod, OverflowMethod
+from rich.style import Style
 from rich.text import Text
 
 JOINERS = "\u200c\u200d"  # parts of words in some scripts, though not printable
 
 
+class Terminal(Console):
+    """The console of every command: whatever it is given as a string is text, and nothing else.
+
+    Neither rich markup (`[v2]`, `[red]`), emoji names (`:cat:`) nor control codes in it have any
+    effect; a printed string is one line. What is to have a style is given that by `style`, or is
+    a `Text`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, highlight=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(plain(o) if isinstance(o, str) else o for o in objects), **options)
+
+    def render_str(  # also of the cells and titles of tables
+        self,
+        text: str,
+        *,
+        style: str | Style = "",
+        justify: JustifyMethod | None = None,
+        overflow: OverflowMethod | None = None,
+        **_: Any,
+    ) -> Text:
+        return Text(printable(text), style, justify=justify, overflow=overflow)
+
+
 def plain(text: str, style: str = "") -> Text:
     """Return `text` as one line that no one interprets: neither rich markup nor control codes."""
-    return Text(
-        "".join(
-            c if c.isprintable() or c in JOINERS else " " if c.isspace() else "\ufffd" for c in text
-        ),
-        style,
-    )
+    return Text(printable("".join(" " if c.isspace() else c for c in text)), style)
 
 
 def printable(text: str) -> str:

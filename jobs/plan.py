@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich import box
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
 from jobs import options
 from jobs.build import Build, prepare
 from jobs.entry import run_command
+from jobs.plain import Terminal
 from jobs.progress import scan_progress
 from jobs.summary import hours, time_text
 from pipeline.estimate import Cost, estimate, total_cpu_seconds
@@ -36,7 +36,7 @@ def plan(
 
     Example: wavemill plan recordings/ --out work --set filter.raw.min_snr_db=10
     """
-    console = Console()
+    console = Terminal()
     run = options.RunOptions(executor, workers, address)
     settings = options.resolve_config(profile, config, overrides, run)
     with scan_progress(console) as progress:
@@ -45,11 +45,12 @@ def plan(
     _print_sources(console, build)
 
 
-def _print_stages(console: Console, build: Build) -> None:
+def _print_stages(console: Terminal, build: Build) -> None:
     """One row per stage; costs are those of the same stage in this WORKDIR before."""
     costs = estimate(build.plan)
     with_gpu = any(cost.gpu_hours for cost in costs.values())
-    table = Table(title=f"Plan for {build.store.root}", title_justify="left", box=box.SIMPLE_HEAD)
+    console.print(f"Plan for {build.store.root}", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD)
     for name in ("stage", "engine"):
         table.add_column(name, no_wrap=True)
     for name in ("done", "to do", "audio", "CPU", *(["GPU"] if with_gpu else []), "disk"):
@@ -60,7 +61,7 @@ def _print_stages(console: Console, build: Build) -> None:
         cells = [engine, str(load.done), str(load.shards), audio if load.shards else ""]
         table.add_row(load.stage, *cells, *_cost_cells(costs.get(load.stage), with_gpu))
     console.print(table)
-    console.print(_total(costs), highlight=False)
+    console.print(_total(costs))
 
 
 def _cost_cells(cost: Cost | None, with_gpu: bool) -> list[str]:
@@ -81,16 +82,15 @@ def _total(costs: Mapping[str, Cost]) -> str:
     return f"about {time_text(seconds)} of CPU time, by the past speed of this WORKDIR"
 
 
-def _print_sources(console: Console, build: Build) -> None:
+def _print_sources(console: Terminal, build: Build) -> None:
     recordings, errors = build.sources.recordings, build.sources.errors
     total = sum(r.duration_ms for r in recordings)
     console.print(
         f"{len(recordings)} recordings ({hours(total)}) in {build.plan.shards} shards; "
         f"{build.sources.duplicates} duplicates, {len(errors)} unreadable",
-        highlight=False,
     )
     for note in build.sources.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        console.print(f"note: {note}", soft_wrap=True)
 
 
 if __name__ == "__main__":

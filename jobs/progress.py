@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from jobs.plain import Terminal
 from pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone
 from pipeline.plan import Plan
 
@@ -26,7 +26,7 @@ Listener = Callable[[Event], None]
 
 
 @contextmanager
-def build_progress(console: Console, plan: Plan) -> Iterator[Listener]:
+def build_progress(console: Terminal, plan: Plan) -> Iterator[Listener]:
     """Show the progress of a plan; the block gets the function to tell events to."""
     if console.is_terminal:
         with _bars(console, plan) as listener:
@@ -36,7 +36,7 @@ def build_progress(console: Console, plan: Plan) -> Iterator[Listener]:
 
 
 @contextmanager
-def scan_progress(console: Console) -> Iterator[Callable[[int, int | None], None] | None]:
+def scan_progress(console: Terminal) -> Iterator[Callable[[int, int | None], None] | None]:
     """Show how many files were looked at; nothing where there is no terminal."""
     if not console.is_terminal:
         yield None
@@ -51,7 +51,7 @@ def scan_progress(console: Console) -> Iterator[Callable[[int, int | None], None
 
 
 @contextmanager
-def _bars(console: Console, plan: Plan) -> Iterator[Listener]:
+def _bars(console: Terminal, plan: Plan) -> Iterator[Listener]:
     columns = (
         TextColumn("{task.description:14}"),
         BarColumn(),
@@ -79,7 +79,7 @@ def _bars(console: Console, plan: Plan) -> Iterator[Listener]:
 class _Lines:
     """One line when something is wrong, and one every few seconds."""
 
-    def __init__(self, console: Console, plan: Plan) -> None:
+    def __init__(self, console: Terminal, plan: Plan) -> None:
         self._console = console
         self._total = sum(load.shards for load in plan.loads())
         self._shards, self._shards_done = plan.pending, 0
@@ -88,7 +88,7 @@ class _Lines:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ShardFailed):
-            self._console.print(_failure(event), markup=False, soft_wrap=True)
+            self._console.print(_failure(event), soft_wrap=True)
         elif isinstance(event, ShardDone):
             self._shards_done += 1
             self._maybe_print("a shard done", last=self._shards_done == self._shards)
@@ -103,7 +103,6 @@ class _Lines:
             self._console.print(
                 f"{now - self._started:6.0f} s  {self._done}/{self._total} steps, "
                 f"{self._shards_done}/{self._shards} shards ({what})",
-                highlight=False,
             )
 
 

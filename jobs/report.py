@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from jobs import places, version
 from jobs.curate import hold
 from jobs.entry import run_command
-from jobs.plain import plain
+from jobs.plain import Terminal, plain
 from jobs.summary import hours
 from pipeline.quality.database import DATABASE, new_database
 from pipeline.quality.figures import read_figures
@@ -47,7 +46,7 @@ def report(
 
     Example: wavemill report work, then duckdb work/quality.duckdb "from hours_by_language"
     """
-    console, store = Console(), Store.open(workdir)
+    console, store = Terminal(), Store.open(workdir)
     # A purge beside it must not meet what was read before it, so a report is a writer like others.
     with hold(console, store, "wavemill report"), new_database(store, version()) as made:
         snapshot, database = made
@@ -68,7 +67,7 @@ def report(
         raise typer.Exit(1)
 
 
-def print_totals(console: Console, snapshot: Snapshot, totals: Totals) -> None:
+def print_totals(console: Terminal, snapshot: Snapshot, totals: Totals) -> None:
     """Print the classes of the input, which add up, and the languages of the segments."""
     classes = Table(
         title=f"Snapshot {snapshot.name}: {totals.recordings:,} recordings",
@@ -97,7 +96,7 @@ def print_totals(console: Console, snapshot: Snapshot, totals: Totals) -> None:
         console.print(f"errors: {error.count:,} in {error.stage}: {error.reason}", style="red")
 
 
-def _print_languages(console: Console, totals: Totals) -> None:
+def _print_languages(console: Terminal, totals: Totals) -> None:
     table = Table("language", title="Segments by language", title_justify="left")
     for name in ("kept", "", "of all", ""):
         table.add_column(name, justify="right")
@@ -113,7 +112,7 @@ def _print_languages(console: Console, totals: Totals) -> None:
         console.print(table)
 
 
-def _print_discrepancies(console: Console, found: tuple[Discrepancy, ...]) -> None:
+def _print_discrepancies(console: Terminal, found: tuple[Discrepancy, ...]) -> None:
     console.print(f"{len(found):,} recordings are not accounted for:", style="bold red")
     for lost in found[:NAMED_AT_MOST]:
         line = f"  {lost.source} ({lost.recording_id}) {lost.problem}: {lost.ms:+,} ms"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
 from jobs import places
 from jobs.entry import run_command
+from jobs.plain import Terminal
 from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def resynthesise(
         longest = max(len(take.text.encode()) for take in takes)
         measures.append(_heard_by_model(listener, instruction, longest + ENDING))
     reader = None if speaker is None else Speaker(speaker, speaker_temperature, speaker_top_k)
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     scores: dict[str, dict[str, Scores]] = {}
     for way in ways(detokenizer, takes, reader, seed):
         shown = track(way.takes, way.name, console=console, transient=True)

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from jobs import version
 from jobs.entry import run_command
-from jobs.plain import plain
+from jobs.plain import Terminal, plain
 from jobs.report import Workdir
 from jobs.summary import hours
 from pipeline.quality.timeline import Timeline, TimelineSegment, read_timeline
@@ -36,7 +35,7 @@ def show(
 
     Example: wavemill show work meeting3.flac
     """
-    console = Console()
+    console = Terminal()
     timeline = read_timeline(Store.open(workdir), recording, version())
     _print_heading(console, timeline)
     if timeline.segments:
@@ -44,20 +43,19 @@ def show(
         _print_segments(console, timeline.segments)
 
 
-def _print_heading(console: Console, timeline: Timeline) -> None:
+def _print_heading(console: Terminal, timeline: Timeline) -> None:
     console.print(plain(timeline.source, "bold"), soft_wrap=True)
     kept = [s for s in timeline.segments if s.status == "kept"]
     console.print(
         f"{timeline.recording_id}, {hours(timeline.duration_ms)}: {len(timeline.segments)} "
         f"segments, {len(kept)} kept ({hours(sum(s.end_ms - s.start_ms for s in kept))})",
-        highlight=False,
     )
     for error in timeline.errors:
         line = f"failed in {error.stage}: {error.reason}: {error.message}"
         console.print(plain(line, "red"), soft_wrap=True)
 
 
-def _print_bars(console: Console, timeline: Timeline) -> None:
+def _print_bars(console: Terminal, timeline: Timeline) -> None:
     tracks = {segment.track for segment in timeline.segments}
     bars = Table.grid(padding=(0, 1))
     for track, speaker in sorted({(s.track, s.speaker) for s in timeline.segments}):
@@ -79,7 +77,7 @@ def bar(segments: Iterable[TimelineSegment], duration_ms: int, width: int = BAR_
     return Text("".join(cells))
 
 
-def _print_segments(console: Console, segments: Sequence[TimelineSegment]) -> None:
+def _print_segments(console: Terminal, segments: Sequence[TimelineSegment]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("from", "to", "speaker", "", "text"):
         table.add_column(name, justify="right" if name in ("from", "to") else "left")

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from jobs import options
+from jobs.plain import Terminal
 from jobs.summary import hours
 from pipeline.config import ConfigError
 from pipeline.snapshots import Snapshot, all_snapshots
@@ -39,7 +39,7 @@ def snapshots(workdir: options.Workdir, as_json: options.AsJson = False) -> None
     view.add_column("config")
     for snapshot in found:
         view.add_row(*_row(snapshot))
-    Console().print(view if found else f"{workdir} holds no snapshot; wavemill curate makes one")
+    Terminal().print(view if found else f"{workdir} holds no snapshot; wavemill curate makes one")
 
 
 def diff(
@@ -63,7 +63,7 @@ def diff(
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
     else:
-        _print(Console(), found)
+        _print(Terminal(), found)
 
 
 def _row(snapshot: Snapshot) -> list[str]:
@@ -97,9 +97,9 @@ def _chosen(
     return by_number[first], by_number[last]
 
 
-def _print(console: Console, found: Difference) -> None:
+def _print(console: Terminal, found: Difference) -> None:
     def line(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
 
     line(f"From snapshot {found.older:06d} to {found.newer:06d}")
     counts = Counter(change.change for change in found.recordings)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from jobs.plain import Terminal
 from pipeline.snapshots import Snapshot
 from pipeline.store import Store
 from pipeline.summary import Summary
@@ -25,7 +25,7 @@ def time_text(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:,.1f} h"
 
 
-def print_summary(console: Console, store: Store, snapshot: Snapshot, summary: Summary) -> None:
+def print_summary(console: Terminal, store: Store, snapshot: Snapshot, summary: Summary) -> None:
     """Print the figures of a snapshot, what was rejected and why, errors, and where it is."""
     table = Table(title=f"Snapshot {snapshot.name}", title_justify="left", show_header=False)
     table.add_column("what")
@@ -44,20 +44,16 @@ def print_summary(console: Console, store: Store, snapshot: Snapshot, summary: S
         console.print("A segment that breaks several rules counts under each.", style="dim")
     corpora = ", ".join(f"{rows} rows in {name}" for name, rows in snapshot.rows.items())
     where = f"{store.root}/{'corpus' if store.local else snapshot.folder}"
-    console.print(f"corpus: {where} ({corpora})", highlight=False, soft_wrap=True)
+    console.print(f"corpus: {where} ({corpora})", soft_wrap=True)
     if summary.errors:
         path = f"{where}/errors.parquet"
-        console.print(f"errors, one row each: {path}", highlight=False, soft_wrap=True)
+        console.print(f"errors, one row each: {path}", soft_wrap=True)
 
 
-def print_speed(console: Console, audio_ms: int, seconds: float) -> None:
-    """Print how fast the build was, or that there was nothing to do."""
-    if audio_ms == 0:
-        console.print("nothing to do: everything was there already", highlight=False)
-        return
+def print_speed(console: Terminal, audio_ms: int, seconds: float) -> None:
+    """Print how fast the build was."""
     ratio = audio_ms / 1000 / seconds
     console.print(
         f"speed: {hours(audio_ms)} of audio in {hours(seconds * 1000)}, "
         f"{ratio:.1f} hours of audio per hour",
-        highlight=False,
     )

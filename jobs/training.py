@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
 
 from jobs import places
 from jobs.curate import hold
 from jobs.entry import Stopped, in_a_thread, stopping
+from jobs.plain import Terminal
 from jobs.training_progress import following
 from model.train import stopping as stop
 from pipeline.config import ConfigError, config_over, read_yaml
@@ -153,7 +153,7 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     from model.train.resuming import RunChanged
     from model.train.stepping import NotFinite
 
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     _check(job, launch)
     try:
         # Two at once would write over each other's checkpoints.
@@ -185,15 +185,15 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
         typer.echo(told)
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _say(console: Terminal, text: str) -> None:
+    console.print(text, soft_wrap=True)
 
 
 @dataclass
 class _Asked:
     """Handles signals: the first asks for an end behind the step, a second one ends at once."""
 
-    console: Console
+    console: Terminal
     run: Path
     by: int | None = None  # signal that came
 

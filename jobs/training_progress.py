@@ -9,16 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from jobs.plain import plain
+from jobs.plain import Terminal, plain
 
 POLL_SECONDS = 0.5
 FILE = "metrics.jsonl"
 
 
 @contextmanager
-def following(console: Console, run: Path, unit: str) -> Iterator[None]:
+def following(console: Terminal, run: Path, unit: str) -> Iterator[None]:
     """Print the records that a run gets while the block lasts."""
     stop = threading.Event()
     path = run / FILE
@@ -32,7 +30,7 @@ def following(console: Console, run: Path, unit: str) -> Iterator[None]:
         thread.join()
 
 
-def _follow(console: Console, path: Path, at: int, unit: str, stop: threading.Event) -> None:
+def _follow(console: Terminal, path: Path, at: int, unit: str, stop: threading.Event) -> None:
     while True:
         last = stop.wait(POLL_SECONDS)
         if path.is_file():
@@ -48,7 +46,7 @@ def _follow(console: Console, path: Path, at: int, unit: str, stop: threading.Ev
             return
 
 
-def _print(console: Console, line: bytes, unit: str) -> None:
+def _print(console: Terminal, line: bytes, unit: str) -> None:
     try:
         record: dict[str, Any] = json.loads(line)
     except ValueError:

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-from rich.console import Console
 from rich.table import Table
 
+from jobs.plain import Terminal
 from manifests.uri import base_name
 from pipeline.config import ConfigError
 from pipeline.snapshots import Snapshot
@@ -244,7 +244,7 @@ def read_segments(store: Store, snapshot: Snapshot) -> pa.Table:
         ).to_arrow_table()
 
 
-def print_truth(console: Console, store: Store, snapshot: Snapshot, folder: Path) -> None:
+def print_truth(console: Terminal, store: Store, snapshot: Snapshot, folder: Path) -> None:
     """Score a snapshot against the truth in `folder` and print the figures. Raises TruthError."""
     score = score_segments(read_segments(store, snapshot), load_truth(folder))
     title = f"Against the truth of {score.recordings} recordings"

@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from jobs import options
 from jobs.curate import finish_interrupted, hold
+from jobs.plain import Terminal
 from jobs.progress import LINE_EVERY_SECONDS
 from pipeline.config import ConfigError
 from pipeline.store import Store
@@ -39,7 +39,7 @@ def verify(
 
     Example: wavemill verify work
     """
-    console, store = Console(), Store.open(workdir)
+    console, store = Terminal(), Store.open(workdir)
     if not repair_it:
         raise typer.Exit(bool(_inspect(console, store).damages))
     with hold(console, store, "wavemill verify --repair", finishing=False):
@@ -51,16 +51,16 @@ def verify(
             raise typer.Exit(1)
 
 
-def _inspect(console: Console, store: Store) -> Inspection:
+def _inspect(console: Terminal, store: Store) -> Inspection:
     with _progress(console) as listener:
         found = inspect(store, listener)
     for damage in found.damages:
-        console.print(f"{damage.key}: {damage.problem}", style="red", markup=False, soft_wrap=True)
-    console.print(f"{found.files:,} files checked, {len(found.damages):,} damaged", highlight=False)
+        console.print(f"{damage.key}: {damage.problem}", style="red", soft_wrap=True)
+    console.print(f"{found.files:,} files checked, {len(found.damages):,} damaged")
     return found
 
 
-def _repair(console: Console, store: Store, found: Inspection) -> None:
+def _repair(console: Terminal, store: Store, found: Inspection) -> None:
     outputs = repair(store, found)
     shards = {output.rsplit("/", 1)[1][:16] for output in outputs}
     console.print(
@@ -68,7 +68,6 @@ def _repair(console: Console, store: Store, found: Inspection) -> None:
         f"wavemill refresh {store.root}, or curate as before"
         if outputs
         else "repaired",
-        highlight=False,
         soft_wrap=True,
     )
     kinds = {damage.kind for damage in found.damages}
@@ -86,7 +85,7 @@ def _repair(console: Console, store: Store, found: Inspection) -> None:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Listener]:
+def _progress(console: Terminal) -> Iterator[Listener]:
     """Show how many bytes were read: a bar on a terminal, a line now and then elsewhere."""
     if not console.is_terminal:
         yield _Lines(console)
@@ -99,10 +98,10 @@ def _progress(console: Console) -> Iterator[Listener]:
 
 
 class _Lines:
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console, self._printed = console, time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         if time.monotonic() - self._printed >= LINE_EVERY_SECONDS:
             self._printed = time.monotonic()
-            self._console.print(f"{done / 1e9:,.1f} of {total / 1e9:,.1f} GB", highlight=False)
+            self._console.print(f"{done / 1e9:,.1f} of {total / 1e9:,.1f} GB")

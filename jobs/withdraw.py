@@ -9,13 +9,12 @@ from typing import Annotated
 
 import pyarrow.compute as pc
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 
 from jobs import options
 from jobs.build import Build, make_plan, publish
 from jobs.curate import hold
-from jobs.plain import plain
+from jobs.plain import Terminal, plain
 from jobs.summary import hours
 from manifests.recording import SourceError, Sources
 from pipeline.catalogue import CATALOGUE, Catalogue
@@ -26,6 +25,7 @@ from pipeline.execution.inline import run_inline
 from pipeline.lock import Held
 from pipeline.snapshots import MANIFEST_STAGE, Snapshot, latest_snapshot
 from pipeline.store import Store
+from pipeline.task import as_errors
 from pipeline.upkeep.difference import read_config
 from pipeline.upkeep.purge import affected_files, purge
 from pipeline.upkeep.withdrawal import (
@@ -86,7 +86,7 @@ def withdraw(
         raise ConfigError("--reason: say why, for those who ask later")
     if undo and purge_it:
         raise ConfigError("--undo and --purge exclude each other")
-    console, store = Console(), Store.open(workdir)
+    console, store = Terminal(), Store.open(workdir)
     if dry_run:
         _print(console, store, _found(store, patterns).recordings, purge_it)
         return
@@ -137,7 +137,7 @@ def _found(store: Store, patterns: list[str]) -> Matches:
         raise ConfigError(str(error)) from None
 
 
-def _print(console: Console, store: Store, found: list[Match], purge_it: bool) -> None:
+def _print(console: Terminal, store: Store, found: list[Match], purge_it: bool) -> None:
     def line(text: str) -> None:
         console.print(plain(text), soft_wrap=True)
 
@@ -155,7 +155,7 @@ def _print(console: Console, store: Store, found: list[Match], purge_it: bool) -
         )
 
 
-def _undo(console: Console, store: Store, found: list[Match], now_ms: int) -> None:
+def _undo(console: Terminal, store: Store, found: list[Match], now_ms: int) -> None:
     withdrawn = [match.recording_id for match in found if match.withdrawn]
     if not withdrawn:
         raise ConfigError("none of them is withdrawn")
@@ -168,7 +168,7 @@ def _undo(console: Console, store: Store, found: list[Match], now_ms: int) -> No
     )
 
 
-def _publish(console: Console, store: Store, held: Held) -> str:
+def _publish(console: Terminal, store: Store, held: Held) -> str:
     """Make a snapshot without the withdrawn recordings; return why not, if it cannot be."""
     newest = latest_snapshot(store)
     if newest is None or not store.exists(CATALOGUE):
@@ -207,11 +207,12 @@ def _sources(store: Store, snapshot: Snapshot) -> Sources:
     """Return the errors that the last scan of the sources found."""
     table = store.read_table(f"{snapshot.folder}/errors.parquet")
     mine = table.filter(pc.field("stage") == MANIFEST_STAGE)
-    names = ("uri", "reason", "message")
-    return Sources(errors=[SourceError(*(row[n] for n in names)) for row in mine.to_pylist()])
+    names = ("source", "reason", "message")
+    rows = as_errors(mine).to_pylist()
+    return Sources(errors=[SourceError(*(row[n] for n in names)) for row in rows])
 
 
-def _purge(console: Console, store: Store) -> bool:
+def _purge(console: Terminal, store: Store) -> bool:
     """Delete the bytes and print the proof; return whether nothing is left."""
 
     def red(text: str) -> None:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pyarrow as pa
 from pyarrow import fs
@@ -56,7 +56,10 @@ def is_url(name: str) -> bool:
 
 def without_file_scheme(name: str) -> str:
     """Return the path that a file:// URL names; any other name as it is."""
-    return unquote(urlsplit(name).path) if name[:7].lower() == "file://" else name
+    if name[:7].lower() != "file://":
+        return name
+    _, slash, path = name[7:].partition("/")  # after the host, which is this machine
+    return unquote(slash + path)  # ? and # have no meaning here: they are of the name
 
 
 def anchored(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 
 from manifests.cache import HashCache, Known
 from manifests.config import ScanConfig
@@ -104,7 +105,8 @@ def identify(
         done += 1
         progress(done, total)
         if time.monotonic() - saved > config.cache_interval_s:
-            cache.save()
+            with suppress(OSError):  # a full disk, say: the last save tells of it
+                cache.save()
             saved = time.monotonic()
     watch.end()
     progress(total, total)

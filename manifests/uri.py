@@ -28,6 +28,7 @@ from manifests.tar_index import Member, tar_index
 TAR_ENDING = ".tar"
 
 _TAR_MARK = TAR_ENDING + "#"
+_TAR_MARKS = re.compile(re.escape(_TAR_MARK), re.IGNORECASE)
 _REMOTE_MEMBER = re.compile(r"(.*?\.tar(?:\?[^#]*)?)#(.*)", re.IGNORECASE | re.DOTALL)
 _LOCAL_BUFFER = 1 << 16
 
@@ -79,7 +80,9 @@ def open_member(shard: str, member: Member) -> BinaryIO:
 
 def base_name(uri: str) -> str:
     """Return the file name of a recording: of the member, where it is one of a tar shard."""
-    return PurePosixPath(split_options(uri)[0].replace("#", "/")).name
+    path, member = split_uri(uri)
+    name = split_options(path)[0] if member is None else member
+    return PurePosixPath(_TAR_MARKS.sub(".tar/", name)).name
 
 
 def _stamp(path: str) -> Stamp:

@@ -114,9 +114,10 @@ class Held:
     def release(self) -> None:
         self._stop.set()
         self._thread.join()
-        found = read_lock(self._store)
-        if found is not None and found.token == self._holder.token:
-            self._store.delete(LOCK)
+        with suppress(OSError):  # the file system has become read-only, say: it is a dead run's
+            found = read_lock(self._store)
+            if found is not None and found.token == self._holder.token:
+                self._store.delete(LOCK)
 
     def _renew(self) -> None:
         while self._lost_to is None and not self._stop.wait(HEARTBEAT_SECONDS):

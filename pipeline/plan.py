@@ -91,11 +91,10 @@ class Plan:
         """How many shards have work."""
         return self._count("select count(distinct shard_id) from todo")
 
-    @property
-    def pending_ms(self) -> int:
-        """How much audio they hold, in ms."""
-        query = "select coalesce(sum(duration_ms), 0) from shards semi join todo using (shard_id)"
-        return self._count(query)
+    def pending_recordings(self) -> pa.Table:
+        """Return the recordings of those shards (`recording_id`)."""
+        query = "select recording_id from members semi join todo using (shard_id) where active"
+        return self._database.sql(query).to_arrow_table()
 
     @property
     def shards(self) -> int:

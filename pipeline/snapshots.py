@@ -23,7 +23,14 @@ from pipeline.config import ConfigError
 from pipeline.digest import digest_of, digest_of_lines
 from pipeline.plan import Plan
 from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA, errors_key, lineage_of, table_key
+from pipeline.task import (
+    ERRORS_SCHEMA,
+    as_errors,
+    error_row,
+    errors_key,
+    lineage_of,
+    table_key,
+)
 from pipeline.tombstones import Known, known_of, read_tombstones
 
 LATEST = "snapshots/LATEST"
@@ -215,22 +222,17 @@ def _errors(
 ) -> pa.Table:
     """Gather the errors of the sources and of every stage, of recordings that are still there."""
     rows = [
-        {
-            "stage": MANIFEST_STAGE,
-            "uri": error.uri,
-            "reason": error.reason,
-            "message": error.message,
-        }
+        error_row(MANIFEST_STAGE, None, error.uri, error.reason, error.message)
         for error in source_errors
     ]
     tables = [pa.Table.from_pylist(rows, schema=ERRORS_SCHEMA)]
     with_errors = outputs.filter(pc.field("errors") > 0)
     keys = [errors_key(key) for key in with_errors["output"].to_pylist()]
-    tables += [table.cast(ERRORS_SCHEMA) for table in store.read_tables(keys)]
+    tables += [as_errors(table) for table in store.read_tables(keys)]
     table = pa.concat_tables(tables)
     active = pc.is_in(table["recording_id"], recordings["recording_id"].combine_chunks())
     mine = pc.or_(active, pc.equal(table["stage"], MANIFEST_STAGE))
-    return table.filter(mine).sort_by([("uri", "ascending"), ("stage", "ascending")])
+    return table.filter(mine).sort_by([("source", "ascending"), ("stage", "ascending")])
 
 
 def _lineage(plan: Plan, outputs: pa.Table) -> pa.Table:

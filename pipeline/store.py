@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from pipeline.table_file import TableFile
 
 SMALL_BYTES = 1 << 20  # a remote table up to this size is read whole
 _READ_BYTES = 4 << 20
+_PATTERN = re.compile(r"[*?[]")  # what makes DuckDB take a path for a pattern
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,14 @@ class Store:
         try:
             yield temporary
             temporary.replace(path)
+        except OSError as error:
+            names = (None, str(temporary))
+            if error.filename in names or error.filename2 in names[1:]:
+                error.filename, error.filename2 = str(path), None
+            raise
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def write_text(self, key: str, text: str) -> None:
         with self.replacing(key) as path:
@@ -190,10 +198,23 @@ class Store:
         database.execute(f'drop view if exists "{name}"')
         if not keys:
             database.register(name, schema.empty_table())
-        elif self.local:
-            database.read_parquet([str(self.path(key)) for key in keys]).create_view(name)
+        elif (scan := self.scan(keys)) is not None:
+            database.execute(f'create temp view "{name}" as from {scan}')
         else:
             database.register(name, pa.concat_tables(self.read_tables(keys, schema.names)))
+
+    def scan(self, keys: Sequence[str], filename: bool = False) -> str | None:
+        """Return SQL by which DuckDB reads Parquet files, with their `filename` where wanted.
+
+        None where there are none or it cannot reach them: on another file system, or below a
+        folder with both a backslash and a character of patterns in its name.
+        """
+        paths = [str(self.path(key)) for key in keys] if self.local else []
+        if not paths or any("\\" in path and _PATTERN.search(path) for path in paths):
+            return None
+        files = ", ".join(_sql_text(_PATTERN.sub(r"[\g<0>]", path)) for path in paths)
+        # A folder `language=en` above the WORKDIR says nothing of the rows.
+        return f"read_parquet([{files}], filename = {filename}, hive_partitioning = false)"
 
     def sha256(self, key: str) -> str:
         """Return the SHA-256 (64 hex digits) of a file's bytes. Raises FileNotFoundError."""
@@ -281,6 +302,10 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 (64 hex digits) of a local file. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _sha256(file: pa.NativeFile) -> str:

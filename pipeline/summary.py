@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from pipeline.snapshots import Snapshot
 from pipeline.store import Store
 
+_ID = [("recording_id", pa.string())]
+_NOTHING = pa.schema(_ID).empty_table()
+
 
 @dataclass(frozen=True)
 class RuleCount:
@@ -32,7 +35,9 @@ class Summary:
     """Durations are of audio, in ms. A segment that breaks several rules counts under each."""
 
     recordings: int
-    ms_in: int
+    used: int  # recordings that failed in no stage
+    ms_in: int  # of what was decoded of them, whatever their containers state
+    ms_built: int  # of that, what the build had work with
     ms_speech: int
     segments: int
     ms_segments: int
@@ -52,13 +57,29 @@ where s.recording_id not in (select recording_id from errors where recording_id 
 """
 
 
-def summarise(store: Store, snapshot: Snapshot) -> Summary:
-    """Compute the summary of a snapshot."""
+# Of a labelled recording only the items are decoded.
+DECODED = """
+select r.recording_id, coalesce(d.end_ms, list_sum(list_transform(
+    r.items, lambda i: greatest(least(i.end_ms, r.duration_ms) - i.start_ms, 0))), 0) as ms
+from recordings r left join (
+    select recording_id, max(end_ms) as end_ms from denoise
+    where track = 0 and version = 'original' group by recording_id
+) d on d.recording_id = r.recording_id and len(r.items) = 0
+where r.recording_id not in (select recording_id from errors where recording_id is not null)
+"""
+
+
+def summarise(store: Store, snapshot: Snapshot, built: pa.Table = _NOTHING) -> Summary:
+    """Compute the summary of a snapshot; `built` (recording_id) is what the build worked on."""
     with duckdb.connect() as database:
         _attach(database, store, snapshot)
         database.execute(f"create table segments as {SEGMENTS}")
-        recordings, ms_in = _row(
-            database, "select count(*), coalesce(sum(duration_ms), 0)::bigint from recordings"
+        database.register("built", built)
+        recordings, used, ms_in, ms_built = _row(
+            database,
+            f"""select (select count(*) from recordings), count(*), coalesce(sum(ms), 0)::bigint,
+               coalesce(sum(ms) filter (recording_id in (from built)), 0)::bigint
+               from ({DECODED})""",
         )
         counts = _row(
             database,
@@ -77,7 +98,9 @@ def summarise(store: Store, snapshot: Snapshot) -> Summary:
     speech, segments, ms_segments, kept, ms_kept = counts
     return Summary(
         recordings=recordings,
+        used=used,
         ms_in=ms_in,
+        ms_built=ms_built,
         ms_speech=speech,
         segments=segments,
         ms_segments=ms_segments,
@@ -100,10 +123,11 @@ def stage_files(store: Store, snapshot: Snapshot, *stages: str) -> list[list[str
 
 def _attach(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot) -> None:
     """Make the snapshot's tables visible as views."""
-    scores, verdicts = stage_files(store, snapshot, "score_text", "verdict")
+    decoded, scores, verdicts = stage_files(store, snapshot, "denoise", "score_text", "verdict")
     files = {
         "recordings": [f"{snapshot.folder}/recordings.parquet"],
         "errors": [f"{snapshot.folder}/errors.parquet"],
+        "denoise": decoded,
         "score_text": scores,
         "verdict": verdicts,
     }
@@ -111,11 +135,14 @@ def _attach(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapsho
         store.view(database, name, keys, _NEEDED[name])
 
 
-_ID = [("recording_id", pa.string())]
+_ITEMS = pa.list_(pa.struct([("start_ms", pa.int64()), ("end_ms", pa.int64())]))
 _BROKEN = pa.list_(pa.struct([("rule", pa.string())]))
 _NEEDED = {
-    "recordings": pa.schema([*_ID, ("duration_ms", pa.int64())]),
+    "recordings": pa.schema([*_ID, ("duration_ms", pa.int64()), ("items", _ITEMS)]),
     "errors": pa.schema([*_ID, ("stage", pa.string()), ("reason", pa.string())]),
+    "denoise": pa.schema(
+        [*_ID, ("track", pa.int16()), ("version", pa.string()), ("end_ms", pa.int64())]
+    ),
     "score_text": pa.schema(
         [*_ID, ("segment_id", pa.string())]
         + [(name, pa.float64()) for name in ("duration_s", "speech_ratio")]

@@ -28,11 +28,13 @@ ERRORS_SCHEMA = pa.schema(
         pa.field(
             "recording_id", pa.string(), True, {"description": "null: no recording could be read"}
         ),
-        pa.field("uri", pa.string(), False, {"description": "where the recording came from"}),
+        pa.field("source", pa.string(), False, {"description": "where the recording came from"}),
         pa.field("reason", pa.string(), False, {"description": "stable snake_case name"}),
         pa.field("message", pa.string(), False, {"description": "what happened, for a person"}),
+        pa.field("uri", pa.string(), False, {"description": "source again, for older queries"}),
     ]
 )
+ErrorRow = dict[str, str | None]
 UNEXPECTED = "unexpected_error"  # reason of an exception that no stage foresaw
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 REPORT = "wavemill.report"  # key of the TaskReport, as JSON, in a table's metadata
@@ -147,7 +149,7 @@ def run_task(
         return done
     started, started_cpu = time.perf_counter(), _cpu_seconds()
     failed = failed_recordings(store, task.with_errors)
-    errors: list[dict[str, str]] = []
+    errors: list[ErrorRow] = []
     faults: list[str | None] = []
     with _open_inputs(task, stage, store) as files, store.replacing(table_key(output)) as path:
         writer = _Writer(TableWriter(path, stage.schema), task.is_covered)
@@ -155,7 +157,7 @@ def run_task(
             if recording.recording_id in failed:
                 continue
             if (excluded := task.excluded.get(recording.recording_id)) is not None:
-                errors.append(_error_row(stage.name, recording, *excluded))
+                errors.append(_failed_in(stage.name, recording, *excluded))
                 continue
             if on_recording is not None:
                 on_recording(recording.recording_id, recording.duration_ms)
@@ -252,7 +254,7 @@ def _one_recording(
     recording: Recording,
     upstream: ShardUpstream,
     writer: _Writer,
-    errors: list[dict[str, str]],
+    errors: list[ErrorRow],
 ) -> str | None:
     """Run a stage on a recording; return the program's fault that it failed by, if any."""
     batches = function(recording, upstream)
@@ -262,7 +264,7 @@ def _one_recording(
         except StopIteration:
             return None
         except RecordingError as error:
-            errors.append(_error_row(stage.name, recording, error.reason, error.message))
+            errors.append(_failed_in(stage.name, recording, error.reason, error.message))
             return None
         except MemoryError:
             raise  # the machine's trouble, not the recording's: the next run continues here
@@ -270,7 +272,7 @@ def _one_recording(
             if isinstance(error, OSError) and error.errno in NO_SPACE:
                 raise  # likewise
             message = f"{type(error).__name__}: {error}"
-            errors.append(_error_row(stage.name, recording, UNEXPECTED, message))
+            errors.append(_failed_in(stage.name, recording, UNEXPECTED, message))
             return fault_of(error)
         writer.write(batch)  # outside: a full disk is not the recording's fault either
 
@@ -316,17 +318,26 @@ def _measured(report: TaskReport, store: Store, path: Path | None) -> TaskReport
     )
 
 
-def _error_row(stage: str, recording: Recording, reason: str, message: str) -> dict[str, str]:
-    return {
-        "stage": stage,
-        "recording_id": recording.recording_id,
-        "uri": recording.uri,
-        "reason": reason,
-        "message": message,
-    }
+def error_row(
+    stage: str, recording_id: str | None, source: str, reason: str, message: str
+) -> ErrorRow:
+    """Return a row of ERRORS_SCHEMA."""
+    about = {"stage": stage, "recording_id": recording_id, "source": source, "uri": source}
+    return {**about, "reason": reason, "message": message}
 
 
-def _write_errors(key: str, errors: list[dict[str, str]], store: Store) -> None:
+def as_errors(table: pa.Table) -> pa.Table:
+    """Return a table of errors with ERRORS_SCHEMA: older ones have only `uri`, no `source`."""
+    if "source" not in table.column_names:
+        table = table.append_column("source", table["uri"])
+    return table.select(ERRORS_SCHEMA.names).cast(ERRORS_SCHEMA)
+
+
+def _failed_in(stage: str, recording: Recording, reason: str, message: str) -> ErrorRow:
+    return error_row(stage, recording.recording_id, recording.uri, reason, message)
+
+
+def _write_errors(key: str, errors: list[ErrorRow], store: Store) -> None:
     """Write the errors before their table appears; an earlier attempt's are replaced."""
     if errors:
         store.write_table(key, pa.Table.from_pylist(errors, schema=ERRORS_SCHEMA))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
+
+import duckdb
 
 from pipeline.task import NO_SPACE
 
@@ -36,12 +39,48 @@ def disk_full(error: BaseException, folder: str) -> DiskFull | None:
     """
     if not isinstance(error, OSError) or error.errno not in NO_SPACE:
         return None
-    where = f"{error.filename or folder}"
+    where = str(error.filename or folder)
     quota = " (a quota)" if error.errno == errno.EDQUOT else ""
+    place = f" for {where}{_free(folder or where)}" if where else ""
     return DiskFull(
-        f"no space left{quota} for {where}{_free(folder)}; "
+        f"no space left{quota}{place}; "
         "free some and run the same command again: it goes on where it stopped"
     )
+
+
+REMEDIES = {
+    errno.EROFS: "it can be looked at (show, snapshots, diff, verify), but not be written to",
+    errno.EACCES: "ask for the permission, or name another folder",
+    errno.EPERM: "ask for the permission, or name another folder",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.EIO: "look at the disk or the network that it is on",
+    errno.ESTALE: "look at the network that it is on",
+    errno.ENOTCONN: "look at the network that it is on",
+    errno.ENAMETOOLONG: "name a folder with a shorter path",
+    errno.ENOTDIR: "a file stands where a folder should be; name another one",
+    errno.EEXIST: "a file stands where a folder should be; name another one",
+    errno.ELOOP: "its links lead in a circle",
+}
+
+
+def fault_of_surroundings(error: BaseException) -> RunStopped | None:
+    """Return what to tell a person of a disk, a limit or a permission that stopped the program.
+
+    None where the error is no such thing.
+    """
+    if isinstance(error, duckdb.Error):  # it has no number
+        numbers = [n for n in (*NO_SPACE, *REMEDIES) if os.strerror(n) in str(error)]
+        error = OSError(numbers[0], str(error).splitlines()[0]) if numbers else error
+    if not isinstance(error, OSError):
+        return None
+    if (full := disk_full(error, "")) is not None:
+        return full
+    if error.errno not in REMEDIES:
+        return None
+    where = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str) else ""
+    return RunStopped(f"{where}{error.strerror}; {REMEDIES[error.errno]}")
 
 
 def _free(folder: str) -> str:

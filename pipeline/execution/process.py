@@ -54,6 +54,7 @@ class ChildProcess:
             stderr=subprocess.PIPE,
             env={
                 **os.environ,
+                "PYTHONUTF8": "1",  # names of files are UTF-8, whatever this machine's locale is
                 "PYTHONPATH": os.pathsep.join(p or str(Path.cwd()) for p in sys.path),
             },
             process_group=0,  # Ctrl-C reaches the supervisor only, which ends the group

@@ -5,7 +5,8 @@ The file holds queries and paths, and no rows but a few small ones (`about`, `sn
 asked for. It is written under another name and renamed: a reader of the old file is not disturbed.
 
 The paths are absolute, so the file works from any folder; after the WORKDIR has moved it has to be
-made again. The views name every file: DuckDB takes no subquery there, a variable does not survive
+made again. It is made in a folder with a plain name, since DuckDB does not write below every folder
+(`what?`). The views name every file: DuckDB takes no subquery there, a variable does not survive
 the file, and a pattern would also show what belongs to no snapshot. Measured on two cores, with
 files of ten rows: a list of 10,000 files costs a query 0.2 s for binding and 1 s for a scan,
 100,000 files 1.1 s and 10 s; `segments` reads five lists.
@@ -16,6 +17,7 @@ tables are therefore copied into the file, without audio and tokens, under the s
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ from pipeline.curation import all_schemas
 from pipeline.ledger import FOLDER as LEDGER_FOLDER
 from pipeline.ledger import SCHEMA as LEDGER
 from pipeline.quality.small_tables import about_table, rules_table, snapshots_table, stages_table
+from pipeline.scratch import scratch_folder
 from pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_snapshot
 from pipeline.store import Store
 from pipeline.task import ERRORS_SCHEMA
@@ -51,6 +54,8 @@ OF_STAGE = (
     "columns(lambda c: c not in ('filename', 'audio')), "
     "regexp_extract(parse_filename(filename), '^[^-.]+') as shard_id"
 )
+# Snapshots of older versions have `uri` only.
+OF_ERRORS = "stage, recording_id, uri as source, reason, message, uri"
 
 
 class NoSnapshot(ConfigError):
@@ -74,9 +79,11 @@ def new_database(
     Gives the snapshot and a connection, for whoever wants to read at once. Raises NoSnapshot.
     """
     snapshot = newest_snapshot(store)
-    with store.replacing(DATABASE) as path, duckdb.connect(path, config=FORMAT) as database:
-        create_views(database, store, snapshot, version)
-        yield snapshot, database
+    with scratch_folder() as folder, store.replacing(DATABASE) as path:
+        with duckdb.connect(folder / DATABASE, config=FORMAT) as database:
+            create_views(database, store, snapshot, version)
+            yield snapshot, database
+        shutil.copyfile(folder / DATABASE, path)
 
 
 def create_views(
@@ -116,7 +123,8 @@ def _show_snapshot(
 ) -> None:
     """Show what stands in the snapshot's own folder."""
     folder = snapshot.folder
-    tables.show("errors", [f"{folder}/errors.parquet"], ERRORS_SCHEMA)
+    of_all_versions = ERRORS_SCHEMA.remove(ERRORS_SCHEMA.get_field_index("source"))
+    tables.show("errors", [f"{folder}/errors.parquet"], of_all_versions, OF_ERRORS)
     tables.show("lineage", [f"{folder}/lineage.parquet"], LINEAGE_SCHEMA)
     tables.show("base.listed", [f"{folder}/recordings.parquet"], RECORDINGS)
     tables.show("base.members", [CATALOGUE] if store.exists(CATALOGUE) else [], MEMBERS)
@@ -159,13 +167,9 @@ class _Tables:
 
         Columns that files of an earlier version lack are null.
         """
-        if keys and self.store.local:
+        if (scan := self.store.scan(keys, filename=True)) is not None:
             columns += self._absent(keys[0], schema)
-            files = ", ".join(_quoted(str(self.store.path(key))) for key in keys)
-            source = f"read_parquet([{files}], filename = true)"
-            self.database.execute(
-                f"create or replace view {name} as select {columns} from {source}"
-            )
+            self.database.execute(f"create or replace view {name} as select {columns} from {scan}")
         else:
             self._copy(name, keys, schema, columns)
 
@@ -204,7 +208,3 @@ def _outputs(store: Store, snapshot: Snapshot, shard_id: str | None) -> dict[str
     for row in unique.sort_by("output").to_pylist():
         found.setdefault(row["stage"], []).append(row["output"])
     return found
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -197,6 +197,7 @@ select speaker as name, source as recording, hours, kept_hours as kept,
 from hours_by_speaker order by kept_hours desc, hours desc, recording_id, speaker
 """
 _FAILURES = f"""
-select stage, reason, uri, message from errors order by stage, reason, uri limit {ERRORS_SHOWN}
+select stage, reason, source, message from errors
+order by stage, reason, source limit {ERRORS_SHOWN}
 """
 _SPEED = "select stage, outputs, audio_hours, worker_hours, times_real_time from stage_speed"

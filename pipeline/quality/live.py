@@ -7,11 +7,10 @@ is only read. A request works on a cursor: DuckDB lets many threads have one eac
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,7 @@ from pipeline.lock import Holder, read_lock
 from pipeline.quality.database import create_views
 from pipeline.quality.figures import Figures, read_figures
 from pipeline.quality.samples import Samples, read_samples
+from pipeline.scratch import scratch_folder
 from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, Snapshot, read_snapshot
 from pipeline.store import Store
 
@@ -58,6 +58,7 @@ class Shown:
         self._database.execute("checkpoint")  # nothing is left in a file beside it
         path.unlink()
         self._lock = threading.Lock()
+        self._calling = threading.Lock()  # the database itself refuses a second call at a time
 
     @cached_property
     def _samples(self) -> Samples:
@@ -71,11 +72,14 @@ class Shown:
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._database.cursor() as cursor:
+        with self._calling:
+            cursor = self._database.cursor()
+        with cursor:
             yield cursor
 
     def close(self) -> None:
-        self._database.close()
+        with self._calling:
+            self._database.close()
 
 
 class Live:
@@ -84,7 +88,8 @@ class Live:
     def __init__(self, store: Store, version: str) -> None:
         self.store = store
         self._version = version
-        self._folder = tempfile.TemporaryDirectory(prefix="wavemill-dashboard-")
+        self._closing = ExitStack()
+        self._folder = self._closing.enter_context(scratch_folder())
         self._shown: list[Shown] = []  # the newest last; one before it may still be in use
         self._lock = threading.Lock()
 
@@ -99,8 +104,7 @@ class Live:
         with self._lock:
             snapshot = read_snapshot(self.store, number)
             if not self._shown or self._shown[-1].snapshot != snapshot:
-                folder = Path(self._folder.name)
-                self._shown.append(Shown(self.store, snapshot, folder, self._version))
+                self._shown.append(Shown(self.store, snapshot, self._folder, self._version))
                 while len(self._shown) > 2:
                     self._shown.pop(0).close()
             return self._shown[-1]
@@ -115,7 +119,7 @@ class Live:
     def close(self) -> None:
         for shown in self._shown:
             shown.close()
-        self._folder.cleanup()
+        self._closing.close()
 
     def _number(self) -> int | None:
         text = self.store.read_text(LATEST)

@@ -106,8 +106,8 @@ def _why_not(database: duckdb.DuckDBPyConnection, name: str) -> str:
 
 
 _UNREAD = """
-select uri, reason, message from errors
-where recording_id is null and ends_with(uri, $name) and $name <> '' order by uri limit 1
+select source, reason, message from errors
+where recording_id is null and ends_with(source, $name) and $name <> '' order by source limit 1
 """
 # The best kind of match only: a whole id or URI, the last parts of a URI, any other end or start.
 _FIND = """

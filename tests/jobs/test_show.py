@@ -11,6 +11,7 @@ from jobs.cli import app
 from jobs.show import bar, clock
 from manifests.recording import Item
 from pipeline.quality.timeline import NoSuchRecording, TimelineSegment
+from pipeline.task import error_row
 from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
 
 
@@ -27,7 +28,7 @@ def workdir(tmp_path: Path) -> Path:
     shard.segment(talk, 4000, 6000, text="[red]no\x1b[0m markup[/red] </b>", speaker="S01")
     shard.segment(talk, 0, 4000, ["low_snr"], text="first")
     shard.score(labelled, f"{labelled.recording_id}-0-0-500")
-    unread = {"stage": "manifest", "uri": "/calls/x.txt", "reason": "not_audio", "message": "no"}
+    unread = error_row("manifest", None, "/calls/x.txt", "not_audio", "no")
     write_workdir(tmp_path, [shard], [error_of(failed, "denoise", "[bold]ended"), unread])
     return tmp_path
 

@@ -21,7 +21,7 @@ from pipeline.ledger import FOLDER as LEDGER_FOLDER
 from pipeline.ledger import SCHEMA as LEDGER
 from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
 from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA
+from pipeline.task import ERRORS_SCHEMA, ErrorRow, error_row
 from stages.filter.thresholds import LabelledThresholds, RawThresholds
 from stages.filter.verdict import Config, join_scores, judge
 from stages.segments import segment_id
@@ -52,10 +52,9 @@ def recording(number: int, duration_ms: int = 10_000, **fields: Any) -> Recordin
     return Recording(f"{number:032x}", duration_ms=duration_ms, **fields)
 
 
-def error_of(rec: Recording, stage: str, message: str = "it went wrong") -> dict[str, str]:
+def error_of(rec: Recording, stage: str, message: str = "it went wrong") -> ErrorRow:
     """Return a row of the errors table."""
-    row = {"stage": stage, "recording_id": rec.recording_id, "uri": rec.uri}
-    return row | {"reason": "went_wrong", "message": message}
+    return error_row(stage, rec.recording_id, rec.uri, "went_wrong", message)
 
 
 @dataclass
