@@ -14,7 +14,8 @@ from manifests.scan import scan_sources
 from manifests.table import recordings_table
 from pipeline.catalogue import Catalogue
 from pipeline.corpora.splits import assign_splits
-from pipeline.curation import Config, make_graph, result_config
+from pipeline.curation import Config, decode_limits, make_graph, result_config
+from pipeline.digest import digest_of
 from pipeline.estimate import estimate, total_cpu_seconds
 from pipeline.execution.events import Event, TaskDone
 from pipeline.execution.inline import run_inline
@@ -29,7 +30,7 @@ from pipeline.upkeep.repair import relink
 from pipeline.upkeep.withdrawal import without_withdrawn
 
 HASH_CACHE = "manifest/hash-cache.parquet"
-PROBE_VERSION = "1"  # raise it when probing changes: files that failed are then looked at again
+PROBE_VERSION = "2"  # raise it when probing changes: all files are then looked at again
 
 
 @dataclass
@@ -58,8 +59,10 @@ def prepare(
     from stages.audio.decode import probe  # brings in FFmpeg: not for --help
 
     store = Store.open(out)
-    cache = HashCache.load(store, HASH_CACHE, PROBE_VERSION)
-    found = scan_sources(sources, probe, cache, progress)
+    limits = decode_limits(config)
+    probing = f"{PROBE_VERSION} {digest_of(limits.model_dump(mode='json'))}"
+    cache = HashCache.load(store, HASH_CACHE, probing)
+    found = scan_sources(sources, partial(probe, limits=limits), cache, progress)
     recordings = without_withdrawn(store, recordings_table(found.recordings))
     if withdrawn := len(found.recordings) - recordings.num_rows:
         found.notes.append(f"recordings that were withdrawn and stay out: {withdrawn}")

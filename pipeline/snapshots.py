@@ -21,7 +21,7 @@ from manifests.recording import SourceError
 from pipeline.digest import digest_of, digest_of_lines
 from pipeline.plan import Plan
 from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA, errors_key, lineage_of, table_key
+from pipeline.task import ERRORS_SCHEMA, errors_key, errors_table, lineage_of, table_key
 
 LATEST = "snapshots/LATEST"
 MANIFEST_STAGE = "manifest"  # `stage` of errors in the sources
@@ -203,11 +203,13 @@ def _errors(
     tables = [pa.Table.from_pylist(rows, schema=ERRORS_SCHEMA)]
     with_errors = outputs.filter(pc.field("errors") > 0)
     keys = [errors_key(key) for key in with_errors["output"].to_pylist()]
-    tables += [table.cast(ERRORS_SCHEMA) for table in store.read_tables(keys)]
+    tables += [errors_table(table) for table in store.read_tables(keys)]
     table = pa.concat_tables(tables)
     active = pc.is_in(table["recording_id"], recordings["recording_id"].combine_chunks())
     mine = pc.or_(active, pc.equal(table["stage"], MANIFEST_STAGE))
-    return table.filter(mine).sort_by([("uri", "ascending"), ("stage", "ascending")])
+    return table.filter(mine).sort_by(
+        [(name, "ascending") for name in ("uri", "stage", "start_ms")]
+    )
 
 
 def _lineage(plan: Plan, outputs: pa.Table) -> pa.Table:

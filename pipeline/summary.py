@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.snapshots import Snapshot
 from pipeline.store import Store
+from pipeline.task import read_errors
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ select s.recording_id, s.segment_id, s.duration_s * 1000 as ms,
        s.duration_s * 1000 * coalesce(s.speech_ratio, 1) as speech_ms, v.kept, v.broken
 from score_text s join verdict v using (segment_id) join recordings r
   on r.recording_id = s.recording_id
-where s.recording_id not in (select recording_id from errors where recording_id is not null)
+where s.recording_id not in (select recording_id from errors
+                             where recording_id is not null and start_ms is null)
 """
 
 
@@ -103,19 +105,18 @@ def _attach(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapsho
     scores, verdicts = stage_files(store, snapshot, "score_text", "verdict")
     files = {
         "recordings": [f"{snapshot.folder}/recordings.parquet"],
-        "errors": [f"{snapshot.folder}/errors.parquet"],
         "score_text": scores,
         "verdict": verdicts,
     }
     for name, keys in files.items():
         store.view(database, name, keys, _NEEDED[name])
+    database.register("errors", read_errors(store, f"{snapshot.folder}/errors.parquet"))
 
 
 _ID = [("recording_id", pa.string())]
 _BROKEN = pa.list_(pa.struct([("rule", pa.string())]))
 _NEEDED = {
     "recordings": pa.schema([*_ID, ("duration_ms", pa.int64())]),
-    "errors": pa.schema([*_ID, ("stage", pa.string()), ("reason", pa.string())]),
     "score_text": pa.schema(
         [*_ID, ("segment_id", pa.string())]
         + [(name, pa.float64()) for name in ("duration_s", "speech_ratio")]

@@ -20,7 +20,7 @@ from pipeline.digest import digest_of, digest_of_lines
 from pipeline.graph import Stage
 from pipeline.store import Store, file_sha256
 from pipeline.table_file import TableFile, TableWriter
-from stages.recording_stage import RecordingError, RecordingStage
+from stages.recording_stage import RecordingError, RecordingStage, SpanError
 
 ERRORS_SCHEMA = pa.schema(
     [
@@ -31,6 +31,13 @@ ERRORS_SCHEMA = pa.schema(
         pa.field("uri", pa.string(), False, {"description": "where the recording came from"}),
         pa.field("reason", pa.string(), False, {"description": "stable snake_case name"}),
         pa.field("message", pa.string(), False, {"description": "what happened, for a person"}),
+        pa.field(
+            "start_ms",
+            pa.int64(),
+            True,
+            {"description": "of the span that cannot be used, ms; null: none of it can"},
+        ),
+        pa.field("end_ms", pa.int64(), True, {"description": "its end, ms"}),
     ]
 )
 UNEXPECTED = "unexpected_error"  # reason of an exception that no stage foresaw
@@ -123,6 +130,7 @@ class ShardUpstream:
         return schema if columns is None else pa.schema([schema.field(name) for name in columns])
 
 
+ErrorRow = dict[str, str | int | None]  # of ERRORS_SCHEMA
 OnRecording = Callable[[str, int], None]  # recording_id, duration_ms
 
 
@@ -147,7 +155,7 @@ def run_task(
         return done
     started, started_cpu = time.perf_counter(), _cpu_seconds()
     failed = failed_recordings(store, task.with_errors)
-    errors: list[dict[str, str]] = []
+    errors: list[ErrorRow] = []
     faults: list[str | None] = []
     with _open_inputs(task, stage, store) as files, store.replacing(table_key(output)) as path:
         writer = _Writer(TableWriter(path, stage.schema), task.is_covered)
@@ -214,12 +222,28 @@ def lineage_of(output: str) -> str:
 
 
 def failed_recordings(store: Store, outputs: Iterable[str]) -> set[str]:
-    """Return the ids of the recordings that failed in these outputs, which have errors tables."""
+    """Return the ids of the recordings that failed in these outputs, which have errors tables.
+
+    Of which a span cannot be used has not failed.
+    """
     failed: set[str] = set()
     for output in outputs:
-        table = store.read_table(errors_key(output), columns=["recording_id"])
-        failed.update(table["recording_id"].to_pylist())
+        table = read_errors(store, errors_key(output))
+        failed.update(table.filter(table["start_ms"].is_null())["recording_id"].to_pylist())
     return failed
+
+
+def read_errors(store: Store, key: str) -> pa.Table:
+    """Read a table of errors."""
+    return errors_table(store.read_table(key))
+
+
+def errors_table(table: pa.Table) -> pa.Table:
+    """Return a table of errors with `ERRORS_SCHEMA`; older ones lack the spans."""
+    for column in ERRORS_SCHEMA:
+        if column.name not in table.column_names:
+            table = table.append_column(column, pa.nulls(table.num_rows, column.type))
+    return table.select(ERRORS_SCHEMA.names).cast(ERRORS_SCHEMA)
 
 
 def kept_digest(segment_ids: Iterable[str]) -> str:
@@ -252,7 +276,7 @@ def _one_recording(
     recording: Recording,
     upstream: ShardUpstream,
     writer: _Writer,
-    errors: list[dict[str, str]],
+    errors: list[ErrorRow],
 ) -> str | None:
     """Run a stage on a recording; return the program's fault that it failed by, if any."""
     batches = function(recording, upstream)
@@ -272,6 +296,10 @@ def _one_recording(
             message = f"{type(error).__name__}: {error}"
             errors.append(_error_row(stage.name, recording, UNEXPECTED, message))
             return fault_of(error)
+        if isinstance(batch, SpanError):
+            span = batch.start_ms, batch.end_ms
+            errors.append(_error_row(stage.name, recording, batch.reason, batch.message, span))
+            continue
         writer.write(batch)  # outside: a full disk is not the recording's fault either
 
 
@@ -316,17 +344,25 @@ def _measured(report: TaskReport, store: Store, path: Path | None) -> TaskReport
     )
 
 
-def _error_row(stage: str, recording: Recording, reason: str, message: str) -> dict[str, str]:
+def _error_row(
+    stage: str,
+    recording: Recording,
+    reason: str,
+    message: str,
+    span: tuple[int, int] | tuple[None, None] = (None, None),
+) -> ErrorRow:
     return {
         "stage": stage,
         "recording_id": recording.recording_id,
         "uri": recording.uri,
         "reason": reason,
         "message": message,
+        "start_ms": span[0],
+        "end_ms": span[1],
     }
 
 
-def _write_errors(key: str, errors: list[dict[str, str]], store: Store) -> None:
+def _write_errors(key: str, errors: list[ErrorRow], store: Store) -> None:
     """Write the errors before their table appears; an earlier attempt's are replaced."""
     if errors:
         store.write_table(key, pa.Table.from_pylist(errors, schema=ERRORS_SCHEMA))

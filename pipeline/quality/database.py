@@ -116,7 +116,7 @@ def _show_snapshot(
 ) -> None:
     """Show what stands in the snapshot's own folder."""
     folder = snapshot.folder
-    tables.show("errors", [f"{folder}/errors.parquet"], ERRORS_SCHEMA)
+    tables.show("errors", [f"{folder}/errors.parquet"], *_errors_of(store, folder))
     tables.show("lineage", [f"{folder}/lineage.parquet"], LINEAGE_SCHEMA)
     tables.show("base.listed", [f"{folder}/recordings.parquet"], RECORDINGS)
     tables.show("base.members", [CATALOGUE] if store.exists(CATALOGUE) else [], MEMBERS)
@@ -127,6 +127,15 @@ def _show_snapshot(
         parts = [f"{folder}/{stage}/{part}" for part in sorted(store.names(f"{folder}/{stage}"))]
         if parts or name == "corpus":
             tables.show(name, parts, schemas[stage])
+
+
+def _errors_of(store: Store, folder: str) -> tuple[pa.Schema, str]:
+    """Return what a snapshot's errors hold, and the columns to show; older ones lack the spans."""
+    with store.opened(f"{folder}/errors.parquet") as file:
+        names = set(file.schema_arrow.names)
+    there = pa.schema([column for column in ERRORS_SCHEMA if column.name in names])
+    lacking = [f", null::bigint as {name}" for name in ERRORS_SCHEMA.names if name not in names]
+    return there, ALL + "".join(lacking)
 
 
 # The catalogue may be ahead of the snapshot, by a build that did not end. So the shards of the
