@@ -18,7 +18,8 @@ from manifests.scan import scan_sources
 from manifests.table import recordings_table
 from pipeline.catalogue import Catalogue
 from pipeline.corpora.splits import assign_splits
-from pipeline.curation import Config, make_graph, result_config
+from pipeline.curation import Config, decode_limits, make_graph, result_config
+from pipeline.digest import digest_of
 from pipeline.estimate import estimate, total_cpu_seconds
 from pipeline.execution.events import Event, TaskDone
 from pipeline.execution.inline import run_inline
@@ -34,7 +35,7 @@ from pipeline.upkeep.repair import relink
 from pipeline.upkeep.withdrawal import purged_ids, without_withdrawn
 
 HASH_CACHE = "manifest/hash-cache.parquet"
-PROBE_VERSION = "1"  # raise it when probing changes: files that failed are then looked at again
+PROBE_VERSION = "2"  # raise it when probing changes: all files are then looked at again
 
 
 @dataclass
@@ -69,8 +70,10 @@ def prepare(
     store = Store.open(out)
     _purged(store)  # tombstones that were lost are better known before the scan
     files = store if cache_lock is None else CacheUnderLock(store, cache_lock)
-    cache = HashCache.load(files, HASH_CACHE, PROBE_VERSION, partial(_purged, store))
-    found = scan_sources(sources, probe, cache, progress, config.sources)
+    limits = decode_limits(config)
+    probing = f"{PROBE_VERSION} {digest_of(limits.model_dump(mode='json'))}"
+    cache = HashCache.load(files, HASH_CACHE, probing, partial(_purged, store))
+    found = scan_sources(sources, partial(probe, limits=limits), cache, progress, config.sources)
     recordings = without_withdrawn(store, recordings_table(found.recordings))
     if withdrawn := len(found.recordings) - recordings.num_rows:
         found.notes.append(f"recordings that were withdrawn and stay out: {withdrawn}")

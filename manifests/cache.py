@@ -95,8 +95,8 @@ class HashCache:
     ) -> HashCache:
         """Read the cache that `files` hold under `key`.
 
-        Errors that a probe of another `probe_version` reported are forgotten, since it may know
-        more formats by now.
+        What a probe of another `probe_version` found is forgotten: it may know more formats by now,
+        or measure otherwise.
         """
         cache = cls(files, key, probe_version, forgotten)
         try:
@@ -112,14 +112,15 @@ class HashCache:
         if table.schema.equals(_BEFORE_CHANNELS):
             absent = pa.nulls(len(table), pa.int16())
             table = table.append_column(SCHEMA.field("channels"), absent)
-        if metadata.get(_VERSION_KEY) != _VERSION.encode() or not table.schema.equals(SCHEMA):
+        made_by = metadata.get(_VERSION_KEY), metadata.get(_PROBE_KEY)
+        if made_by != (_VERSION.encode(), probe_version.encode()):
+            return cache
+        if not table.schema.equals(SCHEMA):
             return cache
         with no_cycle_search():
             columns = [table.column(name).to_pylist() for name in SCHEMA.names[1:]]
             rows = map(Known._make, zip(*columns, strict=True))
             cache._known = dict(zip(table.column("uri").to_pylist(), rows, strict=True))
-        if metadata.get(_PROBE_KEY) != probe_version.encode():
-            cache._keep(lambda known: known.reason is None)
         return cache
 
     def count(self) -> int:
@@ -144,14 +145,10 @@ class HashCache:
             return
         with self._files.replacing(self._key) as path:
             forgotten = self._forgotten()
-            self._keep(lambda known: known.recording_id not in forgotten)
+            kept = (one for one in self._known.items() if one[1].recording_id not in forgotten)
+            self._known = dict(kept)
             pq.write_table(self._table(), path, write_page_checksum=True)
         self._changed = False
-
-    def _keep(self, wanted: Callable[[Known], bool]) -> None:
-        kept = {uri: known for uri, known in self._known.items() if wanted(known)}
-        self._changed |= len(kept) < len(self._known)
-        self._known = kept
 
     def _table(self) -> pa.Table:
         rows = list(self._known.values())

@@ -45,7 +45,7 @@ class Recording:
 
     recording_id: str  # 32 hex digits
     uri: str  # path or URI; a tar member is `path/to/shard.tar#member.flac`
-    duration_ms: int  # as its container states it; decoding decides in the end
+    duration_ms: int  # counted by its packets; decoding decides in the end
     regions: tuple[tuple[int, int], ...] = ()  # (start_ms, end_ms) to use; empty: all of it
     speaker: str | None = None
     language: str | None = None

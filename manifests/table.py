@@ -46,7 +46,11 @@ SCHEMA = pa.schema(
     [
         _field("recording_id", pa.string(), "first 32 hex digits of the SHA-256 of the content"),
         _field("uri", pa.string(), "path, or path/to/shard.tar#member"),
-        _field("duration_ms", pa.int64(), "length as the container states it, ms"),
+        _field(
+            "duration_ms",
+            pa.int64(),
+            "length, ms: counted by its packets; decoding decides in the end",
+        ),
         _field(
             "regions",
             pa.list_(_field("region", pa.struct(_SPAN), "one span")),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from pipeline.snapshots import LINEAGE_SCHEMA, STAGES_SCHEMA
 from pipeline.task import ERRORS_SCHEMA
 from pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
+from stages.audio.limits import DecodeLimits
 from stages.audio.version import VersionSettings
 from stages.denoise import stage as denoise
 from stages.diarize import stage as diarize
@@ -77,22 +78,28 @@ def make_graph(config: Config) -> Graph:
 
     Raises EngineUnavailable when the weights of an engine cannot be identified.
     """
-    version = config.version
+    decoding = {"version": config.version, "limits": decode_limits(config)}
     judged = verdict.Config(raw=config.filter.raw, labelled=config.filter.labelled)
     return Graph(
         [
             _with_engine(denoise, config.denoise),
             _with_engine(diarize, config.diarize),
             _with_engine(transcribe, config.transcribe),
-            _with_engine(score_audio, config.filter.audio, version=version),
+            _with_engine(score_audio, config.filter.audio, decoding=decoding),
             _plain(score_text, config.filter.text, reads_labels=True),
             _plain(verdict, judged),
-            _with_engine(tokenize, config.tokenize, version=version),
+            _with_engine(tokenize, config.tokenize, decoding=decoding),
             _with_engine(tokenize_text, config.tokenize_text, reads_labels=True),
             _pretrain(config),
             _sft(config),
         ]
     )
+
+
+def decode_limits(config: Config) -> DecodeLimits:
+    """Return the limits within which every stage, and the scan, decodes recordings."""
+    denoising: DecodeLimits = config.denoise
+    return DecodeLimits(**denoising.model_dump(include=set(DecodeLimits.model_fields)))
 
 
 def result_config(config: Config) -> dict[str, Any]:
@@ -119,22 +126,20 @@ def all_schemas() -> dict[str, pa.Schema]:
 def _with_engine(
     module: ModuleType,
     settings: StageSettings,
-    version: VersionSettings | None = None,
+    decoding: Mapping[str, BaseModel] = MappingProxyType({}),
     reads_labels: bool = False,
 ) -> Stage:
-    """Register a stage module whose work an engine does."""
+    """Register a stage module whose work an engine does; `decoding` goes to its `build`."""
     engines: Mapping[str, type[Engine[Any]]] = module.ENGINES
-    extra = {} if version is None else {"version": version}
     parameters = fingerprint_parameters(settings, engines)
-    if version is not None:
-        parameters["version"] = version.model_dump(mode="json")
+    parameters |= {name: value.model_dump(mode="json") for name, value in decoding.items()}
     return Stage(
         name=module.NAME,
         version=module.VERSION,
         inputs=module.INPUTS,
         schema=module.SCHEMA,
         parameters=parameters,
-        build=partial(_build_on, module, settings, extra),
+        build=partial(_build_on, module, settings, dict(decoding)),
         reads_labels=reads_labels,
         covers=getattr(module, "COVERS", None),
         check=selected_engine(settings, engines).check,

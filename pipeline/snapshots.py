@@ -232,7 +232,9 @@ def _errors(
     table = pa.concat_tables(tables)
     active = pc.is_in(table["recording_id"], recordings["recording_id"].combine_chunks())
     mine = pc.or_(active, pc.equal(table["stage"], MANIFEST_STAGE))
-    return table.filter(mine).sort_by([("source", "ascending"), ("stage", "ascending")])
+    return table.filter(mine).sort_by(
+        [(name, "ascending") for name in ("source", "stage", "start_ms")]
+    )
 
 
 def _lineage(plan: Plan, outputs: pa.Table) -> pa.Table:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.snapshots import Snapshot
 from pipeline.store import Store
+from pipeline.task import read_errors
 
 _ID = [("recording_id", pa.string())]
 _NOTHING = pa.schema(_ID).empty_table()
@@ -53,7 +54,8 @@ select s.recording_id, s.segment_id, s.duration_s * 1000 as ms,
        s.duration_s * 1000 * coalesce(s.speech_ratio, 1) as speech_ms, v.kept, v.broken
 from score_text s join verdict v using (segment_id) join recordings r
   on r.recording_id = s.recording_id
-where s.recording_id not in (select recording_id from errors where recording_id is not null)
+where s.recording_id not in (select recording_id from errors
+                             where recording_id is not null and start_ms is null)
 """
 
 
@@ -65,7 +67,8 @@ from recordings r left join (
     select recording_id, max(end_ms) as end_ms from denoise
     where track = 0 and version = 'original' group by recording_id
 ) d on d.recording_id = r.recording_id and len(r.items) = 0
-where r.recording_id not in (select recording_id from errors where recording_id is not null)
+where r.recording_id not in (select recording_id from errors
+                             where recording_id is not null and start_ms is null)
 """
 
 
@@ -126,20 +129,19 @@ def _attach(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapsho
     decoded, scores, verdicts = stage_files(store, snapshot, "denoise", "score_text", "verdict")
     files = {
         "recordings": [f"{snapshot.folder}/recordings.parquet"],
-        "errors": [f"{snapshot.folder}/errors.parquet"],
         "denoise": decoded,
         "score_text": scores,
         "verdict": verdicts,
     }
     for name, keys in files.items():
         store.view(database, name, keys, _NEEDED[name])
+    database.register("errors", read_errors(store, f"{snapshot.folder}/errors.parquet"))
 
 
 _ITEMS = pa.list_(pa.struct([("start_ms", pa.int64()), ("end_ms", pa.int64())]))
 _BROKEN = pa.list_(pa.struct([("rule", pa.string())]))
 _NEEDED = {
     "recordings": pa.schema([*_ID, ("duration_ms", pa.int64()), ("items", _ITEMS)]),
-    "errors": pa.schema([*_ID, ("stage", pa.string()), ("reason", pa.string())]),
     "denoise": pa.schema(
         [*_ID, ("track", pa.int16()), ("version", pa.string()), ("end_ms", pa.int64())]
     ),

@@ -20,7 +20,7 @@ from pipeline.digest import digest_of, digest_of_lines
 from pipeline.graph import Stage
 from pipeline.store import Store, file_sha256
 from pipeline.table_file import TableFile, TableWriter
-from stages.recording_stage import RecordingError, RecordingStage
+from stages.recording_stage import RecordingError, RecordingStage, SpanError
 
 ERRORS_SCHEMA = pa.schema(
     [
@@ -32,9 +32,16 @@ ERRORS_SCHEMA = pa.schema(
         pa.field("reason", pa.string(), False, {"description": "stable snake_case name"}),
         pa.field("message", pa.string(), False, {"description": "what happened, for a person"}),
         pa.field("uri", pa.string(), False, {"description": "source again, for older queries"}),
+        pa.field(
+            "start_ms",
+            pa.int64(),
+            True,
+            {"description": "of the span that cannot be used, ms; null: none of it can"},
+        ),
+        pa.field("end_ms", pa.int64(), True, {"description": "its end, ms"}),
     ]
 )
-ErrorRow = dict[str, str | None]
+ErrorRow = dict[str, str | int | None]  # of ERRORS_SCHEMA
 UNEXPECTED = "unexpected_error"  # reason of an exception that no stage foresaw
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 REPORT = "wavemill.report"  # key of the TaskReport, as JSON, in a table's metadata
@@ -216,12 +223,20 @@ def lineage_of(output: str) -> str:
 
 
 def failed_recordings(store: Store, outputs: Iterable[str]) -> set[str]:
-    """Return the ids of the recordings that failed in these outputs, which have errors tables."""
+    """Return the ids of the recordings that failed in these outputs, which have errors tables.
+
+    Of which a span cannot be used has not failed.
+    """
     failed: set[str] = set()
     for output in outputs:
-        table = store.read_table(errors_key(output), columns=["recording_id"])
-        failed.update(table["recording_id"].to_pylist())
+        table = read_errors(store, errors_key(output))
+        failed.update(table.filter(table["start_ms"].is_null())["recording_id"].to_pylist())
     return failed
+
+
+def read_errors(store: Store, key: str) -> pa.Table:
+    """Read a table of errors."""
+    return as_errors(store.read_table(key))
 
 
 def kept_digest(segment_ids: Iterable[str]) -> str:
@@ -274,6 +289,10 @@ def _one_recording(
             message = f"{type(error).__name__}: {error}"
             errors.append(_failed_in(stage.name, recording, UNEXPECTED, message))
             return fault_of(error)
+        if isinstance(batch, SpanError):
+            span = batch.start_ms, batch.end_ms
+            errors.append(_failed_in(stage.name, recording, batch.reason, batch.message, span))
+            continue
         writer.write(batch)  # outside: a full disk is not the recording's fault either
 
 
@@ -319,22 +338,36 @@ def _measured(report: TaskReport, store: Store, path: Path | None) -> TaskReport
 
 
 def error_row(
-    stage: str, recording_id: str | None, source: str, reason: str, message: str
+    stage: str,
+    recording_id: str | None,
+    source: str,
+    reason: str,
+    message: str,
+    span: tuple[int, int] | tuple[None, None] = (None, None),
 ) -> ErrorRow:
-    """Return a row of ERRORS_SCHEMA."""
+    """Return a row of ERRORS_SCHEMA; `span` in ms, where only that cannot be used."""
     about = {"stage": stage, "recording_id": recording_id, "source": source, "uri": source}
-    return {**about, "reason": reason, "message": message}
+    return {**about, "reason": reason, "message": message, "start_ms": span[0], "end_ms": span[1]}
 
 
 def as_errors(table: pa.Table) -> pa.Table:
-    """Return a table of errors with ERRORS_SCHEMA: older ones have only `uri`, no `source`."""
+    """Return a table of errors with ERRORS_SCHEMA; older ones lack `source`, or the spans."""
     if "source" not in table.column_names:
         table = table.append_column("source", table["uri"])
+    for column in ERRORS_SCHEMA:
+        if column.name not in table.column_names:
+            table = table.append_column(column, pa.nulls(table.num_rows, column.type))
     return table.select(ERRORS_SCHEMA.names).cast(ERRORS_SCHEMA)
 
 
-def _failed_in(stage: str, recording: Recording, reason: str, message: str) -> ErrorRow:
-    return error_row(stage, recording.recording_id, recording.uri, reason, message)
+def _failed_in(
+    stage: str,
+    recording: Recording,
+    reason: str,
+    message: str,
+    span: tuple[int, int] | tuple[None, None] = (None, None),
+) -> ErrorRow:
+    return error_row(stage, recording.recording_id, recording.uri, reason, message, span)
 
 
 def _write_errors(key: str, errors: list[ErrorRow], store: Store) -> None:

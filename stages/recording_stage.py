@@ -7,6 +7,7 @@ into shards, errors, timing, storage. A stage never sees Ray, workers or paths o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
@@ -24,6 +25,16 @@ class RecordingError(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class SpanError:
+    """A span of a recording cannot be used, the rest can: a row of the errors with its span."""
+
+    reason: str
+    message: str
+    start_ms: int
+    end_ms: int
 
 
 class Upstream(Protocol):
@@ -51,10 +62,13 @@ class Upstream(Protocol):
 class RecordingStage(Protocol):
     """A stage that was built and whose engine is loaded."""
 
-    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+    def __call__(
+        self, recording: Recording, upstream: Upstream
+    ) -> Iterator[pa.RecordBatch | SpanError]:
         """Yield this recording's rows, in the stage's schema, in a deterministic order.
 
         A pure function of the recording, the upstream rows and the stage's parameters: nothing
-        may be carried over from one recording to the next. Raises RecordingError.
+        may be carried over from one recording to the next. Raises RecordingError; what concerns a
+        span alone is a SpanError among the rows.
         """
         ...

@@ -1,6 +1,6 @@
--- Every millisecond of input has one class, the first that applies of: error, kept, rejected (by
--- the first broken rule), non_speech, unused. Milliseconds are those of the recording: segments
--- that overlap, and several tracks, count once.
+-- Every millisecond of input has one class, the first that applies of: error (of the recording as
+-- a whole), kept, rejected (by the first broken rule), error (of a damaged span), non_speech, unused.
+-- Milliseconds are those of the recording: segments that overlap, and several tracks, count once.
 --
 -- unused: outside the regions or labelled items that a manifest names.
 -- unjudged: of a segment without a verdict. There should be none, and it counts as not accounted.
@@ -11,7 +11,7 @@ select recording_id, d.start_ms, d.end_ms
 from base.denoise d join recordings r using (recording_id, shard_id)
 where d.track = 0 and d.version = 'original' and len(r.items) = 0;
 
--- Decoding decides how long a recording is; the container's word stands for what was not decoded.
+-- Decoding decides how long a recording is; the count of its packets stands for what was not decoded.
 create or replace view base.durations as
 select r.recording_id, r.uri as source, r.duration_ms as stated_ms,
        case when f.recording_id is null then coalesce(d.end_ms, r.duration_ms)
@@ -44,18 +44,23 @@ claimed as (
     left join base.rules r on r.rule = first_rule
     where status <> 'error'
     union all
-    select recording_id, 1001, 'non_speech', null, start_ms, end_ms
+    select recording_id, 1001, 'error', null, greatest(b.start_ms, e.start_ms),
+           least(b.end_ms, e.end_ms)
+    from blocks b join errors e using (recording_id)
+    where e.reason = 'decode_error'
+    union all
+    select recording_id, 1002, 'non_speech', null, start_ms, end_ms
     from blocks join recordings using (recording_id)
     where len(regions) = 0
     union all
-    select recording_id, 1001, 'non_speech', null, greatest(b.start_ms, region.start_ms),
+    select recording_id, 1002, 'non_speech', null, greatest(b.start_ms, region.start_ms),
            least(b.end_ms, region.end_ms)
     from blocks b
     join (select recording_id, unnest(regions) as region from recordings) using (recording_id)
     union all
-    select recording_id, 1002, 'unused', null, start_ms, end_ms from blocks
+    select recording_id, 1003, 'unused', null, start_ms, end_ms from blocks
     union all
-    select recording_id, 1002, 'unused', null, 0, stated_ms from known where labelled
+    select recording_id, 1003, 'unused', null, 0, stated_ms from known where labelled
 )
 select claimed.* from claimed join known using (recording_id)
 where start_ms < end_ms and (failed_at is null or class = 'error');

@@ -55,7 +55,7 @@ OF_STAGE = (
     "regexp_extract(parse_filename(filename), '^[^-.]+') as shard_id"
 )
 # Snapshots of older versions have `uri` only.
-OF_ERRORS = "stage, recording_id, uri as source, reason, message, uri"
+OF_ERRORS = "columns(lambda name: name not in ('source', 'filename')), uri as source"
 
 
 class NoSnapshot(ConfigError):

@@ -1,11 +1,12 @@
 -- Every segment of the snapshot, whichever way it came, with all that is known of it.
 -- Needs: recordings, errors, stages, base.rules and the stages' tables in the schema `base`.
 
--- The first stage in which a recording failed: nothing of that recording is in the corpus.
+-- The first stage in which a recording failed: nothing of that recording is in the corpus. Where a
+-- span is named, the rest of the recording is used.
 create or replace view base.failures as
 select recording_id, min(position) as position, arg_min(stage, position) as stage
 from errors join stages using (stage)
-where recording_id is not null
+where recording_id is not null and errors.start_ms is null
 group by recording_id;
 
 -- Labelled items as segments; ids and order as in stages/segments.py.

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from manifests.table import SCHEMA as RECORDINGS
 from pipeline.snapshots import Snapshot
 from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA
+from pipeline.task import read_errors
 from stages.filter import score_text, verdict
 
 # Of a segment whose recording failed in a stage: nothing of it is in the corpus.
@@ -97,9 +97,10 @@ def _attach(
     database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot, side: str
 ) -> None:
     """Make the tables `<side>_recordings` and `<side>_segments`."""
-    tables = {"recordings": RECORDINGS, "errors": ERRORS_SCHEMA}
-    for name, schema in tables.items():
-        store.view(database, f"{side}_{name}", [f"{snapshot.folder}/{name}.parquet"], schema)
+    recordings = [f"{snapshot.folder}/recordings.parquet"]
+    store.view(database, f"{side}_recordings", recordings, RECORDINGS)
+    errors = read_errors(store, f"{snapshot.folder}/errors.parquet")
+    database.register(f"{side}_errors", errors)
     for stage in (verdict, score_text):
         keys = _outputs(store, snapshot, stage.NAME)
         store.view(database, f"{side}_{stage.NAME}", keys, stage.SCHEMA)
@@ -121,7 +122,8 @@ select v.segment_id, v.kept and e.recording_id is null as kept,
 from {side}_verdict v
 semi join {side}_recordings using (recording_id)
 left join {side}_score_text s using (segment_id)
-left join (select distinct recording_id from {side}_errors) e on e.recording_id = v.recording_id
+left join (select distinct recording_id from {side}_errors where start_ms is null) e
+  on e.recording_id = v.recording_id
 """
 
 _DIFFERENT = " or ".join(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -12,8 +13,11 @@ from manifests.recording import Recording
 from stages.audio.clock import sample_at
 from stages.audio.decode import open_audio
 from stages.audio.flac import decode_flac
+from stages.audio.limits import DecodeLimits
+from stages.audio.missing import Lack, lacks_of_source
 from stages.audio.mixing import MAX_SAMPLE_RATE, Turned, tracks_of
 from stages.audio.resample import rechunk
+from stages.audio.timeline import Missing
 from stages.recording_stage import RecordingError, Upstream
 
 BLOCK_MS = 60_000
@@ -36,6 +40,16 @@ class Blocks(ABC):
                 self._held.popitem(last=False)
         self._held.move_to_end(index)
         return self._held[index]
+
+    @property
+    @abstractmethod
+    def lacks(self) -> list[Lack]:
+        """Where audio is missing, as far as blocks were loaded."""
+
+    @property
+    def found_missing(self) -> list[Missing]:
+        """What decoding found to be missing; nothing where none is done."""
+        return []
 
     @abstractmethod
     def load(self, index: int) -> np.ndarray:
@@ -60,6 +74,12 @@ class StoredBlocks(Blocks):
         super().__init__(sample_rate, [sample_at(start, sample_rate) for start, _ in spans])
         self._upstream, self._track, self._version = upstream, track, version
         self._spans = spans
+
+    @cached_property
+    def lacks(self) -> list[Lack]:
+        rows = self._upstream.table("denoise", ["track", "version", "missing"]).to_pylist()
+        mine = [r for r in rows if (r["track"], r["version"]) == (self._track, self._version)]
+        return [Lack(**span) for row in mine for span in row["missing"]]
 
     def load(self, index: int) -> np.ndarray:
         start, end = self._spans[index]
@@ -90,17 +110,30 @@ class SourceBlocks(Blocks):
     """
 
     def __init__(
-        self, recording: Recording, sample_rate: int, channels: Sequence[int | None]
+        self,
+        recording: Recording,
+        sample_rate: int,
+        channels: Sequence[int | None],
+        limits: DecodeLimits,
     ) -> None:
         count = max(1, -(-recording.duration_ms // BLOCK_MS))
         self._length = sample_at(BLOCK_MS, sample_rate)
         super().__init__(sample_rate, [index * self._length for index in range(count)])
-        self._uri = recording.uri
+        self._uri, self._limits = recording.uri, limits
+        self._missing: list[Missing] = []  # grows with decoding
         self._channels = channels
         self._turned = Turned()
         self._blocks: Iterator[np.ndarray] = iter(())
         self._next = 0
         self._started = False
+
+    @property
+    def lacks(self) -> list[Lack]:
+        return lacks_of_source(self._missing)
+
+    @property
+    def found_missing(self) -> list[Missing]:
+        return self._missing
 
     def load(self, index: int) -> np.ndarray:
         if index < self._next or not self._started:
@@ -116,7 +149,8 @@ class SourceBlocks(Blocks):
         return block
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        with open_audio(self._uri) as audio:
+        with open_audio(self._uri, self._limits) as audio:
+            self._missing = audio.missing
             tracks = tracks_of(audio, self._channels, MAX_SAMPLE_RATE, self._turned)
             yield from rechunk(tracks.blocks, self._length)
 
@@ -131,6 +165,14 @@ class OneOf(Blocks):
         super().__init__(tracks.sample_rate, tracks.starts)
         self._tracks, self._row, self._mixed = tracks, row, mixed
 
+    @property
+    def lacks(self) -> list[Lack]:
+        return self._tracks.lacks
+
+    @property
+    def found_missing(self) -> list[Missing]:
+        return self._tracks.found_missing
+
     def load(self, index: int) -> np.ndarray:
         return self._tracks.block(index)[self._row]
 
@@ -138,12 +180,14 @@ class OneOf(Blocks):
         return self._tracks.inverted(start_ms, end_ms) if self._mixed else []
 
 
-def source_blocks(recording: Recording, channels: Sequence[int | None]) -> list[Blocks]:
+def source_blocks(
+    recording: Recording, channels: Sequence[int | None], limits: DecodeLimits
+) -> list[Blocks]:
     """Open the source of a labelled recording: one track per channel (None: the mix of all).
 
     The tracks share one decoding. Raises RecordingError when it cannot be read.
     """
-    with open_audio(recording.uri) as audio:
+    with open_audio(recording.uri, limits) as audio:
         rate = min(audio.sample_rate, MAX_SAMPLE_RATE)
-    tracks = SourceBlocks(recording, rate, channels)
+    tracks = SourceBlocks(recording, rate, channels, limits)
     return [OneOf(tracks, row, channel is None) for row, channel in enumerate(channels)]

@@ -1,27 +1,29 @@
-"""Whether a file holds all the audio that it promises: header promises, missing parts."""
+"""What a file promises in its bytes and its header: its kind, and where its audio ends."""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING
 
+from stages.audio.tags import id3v2_bytes
 from stages.recording_stage import RecordingError
 
 if TYPE_CHECKING:
-    import av
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-# Container formats whose header (or last page) states a duration; FFmpeg guesses that of others
-# (ADTS, AMR, MP3 without a Xing frame) from the bit rate.
-STATED = {"flac", "wav", "w64", "aiff", "caf", "au", "nistsphere", "ogg", "mov,mp4,m4a,3gp,3g2,mj2"}
+# Container formats whose header states a duration; FFmpeg guesses that of others (ADTS, AMR, MP3
+# without a Xing frame) from the bit rate, and takes that of Ogg from the last page.
+STATED = {"flac", "wav", "w64", "aiff", "caf", "au", "nistsphere", "tta", "wv", "ape"}
 MATROSKA = "matroska,webm"
+MOV = "mov,mp4,m4a,3gp,3g2,mj2"
 SIGNATURES = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"NIST_1A", b"FORM")
 UNKNOWN_WAV_SIZE = 0x7FFFF000  # from here on (and 0) writers of pipes mean "unknown"
 OGG_PAGE_LIMIT = 65307  # RFC 3533: no page is longer
 OGG_HEADER = 27
+MPEG1_RATE = 32_000  # Hz; from here on a frame has 1152 samples
+MP3_PADDING = 8190  # samples: the most that a Xing frame states, of 12 bits at each end
 XING_REACH = 4096  # the frame that may be a Xing frame is among the first bytes after the tag
 
 
@@ -85,21 +87,21 @@ def _cut_ogg_page(file: IO[bytes]) -> bool:
     return bool(ends) and len(tail) not in ends and ends[-1] > len(tail)
 
 
-def stated_duration(
-    container: InputContainer, stream: AudioStream, file_head: bytes
-) -> Fraction | None:
-    """Return the seconds that the container states for `stream`; None where it states none."""
+def stated_end(container: InputContainer, stream: AudioStream, file_head: bytes) -> Fraction | None:
+    """Return where `stream` ends, in seconds, as its container states; None where it does not."""
     name = container.format.name
     if name == MATROSKA:
-        return _matroska_duration(container, stream)
-    if name not in STATED and not (name == "mp3" and _has_xing(file_head)):
+        return _matroska_end(container, stream)
+    if name not in STATED and name not in (MOV, "mp3"):
         return None
     if stream.duration is None or stream.time_base is None:
         return None
-    return stream.duration * stream.time_base
+    late = max(0, stream.start_time or 0) if name == MOV else 0
+    end_s = Fraction((late + stream.duration) * stream.time_base)
+    return None if name == "mp3" and not _xing_says(file_head, stream, end_s) else end_s
 
 
-def _matroska_duration(container: InputContainer, stream: AudioStream) -> Fraction | None:
+def _matroska_end(container: InputContainer, stream: AudioStream) -> Fraction | None:
     # The container's own duration is that of its longest track, which may be the video.
     tag = stream.metadata.get("DURATION", "").strip("\0")
     try:
@@ -112,81 +114,25 @@ def _matroska_duration(container: InputContainer, stream: AudioStream) -> Fracti
     return Fraction(container.duration, 1_000_000)
 
 
-def _has_xing(head: bytes) -> bool:
-    return any(mark in head for mark in (b"Xing", b"Info", b"VBRI"))
+def _xing_says(head: bytes, stream: AudioStream, end_s: Fraction) -> bool:
+    """Tell whether an MP3's length comes from the frames that its first frame counts.
+
+    FFmpeg does not believe it where it counts less bytes than there are, as in MP3s that were
+    joined, and guesses.
+    """
+    samples = 1152 if stream.sample_rate >= MPEG1_RATE else 576
+    for mark, place in ((b"Xing", 8), (b"Info", 8), (b"VBRI", 14)):
+        at = head.find(mark)
+        if at >= 0:
+            frames = int.from_bytes(head[at + place : at + place + 4], "big")
+            surplus_s = Fraction(frames * samples, stream.sample_rate) - end_s
+            return abs(surplus_s) * stream.sample_rate <= MP3_PADDING
+    return False
 
 
 def mp3_head(file: IO[bytes]) -> bytes:
     """Return the first bytes of a file after its ID3v2 tag (which may hold pictures)."""
     file.seek(0)
     tag = file.read(10)
-    skip = 0
-    if tag[:3] == b"ID3" and len(tag) == 10:  # length in four bytes of seven bits
-        skip = 10 + (tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9])
-    file.seek(skip)
+    file.seek(id3v2_bytes(tag))
     return file.read(XING_REACH)
-
-
-@dataclass(slots=True)
-class Continuity:
-    """Follows decoding and raises when audio is missing: in the middle, or at the end."""
-
-    uri: str
-    missing_ms: int  # so much may be missing at the end
-    gap_ms: int  # ... and in one place before it
-    stated_s: Fraction | None
-    decoded_s: float = 0.0
-    expected_s: float | None = None  # where the next frame should start
-    failed: bool = False  # some packet could not be decoded
-    pending: bool = False  # ... and nothing was decoded since
-    pending_s: float = 0.0
-
-    def packet_failed(self, packet: av.Packet) -> None:
-        """Note a packet that could not be decoded."""
-        seconds = packet.duration * packet.time_base if packet.duration and packet.time_base else 0
-        self.pending_s += float(seconds)
-        self.failed = self.pending = True
-
-    def container_failed(self) -> None:
-        """Note that the container could not be read on."""
-        self.failed = self.pending = True
-
-    def frame(self, frame: av.AudioFrame) -> None:
-        """Note a decoded frame; raises RecordingError `decode_error` after a gap."""
-        seconds = frame.samples / frame.sample_rate
-        gap = self.pending_s if self.expected_s is not None else 0.0
-        if frame.time is not None:
-            if self.expected_s is not None:
-                gap = max(gap, frame.time - self.expected_s)
-            self.expected_s = frame.time + seconds
-        if gap * 1000 > self.gap_ms:
-            raise RecordingError(
-                "decode_error",
-                f"{self.uri}: {gap:.2f} s of audio at {self.decoded_s:.2f} s cannot be decoded",
-            )
-        self.decoded_s += seconds
-        self.pending, self.pending_s = False, 0.0
-
-    def end(self, known_format: bool) -> None:
-        """Note the end; raises `truncated`, `decode_error`, `not_audio` or `no_samples`."""
-        if self.decoded_s == 0:
-            self._nothing_decoded(known_format)
-        short_s = float(self.stated_s) - self.decoded_s if self.stated_s is not None else 0.0
-        too_short = short_s * 1000 > self.missing_ms
-        if too_short and self.failed and not self.pending:
-            raise RecordingError(
-                "decode_error", f"{self.uri}: {short_s:.2f} s of audio cannot be decoded"
-            )
-        cut = self.pending and (self.stated_s is None or short_s > 0)
-        if too_short or cut:
-            stated = f" of {float(self.stated_s):.2f} s" if self.stated_s is not None else ""
-            raise RecordingError(
-                "truncated", f"{self.uri}: the audio ends after {self.decoded_s:.2f} s{stated}"
-            )
-
-    def _nothing_decoded(self, known_format: bool) -> None:
-        if not known_format:
-            raise RecordingError("not_audio", f"{self.uri}: no audio could be decoded")
-        if self.failed or self.stated_s:
-            raise RecordingError("truncated", f"{self.uri}: cut off before the first audio")
-        raise RecordingError("no_samples", f"{self.uri}: the audio track is empty")

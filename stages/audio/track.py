@@ -11,7 +11,9 @@ import numpy as np
 from manifests.recording import Recording
 from stages.audio.blocks import Blocks, StoredBlocks, source_blocks
 from stages.audio.clock import sample_at
+from stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
 from stages.audio.resample import rechunk, resample, resample_stream
+from stages.audio.timeline import Missing
 from stages.recording_stage import Upstream
 from stages.segments import track_of
 
@@ -69,6 +71,18 @@ class Track:
         )
         yield from rechunk(resampled, sample_at(chunk_ms, sample_rate))
 
+    @property
+    def found_missing(self) -> list[Missing]:
+        """What a source that was decoded here lacks, as far as it was; nothing of stored blocks."""
+        return self._blocks.found_missing
+
+    def lacking(self, start_ms: int, end_ms: int, kind: str) -> float:
+        """Return which share of a span that was read is missing in this way, 0 to 1."""
+        if start_ms >= end_ms:
+            return 0.0
+        lacks = [lack for lack in self._blocks.lacks if lack.kind == kind]
+        return min(1.0, sum(lack.share_of(start_ms, end_ms) for lack in lacks))
+
     def _samples(self, start: int, stop: int) -> np.ndarray:
         starts = self._blocks.starts
         parts = [np.zeros(0, np.float32)]
@@ -80,17 +94,19 @@ class Track:
         return np.concatenate(parts)
 
 
-def open_tracks(recording: Recording, upstream: Upstream, version: str) -> list[Track]:
+def open_tracks(
+    recording: Recording, upstream: Upstream, version: str, limits: DecodeLimits = DEFAULT_LIMITS
+) -> list[Track]:
     """Return the tracks of a recording, ordered by number.
 
     Raw recordings are read from the denoise blocks of `version` ('original' or 'enhanced'); a
     labelled recording is its source (`version` says nothing there), with the tracks that its
-    items are about (see `track_of`), and is decoded forward, so read its items in time order.
-    Raises RecordingError where the source of a labelled recording cannot be read.
+    items are about (see `track_of`), and is decoded forward within `limits`, so read its items in
+    time order. Raises RecordingError where the source of a labelled recording cannot be read.
     """
     if recording.labelled:
         channels = dict(sorted({(track_of(item), item.channel) for item in recording.items}))
-        blocks = source_blocks(recording, list(channels.values()))
+        blocks = source_blocks(recording, list(channels.values()), limits)
         return [
             Track(track, recording.duration_ms, one)
             for track, one in zip(channels, blocks, strict=True)

@@ -12,18 +12,21 @@ from pydantic import Field
 
 from manifests.recording import Recording
 from stages.audio.clock import duration_ms
-from stages.audio.decode import DecodeLimits, open_audio
+from stages.audio.decode import open_audio
 from stages.audio.flac import encode_flac
+from stages.audio.limits import DecodeLimits
+from stages.audio.missing import MISSING, missing_rows, span_errors
 from stages.audio.mixing import MAX_SAMPLE_RATE, Channels, Turned, tracks_of
+from stages.audio.timeline import Missing
 from stages.denoise.aligned import aligned_blocks
 from stages.denoise.engine import DenoiseEngine
 from stages.denoise.engines import ENGINES
 from stages.engine import StageSettings, selected_engine, with_engines
-from stages.recording_stage import RecordingStage, Upstream
+from stages.recording_stage import RecordingStage, SpanError, Upstream
 from stages.tables import batch, field
 
 NAME = "denoise"
-VERSION = 2
+VERSION = 3
 INPUTS: tuple[str, ...] = ()
 SCHEMA = pa.schema(
     [
@@ -33,6 +36,7 @@ SCHEMA = pa.schema(
         field("start_ms", pa.int64(), "Start of the block in the recording, ms"),
         field("end_ms", pa.int64(), "End of the block, ms; of the last block rounded up"),
         field("sample_rate", pa.int32(), "Sample rate of the block, Hz"),
+        field("missing", MISSING, "Spans in which silence stands for audio that the source lacks"),
         field("audio", pa.binary(), "The block as FLAC: mono, 16 bit"),
         field(
             "inverted_channels",
@@ -43,16 +47,13 @@ SCHEMA = pa.schema(
 )
 
 
-class DenoiseSettings(StageSettings):
-    """Settings of the denoise stage."""
+class DenoiseSettings(StageSettings, DecodeLimits):
+    """Settings of the denoise stage, and the limits within which everything is decoded."""
 
     engine: str = "rnnoise"
     channels: Channels = "mix"  # "split": each channel is a track (calls with a side each)
     max_sample_rate: int = Field(MAX_SAMPLE_RATE, ge=8000)  # Hz; higher sources are resampled
     block_seconds: int = Field(60, ge=1)
-    missing_ms: int = Field(DecodeLimits().missing_ms, ge=0)  # more missing at the end: damaged
-    gap_ms: int = Field(DecodeLimits().gap_ms, ge=0)  # more missing in the middle: damaged
-    silence_dbfs: float = Field(DecodeLimits().silence_dbfs, le=0)  # peak below: silent
 
 
 Config = with_engines(DenoiseSettings, ENGINES)
@@ -65,8 +66,14 @@ class Denoise:
     settings: DenoiseSettings
     engine: DenoiseEngine[Any]
 
-    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:  # noqa: ARG002
+    def __call__(
+        self,
+        recording: Recording,
+        upstream: Upstream,  # noqa: ARG002
+    ) -> Iterator[pa.RecordBatch | SpanError]:
         """Yield one batch per block: rows by start_ms, track, version ('original' first).
+
+        Then the spans that are damaged.
 
         Labelled recordings yield nothing. The source is decoded once, so RecordingError (see
         `open_audio`) may come after rows: a truncated end shows at the end.
@@ -74,8 +81,7 @@ class Denoise:
         if recording.labelled:
             return
         settings = self.settings
-        limits = DecodeLimits(settings.missing_ms, settings.gap_ms, settings.silence_dbfs)
-        with open_audio(recording.uri, limits) as source:
+        with open_audio(recording.uri, settings) as source:
             turned = Turned()
             audio = tracks_of(source, settings.channels, settings.max_sample_rate, turned)
             tracks = 1 if settings.channels == "mix" else source.channels
@@ -85,7 +91,9 @@ class Denoise:
             for index, pairs in enumerate(blocks):
                 start_ms = index * settings.block_seconds * 1000
                 inverted = turned.within(start_ms, start_ms + settings.block_seconds * 1000)
-                yield _rows(recording.recording_id, start_ms, rate, pairs, inverted)
+                id_ = recording.recording_id
+                yield _rows(id_, start_ms, rate, pairs, source.missing, inverted)
+            yield from span_errors(recording.uri, source.missing, settings)
 
 
 def _rows(
@@ -93,16 +101,20 @@ def _rows(
     start_ms: int,
     rate: int,
     pairs: list[tuple[np.ndarray, np.ndarray]],
+    missing: list[Missing],
     inverted: list[int],
 ) -> pa.RecordBatch:
+    end_ms = start_ms + duration_ms(pairs[0][0].size, rate)
+    lacks = missing_rows(missing, start_ms, end_ms)
     rows = [
         {
             "recording_id": recording_id,
             "track": track,
             "version": version,
             "start_ms": start_ms,
-            "end_ms": start_ms + duration_ms(samples.size, rate),
+            "end_ms": end_ms,
             "sample_rate": rate,
+            "missing": lacks,
             "audio": encode_flac(samples, rate),
             "inverted_channels": inverted,
         }

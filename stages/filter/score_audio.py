@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.recording import Recording
+from stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
+from stages.audio.missing import span_errors
+from stages.audio.timeline import Kind
 from stages.audio.track import Track, open_tracks
 from stages.audio.version import VersionSettings, choose_version
 from stages.engine import StageSettings, selected_engine, with_engines
@@ -21,19 +24,22 @@ from stages.filter.signal import (
     peak_dbfs,
     snr_db,
 )
-from stages.recording_stage import RecordingStage, Upstream
+from stages.recording_stage import RecordingStage, SpanError, Upstream
 from stages.segments import Segment, segments_of
 from stages.tables import batch, field
 
 NAME = "score_audio"
-VERSION = 2
+VERSION = 3
 INPUTS = ("denoise", "diarize")
 SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Recording that the segment is of"),
         field("segment_id", pa.string(), "The segment"),
         field("audio_version", pa.string(), "Version that was scored: original or enhanced"),
-        field("missing_ratio", pa.float64(), "Share of the segment beyond the end of the audio"),
+        field(
+            "missing_ratio", pa.float64(), "Share of the segment that is damaged or beyond the end"
+        ),
+        field("gap_ratio", pa.float64(), "Share that is silence in gaps of the recording's times"),
         field("peak_dbfs", pa.float64(), "Highest sample, dB of full scale; null: no audio", True),
         field("snr_db", pa.float64(), "Estimated signal-to-noise ratio, dB; null: no sound", True),
         field("clipping_ratio", pa.float64(), "Share of samples in flat tops, 0 to 1"),
@@ -71,15 +77,24 @@ class ScoreAudio:
     """The stage; one segment at a time is in memory."""
 
     def __init__(
-        self, config: ScoreAudioSettings, engine: QualityEngine[Any], version: VersionSettings
+        self,
+        config: ScoreAudioSettings,
+        engine: QualityEngine[Any],
+        version: VersionSettings,
+        limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
         self.config = config
         self.engine = engine
         self.version = version
+        self.limits = limits
 
-    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+    def __call__(
+        self, recording: Recording, upstream: Upstream
+    ) -> Iterator[pa.RecordBatch | SpanError]:
+        """Yield the scores; then the spans of a labelled recording that are damaged."""
         version = choose_version(recording, self.version)
-        tracks = {track.track: track for track in open_tracks(recording, upstream, version)}
+        opened = open_tracks(recording, upstream, version, self.limits)
+        tracks = {track.track: track for track in opened}
         rows = [
             {
                 "recording_id": recording.recording_id,
@@ -91,14 +106,19 @@ class ScoreAudio:
         ]
         if rows:
             yield batch(rows, SCHEMA)
+        for track in opened[:1]:  # all share a source; of a raw recording denoise has told
+            yield from span_errors(recording.uri, track.found_missing, self.limits)
 
     def _scores(self, track: Track, segment: Segment) -> dict[str, Any]:
-        native = track.read(segment.start_ms, segment.end_ms)
-        audio = track.read(segment.start_ms, segment.end_ms, self.engine.sample_rate)
+        span = segment.start_ms, segment.end_ms
+        native = track.read(*span)
+        audio = track.read(*span, self.engine.sample_rate)
         quality = self.engine.quality([np.clip(audio, -1.0, 1.0)])[0] if audio.size else None
         expected = (segment.end_ms - segment.start_ms) * track.sample_rate / 1000
+        beyond = max(0.0, 1.0 - len(native) / expected) if expected >= 1 else 1.0
         return {
-            "missing_ratio": max(0.0, 1.0 - len(native) / expected) if expected >= 1 else 1.0,
+            "missing_ratio": min(1.0, beyond + track.lacking(*span, Kind.DAMAGE)),
+            "gap_ratio": track.lacking(*span, Kind.GAP),
             "peak_dbfs": peak_dbfs(native),
             "snr_db": snr_db(audio, self.engine.sample_rate, self.config.snr),
             "clipping_ratio": clipping_ratio(native, self.config.clipping),
@@ -109,8 +129,13 @@ class ScoreAudio:
         }
 
 
-def build(config: ScoreAudioSettings, device: str, version: VersionSettings) -> RecordingStage:
-    """Construct the stage and load its engine; `version` is the choice that all stages share."""
+def build(
+    config: ScoreAudioSettings,
+    device: str,
+    version: VersionSettings,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+) -> RecordingStage:
+    """Construct the stage and load its engine; all stages share `version` and `limits`."""
     engine = cast(QualityEngine[Any], selected_engine(config, ENGINES))
     engine.load(device)
-    return ScoreAudio(config, engine, version)
+    return ScoreAudio(config, engine, version, limits)

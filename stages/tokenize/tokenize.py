@@ -11,6 +11,7 @@ import pyarrow as pa
 from manifests.recording import Recording
 from model.mel import tokens_in
 from stages.audio.flac import encode_flac
+from stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
 from stages.audio.track import Track, open_tracks
 from stages.audio.version import VersionSettings, choose_version
 from stages.engine import StageSettings, selected_engine, with_engines
@@ -53,9 +54,15 @@ Config = with_engines(TokenizeSettings, ENGINES)
 class Tokenize:
     """The stage."""
 
-    def __init__(self, engine: TokenizeEngine[Any], version: VersionSettings) -> None:
+    def __init__(
+        self,
+        engine: TokenizeEngine[Any],
+        version: VersionSettings,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.engine = engine
         self.version = version
+        self.limits = limits
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         verdicts = upstream.table("verdict", ["segment_id", "kept"]).to_pylist()
@@ -64,7 +71,8 @@ class Tokenize:
         if not segments:
             return
         version = choose_version(recording, self.version)
-        tracks = {track.track: track for track in open_tracks(recording, upstream, version)}
+        opened = open_tracks(recording, upstream, version, self.limits)
+        tracks = {track.track: track for track in opened}
         for first in range(0, len(segments), SEGMENTS_AT_ONCE):
             group = segments[first : first + SEGMENTS_AT_ONCE]
             rows, clips = zip(*(self._read(tracks[s.track], s) for s in group), strict=True)
@@ -94,8 +102,13 @@ class Tokenize:
         return columns, clip
 
 
-def build(config: TokenizeSettings, device: str, version: VersionSettings) -> RecordingStage:
-    """Construct the stage and load its engine; `version` is the choice that all stages share."""
+def build(
+    config: TokenizeSettings,
+    device: str,
+    version: VersionSettings,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+) -> RecordingStage:
+    """Construct the stage and load its engine; all stages share `version` and `limits`."""
     engine = cast(TokenizeEngine[Any], selected_engine(config, ENGINES))
     engine.load(device)
-    return Tokenize(engine, version)
+    return Tokenize(engine, version, limits)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 from hypothesis import Phase, given, settings
@@ -52,6 +53,7 @@ class Case:
     failed: bool
     decoded_ms: int
     regions: tuple[tuple[int, int], ...]
+    damaged: tuple[tuple[int, int], ...] = ()
 
 
 def _in_order(names: Sequence[str]) -> tuple[str, ...]:
@@ -81,6 +83,7 @@ CASES = st.builds(
     failed=st.sampled_from([False, False, False, True]),
     decoded_ms=st.integers(DURATION - 60, DURATION + 20),
     regions=st.lists(SPANS, max_size=3).map(_apart),
+    damaged=st.lists(SPANS, max_size=2).map(tuple),
 ).filter(lambda case: case.cuts or not case.labelled)
 
 
@@ -93,6 +96,8 @@ def _reference(case: Case) -> dict[Paint, int]:
     if not case.labelled:
         for start, stop in case.regions or ((0, end),):
             canvas |= dict.fromkeys(range(start, min(stop, end)), ("non_speech", None))
+        for start, stop in case.damaged:
+            canvas |= dict.fromkeys(range(start, min(stop, end)), ("error", None))
     for cut in sorted(case.cuts, key=_order, reverse=True):
         stop = min(cut.end_ms, DURATION) if case.labelled else cut.end_ms
         canvas |= dict.fromkeys(range(cut.start_ms, stop), cut.paint)
@@ -126,10 +131,13 @@ def _write(case: Case, number: int, shard: Shard) -> Recording:
 
 @contextmanager
 def _views(
-    root: Path, shards: Sequence[Shard], failed: Sequence[Recording] = ()
+    root: Path,
+    shards: Sequence[Shard],
+    failed: Sequence[Recording] = (),
+    more: Sequence[dict[str, Any]] = (),
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     errors = [error_of(rec, "score_text") for rec in failed]
-    store = write_workdir(root, shards, errors)
+    store = write_workdir(root, shards, [*errors, *more])
     with duckdb.connect() as database:
         create_views(database, store, newest_snapshot(store), "test")
         yield database
@@ -142,7 +150,12 @@ def test_classes_are_those_of_every_single_millisecond(cases: list[Case]) -> Non
     shard = Shard()
     recordings = [_write(case, number, shard) for number, case in enumerate(cases)]
     failed = [r for r, case in zip(recordings, cases, strict=True) if case.failed]
-    with TemporaryDirectory() as root, _views(Path(root), [shard], failed) as database:
+    spans = [
+        error_of(rec, "denoise") | {"reason": "decode_error", "start_ms": start, "end_ms": end}
+        for rec, case in zip(recordings, cases, strict=True)
+        for start, end in case.damaged
+    ]
+    with TemporaryDirectory() as root, _views(Path(root), [shard], failed, spans) as database:
         found: dict[str, dict[Paint, int]] = {r.recording_id: {} for r in recordings}
         for recording_id, kind, rule, ms in database.execute(
             "select recording_id, class, rule, ms from accounting_classes where ms <> 0"

@@ -27,7 +27,8 @@ Rows = Sequence[tuple[Recording, int, list[str]]]
 def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Fill the columns that a test has nothing to say of with something of their type."""
     plain = {"string": "", "double": 0.0, "int64": 0, "bool": False}
-    full = [{f.name: row.get(f.name, plain.get(str(f.type))) for f in schema} for row in rows]
+    filler = {f.name: None if f.nullable else plain.get(str(f.type)) for f in schema}
+    full = [filler | row for row in rows]
     return pa.Table.from_pylist(full, schema=schema)
 
 

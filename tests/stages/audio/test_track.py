@@ -39,6 +39,7 @@ def stored(audio: np.ndarray, rate: int, block_ms: int) -> MemoryUpstream:
             "start_ms": index * block_ms,
             "end_ms": index * block_ms + -(-part.size * 1000 // rate),
             "sample_rate": rate,
+            "missing": [],
             "audio": encode_flac(part * sign * (1 - track / 2), rate),
             "inverted_channels": [1] if index == 1 else [],
         }

@@ -35,6 +35,7 @@ def upstream_of(*tracks: np.ndarray) -> MemoryUpstream:
                         "start_ms": start * 1000 // RATE,
                         "end_ms": (start + len(block)) * 1000 // RATE,
                         "sample_rate": RATE,
+                        "missing": [],
                         "audio": encode_flac(audio.astype(np.float32), RATE),
                     }
                 )

@@ -59,6 +59,7 @@ def upstream() -> MemoryUpstream:
             "start_ms": 0,
             "end_ms": 3000,
             "sample_rate": RATE,
+            "missing": [],
             "audio": encode_flac(gain * audio, RATE),
             "inverted_channels": [1],
         }

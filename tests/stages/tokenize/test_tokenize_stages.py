@@ -42,6 +42,7 @@ def upstream(kept: list[bool], version_gain: float = 0.5) -> MemoryUpstream:
             "start_ms": 0,
             "end_ms": 3000,
             "sample_rate": RATE,
+            "missing": [],
             "audio": encode_flac(samples, RATE),
         }
         for version, samples in versions.items()

@@ -57,6 +57,7 @@ def upstream(spans: list[tuple[int, int, int]]) -> MemoryUpstream:
             "start_ms": 0,
             "end_ms": 6000,
             "sample_rate": RATE,
+            "missing": [],
             "audio": encode_flac(np.full(6 * RATE, level, np.float32), RATE),
         }
         for track, level in enumerate((0.2, 0.7))
