@@ -34,7 +34,6 @@ SCHEMA = pa.schema(
         _field("channels", pa.int16(), "that the probe found; null: not noted", nullable=True),
     ]
 )
-_BEFORE_CHANNELS = SCHEMA.remove(SCHEMA.get_field_index("channels"))  # caches made earlier
 
 
 class Known(NamedTuple):
@@ -109,9 +108,6 @@ class HashCache:
         except (OSError, pa.ArrowException):
             return cache
         metadata = table.schema.metadata or {}
-        if table.schema.equals(_BEFORE_CHANNELS):
-            absent = pa.nulls(len(table), pa.int16())
-            table = table.append_column(SCHEMA.field("channels"), absent)
         made_by = metadata.get(_VERSION_KEY), metadata.get(_PROBE_KEY)
         if made_by != (_VERSION.encode(), probe_version.encode()):
             return cache
