@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+
+import pyarrow as pa
 
 from jobs import version
 from manifests.cache import HashCache
@@ -24,9 +26,10 @@ from pipeline.ledger import Ledger
 from pipeline.plan import Plan
 from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
 from pipeline.store import Store
-from pipeline.task import failed_recordings
+from pipeline.task import errors_key
 from pipeline.upkeep.repair import relink
 from pipeline.upkeep.withdrawal import without_withdrawn
+from stages.recording_stage import PASSING_REASONS
 
 HASH_CACHE = "manifest/hash-cache.parquet"
 PROBE_VERSION = "1"  # raise it when probing changes: files that failed are then looked at again
@@ -40,6 +43,7 @@ class Build:
     config: Config
     sources: Sources
     plan: Plan
+    cache: HashCache = field(default_factory=HashCache)  # of the scan
 
 
 def prepare(
@@ -51,7 +55,8 @@ def prepare(
 ) -> Build:
     """Scan the sources and compare them with the WORKDIR; only the hash cache is written.
 
-    `retry_failed` takes recordings that are in the errors of a stage as if they were new.
+    Recordings whose source could not be read the last time are taken as if they were new, with
+    `retry_failed` all that are in the errors of a stage.
     Raises SourceNotFound for a source that does not exist, EngineUnavailable when the weights
     of an engine cannot be identified, ValueError for execution groups that do not fit.
     """
@@ -67,10 +72,10 @@ def prepare(
     found.notes.extend(notes)
     catalogue = Catalogue(store, recordings, config.shard_seconds)
     plan = make_plan(store, config, catalogue)
-    if retry_failed and (failed := _failed(store, plan)):
+    if failed := _to_retry(plan.errors(store), retry_failed):
         catalogue.renew(failed)
         plan = make_plan(store, config, catalogue)
-    return Build(store, config, found, plan)
+    return Build(store, config, found, plan, cache)
 
 
 def check_engines(plan: Plan) -> None:
@@ -97,10 +102,20 @@ def execute(build: Build) -> Iterator[Event]:
         for event in _run(build):
             if isinstance(event, TaskDone):
                 outputs.add(event.report, gpus[event.report.stage])
+                if event.report.errors:
+                    _forget_changed(build, event.report.output)
             yield event
         outputs.end()
     finally:
         build.plan.ledger.compact()
+        build.cache.save()
+
+
+def _forget_changed(build: Build, output: str) -> None:
+    """Have the next scan read the files anew that were not what this one's had found."""
+    for row in build.store.read_table(errors_key(output)).to_pylist():
+        if row["reason"] in PASSING_REASONS:
+            build.cache.forget(row["uri"])
 
 
 def publish(build: Build) -> Snapshot:
@@ -151,11 +166,11 @@ def _is_light(build: Build) -> bool:
     return seconds is not None and seconds < execution.inline_below_s
 
 
-def _failed(store: Store, plan: Plan) -> list[str]:
-    """Return the recordings that failed in a stage of the plan."""
-    outputs = plan.outputs()
-    keys = [r["output"] for r in outputs.select(["output", "errors"]).to_pylist() if r["errors"]]
-    return sorted(failed_recordings(store, keys))
+def _to_retry(errors: pa.Table, all_of_them: bool) -> list[str]:
+    """Return the recordings with errors, or those whose error may have passed."""
+    rows = errors.select(["recording_id", "reason"]).to_pylist()
+    wanted = {r["recording_id"] for r in rows if all_of_them or r["reason"] in PASSING_REASONS}
+    return sorted(wanted)
 
 
 def _gpus(build: Build) -> dict[str, float]:

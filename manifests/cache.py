@@ -116,6 +116,10 @@ class HashCache:
         self._known[uri] = known
         self._changed = True
 
+    def forget(self, uri: str) -> None:
+        """Have a file read again, even if nothing tells of a change."""
+        self._changed |= self._known.pop(uri, None) is not None
+
     def save(self) -> None:
         """Write the cache file if anything changed, in one step. Raises OSError."""
         if self._files is None or not self._changed:

@@ -40,6 +40,13 @@ class Collected:
     def error(self, uri: str, error: EntryError) -> None:
         self.errors.append(SourceError(printable(uri), error.reason, error.message))
 
+    def add(self, other: Collected) -> None:
+        """Add the files, labels and errors of one source."""
+        self.files |= other.files
+        self.errors += other.errors
+        for uri, labels in other.labels.items():
+            self.labels.setdefault(uri, []).extend(labels)
+
     def label(self, uri: str, label: Label) -> None:
         """Record what a manifest line says about the file `uri`, which need not exist.
 

@@ -15,13 +15,15 @@ from manifests.filesystems import Stamp
 from manifests.probe import Probe, ProbeFailure
 from manifests.reasons import EntryError, Reason, os_error
 from manifests.recording import SourceError
-from manifests.uri import open_uri
+from manifests.steady import CHANGED
+from manifests.uri import open_uri, split_uri, stamp_of_uri
 
 ID_DIGITS = 32
 _READ_BYTES = 1 << 20
 _WINDOW_PER_THREAD = 16  # files handed to the pool and not yet collected
 _REFUSED = frozenset({Reason.PERMISSION_DENIED, Reason.FILE_MISSING, Reason.UNREADABLE})
-_PASSING = _REFUSED | {Reason.PROBE_FAILED}  # without the file changing, so never remembered
+# What may pass, so it is never remembered.
+_PASSING = _REFUSED | {Reason.PROBE_FAILED, Reason.SOURCE_CHANGED}
 _UNOPENED = _REFUSED | {Reason.EMPTY_FILE}  # the probe never saw it
 _REPORT_EVERY = 1000  # unchanged files between two calls of the progress callback
 
@@ -38,8 +40,12 @@ class Contents:
     def add(self, uri: str, known: Known) -> None:
         if known.reason is None:
             self.recordings[uri] = known
-        else:
-            self.errors.append(SourceError(uri, known.reason, known.message or ""))
+            return
+        if known.reason == Reason.SOURCE_CHANGED:
+            uri, _ = split_uri(uri)  # of a shard, which changed for all its members at once
+        error = SourceError(uri, known.reason, known.message or "")
+        if error.reason != Reason.SOURCE_CHANGED or error not in self.errors[-1:]:
+            self.errors.append(error)
 
 
 def content_id(uri: str) -> str:
@@ -122,14 +128,26 @@ def _in_threads(
 
 
 def _look_at(uri: str, stamp: Stamp, probe: Probe) -> tuple[str, Known, str | None]:
+    known, fault = _opened(uri, stamp, probe)
+    if known.reason not in _REFUSED:
+        try:
+            size, changed = stamp_of_uri(uri)
+        except OSError as error:
+            return uri, _no_recording(stamp, error), None
+        if size != stamp[0] or (changed != stamp[1] and changed > 0):
+            return uri, Known(*stamp, "", 0, Reason.SOURCE_CHANGED, CHANGED), None
+    return uri, known, fault
+
+
+def _opened(uri: str, stamp: Stamp, probe: Probe) -> tuple[Known, str | None]:
     try:
         recording_id = content_id(uri)
         duration_ms = int(probe(uri).duration_ms)
         if duration_ms <= 0:
             raise EntryError(Reason.NO_SAMPLES, "it holds no audio samples")
     except Exception as error:  # whatever a probe meets in one file must not harm the others
-        return uri, _no_recording(stamp, error), fault_of(error)
-    return uri, Known(*stamp, recording_id, duration_ms), None
+        return _no_recording(stamp, error), fault_of(error)
+    return Known(*stamp, recording_id, duration_ms), None
 
 
 def _no_recording(stamp: Stamp, error: Exception) -> Known:

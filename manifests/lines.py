@@ -8,8 +8,9 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any, NoReturn, cast
 
-from manifests.filesystems import open_file, split_options
+from manifests.filesystems import split_options
 from manifests.reasons import EntryError, Reason, os_error
+from manifests.steady import open_steady
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -23,7 +24,7 @@ def read_lines(path: str) -> Iterator[tuple[int, bytes]]:
     """
     first = True
     try:
-        with open_file(path) as raw_file, _unzipped(path, raw_file) as file:
+        with open_steady(path) as raw_file, _unzipped(path, raw_file) as file:
             for number, raw in enumerate(file, start=1):
                 line = (raw.removeprefix(_BOM) if number == 1 else raw).strip()
                 if not line:

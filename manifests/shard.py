@@ -9,6 +9,7 @@ from manifests.filesystems import open_file
 from manifests.labels import Origin, parse_label
 from manifests.lines import parse_object
 from manifests.reasons import EntryError, Reason, os_error
+from manifests.steady import CHANGED
 from manifests.tar_index import TarIndex, tar_index
 from manifests.uri import has_audio_ending, member_uri
 
@@ -34,14 +35,19 @@ def read_shard(path: str, into: Collected, named: bool) -> bool:
     if index.damage is not None:
         into.error(path, EntryError(Reason.BAD_TAR, f"damaged tar file: {index.damage}"))
     samples = _samples(index)
+    found = Collected()
     for member in samples.unreadable_names:
         message = "the name of this member is not UTF-8"
-        into.error(member_uri(path, member), EntryError(Reason.NAME_NOT_UTF8, message))
+        found.error(member_uri(path, member), EntryError(Reason.NAME_NOT_UTF8, message))
     for key, audio in samples.audio.items():
         for member in audio:
-            into.files[member_uri(path, member)] = stamp
+            found.files[member_uri(path, member)] = stamp
         if labels := samples.labels.get(key):
-            _read_labels(path, audio, labels, index, into)
+            _read_labels(path, audio, labels, index, found)
+    if samples.labels and stamp_of(path) != stamp:  # labels may be read from where they no more are
+        into.error(path, EntryError(Reason.SOURCE_CHANGED, CHANGED))
+        return False
+    into.add(found)
     if not samples.audio and index.damage is None and named:
         message = "no audio among the members of this tar file"
         into.error(path, EntryError(Reason.NO_AUDIO_FOUND, message))

@@ -20,6 +20,7 @@ from manifests.filesystems import (
     open_raw,
     split_options,
     stamp_of_url,
+    state_of_url,
 )
 from manifests.tar_index import tar_index
 
@@ -39,6 +40,8 @@ TAR_ENDING = ".tar"
 _TAR_MARK = TAR_ENDING + "#"
 _REMOTE_MEMBER = re.compile(r"(.*?\.tar(?:\?[^#]*)?)#(.*)", re.IGNORECASE | re.DOTALL)
 _LOCAL_BUFFER = 1 << 16
+
+State = tuple[int | str, ...]  # equal: nobody has written to the file in between
 
 
 def has_audio_ending(name: str) -> bool:
@@ -84,6 +87,24 @@ def open_uri(uri: str) -> BinaryIO:
         raise FileNotFoundError(2, "no such member of the tar shard", uri)
     buffer_bytes = BUFFER_BYTES if is_url(path) else _LOCAL_BUFFER
     return cast(BinaryIO, io.BufferedReader(_Window(open_raw(path), *span), buffer_bytes))
+
+
+def state_of(uri: str) -> State:
+    """Return what no writing to a file leaves as it is; for a member, that of its shard.
+
+    That is more than a `Stamp`: programs can set the time of modification back, but not when the
+    inode, or an object's ETag, changed. Raises OSError.
+    """
+    path, _ = split_uri(uri)
+    if is_url(path):
+        return state_of_url(path)
+    state = Path(path).stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
+
+
+def stamp_of_uri(uri: str) -> Stamp:
+    """Return size and mtime of a file; for a member, those of its shard. Raises OSError."""
+    return _stamp(split_uri(uri)[0])
 
 
 def base_name(uri: str) -> str:

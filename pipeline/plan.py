@@ -14,7 +14,8 @@ from pipeline.catalogue import Catalogue
 from pipeline.graph import Graph, Stage
 from pipeline.ledger import Ledger
 from pipeline.shard import Shard
-from pipeline.task import Task, TaskReport
+from pipeline.store import Store
+from pipeline.task import ERRORS_SCHEMA, Task, TaskReport, errors_key
 
 SHARDS_AT_ONCE = 256  # made into objects at a time
 
@@ -130,6 +131,31 @@ class Plan:
         self.ledger.show(self._database)
         query = f"select l.* from ledger l semi join ({self._stems()}) w using (stem)"
         return self._database.sql(query).to_arrow_table()
+
+    def errors(self, store: Store) -> pa.Table:
+        """Return the errors (ERRORS_SCHEMA) of all finished stages, each of a recording that is
+        still in the shard in which it failed."""
+        self.ledger.show(self._database)
+        rows = self._database.execute(
+            f"select l.shard_id, l.output from ledger l semi join ({self._stems()}) w using (stem) "
+            "where l.errors > 0"
+        ).fetchall()
+        found = store.read_tables(errors_key(output) for _, output in rows)
+        tables = [ERRORS_SCHEMA.empty_table(), *(table.cast(ERRORS_SCHEMA) for table in found)]
+        shards = [
+            shard for (shard, _), table in zip(rows, found, strict=True) for _ in range(len(table))
+        ]
+        errors = pa.concat_tables(tables)
+        self._database.register(
+            "failures", errors.append_column("shard_id", pa.array(shards, pa.string()))
+        )
+        query = "from failures semi join (from members where active) using (shard_id, recording_id)"
+        return (
+            self._database.sql(query)
+            .to_arrow_table()
+            .select(errors.column_names)
+            .cast(ERRORS_SCHEMA)
+        )
 
     def _find_todo(self) -> None:
         """Make the table `todo` (shard_id, stage): everything that a lacking corpus needs."""

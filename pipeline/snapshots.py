@@ -21,7 +21,7 @@ from manifests.recording import SourceError
 from pipeline.digest import digest_of, digest_of_lines
 from pipeline.plan import Plan
 from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA, errors_key, lineage_of, table_key
+from pipeline.task import ERRORS_SCHEMA, lineage_of, table_key
 
 LATEST = "snapshots/LATEST"
 MANIFEST_STAGE = "manifest"  # `stage` of errors in the sources
@@ -114,7 +114,7 @@ def write_snapshot(
     """Make the finished plan the newest snapshot, unless the newest holds the same already."""
     outputs = plan.outputs()
     recordings = plan.catalogue.recordings.sort_by("recording_id")
-    errors = _errors(store, outputs, recordings, source_errors)
+    errors = _errors(plan.errors(store), source_errors)
     content = _content(plan, outputs, errors)
     previous = latest_snapshot(store)
     if previous is not None and previous.content == content:
@@ -187,10 +187,8 @@ def _link_parts(
     return max(len(keys), 1), sum(rows)
 
 
-def _errors(
-    store: Store, outputs: pa.Table, recordings: pa.Table, source_errors: Sequence[SourceError]
-) -> pa.Table:
-    """Gather the errors of the sources and of every stage, of recordings that are still there."""
+def _errors(of_stages: pa.Table, source_errors: Sequence[SourceError]) -> pa.Table:
+    """Add the errors of the sources to those of the stages (ERRORS_SCHEMA)."""
     rows = [
         {
             "stage": MANIFEST_STAGE,
@@ -200,14 +198,8 @@ def _errors(
         }
         for error in source_errors
     ]
-    tables = [pa.Table.from_pylist(rows, schema=ERRORS_SCHEMA)]
-    with_errors = outputs.filter(pc.field("errors") > 0)
-    keys = [errors_key(key) for key in with_errors["output"].to_pylist()]
-    tables += [table.cast(ERRORS_SCHEMA) for table in store.read_tables(keys)]
-    table = pa.concat_tables(tables)
-    active = pc.is_in(table["recording_id"], recordings["recording_id"].combine_chunks())
-    mine = pc.or_(active, pc.equal(table["stage"], MANIFEST_STAGE))
-    return table.filter(mine).sort_by([("uri", "ascending"), ("stage", "ascending")])
+    table = pa.concat_tables([pa.Table.from_pylist(rows, schema=ERRORS_SCHEMA), of_stages])
+    return table.sort_by([("uri", "ascending"), ("stage", "ascending")])
 
 
 def _lineage(plan: Plan, outputs: pa.Table) -> pa.Table:

@@ -20,7 +20,7 @@ from pipeline.digest import digest_of, digest_of_lines
 from pipeline.graph import Stage
 from pipeline.store import Store, file_sha256
 from pipeline.table_file import TableFile, TableWriter
-from stages.recording_stage import RecordingError, RecordingStage
+from stages.recording_stage import PASSING_REASONS, RecordingError, RecordingStage
 
 ERRORS_SCHEMA = pa.schema(
     [
@@ -126,6 +126,14 @@ class ShardUpstream:
 OnRecording = Callable[[str, int], None]  # recording_id, duration_ms
 
 
+class _HalfRead(Exception):
+    """A recording became another one while its rows were made: none of them may stay."""
+
+    def __init__(self, recording_id: str, error: RecordingError) -> None:
+        super().__init__(error.message)
+        self.excluded = {recording_id: (error.reason, error.message)}
+
+
 def run_task(
     task: Task,
     stage: Stage,
@@ -139,8 +147,23 @@ def run_task(
     stage before is skipped. Rows that a failing recording had yielded already stay in the table
     and are skipped by everything after, since errors come first. A table that is there already
     (of a run that died before it could remember it) is taken as it is. `on_recording` is called
-    right before each recording.
+    right before each recording. One whose source was no longer to be read after it had yielded
+    rows leaves none: the table is made anew without it.
     """
+    while True:
+        try:
+            return _attempt(task, stage, function, store, on_recording)
+        except _HalfRead as half:
+            task = replace(task, excluded={**task.excluded, **half.excluded})
+
+
+def _attempt(
+    task: Task,
+    stage: Stage,
+    function: RecordingStage,
+    store: Store,
+    on_recording: OnRecording | None,
+) -> TaskReport:
     kept = _rows_to_cover(task, stage, store) if stage.covers else None
     output = task.output if kept is None else kept.output
     if (done := finished_before(output, store)) is not None:
@@ -255,13 +278,15 @@ def _one_recording(
     errors: list[dict[str, str]],
 ) -> str | None:
     """Run a stage on a recording; return the program's fault that it failed by, if any."""
-    batches = function(recording, upstream)
+    batches, rows = function(recording, upstream), 0
     while True:
         try:
             batch = next(batches)
         except StopIteration:
             return None
         except RecordingError as error:
+            if rows and error.reason in PASSING_REASONS:
+                raise _HalfRead(recording.recording_id, error) from None
             errors.append(_error_row(stage.name, recording, error.reason, error.message))
             return None
         except MemoryError:
@@ -273,6 +298,7 @@ def _one_recording(
             errors.append(_error_row(stage.name, recording, UNEXPECTED, message))
             return fault_of(error)
         writer.write(batch)  # outside: a full disk is not the recording's fault either
+        rows += batch.num_rows
 
 
 def _rows_to_cover(task: Task, stage: Stage, store: Store) -> KeptRows:

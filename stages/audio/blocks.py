@@ -14,6 +14,7 @@ from stages.audio.decode import open_audio
 from stages.audio.flac import decode_flac
 from stages.audio.mixing import MAX_SAMPLE_RATE, tracks_of
 from stages.audio.resample import rechunk
+from stages.audio.source import check_unchanged
 from stages.recording_stage import RecordingError, Upstream
 
 BLOCK_MS = 60_000
@@ -76,7 +77,7 @@ class SourceBlocks(Blocks):
         count = max(1, -(-recording.duration_ms // BLOCK_MS))
         self._length = sample_at(BLOCK_MS, sample_rate)
         super().__init__(sample_rate, [index * self._length for index in range(count)])
-        self._uri = recording.uri
+        self._uri, self._recording_id = recording.uri, recording.recording_id
         self._blocks: Iterator[np.ndarray] = iter(())
         self._next = 0
         self._started = False
@@ -89,13 +90,14 @@ class SourceBlocks(Blocks):
             while self._next <= index:
                 block = next(self._blocks, np.zeros(0, np.float32))
                 self._next += 1
+            check_unchanged(self._uri, self._recording_id)
         except RecordingError:
             self._started = False  # asked again, it fails again
             raise
         return block
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        with open_audio(self._uri) as audio:
+        with open_audio(self._uri, None, self._recording_id) as audio:
             mono = tracks_of(audio.blocks, "mix", audio.sample_rate, MAX_SAMPLE_RATE)
             for block in rechunk(mono, self._length):
                 yield block[0]
@@ -103,5 +105,5 @@ class SourceBlocks(Blocks):
 
 def source_blocks(recording: Recording) -> SourceBlocks:
     """Open the source of a labelled recording; raises RecordingError when it cannot be read."""
-    with open_audio(recording.uri) as audio:
+    with open_audio(recording.uri, None, recording.recording_id) as audio:
         return SourceBlocks(recording, min(audio.sample_rate, MAX_SAMPLE_RATE))

@@ -35,7 +35,7 @@ class Media:
 
 
 @contextmanager
-def open_media(uri: str) -> Iterator[Media]:
+def open_media(uri: str, recording_id: str | None = None) -> Iterator[Media]:
     """Open `uri` and choose its best audio track; nothing is decoded and FFmpeg stays silent.
 
     Raises RecordingError with the reasons of `open_source`, and `not_audio`, `no_audio_track`,
@@ -44,7 +44,7 @@ def open_media(uri: str) -> Iterator[Media]:
     import av
 
     av.logging.set_level(None)
-    with open_source(uri) as file:
+    with open_source(uri, recording_id) as file:
         known = looks_like_audio(file)
         head = mp3_head(file)
         file.seek(0)

@@ -76,16 +76,19 @@ def _counted(media: Media) -> Fraction:
 
 
 @contextmanager
-def open_audio(uri: str, limits: DecodeLimits | None = None) -> Iterator[Audio]:
+def open_audio(
+    uri: str, limits: DecodeLimits | None = None, recording_id: str | None = None
+) -> Iterator[Audio]:
     """Decode `uri` (a path, or `shard.tar#member`) as a stream; memory does not grow with length.
 
-    Raises RecordingError on entering or while `blocks` is consumed: the reasons of `open_media`,
+    With `recording_id`, what is decoded is that recording (see `open_source`). Raises
+    RecordingError on entering or while `blocks` is consumed: the reasons of `open_media`,
     `truncated`, `decode_error` (audio missing in the middle), `no_samples`, `nan_samples`,
     `silent`, `format_changes` (sample rate or channel count within the file). Several of them are
     known only at the end, after blocks were yielded.
     """
     limits = limits or DecodeLimits()
-    with open_media(uri) as media:
+    with open_media(uri, recording_id) as media:
         position = media.file.tell()
         check_bytes(uri, media.file, limits.missing_ms)
         media.file.seek(position)  # FFmpeg goes on reading where it stopped

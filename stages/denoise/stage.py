@@ -70,7 +70,7 @@ class Denoise:
             return
         settings = self.settings
         limits = DecodeLimits(settings.missing_ms, settings.gap_ms, settings.silence_dbfs)
-        with open_audio(recording.uri, limits) as source:
+        with open_audio(recording.uri, limits, recording.recording_id) as source:
             rate = min(source.sample_rate, settings.max_sample_rate)
             tracks = 1 if settings.channels == "mix" else source.channels
             audio = tracks_of(
