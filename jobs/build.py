@@ -23,6 +23,7 @@ from pipeline.execution.inline import run_inline
 from pipeline.execution.outputs import Outputs
 from pipeline.execution.settings import resolve_groups
 from pipeline.ledger import Ledger
+from pipeline.parts import check_parts
 from pipeline.plan import Plan
 from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
 from pipeline.store import Store
@@ -119,7 +120,11 @@ def _forget_changed(build: Build, output: str) -> None:
 
 
 def publish(build: Build) -> Snapshot:
-    """Make the finished build the newest snapshot (the same one, if nothing changed)."""
+    """Make the finished build the newest snapshot (the same one, if nothing changed).
+
+    Raises WorkdirDamaged where something is not what the stages wrote.
+    """
+    check_parts(build.store, build.plan)
     config = result_config(build.config)
     errors = build.sources.errors
     snapshot = write_snapshot(build.store, build.plan, errors, config, version())

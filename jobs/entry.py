@@ -16,6 +16,7 @@ from manifests.filesystems import LocationError
 from manifests.reasons import SourceNotFound
 from model.checkpoint import WeightsError
 from pipeline.config import ConfigError
+from pipeline.damage import WorkdirDamaged
 from pipeline.execution.faults import RunStopped
 from pipeline.lock import WorkdirBusy
 from stages.engine import EngineUnavailable
@@ -27,6 +28,7 @@ MENDABLE = (
     EngineUnavailable,
     RunStopped,
     WorkdirBusy,
+    WorkdirDamaged,
     WeightsError,
 )
 

@@ -72,7 +72,10 @@ def _repair(console: Console, store: Store, found: Inspection) -> None:
     if Kind.SNAPSHOT in kinds:
         console.print("the next curate makes the newest snapshot again; older ones stay damaged")
     if Kind.CATALOGUE in kinds:
-        console.print("the catalogue cannot be mended; without it everything is computed again")
+        console.print(
+            "the catalogue was made again; recordings that came since the newest snapshot "
+            "are worked on anew"
+        )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ by the next one.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter, ValidationError
 
 from manifests.recording import SourceError
 from pipeline.digest import digest_of, digest_of_lines
@@ -76,18 +78,48 @@ class Snapshot:
         return f"snapshots/{self.name}"
 
 
+_SNAPSHOT = TypeAdapter(Snapshot)
+_NUMBER = re.compile(r"\s*[0-9]{1,9}\s*")
+
+
 def latest_snapshot(store: Store) -> Snapshot | None:
-    """Return the newest complete snapshot, or None."""
-    name = store.read_text(LATEST)
-    return None if name is None else read_snapshot(store, int(name))
+    """Return the newest complete snapshot, or None. Raises WorkdirDamaged."""
+    number = latest_number(store)
+    if number is None:
+        return None
+    try:
+        return read_snapshot(store, number)
+    except FileNotFoundError:
+        raise store.damaged(LATEST, f"names snapshot {number}, which is not there") from None
+
+
+def latest_number(store: Store) -> int | None:
+    """Return what LATEST says; None where nothing was published. Raises WorkdirDamaged."""
+    text = store.read_text(LATEST)
+    if text is None:
+        if store.local and store.path("corpus").is_symlink():
+            raise store.damaged(LATEST, "is missing")
+        return None
+    if _NUMBER.fullmatch(text) is None:
+        raise store.damaged(LATEST, "names no snapshot")
+    return int(text)
 
 
 def read_snapshot(store: Store, number: int) -> Snapshot:
-    """Raises FileNotFoundError when there is no such snapshot."""
-    text = store.read_text(f"snapshots/{number:06d}/snapshot.json")
+    """Raises FileNotFoundError when there is no such snapshot, and WorkdirDamaged."""
+    key = f"snapshots/{number:06d}/snapshot.json"
+    text = store.read_text(key)
     if text is None:
         raise FileNotFoundError(f"no snapshot {number} in {store.root}")
-    return Snapshot(**json.loads(text))
+    try:
+        snapshot = _SNAPSHOT.validate_json(text, strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise store.damaged(key, f"cannot be read: {place} {problem['msg']}".strip()) from None
+    if snapshot.number != number:
+        raise store.damaged(key, f"says that it is snapshot {snapshot.number}")
+    return snapshot
 
 
 def all_snapshots(store: Store) -> list[Snapshot]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from manifests.faults import fault_of
 from manifests.recording import Recording
+from pipeline.damage import Recorded, WorkdirDamaged
 from pipeline.digest import digest_of, digest_of_lines
 from pipeline.graph import Stage
 from pipeline.store import Store, file_sha256
@@ -49,6 +50,7 @@ class Task:
     inputs: Mapping[str, tuple[str, ...]]  # stage -> keys of its tables, for all ancestors
     covered: tuple[str, ...] = ()  # for a covering stage: keys of what it wrote before
     with_errors: tuple[str, ...] = ()  # those of `inputs` that have an errors table
+    recorded: Mapping[str, Recorded] = field(default_factory=dict)  # key of a file -> the ledger's
     is_covered: bool = False  # another stage works on the rows that this one marks `kept`
     excluded: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     # recording_id -> (reason, message): not run, but rows of the errors table
@@ -146,7 +148,8 @@ def run_task(
     A recording that fails here becomes a row of `<output>.errors.parquet`; one that failed in a
     stage before is skipped. Rows that a failing recording had yielded already stay in the table
     and are skipped by everything after, since errors come first. A table that is there already
-    (of a run that died before it could remember it) is taken as it is. `on_recording` is called
+    (of a run that died before it could remember it) is taken, if it is whole. What is read must be
+    what the ledger has recorded, else WorkdirDamaged is raised. `on_recording` is called
     right before each recording. One whose source was no longer to be read after it had yielded
     rows leaves none: the table is made anew without it.
     """
@@ -166,10 +169,10 @@ def _attempt(
 ) -> TaskReport:
     kept = _rows_to_cover(task, stage, store) if stage.covers else None
     output = task.output if kept is None else kept.output
-    if (done := finished_before(output, store)) is not None:
+    if (done := _taken(task, output, store)) is not None:
         return done
     started, started_cpu = time.perf_counter(), _cpu_seconds()
-    failed = failed_recordings(store, task.with_errors)
+    failed = _failed_before(task, store)
     errors: list[dict[str, str]] = []
     faults: list[str | None] = []
     with _open_inputs(task, stage, store) as files, store.replacing(table_key(output)) as path:
@@ -236,13 +239,24 @@ def lineage_of(output: str) -> str:
     return digest_of(output)
 
 
-def failed_recordings(store: Store, outputs: Iterable[str]) -> set[str]:
-    """Return the ids of the recordings that failed in these outputs, which have errors tables."""
+def _failed_before(task: Task, store: Store) -> set[str]:
+    """Return the ids of the recordings that failed in the stages before."""
     failed: set[str] = set()
-    for output in outputs:
-        table = store.read_table(errors_key(output), columns=["recording_id"])
+    for output in task.with_errors:
+        table = _read(task, errors_key(output), store, ["recording_id"])
         failed.update(table["recording_id"].to_pylist())
     return failed
+
+
+def _read(task: Task, key: str, store: Store, columns: list[str] | None = None) -> pa.Table:
+    """Read a table that is what the ledger says. Raises WorkdirDamaged."""
+    _check(task, key, store)
+    return store.read_table(key, columns)
+
+
+def _check(task: Task, key: str, store: Store) -> None:
+    if (recorded := task.recorded.get(key)) is not None:
+        store.check(key, recorded)
 
 
 def kept_digest(segment_ids: Iterable[str]) -> str:
@@ -259,6 +273,9 @@ def covering_output(stem: str, kept: str) -> str:
 def _open_inputs(
     task: Task, stage: Stage, store: Store
 ) -> Iterator[dict[str, tuple[TableFile, ...]]]:
+    for name in stage.inputs:
+        for key in task.inputs[name]:
+            _check(task, table_key(key), store)
     with ExitStack() as stack:
         yield {
             name: tuple(
@@ -289,7 +306,7 @@ def _one_recording(
                 raise _HalfRead(recording.recording_id, error) from None
             errors.append(_error_row(stage.name, recording, error.reason, error.message))
             return None
-        except MemoryError:
+        except (MemoryError, WorkdirDamaged):
             raise  # the machine's trouble, not the recording's: the next run continues here
         except Exception as error:
             if isinstance(error, OSError) and error.errno in NO_SPACE:
@@ -305,14 +322,31 @@ def _rows_to_cover(task: Task, stage: Stage, store: Store) -> KeptRows:
     """Find which kept rows no earlier output of this stage holds."""
     assert stage.covers is not None
     (verdict,) = task.inputs[stage.covers]
-    table = store.read_table(table_key(verdict))
+    table = _read(task, table_key(verdict), store)
     rows = table.filter(table["kept"])
     done: list[str] = []
     for key in task.covered:
-        done.extend(store.read_table(table_key(key), ["segment_id"])["segment_id"].to_pylist())
+        done.extend(_read(task, table_key(key), store, ["segment_id"])["segment_id"].to_pylist())
     missing = pc.invert(pc.is_in(rows["segment_id"], pa.array(done, pa.string())))
     output = covering_output(task.output, kept_digest(rows["segment_id"].to_pylist()))
     return KeptRows(stage.covers, rows.filter(missing), output)
+
+
+def _taken(task: Task, output: str, store: Store) -> TaskReport | None:
+    """Return the report of a table that is there already; None where one has to be made.
+
+    What the ledger knows has to be as it says, since its hash is the only witness. Of what it
+    does not know, of a run that died, the pages' checksums say whether it is whole.
+    """
+    key = table_key(output)
+    if key in task.recorded:
+        _check(task, key, store)
+    elif store.facts(key) is not None:
+        try:
+            store.read_table(key)
+        except WorkdirDamaged:
+            return None
+    return finished_before(output, store)
 
 
 def finished_before(output: str, store: Store) -> TaskReport | None:

@@ -7,11 +7,19 @@ from collections.abc import Iterator
 
 import duckdb
 
+from pipeline.damage import Recorded, WorkdirDamaged, difference, short
 from pipeline.digest import digest_of
-from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot, read_snapshot
+from pipeline.snapshots import (
+    LATEST,
+    LINEAGE_SCHEMA,
+    STAGES_SCHEMA,
+    Snapshot,
+    latest_number,
+    read_snapshot,
+)
 from pipeline.store import Store
 from pipeline.task import table_key
-from pipeline.upkeep.findings import Damage, Inspection, Kind, difference, short
+from pipeline.upkeep.findings import Damage, Inspection, Kind
 
 
 def inspect_snapshots(store: Store, found: Inspection) -> None:
@@ -41,7 +49,7 @@ def _inspect_own_files(store: Store, snapshot: Snapshot, found: Inspection) -> I
     for name, sha256 in snapshot.sha256.items():
         key = f"{snapshot.folder}/{name}"
         found.files += 1
-        if problem := difference(store, key, sha256):
+        if problem := difference(store, key, Recorded(sha256)):
             yield Damage(key, problem, Kind.SNAPSHOT)
     key = f"{snapshot.folder}/config.json"
     found.files += 1
@@ -112,13 +120,15 @@ def _inspect_part(store: Store, key: str, output: str, sha256: str, found: Inspe
     there = store.local and store.exists(table_key(output))
     if there and store.path(key).samefile(store.path(table_key(output))):
         return found.checked.get(output, "")
-    problem = difference(store, key, sha256)
+    problem = difference(store, key, Recorded(sha256))
     return f"differs from its stage output: {problem}" if problem else ""
 
 
 def inspect_pointers(store: Store, found: Inspection) -> None:
     newest = found.newest
     if newest is None:
+        if store.exists(LATEST):
+            found.damages.append(Damage(LATEST, "names no snapshot", Kind.POINTER))
         return
     if _latest(store) != newest.number:
         problem = f"does not name the newest snapshot, {newest.name}"
@@ -129,8 +139,10 @@ def inspect_pointers(store: Store, found: Inspection) -> None:
 
 
 def _latest(store: Store) -> int | None:
-    text = (store.read_text(LATEST) or "").strip()
-    return int(text) if text.isdecimal() else None
+    try:
+        return latest_number(store)
+    except WorkdirDamaged:
+        return None  # `inspect_pointers` tells
 
 
 def stage_inputs(store: Store, found: Inspection) -> dict[str, set[str]]:
