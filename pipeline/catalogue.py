@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from manifests.table import SCHEMA as RECORDINGS
 from manifests.table import audio_digest, label_digest, recordings_from_table
+from pipeline.damage import parsing
 from pipeline.ledger import segments
 from pipeline.shard import group_by_duration, new_shard_id
 from pipeline.store import Store
@@ -66,9 +67,8 @@ def read_catalogue(store: Store) -> pa.Table:
             raise store.damaged(CATALOGUE, "is missing")
         return SCHEMA.empty_table()
     table = store.read_table(CATALOGUE)
-    if missing := set(SCHEMA.names) - set(table.column_names):
-        raise store.damaged(CATALOGUE, f"has no column {min(missing)}")
-    return table
+    with parsing(store.root, CATALOGUE):
+        return table.select(SCHEMA.names).cast(SCHEMA)
 
 
 class Catalogue:

@@ -166,7 +166,10 @@ class Store:
     def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
         """Raises FileNotFoundError, and WorkdirDamaged."""
         with parsing(self.root, key), self._parquet(key) as file:
-            return file.read(columns=columns)
+            table = file.read(columns=columns)
+            if table.num_rows != file.metadata.num_rows:  # checksums guard pages, not the footer
+                raise self.damaged(key, "holds another number of rows than it says")
+            return table
 
     def read_tables(self, keys: Iterable[str], columns: list[str] | None = None) -> list[pa.Table]:
         """Do `read_table` for each key."""
