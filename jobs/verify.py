@@ -28,7 +28,7 @@ def verify(
         typer.Option(
             "--repair",
             help="Drop what is damaged and all that was made from it, so that the next curate "
-            "makes exactly that again; rebuild a lost ledger.",
+            "makes exactly that again; rebuild a lost ledger or catalogue.",
         ),
     ] = False,
 ) -> None:
