@@ -56,7 +56,7 @@ class Store:
     filesystem: fs.FileSystem = field(default_factory=fs.LocalFileSystem)
     base: str = ""  # the root as the file system names it, where that differs
     # key -> its SHA-256, size and time when it was last found to be what was recorded
-    _sound: dict[str, tuple[str, fs.FileInfo]] = field(
+    _sound: dict[str, tuple[str, int | None, int | None]] = field(
         default_factory=dict, compare=False, repr=False
     )
 
@@ -200,11 +200,12 @@ class Store:
         Its bytes are hashed once, and again when its size or time is another.
         """
         info = self._info(key)
-        if self._sound.get(key) == (recorded.sha256, info):
+        now = (recorded.sha256, info.size, info.mtime_ns)
+        if self._sound.get(key) == now:
             return
         if problem := difference(self, key, recorded):
             raise self.damaged(key, problem)
-        self._sound[key] = (recorded.sha256, info)
+        self._sound[key] = now
 
     def damaged(self, key: str, problem: str) -> WorkdirDamaged:
         """Return the exception that names a file of this WORKDIR and the remedy."""

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.catalogue import CATALOGUE, read_catalogue
-from pipeline.damage import WorkdirDamaged
+from pipeline.damage import Recorded, WorkdirDamaged
 from pipeline.ledger import FOLDER, read_segment, segments
 from pipeline.snapshots import LATEST, latest_snapshot
 from pipeline.store import Store
@@ -220,8 +220,12 @@ def test_the_snapshots_fields_have_their_types(workdir: Workdir) -> None:
         latest_snapshot(workdir.store)
 
 
-def test_an_error_travels_between_processes(tmp_path: Path) -> None:
+def test_errors_and_stores_travel_between_processes(tmp_path: Path) -> None:
     import pickle
 
-    error = Store.open(tmp_path).damaged("a/b", "is missing")
+    store = Store.open(tmp_path)
+    error = store.damaged("a/b", "is missing")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    store.write_text("a", "x")
+    store.check("a", Recorded(store.sha256("a"), 1))
+    assert pickle.loads(pickle.dumps(store)) == store
