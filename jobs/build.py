@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs import version
 from manifests.cache import HashCache
@@ -27,12 +28,14 @@ from pipeline.execution.outputs import Outputs
 from pipeline.execution.settings import resolve_groups
 from pipeline.ledger import Ledger
 from pipeline.lock import WorkdirBusy, locked
+from pipeline.parts import check_parts
 from pipeline.plan import Plan
 from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
 from pipeline.store import Store
-from pipeline.task import failed_recordings
+from pipeline.task import errors_key, failed_in, read_errors
 from pipeline.upkeep.repair import relink
 from pipeline.upkeep.withdrawal import purged_ids, without_withdrawn
+from stages.recording_stage import PASSING_REASONS
 
 HASH_CACHE = "manifest/hash-cache.parquet"
 PROBE_VERSION = "2"  # raise it when probing changes: all files are then looked at again
@@ -46,6 +49,7 @@ class Build:
     config: Config
     sources: Sources
     plan: Plan
+    cache: HashCache = field(default_factory=HashCache)  # of the scan
 
 
 def prepare(
@@ -60,7 +64,8 @@ def prepare(
 
     A command that does not hold the WORKDIR says its name as `cache_lock`: it takes the lock
     just to write the cache, and leaves the cache where another run has it.
-    `retry_failed` takes recordings that are in the errors of a stage as if they were new.
+    Recordings whose source could not be read the last time are taken as if they were new, with
+    `retry_failed` all that are in the errors of a stage.
     Raises SourceNotFound for a source that does not exist, ConfigError for lost tombstones,
     EngineUnavailable when the weights of an engine cannot be identified, ValueError for
     execution groups that do not fit.
@@ -81,10 +86,10 @@ def prepare(
     found.notes.extend(notes)
     catalogue = Catalogue(store, recordings, config.shard_seconds)
     plan = make_plan(store, config, catalogue)
-    if retry_failed and (failed := _failed(store, plan)):
+    if failed := _to_retry(plan.errors(store), retry_failed):
         catalogue.renew(failed)
         plan = make_plan(store, config, catalogue)
-    return Build(store, config, found, plan)
+    return Build(store, config, found, plan, cache)
 
 
 @dataclass(frozen=True)
@@ -135,14 +140,28 @@ def execute(build: Build) -> Iterator[Event]:
         for event in _run(build):
             if isinstance(event, TaskDone):
                 outputs.add(event.report, gpus[event.report.stage])
+                if event.report.errors:
+                    _forget_changed(build, event.report.output)
             yield event
         outputs.end()
     finally:
         build.plan.ledger.compact()
+        build.cache.save()
+
+
+def _forget_changed(build: Build, output: str) -> None:
+    """Have the next scan read the files anew that were not what this one's had found."""
+    for row in read_errors(build.store, errors_key(output)).to_pylist():
+        if row["reason"] in PASSING_REASONS:
+            build.cache.forget(row["source"])
 
 
 def publish(build: Build) -> Snapshot:
-    """Make the finished build the newest snapshot (the same one, if nothing changed)."""
+    """Make the finished build the newest snapshot (the same one, if nothing changed).
+
+    Raises WorkdirDamaged where something is not what the stages wrote.
+    """
+    check_parts(build.store, build.plan)
     config = result_config(build.config)
     errors = build.sources.errors
     snapshot = write_snapshot(build.store, build.plan, errors, config, version())
@@ -189,11 +208,11 @@ def _is_light(build: Build) -> bool:
     return seconds is not None and seconds < execution.inline_below_s
 
 
-def _failed(store: Store, plan: Plan) -> list[str]:
-    """Return the recordings that failed in a stage of the plan."""
-    outputs = plan.outputs()
-    keys = [r["output"] for r in outputs.select(["output", "errors"]).to_pylist() if r["errors"]]
-    return sorted(failed_recordings(store, keys))
+def _to_retry(errors: pa.Table, all_of_them: bool) -> list[str]:
+    """Return the recordings that failed, or those whose error may have passed."""
+    if not all_of_them:
+        errors = errors.filter(pc.is_in(errors["reason"], pa.array(sorted(PASSING_REASONS))))
+    return sorted(failed_in(errors))
 
 
 def _gpus(build: Build) -> dict[str, float]:

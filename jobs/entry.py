@@ -26,6 +26,7 @@ from manifests.filesystems import LocationError
 from manifests.reasons import SourceNotFound
 from model.checkpoint import WeightsError
 from pipeline.config import ConfigError
+from pipeline.damage import WorkdirDamaged
 from pipeline.execution.faults import RunStopped, fault_of_surroundings
 from pipeline.lock import WorkdirBusy
 from stages.engine import EngineUnavailable
@@ -37,6 +38,7 @@ MENDABLE = (
     EngineUnavailable,
     RunStopped,
     WorkdirBusy,
+    WorkdirDamaged,
     WeightsError,
 )
 

@@ -29,7 +29,7 @@ def verify(
         typer.Option(
             "--repair",
             help="Drop what is damaged and all that was made from it, so that the next curate "
-            "makes exactly that again; rebuild a lost ledger.",
+            "makes exactly that again; rebuild a lost ledger or catalogue.",
         ),
     ] = False,
 ) -> None:
@@ -81,7 +81,10 @@ def _repair(console: Terminal, store: Store, found: Inspection) -> None:
             soft_wrap=True,
         )
     if Kind.CATALOGUE in kinds:
-        console.print("the catalogue cannot be mended; without it everything is computed again")
+        console.print(
+            "the catalogue was made again; recordings that came since the newest snapshot "
+            "are worked on anew"
+        )
 
 
 @contextmanager

@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
         _field("channels", pa.int16(), "that the probe found; null: not noted", nullable=True),
     ]
 )
+_BEFORE_CHANNELS = SCHEMA.remove(SCHEMA.get_field_index("channels"))  # caches made earlier
 
 
 class Known(NamedTuple):
@@ -108,6 +109,9 @@ class HashCache:
         except (OSError, pa.ArrowException):
             return cache
         metadata = table.schema.metadata or {}
+        if table.schema.equals(_BEFORE_CHANNELS):
+            absent = pa.nulls(len(table), pa.int16())
+            table = table.append_column(SCHEMA.field("channels"), absent)
         made_by = metadata.get(_VERSION_KEY), metadata.get(_PROBE_KEY)
         if made_by != (_VERSION.encode(), probe_version.encode()):
             return cache
@@ -134,6 +138,10 @@ class HashCache:
         """Remember what a file was found to be."""
         self._known[uri] = known
         self._changed = True
+
+    def forget(self, uri: str) -> None:
+        """Have a file read again, even if nothing tells of a change."""
+        self._changed |= self._known.pop(uri, None) is not None
 
     def save(self) -> None:
         """Write the cache file if anything changed, in one step. Raises OSError."""

@@ -34,7 +34,9 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _OPTIONS = re.compile(r"\?\w+=[^?#&]*(&\w+=[^?#&]*)*$")
 _DENIED = ("ACCESS_DENIED", "HTTP status 403", "PERMISSION_DENIED", "permission_denied")
 
-Stamp = tuple[int, int]  # size in bytes and mtime in nanoseconds: unchanged, so is the content
+# Size in bytes and mtime in nanoseconds: unchanged, so is the content. Where nothing tells when a
+# file was modified, the time is below 0 and another one whenever it is asked for.
+Stamp = tuple[int, int]
 
 
 class LocationError(ValueError):
@@ -163,6 +165,16 @@ def stamp_of_url(url: str) -> Stamp | None:
     return _stamp(locate(url)[0], info) if info.is_file else None
 
 
+def state_of_url(url: str) -> tuple[int | str, ...]:
+    """Return a file's size, its mtime, and its ETag where the store gives one. Raises OSError."""
+    filesystem, path = locate(url)
+    with os_errors(url):
+        size, changed = _stamp(filesystem, filesystem.get_file_info(path))
+        with filesystem.open_input_file(path) as file:
+            etag = file.metadata().get("ETag", b"")
+    return size, max(changed, 0), etag.decode()
+
+
 def _info(url: str) -> fs.FileInfo:
     filesystem, path = locate(url)
     with os_errors(url):
@@ -176,7 +188,7 @@ def _stamp(filesystem: fs.FileSystem, info: fs.FileInfo) -> Stamp:
         changed = filesystem.handler.fs.modified(info.path)
         return int(info.size), int(changed.timestamp() * 1e9)
     except Exception:
-        return int(info.size), time.time_ns()  # nothing tells of a change: read it every time
+        return int(info.size), -time.time_ns()  # nothing tells of a change: read it every time
 
 
 def walk(url: str) -> Iterator[RemoteFile]:

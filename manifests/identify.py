@@ -14,14 +14,15 @@ from manifests.filesystems import Stamp
 from manifests.probe import Probe, ProbeFailure
 from manifests.reasons import EntryError, Reason, os_error
 from manifests.recording import SourceError
-from manifests.uri import open_uri
+from manifests.steady import CHANGED
+from manifests.uri import open_uri, split_uri, stamp_of_uri
 from manifests.watched import Beat, Stalled, watched
 
 ID_DIGITS = 32
 _READ_BYTES = 1 << 20
 _REFUSED = frozenset({Reason.PERMISSION_DENIED, Reason.FILE_MISSING, Reason.UNREADABLE})
-# What may pass without the file changing, so it is never remembered.
-_PASSING = _REFUSED | {Reason.PROBE_FAILED, Reason.TIMED_OUT}
+# What may pass, so it is never remembered.
+_PASSING = _REFUSED | {Reason.PROBE_FAILED, Reason.SOURCE_CHANGED, Reason.TIMED_OUT}
 _UNOPENED = _REFUSED | {Reason.EMPTY_FILE, Reason.TIMED_OUT}  # the probe never saw it
 _REPORT_EVERY = 1000  # unchanged files between two calls of the progress callback
 
@@ -38,8 +39,12 @@ class Contents:
     def add(self, uri: str, known: Known) -> None:
         if known.reason is None:
             self.recordings[uri] = known
-        else:
-            self.errors.append(SourceError(uri, known.reason, known.message or ""))
+            return
+        if known.reason == Reason.SOURCE_CHANGED:
+            uri, _ = split_uri(uri)  # of a shard, which changed for all its members at once
+        error = SourceError(uri, known.reason, known.message or "")
+        if error.reason != Reason.SOURCE_CHANGED or error not in self.errors[-1:]:
+            self.errors.append(error)
 
 
 def content_id(uri: str, beat: Beat = lambda: None) -> str:
@@ -114,7 +119,20 @@ def identify(
 
 
 def _look_at(uri: str, stamp: Stamp, probe: Probe, beat: Beat) -> tuple[Known, str | None]:
-    """Return what a file is, and the program's fault that it met."""
+    """Return what a file is, and the program's fault that it met; `source_changed` meanwhile."""
+    known, fault = _opened(uri, stamp, probe, beat)
+    if known.reason in _REFUSED:
+        return known, fault
+    try:
+        size, changed = stamp_of_uri(uri)
+    except OSError as error:
+        return _no_recording(stamp, error), None
+    if size != stamp[0] or (changed != stamp[1] and changed > 0):
+        return Known(*stamp, "", 0, Reason.SOURCE_CHANGED, CHANGED), None
+    return known, fault
+
+
+def _opened(uri: str, stamp: Stamp, probe: Probe, beat: Beat) -> tuple[Known, str | None]:
     try:
         recording_id = content_id(uri, beat)
         beat()

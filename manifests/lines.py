@@ -20,6 +20,7 @@ from manifests.collected import stamp_of
 from manifests.config import LineLimits
 from manifests.filesystems import open_file, split_options
 from manifests.reasons import EntryError, Reason, os_error
+from manifests.steady import open_steady
 
 _DEFAULTS = LineLimits()
 _BLOCK_BYTES = 1 << 20
@@ -40,17 +41,20 @@ class NotUtf8(EntryError):
         super().__init__(Reason.BAD_MANIFEST_LINE, f"not UTF-8: byte 0x{byte:02x}")
 
 
-def read_lines(path: str, limits: LineLimits = _DEFAULTS) -> Iterator[tuple[int, bytes]]:
+def read_lines(
+    path: str, limits: LineLimits = _DEFAULTS, steady: bool = True
+) -> Iterator[tuple[int, bytes]]:
     """Yield (line number from 1, bytes in UTF-8) of the lines that are not blank.
 
     Lines end at LF, CR or both, so that JSON texts may hold any other separator. Of a file that
     is one JSON array, the elements are its lines. A line longer than `max_line_bytes` is cut one
-    byte later. Raises EntryError: what cannot be read, or is no JSONL as a whole; after the lines
-    before a damaged place.
+    byte later. The file is read as it is at one moment, by a copy, unless `steady` is False: for a
+    look at the first lines. Raises EntryError: what cannot be read, or is no JSONL as a whole;
+    after the lines before a damaged place.
     """
     stamp_of(path)  # refuses pipes and devices
     try:
-        with open_file(path) as file:
+        with open_steady(path) if steady else open_file(path) as file:
             blocks = _in_utf8(_blocks(path, file, limits))
             first = next(blocks, b"")
             blocks = chain([first], blocks)

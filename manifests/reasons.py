@@ -18,6 +18,7 @@ class Reason(StrEnum):
     NOT_A_FILE = "not_a_file"
     NAME_NOT_UTF8 = "name_not_utf8"
     TIMED_OUT = "timed_out"
+    SOURCE_CHANGED = "source_changed"  # between two looks at it, or while it was read
     PROBE_FAILED = "probe_failed"  # the probe raised something it does not explain
     # a source
     NO_AUDIO_FOUND = "no_audio_found"

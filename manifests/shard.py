@@ -15,6 +15,7 @@ from manifests.names import in_a_line, is_utf8
 from manifests.reasons import EntryError, Reason, os_error
 from manifests.samples import pair
 from manifests.sniff import kind_of_file, kinds_of
+from manifests.steady import CHANGED
 from manifests.tar_index import TarIndex, tar_index
 from manifests.tarred import without_place
 from manifests.uri import member_uri, open_member
@@ -62,6 +63,9 @@ def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> b
             f"members that a later one of the same name replaces: {index.repeated:,}"
             f" in {in_a_line(path)}"
         )
+    if stamp_of(path) != stamp:  # members and labels may be read from where they no more are
+        into.error(path, EntryError(Reason.SOURCE_CHANGED, CHANGED))
+        return False
     into.add(found)
     into.shards[path] = bool(shard.audio)
     return into.shards[path]

@@ -56,7 +56,7 @@ def kind_of_file(path: str) -> FileKind:
 
 def _is_manifest(path: str) -> bool:
     try:
-        _, line = next(read_lines(path))
+        _, line = next(read_lines(path, steady=False))
         return looks_like_manifest(parse_object(line))
     except (EntryError, StopIteration):
         return False

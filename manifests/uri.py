@@ -22,6 +22,7 @@ from manifests.filesystems import (
     open_raw,
     split_options,
     stamp_of_url,
+    state_of_url,
 )
 from manifests.tar_index import Member, tar_index
 
@@ -31,6 +32,8 @@ _TAR_MARK = TAR_ENDING + "#"
 _TAR_MARKS = re.compile(re.escape(_TAR_MARK), re.IGNORECASE)
 _REMOTE_MEMBER = re.compile(r"(.*?\.tar(?:\?[^#]*)?)#(.*)", re.IGNORECASE | re.DOTALL)
 _LOCAL_BUFFER = 1 << 16
+
+State = tuple[int | str, ...]  # equal: nobody has written to the file in between
 
 
 def member_uri(shard: str, member: str) -> str:
@@ -76,6 +79,24 @@ def open_member(shard: str, member: Member) -> BinaryIO:
     """Open one member of a tar shard like a file of its own. Raises OSError."""
     buffer_bytes = BUFFER_BYTES if is_url(shard) else _LOCAL_BUFFER
     return cast(BinaryIO, io.BufferedReader(_Window(open_raw(shard), member), buffer_bytes))
+
+
+def state_of(uri: str) -> State:
+    """Return what no writing to a file leaves as it is; for a member, that of its shard.
+
+    That is more than a `Stamp`: programs can set the time of modification back, but not when the
+    inode, or an object's ETag, changed. Raises OSError.
+    """
+    path, _ = split_uri(uri)
+    if is_url(path):
+        return state_of_url(path)
+    state = Path(path).stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
+
+
+def stamp_of_uri(uri: str) -> Stamp:
+    """Return size and mtime of a file; for a member, those of its shard. Raises OSError."""
+    return _stamp(split_uri(uri)[0])
 
 
 def base_name(uri: str) -> str:

@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from manifests.table import SCHEMA as RECORDINGS
 from manifests.table import audio_digest, label_digest, recordings_from_table
+from pipeline.damage import parsing
+from pipeline.ledger import segments
 from pipeline.shard import group_by_duration, new_shard_id
 from pipeline.store import Store
 
@@ -58,6 +60,17 @@ class Changes:
         return bool(self.new or self.relabelled or self.gone)
 
 
+def read_catalogue(store: Store) -> pa.Table:
+    """Return the catalogue (SCHEMA), empty before the first build. Raises WorkdirDamaged."""
+    if not store.exists(CATALOGUE):
+        if segments(store):  # outputs of shards that nobody knows the members of
+            raise store.damaged(CATALOGUE, "is missing")
+        return SCHEMA.empty_table()
+    table = store.read_table(CATALOGUE)
+    with parsing(store.root, CATALOGUE):
+        return table.select(SCHEMA.names).cast(SCHEMA)
+
+
 class Catalogue:
     """The recordings of today in their shards.
 
@@ -69,13 +82,15 @@ class Catalogue:
     """
 
     def __init__(self, store: Store, recordings: pa.Table, shard_seconds: float) -> None:
-        """Compare `recordings` (RECORDINGS, one row per id) with the catalogue of the store."""
+        """Compare `recordings` (RECORDINGS, one row per id) with the catalogue of the store.
+
+        Raises WorkdirDamaged where that is damaged, or gone while there are outputs.
+        """
         self.database = duckdb.connect(config={"preserve_insertion_order": False})
         self.recordings = recordings
         self._store = store
         self._shard_seconds = shard_seconds
-        known = [CATALOGUE] if store.exists(CATALOGUE) else []
-        store.view(self.database, "known", known, SCHEMA)
+        self.database.register("known", read_catalogue(store))
         self.database.register("today", recordings)
         self.changes = self._update(pa.table({"recording_id": pa.array([], pa.string())}))
 

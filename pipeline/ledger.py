@@ -7,17 +7,21 @@ output was replaced is superseded by a later one.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from pipeline.damage import parsing
 from pipeline.store import Store
 from pipeline.task import TaskReport
 
 FOLDER = "manifest/ledger"
 FLUSH_SECONDS = 5.0  # between two segments of a run
+_SEGMENT = re.compile(r"[0-9]{8}\.parquet")
 SEGMENTS = 64  # more of them are gathered into one
 
 
@@ -47,11 +51,25 @@ SCHEMA = pa.schema(
 )
 
 
+def segments(store: Store) -> list[str]:
+    """Return the keys of the segments, in order; what else lies in the folder is not the ledger."""
+    names = sorted(name for name in store.names(FOLDER) if _SEGMENT.fullmatch(name))
+    return [f"{FOLDER}/{name}" for name in names]
+
+
+def read_segment(store: Store, key: str) -> pa.Table:
+    """Return the rows of a segment (SCHEMA). Raises WorkdirDamaged."""
+    table = store.read_table(key)
+    with parsing(store.root, key):
+        return table.select(SCHEMA.names).cast(SCHEMA)
+
+
 class Ledger:
     """What is finished, in the store; new rows gather in memory and are written in segments."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._read: dict[str, pa.Table] = {}  # the segments, which never change
         self._rows: list[dict[str, object]] = []
         self._flushed = time.monotonic()
 
@@ -72,9 +90,17 @@ class Ledger:
         self._flushed = time.monotonic()
 
     def show(self, database: duckdb.DuckDBPyConnection, name: str = "ledger") -> None:
-        """Make the ledger a view of a connection: the last row of each output, none withdrawn."""
+        """Make the ledger a view of a connection: the last row of each output, none withdrawn.
+
+        Raises WorkdirDamaged.
+        """
         self.flush()
-        self._store.view(database, f"{name}_segments", self._segments(), SCHEMA)
+        self._read = {
+            key: self._read[key] if key in self._read else read_segment(self._store, key)
+            for key in segments(self._store)
+        }
+        table = pa.concat_tables([SCHEMA.empty_table(), *self._read.values()])
+        database.register(f"{name}_segments", table)
         database.execute(
             f"create or replace view {name} as select * from {name}_segments "
             "qualify row_number() over (partition by output order by finished_ms desc) = 1"
@@ -93,7 +119,7 @@ class Ledger:
     def replace(self, table: pa.Table) -> None:
         """Write the ledger anew with exactly these rows (SCHEMA)."""
         self._rows = []
-        old = self._segments()
+        old = segments(self._store)
         table = table.sort_by([("stage", "ascending"), ("stem", "ascending")])
         self._append(table)
         self._store.delete_all(old)
@@ -101,14 +127,9 @@ class Ledger:
     def compact(self) -> None:
         """Gather the segments into one, where there are many of them."""
         self.flush()
-        if len(self._segments()) > SEGMENTS:
+        if len(segments(self._store)) > SEGMENTS:
             self.replace(self.rows())
 
-    def _segments(self) -> list[str]:
-        return [f"{FOLDER}/{name}" for name in sorted(self._store.names(FOLDER))]
-
     def _append(self, table: pa.Table) -> None:
-        last = max(
-            (int(key.rsplit("/", 1)[1].split(".")[0]) for key in self._segments()), default=0
-        )
+        last = max((int(Path(key).stem) for key in segments(self._store)), default=0)
         self._store.write_table(f"{FOLDER}/{last + 1:08d}.parquet", table)

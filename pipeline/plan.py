@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -11,10 +12,12 @@ from manifests.recording import Recording
 from manifests.table import SCHEMA as RECORDINGS
 from manifests.table import recordings_from_table
 from pipeline.catalogue import Catalogue
+from pipeline.damage import Recorded
 from pipeline.graph import Graph, Stage
 from pipeline.ledger import Ledger
 from pipeline.shard import Shard
-from pipeline.task import Task, TaskReport
+from pipeline.store import Store
+from pipeline.task import ERRORS_SCHEMA, Task, TaskReport, as_errors, errors_key, table_key
 
 SHARDS_AT_ONCE = 256  # made into objects at a time
 
@@ -28,6 +31,7 @@ class ShardPlan:
     todo: list[str]
     outputs: dict[str, list[str]]  # stage -> keys of its finished tables for this shard
     with_errors: set[str] = field(default_factory=set)  # those that have an errors table
+    recorded: dict[str, Recorded] = field(default_factory=dict)  # key of a file -> the ledger's
     metadata: Mapping[str, str] = field(default_factory=dict)  # of every file written
 
     def next_task(self) -> Task | None:
@@ -36,16 +40,20 @@ class ShardPlan:
             return None
         stage = self.graph.stages[self.todo[0]]
         inputs = {name: tuple(self.outputs[name]) for name in self.graph.ancestors(stage.name)}
+        covered = tuple(self.outputs[stage.name]) if stage.covers else ()
+        read = {key for keys in (*inputs.values(), covered) for key in keys}
+        files = [name(key) for key in read for name in (table_key, errors_key)]
         return Task(
             stage=stage.name,
             shard_id=self.shard.shard_id,
             recordings=self.shard.recordings,
             output=stem_of(self.graph, stage, self.shard.shard_id, self.shard.label_digest),
             inputs=inputs,
-            covered=tuple(self.outputs[stage.name]) if stage.covers else (),
+            covered=covered,
             with_errors=tuple(
                 key for keys in inputs.values() for key in keys if key in self.with_errors
             ),
+            recorded={key: self.recorded[key] for key in files if key in self.recorded},
             is_covered=stage.name in self.graph.covered,
             metadata={**self.metadata, **stage.file_metadata},
         )
@@ -57,6 +65,9 @@ class ShardPlan:
             self.outputs[report.stage].append(report.output)
         if report.errors:
             self.with_errors.add(report.output)
+        self.recorded.update(
+            _recorded(report.output, report.bytes, report.sha256, report.errors_sha256)
+        )
 
 
 @dataclass(frozen=True)
@@ -130,6 +141,31 @@ class Plan:
         query = f"select l.* from ledger l semi join ({self._stems()}) w using (stem)"
         return self._database.sql(query).to_arrow_table()
 
+    def errors(self, store: Store) -> pa.Table:
+        """Return the errors (ERRORS_SCHEMA) of all finished stages, each of a recording that is
+        still in the shard in which it failed."""
+        self.ledger.show(self._database)
+        rows = self._database.execute(
+            f"select l.shard_id, l.output from ledger l semi join ({self._stems()}) w using (stem) "
+            "where l.errors > 0"
+        ).fetchall()
+        found = store.read_tables(errors_key(output) for _, output in rows)
+        tables = [ERRORS_SCHEMA.empty_table(), *map(as_errors, found)]
+        shards = [
+            shard for (shard, _), table in zip(rows, found, strict=True) for _ in range(len(table))
+        ]
+        errors = pa.concat_tables(tables)
+        self._database.register(
+            "failures", errors.append_column("shard_id", pa.array(shards, pa.string()))
+        )
+        query = "from failures semi join (from members where active) using (shard_id, recording_id)"
+        return (
+            self._database.sql(query)
+            .to_arrow_table()
+            .select(errors.column_names)
+            .cast(ERRORS_SCHEMA)
+        )
+
     def _find_todo(self) -> None:
         """Make the table `todo` (shard_id, stage): everything that a lacking corpus needs."""
         lacking = " or ".join(
@@ -145,8 +181,8 @@ class Plan:
         ]
         self._database.execute(f"create or replace table todo as {' union all '.join(parts)}")
         self._database.execute(
-            "create or replace table begun as select stem, output, arg_max(errors, finished_ms) "
-            "as errors, shard_id from ledger_segments semi join todo using (shard_id) group by all"
+            "create or replace table begun as select stem, output, errors, bytes, sha256, "
+            "errors_sha256, shard_id from ledger semi join todo using (shard_id)"
         )
 
     def _is_done(self, stage: Stage) -> str:
@@ -182,12 +218,12 @@ class Plan:
             "semi join batch using (shard_id) join todo using (shard_id) group by all"
         ).fetchall()
         shards = {row[0]: row for row in rows}
-        outputs: dict[str, list[tuple[str, int]]] = {}
-        for stem, output, errors in self._database.execute(
-            "select stem, output, errors from begun semi join batch using (shard_id) "
-            "order by output"
+        outputs: dict[str, list[_Begun]] = {}
+        for stem, *row in self._database.execute(
+            "select stem, output, errors, bytes, sha256, errors_sha256 from begun "
+            "semi join batch using (shard_id) order by output"
         ).fetchall():
-            outputs.setdefault(stem, []).append((output, errors))
+            outputs.setdefault(stem, []).append(_Begun(*row))
         for shard_id in shard_ids:
             _, label_digest, duration_ms, todo = shards[shard_id]
             shard = Shard(shard_id, label_digest, duration_ms, tuple(recordings[shard_id]))
@@ -207,20 +243,42 @@ class Plan:
         return found
 
     def _shard_plan(
-        self, shard: Shard, todo: set[str], ledger: Mapping[str, list[tuple[str, int]]]
+        self, shard: Shard, todo: set[str], ledger: Mapping[str, list[_Begun]]
     ) -> ShardPlan:
         outputs: dict[str, list[str]] = {}
         with_errors: set[str] = set()
+        recorded: dict[str, Recorded] = {}
         for stage in self.graph.stages.values():
             stem = stem_of(self.graph, stage, shard.shard_id, shard.label_digest)
             rows = ledger.get(stem, [])
-            outputs[stage.name] = [output for output, _ in rows]
-            with_errors.update(output for output, errors in rows if errors)
+            outputs[stage.name] = [row.output for row in rows]
+            with_errors.update(row.output for row in rows if row.errors)
+            for row in rows:
+                recorded.update(_recorded(row.output, row.bytes, row.sha256, row.errors_sha256))
         ordered = [name for name in self.graph.stages if name in todo]
-        return ShardPlan(shard, self.graph, ordered, outputs, with_errors, self._metadata)
+        return ShardPlan(shard, self.graph, ordered, outputs, with_errors, recorded, self._metadata)
 
     def _count(self, query: str) -> int:
         return int(self._database.execute(query).fetchall()[0][0])
+
+
+class _Begun(NamedTuple):
+    """The ledger's row of an output."""
+
+    output: str
+    errors: int
+    bytes: int
+    sha256: str
+    errors_sha256: str | None
+
+
+def _recorded(
+    output: str, size: int, sha256: str, errors_sha256: str | None
+) -> Iterator[tuple[str, Recorded]]:
+    """Yield the keys of an output's files, with what the ledger says of them."""
+    yield table_key(output), Recorded(sha256, size)
+    if errors_sha256 is not None:
+        yield errors_key(output), Recorded(errors_sha256)
 
 
 def stem_of(graph: Graph, stage: Stage, shard_id: str, label_digest: str) -> str:

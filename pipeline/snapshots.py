@@ -9,6 +9,7 @@ run died in between (`point_corpus_at_newest`).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -17,20 +18,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter, ValidationError
 
 from manifests.recording import SourceError
 from pipeline.config import ConfigError
 from pipeline.digest import digest_of, digest_of_lines
 from pipeline.plan import Plan
 from pipeline.store import Store
-from pipeline.task import (
-    ERRORS_SCHEMA,
-    as_errors,
-    error_row,
-    errors_key,
-    lineage_of,
-    table_key,
-)
+from pipeline.task import ERRORS_SCHEMA, error_row, lineage_of, table_key
 from pipeline.tombstones import Known, known_of, read_tombstones
 
 LATEST = "snapshots/LATEST"
@@ -92,18 +87,48 @@ class Snapshot:
         return Known(self.tombstones, self.tombstones_sha256)
 
 
+_SNAPSHOT = TypeAdapter(Snapshot)
+_NUMBER = re.compile(r"\s*[0-9]{1,9}\s*")
+
+
 def latest_snapshot(store: Store) -> Snapshot | None:
-    """Return the newest complete snapshot, or None."""
-    name = store.read_text(LATEST)
-    return None if name is None else read_snapshot(store, int(name))
+    """Return the newest complete snapshot, or None. Raises WorkdirDamaged."""
+    number = latest_number(store)
+    if number is None:
+        return None
+    try:
+        return read_snapshot(store, number)
+    except FileNotFoundError:
+        raise store.damaged(LATEST, f"names snapshot {number}, which is not there") from None
+
+
+def latest_number(store: Store) -> int | None:
+    """Return what LATEST says; None where nothing was published. Raises WorkdirDamaged."""
+    text = store.read_text(LATEST)
+    if text is None:
+        if store.local and store.path("corpus").is_symlink():
+            raise store.damaged(LATEST, "is missing")
+        return None
+    if _NUMBER.fullmatch(text) is None:
+        raise store.damaged(LATEST, "names no snapshot")
+    return int(text)
 
 
 def read_snapshot(store: Store, number: int) -> Snapshot:
-    """Raises FileNotFoundError when there is no such snapshot."""
-    text = store.read_text(f"snapshots/{number:06d}/snapshot.json")
+    """Raises FileNotFoundError when there is no such snapshot, and WorkdirDamaged."""
+    key = f"snapshots/{number:06d}/snapshot.json"
+    text = store.read_text(key)
     if text is None:
         raise FileNotFoundError(f"no snapshot {number} in {store.root}")
-    return Snapshot(**json.loads(text))
+    try:
+        snapshot = _SNAPSHOT.validate_json(text, strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise store.damaged(key, f"cannot be read: {place} {problem['msg']}".strip()) from None
+    if snapshot.number != number:
+        raise store.damaged(key, f"says that it is snapshot {snapshot.number}")
+    return snapshot
 
 
 def all_snapshots(store: Store) -> list[Snapshot]:
@@ -130,7 +155,7 @@ def write_snapshot(
     """Make the finished plan the newest snapshot, unless the newest holds the same already."""
     outputs = plan.outputs()
     recordings = plan.catalogue.recordings.sort_by("recording_id")
-    errors = _errors(store, outputs, recordings, source_errors)
+    errors = _errors(plan.errors(store), source_errors)
     tombstones = known_of(read_tombstones(store))
     content = _content(plan, outputs, errors, tombstones)
     previous = latest_snapshot(store)
@@ -217,24 +242,14 @@ def _link_parts(
     return max(len(keys), 1), sum(rows)
 
 
-def _errors(
-    store: Store, outputs: pa.Table, recordings: pa.Table, source_errors: Sequence[SourceError]
-) -> pa.Table:
-    """Gather the errors of the sources and of every stage, of recordings that are still there."""
+def _errors(of_stages: pa.Table, source_errors: Sequence[SourceError]) -> pa.Table:
+    """Add the errors of the sources to those of the stages (ERRORS_SCHEMA)."""
     rows = [
         error_row(MANIFEST_STAGE, None, error.uri, error.reason, error.message)
         for error in source_errors
     ]
-    tables = [pa.Table.from_pylist(rows, schema=ERRORS_SCHEMA)]
-    with_errors = outputs.filter(pc.field("errors") > 0)
-    keys = [errors_key(key) for key in with_errors["output"].to_pylist()]
-    tables += [as_errors(table) for table in store.read_tables(keys)]
-    table = pa.concat_tables(tables)
-    active = pc.is_in(table["recording_id"], recordings["recording_id"].combine_chunks())
-    mine = pc.or_(active, pc.equal(table["stage"], MANIFEST_STAGE))
-    return table.filter(mine).sort_by(
-        [(name, "ascending") for name in ("source", "stage", "start_ms")]
-    )
+    table = pa.concat_tables([pa.Table.from_pylist(rows, schema=ERRORS_SCHEMA), of_stages])
+    return table.sort_by([(name, "ascending") for name in ("source", "stage", "start_ms")])
 
 
 def _lineage(plan: Plan, outputs: pa.Table) -> pa.Table:

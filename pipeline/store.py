@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -9,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from manifests.filesystems import LocationError, is_url, split_options, without_file_scheme
+from pipeline.damage import Recorded, WorkdirDamaged, difference, parsing
 from pipeline.remote import in_parallel, locate_workdir, uploading
 from pipeline.table_file import TableFile
 
@@ -43,7 +46,10 @@ class Store:
     uploaded when it is whole, and an object appears, or replaces the older one, when its upload
     completes. Either way a reader never sees half of a file, and two writers of the same key
     leave one whole file. What must change together is named by one small file, LATEST, which is
-    replaced last. A killed upload leaves no object, but its file in the machine's temporary
+    replaced last. Where the machine may lose power, not a process only: the bytes of a local file
+    are on the disk (fsync) before its name is, and its folder before a call returns.
+
+    A killed upload leaves no object, but its file in the machine's temporary
     folder and, above a few MB, parts that S3 keeps unseen until a lifecycle rule of the bucket
     (AbortIncompleteMultipartUpload) removes them.
     """
@@ -51,6 +57,10 @@ class Store:
     root: str  # as a person names it, without options
     filesystem: fs.FileSystem = field(default_factory=fs.LocalFileSystem)
     base: str = ""  # the root as the file system names it, where that differs
+    # key -> its SHA-256, size and time when it was last found to be what was recorded
+    _sound: dict[str, tuple[str, int | None, int | None]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @classmethod
     def open(cls, location: str | Path) -> Store:
@@ -127,7 +137,9 @@ class Store:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             yield temporary
+            _sync(temporary)
             temporary.replace(path)
+            _sync(path.parent)
         except OSError as error:
             names = (None, str(temporary))
             if error.filename in names or error.filename2 in names[1:]:
@@ -142,12 +154,14 @@ class Store:
             path.write_text(text, encoding="utf-8")
 
     def read_text(self, key: str) -> str | None:
-        """Return the file's text, or None when there is none."""
+        """Return the file's text, or None when there is none. Raises WorkdirDamaged."""
         try:
             with self.open_file(key) as file:
                 return file.read().decode("utf-8")
         except FileNotFoundError:
             return None
+        except UnicodeDecodeError:
+            raise self.damaged(key, "is no text") from None
 
     def open_file(self, key: str) -> pa.NativeFile:
         """Open a file for reading, seekable. Raises FileNotFoundError."""
@@ -155,12 +169,15 @@ class Store:
 
     def write_table(self, key: str, table: pa.Table) -> None:
         with self.replacing(key) as path:
-            pq.write_table(table, path, compression="zstd")
+            pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
     def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
-        """Raises FileNotFoundError."""
-        with self._parquet(key) as file:
-            return file.read(columns=columns)
+        """Raises FileNotFoundError, and WorkdirDamaged."""
+        with parsing(self.root, key), self._parquet(key) as file:
+            table = file.read(columns=columns)
+            if table.num_rows != file.metadata.num_rows:  # checksums guard pages, not the footer
+                raise self.damaged(key, "holds another number of rows than it says")
+            return table
 
     def read_tables(self, keys: Iterable[str], columns: list[str] | None = None) -> list[pa.Table]:
         """Do `read_table` for each key."""
@@ -169,21 +186,45 @@ class Store:
         return in_parallel(lambda key: self.read_table(key, columns), keys)
 
     def opened(self, key: str) -> pq.ParquetFile:
-        """Open a Parquet file, to be closed by the caller. Raises FileNotFoundError."""
-        return self._parquet(key)
+        """Open a Parquet file, to be closed by the caller.
+
+        Raises FileNotFoundError, and WorkdirDamaged.
+        """
+        with parsing(self.root, key):
+            return self._parquet(key)
 
     def open_table(self, key: str) -> TableFile:
-        """Open a stage's table for reading recording by recording. Raises FileNotFoundError."""
-        if self.local:
-            return TableFile(pq.ParquetFile(self.path(key), memory_map=True))
-        return TableFile(self._parquet(key))
+        """Open a stage's table for reading recording by recording.
+
+        Raises FileNotFoundError, and WorkdirDamaged, as reading then does.
+        """
+        with parsing(self.root, key):
+            file = self._parquet(key, memory_map=True)
+        return TableFile(file, partial(parsing, self.root, key))
+
+    def check(self, key: str, recorded: Recorded) -> None:
+        """Raise WorkdirDamaged if a file is not what was recorded of it.
+
+        Its bytes are hashed once, and again when its size or time is another.
+        """
+        info = self._info(key)
+        now = (recorded.sha256, info.size, info.mtime_ns)
+        if self._sound.get(key) == now:
+            return
+        if problem := difference(self, key, recorded):
+            raise self.damaged(key, problem)
+        self._sound[key] = now
+
+    def damaged(self, key: str, problem: str) -> WorkdirDamaged:
+        """Return the exception that names a file of this WORKDIR and the remedy."""
+        return WorkdirDamaged(self.root, key, problem)
 
     def facts(self, key: str) -> dict[str, str] | None:
         """Return a Parquet file's key-value metadata; None where it is missing or damaged."""
         try:
             with self._parquet(key) as file:
                 found = file.metadata.metadata or {}
-        except (OSError, pa.ArrowInvalid):
+        except (OSError, ValueError):
             return None
         return {k.decode(): v.decode() for k, v in found.items()}
 
@@ -274,13 +315,14 @@ class Store:
             with suppress(FileNotFoundError):
                 self.filesystem.delete_dir(self._full(prefix))
 
-    def _parquet(self, key: str) -> pq.ParquetFile:
+    def _parquet(self, key: str, memory_map: bool = False) -> pq.ParquetFile:
+        verified = partial(pq.ParquetFile, page_checksum_verification=True)
         if self.local:
-            return pq.ParquetFile(self.path(key))
+            return verified(self.path(key), memory_map=memory_map)
         file = self.open_file(key)
         if file.size() <= SMALL_BYTES:  # one request in place of two or more
-            return pq.ParquetFile(pa.BufferReader(file.read_buffer()))
-        return pq.ParquetFile(file, pre_buffer=True)
+            return verified(pa.BufferReader(file.read_buffer()))
+        return verified(file, pre_buffer=True)
 
     def _full(self, key: str) -> str:
         base = self.base or self.root
@@ -296,6 +338,18 @@ def is_temporary(key: str) -> bool:
     That is `.<name>.<anything>.tmp`, and what DuckDB puts beside such a file or into `.tmp`.
     """
     return any(part.startswith(".") and ".tmp" in part for part in key.split("/"))
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of a file system that cannot
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def file_sha256(path: Path) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ class TableWriter:
             use_dictionary=[f.name for f in schema if f.name not in binary],
             # Statistics on ids and times let a reader find one recording, or one minute of it.
             write_statistics=[f.name for f in schema if f.name in ID_COLUMNS],
+            write_page_checksum=True,
         )
         self._schema = schema
         self._pending: list[pa.RecordBatch] = []
@@ -57,8 +59,13 @@ class TableWriter:
 class TableFile:
     """One Parquet file of a stage, read one recording at a time."""
 
-    def __init__(self, file: pq.ParquetFile) -> None:
-        self._file = file
+    def __init__(
+        self,
+        file: pq.ParquetFile,
+        reading: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """`reading` surrounds every access, and says which file it was where one fails."""
+        self._file, self._reading = file, reading
         schema = self._file.metadata.schema
         self._leaves = {schema.column(i).path: i for i in range(len(schema))}
 
@@ -70,7 +77,8 @@ class TableFile:
         for index in range(self._file.num_row_groups):
             if not self._may_hold(index, recording_id, between):
                 continue
-            group = self._file.read_row_group(index, columns=wanted)
+            with self._reading():
+                group = self._file.read_row_group(index, columns=wanted)
             rows = group.filter(pc.field("recording_id") == recording_id)
             yield from (rows.select(columns) if columns else rows).to_batches()
 

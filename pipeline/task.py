@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 
 from manifests.faults import fault_of
 from manifests.recording import Recording
+from pipeline.damage import Recorded, WorkdirDamaged
 from pipeline.digest import digest_of, digest_of_lines
 from pipeline.graph import Stage
 from pipeline.store import Store, file_sha256
 from pipeline.table_file import TableFile, TableWriter
-from stages.recording_stage import RecordingError, RecordingStage, SpanError
+from stages.recording_stage import PASSING_REASONS, RecordingError, RecordingStage, SpanError
 
 ERRORS_SCHEMA = pa.schema(
     [
@@ -58,6 +59,7 @@ class Task:
     inputs: Mapping[str, tuple[str, ...]]  # stage -> keys of its tables, for all ancestors
     covered: tuple[str, ...] = ()  # for a covering stage: keys of what it wrote before
     with_errors: tuple[str, ...] = ()  # those of `inputs` that have an errors table
+    recorded: Mapping[str, Recorded] = field(default_factory=dict)  # key of a file -> the ledger's
     is_covered: bool = False  # another stage works on the rows that this one marks `kept`
     excluded: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     # recording_id -> (reason, message): not run, but rows of the errors table
@@ -135,6 +137,14 @@ class ShardUpstream:
 OnRecording = Callable[[str, int], None]  # recording_id, duration_ms
 
 
+class _HalfRead(Exception):
+    """A recording became another one while its rows were made: none of them may stay."""
+
+    def __init__(self, recording_id: str, error: RecordingError) -> None:
+        super().__init__(error.message)
+        self.excluded = {recording_id: (error.reason, error.message)}
+
+
 def run_task(
     task: Task,
     stage: Stage,
@@ -147,15 +157,31 @@ def run_task(
     A recording that fails here becomes a row of `<output>.errors.parquet`; one that failed in a
     stage before is skipped. Rows that a failing recording had yielded already stay in the table
     and are skipped by everything after, since errors come first. A table that is there already
-    (of a run that died before it could remember it) is taken as it is. `on_recording` is called
-    right before each recording.
+    (of a run that died before it could remember it) is taken, if it is whole. What is read must be
+    what the ledger has recorded, else WorkdirDamaged is raised. `on_recording` is called
+    right before each recording. One whose source was no longer to be read after it had yielded
+    rows leaves none: the table is made anew without it.
     """
+    while True:
+        try:
+            return _attempt(task, stage, function, store, on_recording)
+        except _HalfRead as half:
+            task = replace(task, excluded={**task.excluded, **half.excluded})
+
+
+def _attempt(
+    task: Task,
+    stage: Stage,
+    function: RecordingStage,
+    store: Store,
+    on_recording: OnRecording | None,
+) -> TaskReport:
     kept = _rows_to_cover(task, stage, store) if stage.covers else None
     output = task.output if kept is None else kept.output
-    if (done := finished_before(output, store)) is not None:
+    if (done := _taken(task, output, store)) is not None:
         return done
     started, started_cpu = time.perf_counter(), _cpu_seconds()
-    failed = failed_recordings(store, task.with_errors)
+    failed = _failed_before(task, store)
     errors: list[ErrorRow] = []
     faults: list[str | None] = []
     with _open_inputs(task, stage, store) as files, store.replacing(table_key(output)) as path:
@@ -222,21 +248,36 @@ def lineage_of(output: str) -> str:
     return digest_of(output)
 
 
-def failed_recordings(store: Store, outputs: Iterable[str]) -> set[str]:
-    """Return the ids of the recordings that failed in these outputs, which have errors tables.
-
-    Of which a span cannot be used has not failed.
-    """
+def _failed_before(task: Task, store: Store) -> set[str]:
+    """Return the ids of the recordings that failed in the stages before."""
     failed: set[str] = set()
-    for output in outputs:
-        table = read_errors(store, errors_key(output))
-        failed.update(table.filter(table["start_ms"].is_null())["recording_id"].to_pylist())
+    for output in task.with_errors:
+        failed |= failed_in(as_errors(_read(task, errors_key(output), store)))
     return failed
+
+
+def failed_in(errors: pa.Table) -> set[str]:
+    """Return the ids of the recordings that failed, by a table of ERRORS_SCHEMA.
+
+    Of which only a span cannot be used has not failed.
+    """
+    return set(errors.filter(errors["start_ms"].is_null())["recording_id"].to_pylist())
 
 
 def read_errors(store: Store, key: str) -> pa.Table:
     """Read a table of errors."""
     return as_errors(store.read_table(key))
+
+
+def _read(task: Task, key: str, store: Store, columns: list[str] | None = None) -> pa.Table:
+    """Read a table that is what the ledger says. Raises WorkdirDamaged."""
+    _check(task, key, store)
+    return store.read_table(key, columns)
+
+
+def _check(task: Task, key: str, store: Store) -> None:
+    if (recorded := task.recorded.get(key)) is not None:
+        store.check(key, recorded)
 
 
 def kept_digest(segment_ids: Iterable[str]) -> str:
@@ -253,6 +294,9 @@ def covering_output(stem: str, kept: str) -> str:
 def _open_inputs(
     task: Task, stage: Stage, store: Store
 ) -> Iterator[dict[str, tuple[TableFile, ...]]]:
+    for name in stage.inputs:
+        for key in task.inputs[name]:
+            _check(task, table_key(key), store)
     with ExitStack() as stack:
         yield {
             name: tuple(
@@ -272,16 +316,18 @@ def _one_recording(
     errors: list[ErrorRow],
 ) -> str | None:
     """Run a stage on a recording; return the program's fault that it failed by, if any."""
-    batches = function(recording, upstream)
+    batches, rows = function(recording, upstream), 0
     while True:
         try:
             batch = next(batches)
         except StopIteration:
             return None
         except RecordingError as error:
+            if rows and error.reason in PASSING_REASONS:
+                raise _HalfRead(recording.recording_id, error) from None
             errors.append(_failed_in(stage.name, recording, error.reason, error.message))
             return None
-        except MemoryError:
+        except (MemoryError, WorkdirDamaged):
             raise  # the machine's trouble, not the recording's: the next run continues here
         except Exception as error:
             if isinstance(error, OSError) and error.errno in NO_SPACE:
@@ -294,20 +340,38 @@ def _one_recording(
             errors.append(_failed_in(stage.name, recording, batch.reason, batch.message, span))
             continue
         writer.write(batch)  # outside: a full disk is not the recording's fault either
+        rows += batch.num_rows
 
 
 def _rows_to_cover(task: Task, stage: Stage, store: Store) -> KeptRows:
     """Find which kept rows no earlier output of this stage holds."""
     assert stage.covers is not None
     (verdict,) = task.inputs[stage.covers]
-    table = store.read_table(table_key(verdict))
+    table = _read(task, table_key(verdict), store)
     rows = table.filter(table["kept"])
     done: list[str] = []
     for key in task.covered:
-        done.extend(store.read_table(table_key(key), ["segment_id"])["segment_id"].to_pylist())
+        done.extend(_read(task, table_key(key), store, ["segment_id"])["segment_id"].to_pylist())
     missing = pc.invert(pc.is_in(rows["segment_id"], pa.array(done, pa.string())))
     output = covering_output(task.output, kept_digest(rows["segment_id"].to_pylist()))
     return KeptRows(stage.covers, rows.filter(missing), output)
+
+
+def _taken(task: Task, output: str, store: Store) -> TaskReport | None:
+    """Return the report of a table that is there already; None where one has to be made.
+
+    What the ledger knows has to be as it says, since its hash is the only witness. Of what it
+    does not know, of a run that died, the pages' checksums say whether it is whole.
+    """
+    key = table_key(output)
+    if key in task.recorded:
+        _check(task, key, store)
+    elif store.facts(key) is not None:
+        try:
+            store.read_table(key)
+        except WorkdirDamaged:
+            return None
+    return finished_before(output, store)
 
 
 def finished_before(output: str, store: Store) -> TaskReport | None:

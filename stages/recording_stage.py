@@ -12,7 +12,13 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from manifests.reasons import Reason
 from manifests.recording import Recording
+
+# Of where a recording is, not of what it is: the next run tries it again by itself.
+PASSING_REASONS = frozenset(
+    {Reason.SOURCE_CHANGED, Reason.FILE_MISSING, Reason.PERMISSION_DENIED, Reason.UNREADABLE}
+)
 
 
 class RecordingError(Exception):

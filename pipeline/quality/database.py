@@ -32,8 +32,8 @@ from pipeline.catalogue import CATALOGUE
 from pipeline.catalogue import SCHEMA as MEMBERS
 from pipeline.config import ConfigError
 from pipeline.curation import all_schemas
-from pipeline.ledger import FOLDER as LEDGER_FOLDER
 from pipeline.ledger import SCHEMA as LEDGER
+from pipeline.ledger import segments
 from pipeline.quality.small_tables import about_table, rules_table, snapshots_table, stages_table
 from pipeline.scratch import scratch_folder
 from pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_snapshot
@@ -105,8 +105,7 @@ def create_views(
     tables.small("base.rules", rules_table())
     outputs, schemas = _outputs(store, snapshot, shard_id), all_schemas()
     _show_snapshot(tables, store, snapshot, schemas)
-    ledger = [f"{LEDGER_FOLDER}/{name}" for name in sorted(store.names(LEDGER_FOLDER))]
-    tables.show("base.ledger", ledger, LEDGER)
+    tables.show("base.ledger", segments(store), LEDGER)
     # A view binds what it stands on when it is made: over one file of each stage that takes no
     # time, over all of them it would take minutes for the views together.
     for stage in STAGES:

@@ -19,14 +19,14 @@ import duckdb
 
 from pipeline.catalogue import CATALOGUE
 from pipeline.catalogue import SCHEMA as MEMBERS
-from pipeline.ledger import FOLDER as LEDGER_FOLDER
 from pipeline.ledger import SCHEMA as LEDGER
+from pipeline.ledger import segments
 from pipeline.lock import Holder, read_lock
 from pipeline.quality.database import create_views
 from pipeline.quality.figures import Figures, read_figures
 from pipeline.quality.samples import Samples, read_samples
 from pipeline.scratch import scratch_folder
-from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, Snapshot, read_snapshot
+from pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_number, read_snapshot
 from pipeline.store import Store
 
 
@@ -122,14 +122,11 @@ class Live:
         self._closing.close()
 
     def _number(self) -> int | None:
-        text = self.store.read_text(LATEST)
-        return None if text is None else int(text)
+        return latest_number(self.store)
 
     def _progress(self, since: str) -> tuple[StageProgress, ...]:
-        names = sorted(self.store.names(LEDGER_FOLDER))
         with duckdb.connect() as database, suppress(duckdb.IOException, FileNotFoundError):
-            keys = [f"{LEDGER_FOLDER}/{name}" for name in names]
-            self.store.view(database, "ledger", keys, LEDGER)
+            self.store.view(database, "ledger", segments(self.store), LEDGER)
             self.store.view(database, "members", [CATALOGUE], MEMBERS)
             number = self._number()
             built = [] if number is None else [f"snapshots/{number:06d}/lineage.parquet"]

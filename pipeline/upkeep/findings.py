@@ -1,4 +1,4 @@
-"""What an inspection of a WORKDIR finds, and how a file is held against what was recorded."""
+"""What an inspection of a WORKDIR finds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from enum import StrEnum
 import pyarrow as pa
 
 from pipeline.snapshots import Snapshot
-from pipeline.store import Store
 
 
 class Kind(StrEnum):
@@ -19,8 +18,8 @@ class Kind(StrEnum):
     SNAPSHOT = "snapshot"  # a snapshot's own file: only a new snapshot helps
     POINTER = "pointer"  # LATEST or corpus: write it again
     LEDGER = "ledger"  # rebuild its rows from the files
-    CATALOGUE = "catalogue"  # nothing helps but a backup
-    TOMBSTONES = "tombstones"  # likewise; what was withdrawn comes back
+    CATALOGUE = "catalogue"  # make it again from the newest snapshot and the outputs
+    TOMBSTONES = "tombstones"  # nothing helps but a backup; what was withdrawn comes back
     PURGE = "purge"  # was interrupted: whoever next holds the WORKDIR finishes it
 
 
@@ -53,20 +52,3 @@ class Inspection:
     def keys(self) -> set[str]:
         """The keys of the damaged files."""
         return {damage.key for damage in self.damages}
-
-
-def difference(store: Store, key: str, sha256: str | None, size: int | None = None) -> str:
-    """Return how a file differs from what was recorded; empty if it does not."""
-    try:
-        if size is not None and (now := store.size(key)) != size:
-            return f"has {now:,} bytes, not {size:,}"
-        return "" if store.sha256(key) == sha256 else "other content: the SHA-256 differs"
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as error:
-        return f"cannot be read: {short(error)}"
-
-
-def short(error: Exception) -> str:
-    """Return an error as the end of a line."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

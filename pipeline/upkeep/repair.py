@@ -21,6 +21,7 @@ from pipeline.store import Store
 from pipeline.task import errors_key, finished_before, table_key
 from pipeline.upkeep.dropping import drop_outputs
 from pipeline.upkeep.findings import Damage, Inspection, Kind
+from pipeline.upkeep.recataloguing import recatalogue
 from pipeline.upkeep.verify_snapshots import stage_inputs
 from pipeline.upkeep.withdrawal import accept_lost_tombstones
 
@@ -48,6 +49,8 @@ def repair(store: Store, found: Inspection) -> list[str]:
     gone = [*outputs, *(damage.output for damage in (*damaged, *by_kind[Kind.PART]))]
     _remember_lost(store, {corpus for s in found.snapshots for corpus in s.rows}, gone)
     drop_outputs(store, ledger, dropped)
+    if by_kind[Kind.CATALOGUE]:
+        recatalogue(store, Ledger(store).rows(), found.newest)
     for damage in damaged:  # what the ledger does not know
         store.delete(table_key(damage.output))
         store.delete(errors_key(damage.output))
@@ -95,6 +98,8 @@ def _mend_pointers(store: Store, found: Inspection) -> None:
     newest = found.newest
     if newest is None:
         store.delete(LATEST)
+        if store.local and store.path("corpus").is_symlink():
+            store.path("corpus").unlink()
         return
     store.write_text(LATEST, newest.name + "\n")
     if not store.local or store.path("corpus").is_symlink() or not store.path("corpus").exists():
@@ -111,7 +116,7 @@ def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
         if name.startswith(".") or name.endswith(".errors.parquet") or output in known:
             continue
         try:
-            store.read_table(file.key)  # all of it: no hash says that it is whole
+            store.read_table(file.key)  # all of it: no hash says that it is whole, but checksums
             report = finished_before(output, store)
         except (OSError, pa.ArrowException):
             report = None
@@ -183,8 +188,11 @@ def _remember_lost(store: Store, corpora: set[str], outputs: Iterable[str]) -> N
 
 
 def _lost(store: Store) -> list[str]:
-    found: list[str] = json.loads(store.read_text(LOST) or "[]")
-    return found
+    try:
+        found = json.loads(store.read_text(LOST) or "[]")
+    except ValueError:
+        return []  # `verify` finds anew which parts are missing
+    return [output for output in found if isinstance(output, str)] if type(found) is list else []
 
 
 def _write_lost(store: Store, outputs: set[str]) -> None:

@@ -15,12 +15,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.catalogue import CATALOGUE
-from pipeline.ledger import FOLDER as LEDGER_FOLDER
+from pipeline.catalogue import CATALOGUE, read_catalogue
+from pipeline.damage import Recorded, difference, short
 from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from pipeline.ledger import read_segment, segments
 from pipeline.store import Store
 from pipeline.task import REPORT, errors_key, table_key
-from pipeline.upkeep.findings import Damage, Inspection, Kind, difference, short
+from pipeline.upkeep.findings import Damage, Inspection, Kind
 from pipeline.upkeep.verify_snapshots import (
     inspect_corpora,
     inspect_pointers,
@@ -48,10 +49,9 @@ def inspect(store: Store, progress: Progress | None = None) -> Inspection:
 
 def _inspect_ledger(store: Store, found: Inspection) -> None:
     readable = []
-    for name in sorted(store.names(LEDGER_FOLDER)):
-        key = f"{LEDGER_FOLDER}/{name}"
+    for key in segments(store):
         try:
-            readable.append(store.read_table(key).cast(LEDGER_SCHEMA))
+            readable.append(read_segment(store, key))
         except (OSError, pa.ArrowException, ValueError) as error:
             found.damages.append(Damage(key, f"cannot be read: {short(error)}", Kind.LEDGER))
     with duckdb.connect() as database:
@@ -72,7 +72,7 @@ def _inspect_catalogue(store: Store, found: Inspection) -> None:
             found.damages.append(Damage(CATALOGUE, "is missing", Kind.CATALOGUE))
         return
     try:
-        store.read_table(CATALOGUE)
+        read_catalogue(store)
     except (OSError, pa.ArrowException, ValueError) as error:
         problem = f"cannot be read: {short(error)}"
         found.damages.append(Damage(CATALOGUE, problem, Kind.CATALOGUE))
@@ -96,12 +96,12 @@ def _inspect_outputs(store: Store, found: Inspection, progress: Progress) -> Non
 def _check_output(store: Store, row: dict[str, Any]) -> tuple[str, str]:
     """Return the key of the damaged file and what is wrong with it, or nothing."""
     key, errors = table_key(row["output"]), errors_key(row["output"])
-    if problem := difference(store, key, row["sha256"], row["bytes"]):
+    if problem := difference(store, key, Recorded(row["sha256"], row["bytes"])):
         return key, problem
     report = json.loads((store.facts(key) or {}).get(REPORT, "{}"))
     if report.get("output") != row["output"]:
         return key, f"says that it is {report.get('output', 'no output')}"
-    if row["errors"] and (problem := difference(store, errors, row["errors_sha256"])):
+    if row["errors"] and (problem := difference(store, errors, Recorded(row["errors_sha256"]))):
         return errors, problem
     return key, ""
 

@@ -8,12 +8,20 @@ from collections.abc import Iterator
 import duckdb
 
 from pipeline.config import ConfigError
+from pipeline.damage import Recorded, WorkdirDamaged, difference, short
 from pipeline.digest import digest_of
-from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot, read_snapshot
+from pipeline.snapshots import (
+    LATEST,
+    LINEAGE_SCHEMA,
+    STAGES_SCHEMA,
+    Snapshot,
+    latest_number,
+    read_snapshot,
+)
 from pipeline.store import Store
 from pipeline.task import table_key
 from pipeline.tombstones import WITHDRAWN, Known, are_lost, read_tombstones
-from pipeline.upkeep.findings import Damage, Inspection, Kind, difference, short
+from pipeline.upkeep.findings import Damage, Inspection, Kind
 from pipeline.upkeep.rewriting import JOURNAL, is_begun
 
 
@@ -44,7 +52,7 @@ def _inspect_own_files(store: Store, snapshot: Snapshot, found: Inspection) -> I
     for name, sha256 in snapshot.sha256.items():
         key = f"{snapshot.folder}/{name}"
         found.files += 1
-        if problem := difference(store, key, sha256):
+        if problem := difference(store, key, Recorded(sha256)):
             yield Damage(key, problem, Kind.SNAPSHOT)
     key = f"{snapshot.folder}/config.json"
     found.files += 1
@@ -115,13 +123,15 @@ def _inspect_part(store: Store, key: str, output: str, sha256: str, found: Inspe
     there = store.local and store.exists(table_key(output))
     if there and store.path(key).samefile(store.path(table_key(output))):
         return found.checked.get(output, "")
-    problem = difference(store, key, sha256)
+    problem = difference(store, key, Recorded(sha256))
     return f"differs from its stage output: {problem}" if problem else ""
 
 
 def inspect_pointers(store: Store, found: Inspection) -> None:
     newest = found.newest
     if newest is None:
+        if store.exists(LATEST):
+            found.damages.append(Damage(LATEST, "names no snapshot", Kind.POINTER))
         return
     if _latest(store) != newest.number:
         problem = f"does not name the newest snapshot, {newest.name}"
@@ -149,8 +159,10 @@ def inspect_tombstones(store: Store, found: Inspection) -> None:
 
 
 def _latest(store: Store) -> int | None:
-    text = (store.read_text(LATEST) or "").strip()
-    return int(text) if text.isdecimal() else None
+    try:
+        return latest_number(store)
+    except WorkdirDamaged:
+        return None  # `inspect_pointers` tells
 
 
 def stage_inputs(store: Store, found: Inspection) -> dict[str, set[str]]:

@@ -17,6 +17,7 @@ from stages.audio.limits import DecodeLimits
 from stages.audio.missing import Lack, lacks_of_source
 from stages.audio.mixing import MAX_SAMPLE_RATE, Turned, tracks_of
 from stages.audio.resample import rechunk
+from stages.audio.source import check_unchanged
 from stages.audio.timeline import Missing
 from stages.recording_stage import RecordingError, Upstream
 
@@ -119,7 +120,8 @@ class SourceBlocks(Blocks):
         count = max(1, -(-recording.duration_ms // BLOCK_MS))
         self._length = sample_at(BLOCK_MS, sample_rate)
         super().__init__(sample_rate, [index * self._length for index in range(count)])
-        self._uri, self._limits = recording.uri, limits
+        self._uri, self._recording_id = recording.uri, recording.recording_id
+        self._limits = limits
         self._missing: list[Missing] = []  # grows with decoding
         self._channels = channels
         self._turned = Turned()
@@ -143,13 +145,14 @@ class SourceBlocks(Blocks):
             while self._next <= index:
                 block = next(self._blocks, nothing)
                 self._next += 1
+            check_unchanged(self._uri, self._recording_id)
         except RecordingError:
             self._started = False  # asked again, it fails again
             raise
         return block
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        with open_audio(self._uri, self._limits) as audio:
+        with open_audio(self._uri, self._limits, self._recording_id) as audio:
             self._missing = audio.missing
             tracks = tracks_of(audio, self._channels, MAX_SAMPLE_RATE, self._turned)
             yield from rechunk(tracks.blocks, self._length)
@@ -187,7 +190,7 @@ def source_blocks(
 
     The tracks share one decoding. Raises RecordingError when it cannot be read.
     """
-    with open_audio(recording.uri, limits) as audio:
+    with open_audio(recording.uri, limits, recording.recording_id) as audio:
         rate = min(audio.sample_rate, MAX_SAMPLE_RATE)
     tracks = SourceBlocks(recording, rate, channels, limits)
     return [OneOf(tracks, row, channel is None) for row, channel in enumerate(channels)]

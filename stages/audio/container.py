@@ -62,7 +62,7 @@ class Media:
 
 
 @contextmanager
-def open_media(uri: str, limits: DecodeLimits) -> Iterator[Media]:
+def open_media(uri: str, limits: DecodeLimits, recording_id: str | None = None) -> Iterator[Media]:
     """Open `uri` and choose its best audio track; nothing is decoded and FFmpeg stays silent.
 
     Raises RecordingError with the reasons of `open_source`, and `not_audio`, `no_audio_track`,
@@ -71,7 +71,7 @@ def open_media(uri: str, limits: DecodeLimits) -> Iterator[Media]:
     import av
 
     av.logging.set_level(None)
-    with open_source(uri) as file:
+    with open_source(uri, recording_id) as file:
         known = looks_like_audio(file)
         head = mp3_head(file)
         size = file.seek(0, 2)

@@ -113,16 +113,19 @@ def _clock(media: Media, limits: DecodeLimits, exact: bool = True) -> Clock:
 
 
 @contextmanager
-def open_audio(uri: str, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[Audio]:
+def open_audio(
+    uri: str, limits: DecodeLimits = DEFAULT_LIMITS, recording_id: str | None = None
+) -> Iterator[Audio]:
     """Decode `uri` (a path, or `shard.tar#member`) as a stream; memory does not grow with length.
 
-    Where the sample rate or the channels change within the file, what follows is brought to those
-    of its beginning. Raises RecordingError on entering or while `blocks` is consumed: the reasons
-    of `open_media`, `truncated`, `decode_error` (too much of it cannot be decoded), `no_samples`,
-    `nan_samples`, `silent`, `implausible_bit_rate`. Several of them are known only at the end,
-    after blocks were yielded.
+    With `recording_id`, what is decoded is that recording (see `open_source`). Where the sample
+    rate or the channels change within the file, what follows is brought to those of its beginning.
+    Raises RecordingError on entering or while `blocks` is consumed: the reasons of `open_media`,
+    `truncated`, `decode_error` (too much of it cannot be decoded), `no_samples`, `nan_samples`,
+    `silent`, `implausible_bit_rate`. Several of them are known only at the end, after blocks were
+    yielded.
     """
-    with open_media(uri, limits) as media:
+    with open_media(uri, limits, recording_id) as media:
         position = media.file.tell()
         check_bytes(uri, media.file, limits.missing_ms)
         media.file.seek(position)  # FFmpeg goes on reading where it stopped

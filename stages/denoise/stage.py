@@ -81,7 +81,7 @@ class Denoise:
         if recording.labelled:
             return
         settings = self.settings
-        with open_audio(recording.uri, settings) as source:
+        with open_audio(recording.uri, settings, recording.recording_id) as source:
             turned = Turned()
             audio = tracks_of(source, settings.channels, settings.max_sample_rate, turned)
             tracks = 1 if settings.channels == "mix" else source.channels

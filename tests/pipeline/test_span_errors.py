@@ -18,7 +18,7 @@ from pipeline.task import (
     ERRORS_SCHEMA,
     Task,
     errors_key,
-    failed_recordings,
+    failed_in,
     read_errors,
     run_task,
     table_key,
@@ -51,7 +51,7 @@ def test_the_rest_is_written_and_later_stages_go_on(tmp_path: Path) -> None:
         ("decode_error", 2000, 2500),
         ("truncated", None, None),
     ]
-    assert failed_recordings(store, [report.output]) == {bad.recording_id}
+    assert failed_in(read_errors(store, errors_key(report.output))) == {bad.recording_id}
     assert pq.read_table(store.path(table_key(report.output))).num_rows == 2
 
 

@@ -15,7 +15,7 @@ from pipeline.execution.events import TaskDone
 from pipeline.execution.inline import run_inline
 from pipeline.execution.outputs import Outputs
 from pipeline.graph import Graph
-from pipeline.task import failed_recordings, table_key
+from pipeline.task import failed_in, table_key
 from stages.recording_stage import RecordingStage, Upstream
 from tests.pipeline.test_build_core import ToyBuild
 from tests.pipeline.toys import recording, toy_graph
@@ -82,8 +82,7 @@ def test_a_strange_recording_is_a_row_and_stays_one(tmp_path: Path) -> None:
     execute(work, broken("draw", "strange"), recordings)
     plan = work.plan(recordings, toy_graph())
     assert not plan.pending
-    failed = [row["output"] for row in plan.outputs().to_pylist() if row["errors"]]
-    assert failed_recordings(work.store, failed) == {recordings[-1].recording_id}
+    assert failed_in(plan.errors(work.store)) == {recordings[-1].recording_id}
 
 
 def test_a_run_that_died_before_it_knew_is_found_out_by_the_next(tmp_path: Path) -> None:

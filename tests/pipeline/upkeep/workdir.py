@@ -17,6 +17,7 @@ from pipeline.execution.events import TaskDone
 from pipeline.execution.inline import run_inline
 from pipeline.graph import Graph
 from pipeline.ledger import Ledger
+from pipeline.parts import check_parts
 from pipeline.plan import Plan
 from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
 from pipeline.store import Store
@@ -90,6 +91,7 @@ class Workdir:
         return Counter(line.split()[0] for line in self.log.read_text().splitlines())
 
     def publish(self, plan: Plan) -> Snapshot:
+        check_parts(self.store, plan)
         snapshot = write_snapshot(self.store, plan, self.source_errors, {}, "0")
         relink(self.store)
         return snapshot

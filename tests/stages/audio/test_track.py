@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manifests.identify import content_id
 from manifests.recording import Item, Recording
 from stages.audio import blocks as blocks_module
 from stages.audio.clock import sample_at
@@ -91,7 +92,8 @@ def test_stream_is_the_whole_resampled_at_once(rate: int) -> None:
 
 def labelled(path: Path, duration_ms: int) -> Track:
     items = (Item("a", 0, 500), Item("b", 500, 900))
-    recording = Recording("r", str(path), duration_ms, items=items)
+    recording_id = content_id(str(path)) if path.exists() else "gone"
+    recording = Recording(recording_id, str(path), duration_ms, items=items)
     return open_tracks(recording, MemoryUpstream("r", {}), "original")[0]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from manifests.identify import content_id
 from manifests.recording import Recording
 from model.bsrnn.checkpoint import save_checkpoint
 from model.bsrnn.config import BsrnnConfig
@@ -107,7 +108,7 @@ def test_through_the_stage(identity: Path, tmp_path: Path, version: str) -> None
     path = encoded(tmp_path / "a.flac", chirp(3.3, 16_000), 16_000)
     section = {"weights": str(identity), "window_seconds": 1.0, "overlap_seconds": 0.25}
     stage = build(Config(engine="bsrnn", bsrnn=section, block_seconds=1), "cpu")
-    batches = list(stage(Recording("r", str(path), 0), MemoryUpstream("r", {})))
+    batches = list(stage(Recording(content_id(str(path)), str(path), 0), MemoryUpstream("r", {})))
     rows = pa.Table.from_batches(batches).to_pylist()
     parts = [decode_flac(row["audio"])[0] for row in rows if row["version"] == version]
     source = chirp(3.3, 16_000)[0]

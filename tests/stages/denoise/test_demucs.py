@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from manifests.identify import content_id
 from manifests.recording import Recording
 from stages.audio.flac import decode_flac
 from stages.denoise.demucs import DemucsConfig, DemucsVocals
@@ -153,7 +154,7 @@ def test_shifts_average_and_repeat(repo: Path) -> None:
 def test_through_the_stage(repo: Path, tmp_path: Path) -> None:
     path = encoded(tmp_path / "a.wav", chirp(1.7, 16_000), 16_000)
     stage = build(Config(engine="demucs", demucs={"model": "tiny", "repo": repo}), "cpu")
-    (batch,) = stage(Recording("r", str(path), 0), MemoryUpstream("r", {}))
+    (batch,) = stage(Recording(content_id(str(path)), str(path), 0), MemoryUpstream("r", {}))
     original, enhanced = batch.to_pylist()
     assert (original["version"], enhanced["version"]) == ("original", "enhanced")
     assert decode_flac(original["audio"])[0].shape == decode_flac(enhanced["audio"])[0].shape

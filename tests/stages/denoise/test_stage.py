@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from manifests.identify import content_id
 from manifests.recording import Item, Recording
 from stages.audio.flac import decode_flac
 from stages.denoise.aligned import aligned_blocks
@@ -25,7 +26,7 @@ NOTHING = MemoryUpstream("r", {})
 
 def rows(path: Path, **settings: Any) -> list[dict[str, Any]]:
     stage = build(Config(**settings), "cpu")
-    batches = list(stage(Recording("r", str(path), 0), NOTHING))
+    batches = list(stage(Recording(content_id(str(path)), str(path), 0), NOTHING))
     assert all(batch.schema == SCHEMA for batch in batches)
     return pa.Table.from_batches(batches, SCHEMA).to_pylist()
 
@@ -41,7 +42,7 @@ def test_blocks_and_their_order(tmp_path: Path) -> None:
     keys = [(r["start_ms"], r["end_ms"], r["version"]) for r in found]
     spans = [(0, 2000), (2000, 4000), (4000, 5001)]
     assert keys == [(*span, version) for span in spans for version in ("original", "enhanced")]
-    assert {(r["recording_id"], r["track"], r["sample_rate"]) for r in found} == {("r", 0, 44_100)}
+    assert {(r["track"], r["sample_rate"]) for r in found} == {(0, 44_100)}
     for original, enhanced in zip(found[::2], found[1::2], strict=True):
         assert len(decode_flac(original["audio"])[0]) == len(decode_flac(enhanced["audio"])[0])
 
@@ -115,7 +116,10 @@ def test_same_rows_again_and_after_another_recording(tmp_path: Path) -> None:
     other = encoded(tmp_path / "b.wav", chirp(1, 16_000, level=0.9), 16_000)
     stage = build(Config(), "cpu")
     runs = [
-        [batch.to_pylist() for batch in stage(Recording("r", str(path), 0), NOTHING)]
+        [
+            batch.to_pylist()
+            for batch in stage(Recording(content_id(str(path)), str(path), 0), NOTHING)
+        ]
         for path in (first, other, first)
     ]
     assert runs[0] == runs[2] != runs[1]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from manifests.identify import content_id
 from manifests.recording import Item, Recording, Task
 from stages.audio.flac import encode_flac
 from stages.audio.version import VersionSettings, choose_version
@@ -127,7 +128,7 @@ def test_the_version_depends_on_the_seed() -> None:
 def labelled(path: Path, *items: Item) -> Recording:
     audio = 0.1 * np.random.default_rng(0).standard_normal(RATE)
     soundfile.write(path, audio, RATE)
-    return Recording("r", str(path), 1000, items=items, language="de")
+    return Recording(content_id(str(path)), str(path), 1000, items=items, language="de")
 
 
 def test_items_are_scored_in_the_original_and_what_is_missing_is_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from manifests.identify import content_id
 from manifests.recording import Item, Recording
 from stages.audio.flac import decode_flac, encode_flac
 from stages.audio.version import VersionSettings
@@ -111,15 +112,16 @@ def test_many_segments_come_in_bounded_batches(monkeypatch: pytest.MonkeyPatch) 
 def labelled(path: Path) -> Recording:
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
     items = (Item("b", 500, 1000, answer="a dog"), Item("a", 0, 500, text="seven <|en|>"))
-    return Recording("r", str(path), 1000, items=items)
+    return Recording(content_id(str(path)), str(path), 1000, items=items)
 
 
 def test_items_keep_their_own_rate(tmp_path: Path) -> None:
     recording = labelled(tmp_path / "a.wav")
     tables = upstream([True, True, True])
     segments = segments_of(recording, tables)
-    verdict = [{"recording_id": "r", "segment_id": s.segment_id, "kept": True} for s in segments]
-    rows = run(recording, MemoryUpstream("r", {"verdict": pa.Table.from_pylist(verdict)}))
+    key = recording.recording_id
+    verdict = [{"recording_id": key, "segment_id": s.segment_id, "kept": True} for s in segments]
+    rows = run(recording, MemoryUpstream(key, {"verdict": pa.Table.from_pylist(verdict)}))
     assert [(row["sample_rate"], len(row["semantic_tokens"])) for row in rows] == [(8000, 7)] * 2
     assert {row["audio_version"] for row in rows} == {"original"}
 

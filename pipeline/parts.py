@@ -1,0 +1,36 @@
+"""The last look at what a snapshot is about to be made of."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow.compute as pc
+
+from pipeline.damage import Recorded
+from pipeline.plan import Plan
+from pipeline.snapshots import latest_snapshot
+from pipeline.store import Store
+from pipeline.task import errors_key, table_key
+
+THREADS = 4  # hash at a time; hashing leaves the interpreter free
+
+
+def check_parts(store: Store, plan: Plan) -> None:
+    """Raise WorkdirDamaged where a part or an errors table is not what its stage wrote.
+
+    Parts that the newest snapshot has already are left to `verify`, which finds them there; and
+    those in an object store to that, since it checks what it holds itself, and there may be TBs.
+    """
+    latest = latest_snapshot(store)
+    wanted: dict[str, Recorded] = {}
+    outputs = plan.outputs()
+    for stage in plan.graph.corpora if store.local else ():
+        there = store.names(f"{latest.folder}/{stage.name}") if latest else set()
+        for row in outputs.filter(pc.field("stage") == stage.name).to_pylist():
+            key = table_key(row["output"])
+            if row["rows"] and key.rsplit("/", 1)[1] not in there:
+                wanted[key] = Recorded(row["sha256"], row["bytes"])
+    for row in outputs.filter(pc.field("errors") > 0).to_pylist():
+        wanted[errors_key(row["output"])] = Recorded(row["errors_sha256"])
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(store.check, wanted.keys(), wanted.values()))
