@@ -35,6 +35,7 @@ class Contents:
     def __init__(self) -> None:
         self.recordings: dict[str, Known] = {}
         self.errors: list[SourceError] = []
+        self._changed: set[str] = set()
 
     def add(self, uri: str, known: Known) -> None:
         if known.reason is None:
@@ -42,9 +43,10 @@ class Contents:
             return
         if known.reason == Reason.SOURCE_CHANGED:
             uri, _ = split_uri(uri)  # of a shard, which changed for all its members at once
-        error = SourceError(uri, known.reason, known.message or "")
-        if error.reason != Reason.SOURCE_CHANGED or error not in self.errors[-1:]:
-            self.errors.append(error)
+            if uri in self._changed:
+                return
+            self._changed.add(uri)
+        self.errors.append(SourceError(uri, known.reason, known.message or ""))
 
 
 def content_id(uri: str, beat: Beat = lambda: None) -> str:
@@ -121,12 +123,10 @@ def identify(
 def _look_at(uri: str, stamp: Stamp, probe: Probe, beat: Beat) -> tuple[Known, str | None]:
     """Return what a file is, and the program's fault that it met; `source_changed` meanwhile."""
     known, fault = _opened(uri, stamp, probe, beat)
-    if known.reason in _REFUSED:
-        return known, fault
     try:
         size, changed = stamp_of_uri(uri)
     except OSError as error:
-        return _no_recording(stamp, error), None
+        return known if known.reason in _REFUSED else _no_recording(stamp, error), None
     if size != stamp[0] or (changed != stamp[1] and changed > 0):
         return Known(*stamp, "", 0, Reason.SOURCE_CHANGED, CHANGED), None
     return known, fault

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from manifests.identify import content_id
 from manifests.recording import Item, Recording
 from stages.audio.decode import probe
 from stages.audio.flac import decode_flac
@@ -35,7 +36,9 @@ def damaged(path: Path) -> Path:
 
 def denoised(path: Path, **settings: object) -> tuple[list[dict], list[SpanError]]:
     stage = build(Config(engine="none", **settings), "cpu")
-    found = list(stage(Recording("r", str(path), 10_000), MemoryUpstream("r", {})))
+    found = list(
+        stage(Recording(content_id(str(path)), str(path), 10_000), MemoryUpstream("r", {}))
+    )
     batches = [batch for batch in found if isinstance(batch, pa.RecordBatch)]
     errors = [error for error in found if isinstance(error, SpanError)]
     return pa.Table.from_batches(batches, SCHEMA).to_pylist(), errors
@@ -72,7 +75,9 @@ def test_labelled_items_count_damage_as_missing_and_tell_of_it(tmp_path: Path) -
     _, told = denoised(path)
     start, end = told[0].start_ms, told[-1].end_ms
     items = (Item("a", 0, 2000), Item("b", start, end), Item("c", start - 500, end + 500))
-    recording = Recording("r", str(path), probe(str(path)).duration_ms, items=items)
+    recording = Recording(
+        content_id(str(path)), str(path), probe(str(path)).duration_ms, items=items
+    )
     stage = score_audio.ScoreAudio(
         score_audio.Config(), Loudness(EngineConfig()), VersionSettings(), DecodeLimits()
     )
@@ -89,7 +94,9 @@ def test_labels_behind_a_closed_hole_miss_the_sound(tmp_path: Path) -> None:
     path = timed(tmp_path / "a.mka", SOUND, RATE, "libopus", gaps=[(4.0, 0.8)])
     limits = DecodeLimits(gap_ms=100)
     items = (Item("a", 1000, 2000), Item("b", 6000, 7000))
-    recording = Recording("r", str(path), probe(str(path), limits).duration_ms, items=items)
+    recording = Recording(
+        content_id(str(path)), str(path), probe(str(path), limits).duration_ms, items=items
+    )
     stage = score_audio.ScoreAudio(
         score_audio.Config(), Loudness(EngineConfig()), VersionSettings(), limits
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from manifests.identify import content_id
 from manifests.recording import Item, Recording
 from stages.audio.decode import probe
 from stages.audio.limits import DecodeLimits
@@ -105,7 +106,9 @@ def test_labels_of_the_container_s_time_hit(
     path = timed(tmp_path / name, SOUND, RATE, codec, late_s, gaps)
     moved_ms = round(1000 * (late_s + sum(length for _, length in gaps)))
     item = Item("i", 2500 + moved_ms, 3500 + moved_ms)
-    recording = Recording("r", str(path), probe(str(path)).duration_ms, items=(item,))
+    recording = Recording(
+        content_id(str(path)), str(path), probe(str(path)).duration_ms, items=(item,)
+    )
     (track,) = open_tracks(recording, MemoryUpstream("r", {}), "original")
     at, alike = lag(track.read(item.start_ms, item.end_ms), SOUND[0])
     assert at / RATE == pytest.approx(2.5, abs=0.03)

@@ -149,7 +149,9 @@ def test_clips_of_channels_and_of_their_mix(tmp_path: Path) -> None:
     voice = 0.1 * np.random.default_rng(0).standard_normal(3 * RATE)
     soundfile.write(tmp_path / "a.wav", np.stack([voice, -voice / 2], axis=1), RATE)
     items = (Item("a", 0, 2000), Item("b", 0, 2000, channel=0), Item("c", 0, 2000, channel=1))
-    rows = audio_rows(Recording("r", str(tmp_path / "a.wav"), 3000, items=items))
+    rows = audio_rows(
+        Recording(content_id(str(tmp_path / "a.wav")), str(tmp_path / "a.wav"), 3000, items=items)
+    )
     mix, left, right = sorted(rows, key=lambda row: row["segment_id"])
     assert [row["inverted_channels"] for row in (mix, left, right)] == [[1], [], []]
     assert mix["peak_dbfs"] - left["peak_dbfs"] == pytest.approx(20 * np.log10(0.75), abs=0.1)
@@ -169,7 +171,9 @@ def test_a_labelled_clip_that_is_silent_is_never_kept(tmp_path: Path, task: str)
         for start in (0, 500, 1200)
         for channel in (None, 0, 1)
     ]
-    recording = Recording("r", str(tmp_path / "a.wav"), 2000, items=tuple(items))
+    recording = Recording(
+        content_id(str(tmp_path / "a.wav")), str(tmp_path / "a.wav"), 2000, items=tuple(items)
+    )
     scores = verdict.join_scores(
         pa.Table.from_pylist(audio_rows(recording), schema=score_audio.SCHEMA),
         pa.Table.from_pylist(text_rows(recording, upstream()), schema=score_text.SCHEMA),
