@@ -31,10 +31,10 @@ class Answered:
     """Of a multiple choice or closed set, in the order shown (the first is A)."""
     language: str = "en"
     """ISO 639 code (`yue` for Cantonese)."""
-    speaker: str | None = None
-    """Who speaks in the item's sound, where that is known."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What only some scorers need, e.g. IFEval's `instruction_ids` and `kwargs`."""
+    speaker: str | None = None
+    """Who speaks in the item's sound, where that is known."""
 
 
 @dataclass(frozen=True)

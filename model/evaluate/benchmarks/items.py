@@ -65,10 +65,10 @@ class Item:
     options: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     language: str = "en"
+    details: Mapping[str, Any] = field(default_factory=dict)
     speaker: str | None = None
     source: str | None = None
     recording_id: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Items:
