@@ -29,6 +29,8 @@ from pipeline.scratch import scratch_folder
 from pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_number, read_snapshot
 from pipeline.store import Store
 
+CLOSING_SECONDS = 10.0  # for answers that are under way
+
 
 @dataclass(frozen=True)
 class StageProgress:
@@ -58,7 +60,8 @@ class Shown:
         self._database.execute("checkpoint")  # nothing is left in a file beside it
         path.unlink()
         self._lock = threading.Lock()
-        self._calling = threading.Lock()  # the database itself refuses a second call at a time
+        self._asked = threading.Condition()  # the database itself refuses a second call at a time
+        self._cursors = 0
 
     @cached_property
     def _samples(self) -> Samples:
@@ -72,14 +75,23 @@ class Shown:
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._calling:
+        with self._asked:
             cursor = self._database.cursor()
-        with cursor:
-            yield cursor
+            self._cursors += 1
+        try:
+            with cursor:
+                yield cursor
+        finally:
+            with self._asked:
+                self._cursors -= 1
+                self._asked.notify_all()
 
     def close(self) -> None:
-        with self._calling:
-            self._database.close()
+        """Close the database once nobody asks it any more, or does not end."""
+        with self._asked:
+            self._asked.wait_for(lambda: not self._cursors, CLOSING_SECONDS)
+            with suppress(duckdb.Error):
+                self._database.close()
 
 
 class Live:

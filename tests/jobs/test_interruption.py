@@ -73,7 +73,7 @@ def test_a_dashboard_leaves_no_transcripts(tmp_path: Path) -> None:
             assert process.stdout is not None
             address = process.stdout.readline().split(" at ")[1].split()[0]
             urllib.request.urlopen(f"{address}/api/figures", timeout=GIVE_UP_SECONDS).read()
-            assert list(place.rglob("*.duckdb"))
+            assert not list(place.rglob("*.duckdb"))
             process.terminate()
             output, errors = process.communicate(timeout=GIVE_UP_SECONDS)
         assert (process.returncode, output, errors) == (0, "stopped\n", "")

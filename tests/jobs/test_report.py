@@ -118,4 +118,4 @@ def test_real_recordings_are_accounted_for(tmp_path: Path) -> None:
     assert recordings == 6
     assert difference <= 1
     assert unused == 3500 + 2000
-    assert 0 < stated < 20
+    assert stated <= 1  # lengths are counted, not believed

@@ -35,11 +35,11 @@ def identity(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
-def wavemill(*arguments: object) -> Result:
+def wavemill(*arguments: object, code: int = 0) -> Result:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result
 
 
@@ -114,7 +114,7 @@ def test_a_file_that_is_away_for_a_moment(
     folder.mkdir()
     path = noise(folder / "one.wav", 5)  # which this process does not hold in memory
     after_scan(lambda: path.rename(tmp_path / "away"))
-    wavemill("curate", folder, "--out", out, *INLINE)
+    wavemill("curate", folder, "--out", out, *INLINE, code=1)
     assert errors(out) == [("one.wav", "file_missing")]
     (tmp_path / "away").rename(path)
     wavemill("curate", folder, "--out", out, *INLINE)

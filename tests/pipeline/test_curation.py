@@ -247,7 +247,8 @@ def test_an_unreadable_file_is_a_row(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "nothing of the sources could be used" in done.stdout
     (error,) = pq.read_table(out / "corpus" / "errors.parquet").to_pylist()
     assert (error["stage"], error["reason"]) == ("manifest", "permission_denied")
 
