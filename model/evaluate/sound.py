@@ -39,7 +39,7 @@ def _mono(samples: np.ndarray) -> np.ndarray:
     mean = samples.mean(axis=1)
     powers = np.square(samples, dtype=np.float64).sum(axis=0)
     left = np.square(mean, dtype=np.float64).sum()
-    return mean if left >= LEAST_POWER * powers.max() else samples[:, int(powers.argmax())]
+    return mean if left >= LEAST_POWER * powers.max() else samples[:, int(np.argmax(powers))]
 
 
 def encoded(samples: np.ndarray, rate: int, form: str = "FLAC") -> bytes:

@@ -99,7 +99,7 @@ def _ward_tree(
 def _groups(chunks: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
     """Number the chunks from 0, several neighbours together when there are more than `limit`."""
     _, numbers = np.unique(chunks, return_inverse=True)
-    return numbers // -(-(int(numbers.max()) + 1) // limit)
+    return numbers // -(-(int(np.max(numbers)) + 1) // limit)
 
 
 def _start(tree: Matrix, chunks: NDArray[np.int64], count: int) -> Matrix:

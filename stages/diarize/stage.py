@@ -150,7 +150,8 @@ def _one_speaker_where_alike(found: Diarization, threshold: float) -> list[Turn]
     voices = _representatives(found.turns, found)
     names = sorted(voices)
     weights = [length((t.start_ms, t.end_ms) for t in found.turns if t.speaker == n) for n in names]
-    owners = merge_clusters(np.stack([voices[n] for n in names]), np.asarray(weights), threshold)
+    durations = np.asarray(weights, np.float64)
+    owners = merge_clusters(np.stack([voices[n] for n in names]), durations, threshold)
     renamed = {name: names[owner] for name, owner in zip(names, owners.tolist(), strict=True)}
     return [replace(turn, speaker=renamed[turn.speaker]) for turn in found.turns]
 
