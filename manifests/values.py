@@ -81,7 +81,9 @@ def _as_text(value: Any, name: str, absent: frozenset[str]) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value in _INFINITE:
-        raise EntryError(Reason.BAD_FIELD, f"{name} must be a text, not {value!r:.80}")
+        # What a list holds may be what was said, which no row of the errors should repeat.
+        given = f"a {type(value).__name__}" if isinstance(value, list | dict) else repr(value)
+        raise EntryError(Reason.BAD_FIELD, f"{name} must be a text, not {given:.80}")
     if isinstance(value, str):
         return value if value.strip() and value.strip() not in absent else None
     if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_EXACT:
