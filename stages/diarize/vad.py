@@ -53,7 +53,7 @@ def model_path() -> Path:
         raise EngineUnavailable("package 'silero-vad' is not installed; remedy: pip install it")
     path = Path(spec.submodule_search_locations[0]) / "data" / "silero_vad_16k_sequence.onnx"
     if not path.is_file():
-        raise EngineUnavailable(f"{path} is missing; remedy: pip install 'silero-vad>=6.2,<7'")
+        raise EngineUnavailable(f"{path} is missing; remedy: pip install 'silero-vad>=6.2.3,<7'")
     return path
 
 
