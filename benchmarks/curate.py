@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.material import make_material
-from pipeline.task import REPORT
+from wavemill.pipeline.task import REPORT
 
 CLIP_RATE = 16_000  # Hz: what all engines but the denoiser want
 
@@ -54,13 +54,13 @@ class BareLoop:
     def __init__(self) -> None:
         from threadpoolctl import threadpool_limits
 
-        from pipeline.config import load_config
-        from pipeline.curation import Config
-        from stages.denoise import stage as denoise
-        from stages.diarize import stage as diarize
-        from stages.filter import score_audio
-        from stages.tokenize import tokenize, tokenize_text
-        from stages.transcribe import stage as transcribe
+        from wavemill.pipeline.config import load_config
+        from wavemill.pipeline.curation import Config
+        from wavemill.stages.denoise import stage as denoise
+        from wavemill.stages.diarize import stage as diarize
+        from wavemill.stages.filter import score_audio
+        from wavemill.stages.tokenize import tokenize, tokenize_text
+        from wavemill.stages.transcribe import stage as transcribe
 
         self.config = load_config(Config)
         self.denoise = denoise.build(self.config.denoise, "cpu")
@@ -79,10 +79,10 @@ class BareLoop:
         self.seconds[step] += time.process_time() - started
 
     def run(self, path: str) -> None:
-        from model.mel import tokens_in
-        from stages.audio.decode import open_audio
-        from stages.audio.resample import resample
-        from stages.filter.signal import clipping_ratio, snr_db
+        from wavemill.model.mel import tokens_in
+        from wavemill.stages.audio.decode import open_audio
+        from wavemill.stages.audio.resample import resample
+        from wavemill.stages.filter.signal import clipping_ratio, snr_db
 
         with self.timed("decode"), open_audio(path) as source:
             mono = np.concatenate([block.mean(axis=0) for block in source.blocks])
@@ -151,10 +151,10 @@ def _nothing(_: int) -> None:
 
 def measure_wavemill(folder: Path, out: Path, workers: int) -> tuple[float, Counter[str]]:
     """Return wall seconds of scan, build and snapshot, and CPU seconds by stage."""
-    from jobs.build import execute, prepare, publish
-    from pipeline.config import load_config
-    from pipeline.curation import Config
-    from pipeline.execution.ray_session import ray_session
+    from wavemill.jobs.build import execute, prepare, publish
+    from wavemill.pipeline.config import load_config
+    from wavemill.pipeline.curation import Config
+    from wavemill.pipeline.execution.ray_session import ray_session
 
     config = load_config(Config, overrides=[f"execution.workers={workers}"])
     with ray_session(config.execution):

@@ -20,12 +20,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model.detokenizer.config import StreamSettings
-from model.detokenizer.detokenizer import Detokenizer
-from model.detokenizer.history import History
-from model.detokenizer.solver import ChunkSolver, normalise
-from model.detokenizer.voice import read_voice
-from model.detokenizer.waveform import ContextStream, CrossFadeStream
+from wavemill.model.detokenizer.config import StreamSettings
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.solver import ChunkSolver, normalise
+from wavemill.model.detokenizer.voice import read_voice
+from wavemill.model.detokenizer.waveform import ContextStream, CrossFadeStream
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = Path(os.environ.get("WAVEMILL_CONFORMANCE", ROOT.parent / "shared" / "conformance"))

@@ -23,14 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.denoise.rnnoise import RNNoise
-from stages.diarize.clustering import ClusteringConfig
-from stages.diarize.diarization import Diarization, Turn
-from stages.diarize.silero import SileroClustering, SileroConfig
-from stages.diarize.spans import Span, intersect
-from stages.diarize.stage import Config, Diarize
-from stages.diarize.voices import CHUNK_S, FLICKER_FRAMES, mean_voices
-from stages.engine import EngineConfig
+from wavemill.stages.denoise.rnnoise import RNNoise
+from wavemill.stages.diarize.clustering import ClusteringConfig
+from wavemill.stages.diarize.diarization import Diarization, Turn
+from wavemill.stages.diarize.silero import SileroClustering, SileroConfig
+from wavemill.stages.diarize.spans import Span, intersect
+from wavemill.stages.diarize.stage import Config, Diarize
+from wavemill.stages.diarize.voices import CHUNK_S, FLICKER_FRAMES, mean_voices
+from wavemill.stages.engine import EngineConfig
 
 RATE = 16_000
 AUDIO = Path(
@@ -167,7 +167,7 @@ class Bench:
         return self.scored(lambda u: linked(self.found[u], self._means(u), threshold))
 
     def _means(self, uri: str) -> Callable[[list[Span]], np.ndarray]:
-        from stages.diarize.cepstra import CepstraStream
+        from wavemill.stages.diarize.cepstra import CepstraStream
 
         stream = CepstraStream()
         stream.feed(self.audio[uri])

@@ -20,15 +20,15 @@ from itertools import islice
 
 import torch
 
-from model.detokenizer.config import DetokenizerConfig
-from model.detokenizer.detokenizer import Detokenizer
-from model.generate.generate import decode, stream
-from model.generate.sampling import Sampling
-from model.generate.streams import GenerateSettings
-from model.llm.batch import Sample
-from model.llm.config import LlmConfig, preset
-from model.llm.network import AudioLlm
-from model.prompt.layout import Reply
+from wavemill.model.detokenizer.config import DetokenizerConfig
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.generate.generate import decode, stream
+from wavemill.model.generate.sampling import Sampling
+from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.llm.batch import Sample
+from wavemill.model.llm.config import LlmConfig, preset
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.prompt.layout import Reply
 
 PROMPT_TOKENS = 256
 BATCHES = (1, 16)

@@ -24,13 +24,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.table import SCHEMA as RECORDINGS
-from pipeline.catalogue import Catalogue
-from pipeline.curation import Config, make_graph
-from pipeline.ledger import SCHEMA as LEDGER
-from pipeline.ledger import Ledger
-from pipeline.plan import Plan, stem_of
-from pipeline.store import Store
+from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.catalogue import Catalogue
+from wavemill.pipeline.curation import Config, make_graph
+from wavemill.pipeline.ledger import SCHEMA as LEDGER
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.plan import Plan, stem_of
+from wavemill.pipeline.store import Store
 
 SHARD_SECONDS = 3600.0
 DURATION_MS = 300_000  # of a recording: a podcast's chapter

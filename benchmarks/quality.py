@@ -22,22 +22,22 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.tables import filled, nothing
-from manifests.recording import Recording
-from manifests.table import recordings_table
-from pipeline.catalogue import CATALOGUE
-from pipeline.catalogue import SCHEMA as MEMBERS
-from pipeline.curation import all_schemas
-from pipeline.ledger import FOLDER as LEDGER_FOLDER
-from pipeline.ledger import SCHEMA as LEDGER
-from pipeline.quality.database import new_database
-from pipeline.quality.figures import read_figures
-from pipeline.quality.page import write_page
-from pipeline.quality.samples import read_samples
-from pipeline.quality.totals import read_totals
-from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
-from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA
-from stages.filter.verdict import Config, join_scores, judge
+from wavemill.manifests.recording import Recording
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
+from wavemill.pipeline.curation import all_schemas
+from wavemill.pipeline.ledger import FOLDER as LEDGER_FOLDER
+from wavemill.pipeline.ledger import SCHEMA as LEDGER
+from wavemill.pipeline.quality.database import new_database
+from wavemill.pipeline.quality.figures import read_figures
+from wavemill.pipeline.quality.page import write_page
+from wavemill.pipeline.quality.samples import read_samples
+from wavemill.pipeline.quality.totals import read_totals
+from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import ERRORS_SCHEMA
+from wavemill.stages.filter.verdict import Config, join_scores, judge
 
 PER_RECORDING, PER_SHARD, RECORDING_MS = 100, 10_000, 360_000
 WORDS = ["the", "of", "and", "to", "in", "that", "was", "it", "for", "with", "as", "had", "not"]

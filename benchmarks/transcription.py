@@ -27,10 +27,10 @@ import soxr
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from stages.denoise.rnnoise import RNNoise  # noqa: E402
-from stages.engine import EngineConfig  # noqa: E402
-from stages.text import normalize  # noqa: E402
-from stages.transcribe.pocketsphinx import PocketSphinx, PocketSphinxConfig  # noqa: E402
+from wavemill.stages.denoise.rnnoise import RNNoise  # noqa: E402
+from wavemill.stages.engine import EngineConfig  # noqa: E402
+from wavemill.stages.text import normalize  # noqa: E402
+from wavemill.stages.transcribe.pocketsphinx import PocketSphinx, PocketSphinxConfig  # noqa: E402
 
 AUDIO = Path(os.environ.get("WAVEMILL_AUDIO", ROOT.parent / "shared" / "audio"))
 EXAMPLES = ROOT / "examples"

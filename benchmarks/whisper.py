@@ -25,9 +25,9 @@ import whisper
 from whisper.decoding import DecodingOptions
 from whisper.model import ModelDimensions, Whisper
 
-from stages.transcribe.whisper import Whisper as Engine
-from stages.transcribe.whisper import WhisperConfig
-from stages.transcribe.whisper_batch import decode_batch
+from wavemill.stages.transcribe.whisper import Whisper as Engine
+from wavemill.stages.transcribe.whisper import WhisperConfig
+from wavemill.stages.transcribe.whisper_batch import decode_batch
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / "tests" / "data" / "digits-whisper.pt"

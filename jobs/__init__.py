@@ -2,7 +2,7 @@
 
 from importlib import metadata
 
-from jobs.threads import decide_threads
+from wavemill.jobs.threads import decide_threads
 
 decide_threads()  # before any of the libraries is loaded that read it
 

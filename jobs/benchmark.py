@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from jobs import places
-from jobs.entry import run_app
-from jobs.options import AsJson
-from jobs.plain import Terminal, plain
-from jobs.sound import Cutter
-from model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
-from model.evaluate.benchmarks.readers import corpus, read_source
-from model.evaluate.benchmarks.readers.layout import SourceError, nonempty
-from model.evaluate.benchmarks.schema import (
+from wavemill.jobs import places
+from wavemill.jobs.entry import run_app
+from wavemill.jobs.options import AsJson
+from wavemill.jobs.plain import Terminal, plain
+from wavemill.jobs.sound import Cutter
+from wavemill.model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
+from wavemill.model.evaluate.benchmarks.readers import corpus, read_source
+from wavemill.model.evaluate.benchmarks.readers.layout import SourceError, nonempty
+from wavemill.model.evaluate.benchmarks.schema import (
     BENCHMARK_FILE,
     Benchmark,
     BenchmarkError,
@@ -28,7 +28,7 @@ from model.evaluate.benchmarks.schema import (
     published_benchmarks,
     read_benchmark,
 )
-from pipeline.config import ConfigError
+from wavemill.pipeline.config import ConfigError
 
 ROOT_VARIABLE = "WAVEMILL_BENCHMARKS"
 DEFAULT_ROOT = "benchmark-items"

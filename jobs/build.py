@@ -12,30 +12,30 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs import version
-from manifests.cache import HashCache
-from manifests.recording import Sources
-from manifests.scan import scan_sources
-from manifests.table import recordings_table
-from pipeline.catalogue import Catalogue
-from pipeline.corpora.splits import assign_splits
-from pipeline.curation import Config, decode_limits, make_graph, result_config
-from pipeline.digest import digest_of
-from pipeline.estimate import estimate, total_cpu_seconds
-from pipeline.execution.events import Event, TaskDone
-from pipeline.execution.inline import run_inline
-from pipeline.execution.outputs import Outputs
-from pipeline.execution.settings import resolve_groups
-from pipeline.ledger import Ledger
-from pipeline.lock import WorkdirBusy, locked
-from pipeline.parts import check_parts
-from pipeline.plan import Plan
-from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
-from pipeline.store import Store
-from pipeline.task import errors_key, failed_in, read_errors
-from pipeline.upkeep.repair import relink
-from pipeline.upkeep.withdrawal import purged_ids, without_withdrawn
-from stages.recording_stage import PASSING_REASONS
+from wavemill.jobs import version
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.recording import Sources
+from wavemill.manifests.scan import scan_sources
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.catalogue import Catalogue
+from wavemill.pipeline.corpora.splits import assign_splits
+from wavemill.pipeline.curation import Config, decode_limits, make_graph, result_config
+from wavemill.pipeline.digest import digest_of
+from wavemill.pipeline.estimate import estimate, total_cpu_seconds
+from wavemill.pipeline.execution.events import Event, TaskDone
+from wavemill.pipeline.execution.inline import run_inline
+from wavemill.pipeline.execution.outputs import Outputs
+from wavemill.pipeline.execution.settings import resolve_groups
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.lock import WorkdirBusy, locked
+from wavemill.pipeline.parts import check_parts
+from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import errors_key, failed_in, read_errors
+from wavemill.pipeline.upkeep.repair import relink
+from wavemill.pipeline.upkeep.withdrawal import purged_ids, without_withdrawn
+from wavemill.stages.recording_stage import PASSING_REASONS
 
 HASH_CACHE = "manifest/hash-cache.parquet"
 PROBE_VERSION = "2"  # raise it when probing changes: all files are then looked at again
@@ -70,7 +70,7 @@ def prepare(
     EngineUnavailable when the weights of an engine cannot be identified, ValueError for
     execution groups that do not fit.
     """
-    from stages.audio.decode import probe  # brings in FFmpeg: not for --help
+    from wavemill.stages.audio.decode import probe  # brings in FFmpeg: not for --help
 
     store = Store.open(out)
     _purged(store)  # tombstones that were lost are better known before the scan
@@ -186,7 +186,7 @@ def _run(build: Build) -> Iterator[Event]:
     if execution.executor == "inline" or _is_light(build):
         yield from run_inline(build.plan, graph_maker, build.store)
     else:
-        from pipeline.execution.on_ray import run_on_ray  # Ray only where there is work
+        from wavemill.pipeline.execution.on_ray import run_on_ray  # Ray only where there is work
 
         yield from run_on_ray(build.plan, graph_maker, build.store, execution)
 

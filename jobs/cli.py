@@ -6,28 +6,28 @@ from typing import Annotated
 
 import typer
 
-from jobs import version
-from jobs.benchmark import benchmark_app
-from jobs.curate import curate
-from jobs.dashboard import dashboard
-from jobs.entry import run_app
-from jobs.evaluate import evaluate
-from jobs.gc import gc
-from jobs.generate import generate
-from jobs.inspection import config_app, schema
-from jobs.leaderboard import leaderboard
-from jobs.models import model_app
-from jobs.perplexity import perplexity
-from jobs.plan import plan
-from jobs.refresh import refresh
-from jobs.report import report
-from jobs.resynthesise import resynthesise
-from jobs.show import show
-from jobs.snapshots import diff, snapshots
-from jobs.train import train_app
-from jobs.transcribe import transcribe
-from jobs.verify import verify
-from jobs.withdraw import withdraw
+from wavemill.jobs import version
+from wavemill.jobs.benchmark import benchmark_app
+from wavemill.jobs.curate import curate
+from wavemill.jobs.dashboard import dashboard
+from wavemill.jobs.entry import run_app
+from wavemill.jobs.evaluate import evaluate
+from wavemill.jobs.gc import gc
+from wavemill.jobs.generate import generate
+from wavemill.jobs.inspection import config_app, schema
+from wavemill.jobs.leaderboard import leaderboard
+from wavemill.jobs.models import model_app
+from wavemill.jobs.perplexity import perplexity
+from wavemill.jobs.plan import plan
+from wavemill.jobs.refresh import refresh
+from wavemill.jobs.report import report
+from wavemill.jobs.resynthesise import resynthesise
+from wavemill.jobs.show import show
+from wavemill.jobs.snapshots import diff, snapshots
+from wavemill.jobs.train import train_app
+from wavemill.jobs.transcribe import transcribe
+from wavemill.jobs.verify import verify
+from wavemill.jobs.withdraw import withdraw
 
 app = typer.Typer(
     help="Raw recordings in, Parquet corpora for audio language models out.\n\n"

@@ -1,6 +1,6 @@
 """wavemill curate SOURCE... --out WORKDIR: recordings in, Parquet corpus out.
 
-For `ray job submit`: python -m jobs.curate SOURCE... --out WORKDIR --address auto
+For `ray job submit`: python -m wavemill.jobs.curate SOURCE... --out WORKDIR --address auto
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from pathlib import Path
 
 import typer
 
-from jobs import options, version
-from jobs.build import Build, check_engines, execute, prepare, publish
-from jobs.entry import run_command
-from jobs.plain import Terminal
-from jobs.progress import build_progress, scan_progress
-from jobs.summary import print_speed, print_summary
-from jobs.truth import load_truth, print_truth
-from pipeline.curation import Config
-from pipeline.execution.events import ShardFailed
-from pipeline.lock import Held, locked
-from pipeline.request import remember
-from pipeline.snapshots import point_corpus_at_newest
-from pipeline.store import Store
-from pipeline.summary import summarise
-from pipeline.upkeep.purge import finish_purge
+from wavemill.jobs import options, version
+from wavemill.jobs.build import Build, check_engines, execute, prepare, publish
+from wavemill.jobs.entry import run_command
+from wavemill.jobs.plain import Terminal
+from wavemill.jobs.progress import build_progress, scan_progress
+from wavemill.jobs.summary import print_speed, print_summary
+from wavemill.jobs.truth import load_truth, print_truth
+from wavemill.pipeline.curation import Config
+from wavemill.pipeline.execution.events import ShardFailed
+from wavemill.pipeline.lock import Held, locked
+from wavemill.pipeline.request import remember
+from wavemill.pipeline.snapshots import point_corpus_at_newest
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.summary import summarise
+from wavemill.pipeline.upkeep.purge import finish_purge
 
 
 def curate(

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from jobs import version
-from jobs.entry import run_command
-from jobs.plain import Terminal
-from jobs.report import Workdir
-from pipeline.config import ConfigError
-from pipeline.quality.live import Live
-from pipeline.quality.server import Server
-from pipeline.store import Store
+from wavemill.jobs import version
+from wavemill.jobs.entry import run_command
+from wavemill.jobs.plain import Terminal
+from wavemill.jobs.report import Workdir
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.quality.live import Live
+from wavemill.pipeline.quality.server import Server
+from wavemill.pipeline.store import Store
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 

@@ -20,16 +20,16 @@ from typing import Any, NoReturn, TypeVar
 
 import typer
 
-from jobs.plain import printable
-from manifests.faults import ProgramFault
-from manifests.filesystems import LocationError
-from manifests.reasons import SourceNotFound
-from model.checkpoint import WeightsError
-from pipeline.config import ConfigError
-from pipeline.damage import WorkdirDamaged
-from pipeline.execution.faults import RunStopped, fault_of_surroundings
-from pipeline.lock import WorkdirBusy
-from stages.engine import EngineUnavailable
+from wavemill.jobs.plain import printable
+from wavemill.manifests.faults import ProgramFault
+from wavemill.manifests.filesystems import LocationError
+from wavemill.manifests.reasons import SourceNotFound
+from wavemill.model.checkpoint import WeightsError
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.damage import WorkdirDamaged
+from wavemill.pipeline.execution.faults import RunStopped, fault_of_surroundings
+from wavemill.pipeline.lock import WorkdirBusy
+from wavemill.stages.engine import EngineUnavailable
 
 MENDABLE = (
     ConfigError,

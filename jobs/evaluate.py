@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from jobs import options, places
-from jobs.benchmark import opened_benchmark
-from jobs.entry import run_command, stopping
-from jobs.evaluation_progress import show_answers
-from jobs.evaluation_scores import Scoring, Test
-from jobs.extras import need_model_packages
-from model.checkpoint import HUB_FILES, name_of, resolve
-from model.evaluate.benchmarks.items import Items, ItemsError
-from model.evaluate.benchmarks.schema import Benchmark
-from model.evaluate.errors import EvaluationError
-from model.evaluate.models.answering import Model, ModelError
-from model.evaluate.models.identity import identity_of, versions
-from model.evaluate.models.spec import Kind, ModelSpec, Precision, kind_of, load_model
-from model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, recipe_names
-from model.evaluate.runs.execute import Answerer, answer_all, one_by_one
-from model.evaluate.runs.record import Record, RunError, begin, now, read_record
-from model.evaluate.runs.worker import Worker
-from model.learnt_from import read_learnt_from
-from pipeline.config import ConfigError
+from wavemill.jobs import options, places
+from wavemill.jobs.benchmark import opened_benchmark
+from wavemill.jobs.entry import run_command, stopping
+from wavemill.jobs.evaluation_progress import show_answers
+from wavemill.jobs.evaluation_scores import Scoring, Test
+from wavemill.jobs.extras import need_model_packages
+from wavemill.model.checkpoint import HUB_FILES, name_of, resolve
+from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
+from wavemill.model.evaluate.benchmarks.schema import Benchmark
+from wavemill.model.evaluate.errors import EvaluationError
+from wavemill.model.evaluate.models.answering import Model, ModelError
+from wavemill.model.evaluate.models.identity import identity_of, versions
+from wavemill.model.evaluate.models.spec import Kind, ModelSpec, Precision, kind_of, load_model
+from wavemill.model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, recipe_names
+from wavemill.model.evaluate.runs.execute import Answerer, answer_all, one_by_one
+from wavemill.model.evaluate.runs.record import Record, RunError, begin, now, read_record
+from wavemill.model.evaluate.runs.worker import Worker
+from wavemill.model.learnt_from import read_learnt_from
+from wavemill.pipeline.config import ConfigError
 
 if TYPE_CHECKING:
-    from jobs.evaluation_workers import Asking
+    from wavemill.jobs.evaluation_workers import Asking
 
 
 def evaluate(
@@ -239,7 +239,7 @@ class _Asking:
         if self._workers is None and self._address is None:
             self._model = self._model or load_model(self.spec, self.recipe)
             return one_by_one(Worker(self._model, self.recipe, benchmark))
-        from jobs.evaluation_workers import ray_answerer
+        from wavemill.jobs.evaluation_workers import ray_answerer
 
         gpus = 1.0 if self.spec.device.startswith("cuda") else 0.0
         make = partial(_made, self.spec, self.recipe, benchmark)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jobs.plain import Terminal, plain
-from model.evaluate.runs.execute import Standing
+from wavemill.jobs.plain import Terminal, plain
+from wavemill.model.evaluate.runs.execute import Standing
 
 LINE_EVERY_SECONDS = 10.0  # of plain output, where there is no terminal
 COLUMNS = (

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from rich.table import Table
 
-from jobs.plain import Terminal, plain
-from model.evaluate.benchmarks.items import Items
-from model.evaluate.benchmarks.schema import Benchmark
-from model.evaluate.runs.record import Record
-from model.evaluate.runs.score import (
+from wavemill.jobs.plain import Terminal, plain
+from wavemill.model.evaluate.benchmarks.items import Items
+from wavemill.model.evaluate.benchmarks.schema import Benchmark
+from wavemill.model.evaluate.runs.record import Record
+from wavemill.model.evaluate.runs.score import (
     SCORES_FILE,
     StoredMetric,
     StoredScores,
     read_verdicts,
     score_run,
 )
-from model.evaluate.runs.scorers import judge_from_environment, scorer_for
-from model.evaluate.runs.speech import Listeners, score_speech
-from model.evaluate.scorers.asr import AsrScorer, worst
-from model.evaluate.scoring import Mode, Scorer
+from wavemill.model.evaluate.runs.scorers import judge_from_environment, scorer_for
+from wavemill.model.evaluate.runs.speech import Listeners, score_speech
+from wavemill.model.evaluate.scorers.asr import AsrScorer, worst
+from wavemill.model.evaluate.scoring import Mode, Scorer
 
 MOST_SPEAKERS = 20  # that are printed
 JUDGED = "judge"  # folder of a judge's replies, below --out
@@ -60,7 +60,7 @@ class Scoring:
         voice: Path | None,
         speaker_model: Path | None,
     ) -> None:
-        from jobs.listeners import listeners
+        from wavemill.jobs.listeners import listeners
 
         self._listeners = listeners(profile, overrides, device, voice, speaker_model)
 

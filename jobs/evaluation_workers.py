@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.entry import stopping
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.models.answering import ModelError
-from model.evaluate.recipes.recipe import RecipeError
-from model.evaluate.runs.answers import Row
-from model.evaluate.runs.execute import Answerer
-from pipeline.execution.faults import RunStopped
-from pipeline.execution.ray_session import ray_session, starting_ray
-from pipeline.execution.settings import ExecutionSettings
+from wavemill.jobs.entry import stopping
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.models.answering import ModelError
+from wavemill.model.evaluate.recipes.recipe import RecipeError
+from wavemill.model.evaluate.runs.answers import Row
+from wavemill.model.evaluate.runs.execute import Answerer
+from wavemill.pipeline.execution.faults import RunStopped
+from wavemill.pipeline.execution.ray_session import ray_session, starting_ray
+from wavemill.pipeline.execution.settings import ExecutionSettings
 
 ATTEMPTS = 3  # workers that a batch may lose before its items count as failed
 Asking = Callable[[list[Item]], list[Row]]

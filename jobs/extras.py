@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.util import find_spec
 
-from pipeline.config import ConfigError
+from wavemill.pipeline.config import ConfigError
 
 TRAIN_PACKAGES = ("tensorboard", "pandas")  # the second is what ray[train] brings
 MODEL_PACKAGES = ("huggingface_hub", "tiktoken", "transformers")

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from jobs import options
-from jobs.curate import hold
-from jobs.plain import Terminal
-from pipeline.config import ConfigError
-from pipeline.store import Store
-from pipeline.upkeep.retention import Garbage, find_garbage, freed_bytes, remove
+from wavemill.jobs import options
+from wavemill.jobs.curate import hold
+from wavemill.jobs.plain import Terminal
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.retention import Garbage, find_garbage, freed_bytes, remove
 
 
 def gc(

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from jobs import places
-from jobs.entry import run_command
-from jobs.extras import need_model_packages
-from jobs.plain import printable
-from jobs.sound import SAMPLE_RATE, sound_of
-from pipeline.config import ConfigError
+from wavemill.jobs import places
+from wavemill.jobs.entry import run_command
+from wavemill.jobs.extras import need_model_packages
+from wavemill.jobs.plain import printable
+from wavemill.jobs.sound import SAMPLE_RATE, sound_of
+from wavemill.pipeline.config import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from model.assistant import Assistant, Piece
-    from model.detokenizer.history import History
+    from wavemill.model.assistant import Assistant, Piece
+    from wavemill.model.detokenizer.history import History
 
 FORMATS = (".wav", ".flac")
 Output = Literal["text", "both"]
@@ -112,10 +112,10 @@ def generate(
     need_model_packages()
     import torch
 
-    from model.assistant import Assistant, Turn
-    from model.generate.sampling import Sampling
-    from model.generate.streams import GenerateSettings
-    from model.prompt.layout import Reply, Role
+    from wavemill.model.assistant import Assistant, Turn
+    from wavemill.model.generate.sampling import Sampling
+    from wavemill.model.generate.streams import GenerateSettings
+    from wavemill.model.prompt.layout import Reply, Role
 
     if say is not None and (audio or instruction is not None):
         raise ConfigError("--say: a text to read aloud has no --audio and no --instruction")

@@ -8,9 +8,9 @@ import typer
 import yaml
 from rich.table import Table
 
-from jobs import options
-from jobs.plain import Terminal
-from pipeline.curation import all_schemas
+from wavemill.jobs import options
+from wavemill.jobs.plain import Terminal
+from wavemill.pipeline.curation import all_schemas
 
 config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
 

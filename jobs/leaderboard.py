@@ -10,14 +10,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from jobs import places
-from jobs.entry import run_command
-from jobs.plain import Terminal, plain
-from model.evaluate.leaderboard.collect import board_of
-from model.evaluate.leaderboard.markdown import markdown
-from model.evaluate.leaderboard.page import page
-from model.evaluate.leaderboard.view import LEGEND, SPEECH_HEAD, View, view_of
-from pipeline.config import ConfigError
+from wavemill.jobs import places
+from wavemill.jobs.entry import run_command
+from wavemill.jobs.plain import Terminal, plain
+from wavemill.model.evaluate.leaderboard.collect import board_of
+from wavemill.model.evaluate.leaderboard.markdown import markdown
+from wavemill.model.evaluate.leaderboard.page import page
+from wavemill.model.evaluate.leaderboard.view import LEGEND, SPEECH_HEAD, View, view_of
+from wavemill.pipeline.config import ConfigError
 
 STYLES = {"better": "green", "worse": "red"}
 

@@ -8,15 +8,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from jobs.sound import sound_of
-from model.evaluate.runs.speech import Listener, Listeners
-from pipeline.config import load_config
-from pipeline.curation import Config
-from stages.engine import selected_engine
-from stages.filter.engines import ENGINES as QUALITY_ENGINES
-from stages.filter.quality import QualityEngine
-from stages.transcribe.engine import TranscribeEngine
-from stages.transcribe.engines import ENGINES as TRANSCRIBE_ENGINES
+from wavemill.jobs.sound import sound_of
+from wavemill.model.evaluate.runs.speech import Listener, Listeners
+from wavemill.pipeline.config import load_config
+from wavemill.pipeline.curation import Config
+from wavemill.stages.engine import selected_engine
+from wavemill.stages.filter.engines import ENGINES as QUALITY_ENGINES
+from wavemill.stages.filter.quality import QualityEngine
+from wavemill.stages.transcribe.engine import TranscribeEngine
+from wavemill.stages.transcribe.engines import ENGINES as TRANSCRIBE_ENGINES
 
 
 def listeners(
@@ -60,7 +60,7 @@ def _name(engine: Any) -> str:
 
 
 def _voice(voice: Path, speaker_model: Path) -> Listener[float]:
-    from stages.diarize.speaker_model import SpeakerModel
+    from wavemill.stages.diarize.speaker_model import SpeakerModel
 
     model = SpeakerModel(speaker_model)
     (wanted,) = model.voices([sound_of(voice, model.sample_rate)])

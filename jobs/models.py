@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from jobs import places
-from jobs.entry import run_app
-from jobs.extras import need_model_packages
-from jobs.plain import Terminal
-from pipeline.config import ConfigError
+from wavemill.jobs import places
+from wavemill.jobs.entry import run_app
+from wavemill.jobs.extras import need_model_packages
+from wavemill.jobs.plain import Terminal
+from wavemill.pipeline.config import ConfigError
 
 model_app = typer.Typer(help="Make a model folder, or look into one.", no_args_is_help=True)
 SHOWN = 10  # problems of a part
@@ -48,7 +48,7 @@ def init_model(
     Example: wavemill model init --out model && wavemill generate model --instruction Hello
     """
     need_model_packages()
-    from model.creation import create
+    from wavemill.model.creation import create
 
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"--out: {out} exists and is no empty folder")
@@ -73,8 +73,8 @@ def inspect_model(
     model that was just trained has no detokenizer, and replies in text.
     """
     need_model_packages()
-    from model.checkpoint import resolve
-    from model.inspection import inspect
+    from wavemill.model.checkpoint import resolve
+    from wavemill.model.inspection import inspect
 
     folder = resolve(source)
     parts = inspect(folder)

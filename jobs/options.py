@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs import places
-from pipeline.config import load_config
-from pipeline.curation import Config
+from wavemill.jobs import places
+from wavemill.pipeline.config import load_config
+from wavemill.pipeline.curation import Config
 
 Sources = Annotated[
     list[str],

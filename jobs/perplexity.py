@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from jobs import places
-from jobs.entry import run_command
-from jobs.extras import need_training_packages
-from jobs.plain import Terminal, plain
-from pipeline.config import ConfigError
+from wavemill.jobs import places
+from wavemill.jobs.entry import run_command
+from wavemill.jobs.extras import need_training_packages
+from wavemill.jobs.plain import Terminal, plain
+from wavemill.pipeline.config import ConfigError
 
 
 def perplexity(
@@ -46,8 +46,8 @@ def perplexity(
     Example: wavemill perplexity run/model --corpus work --split test
     """
     need_training_packages()
-    from model.data.source import DataError
-    from model.evaluate.perplexity import corpus_perplexity
+    from wavemill.model.data.source import DataError
+    from wavemill.model.evaluate.perplexity import corpus_perplexity
 
     try:
         found = corpus_perplexity(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import typer
 
-from manifests.filesystems import anchored, is_url, without_file_scheme
-from model.checkpoint import is_hub_id
+from wavemill.manifests.filesystems import anchored, is_url, without_file_scheme
+from wavemill.model.checkpoint import is_hub_id
 
 
 def place(name: str) -> str:

@@ -8,13 +8,13 @@ from rich import box
 from rich.filesize import decimal
 from rich.table import Table
 
-from jobs import options
-from jobs.build import Build, prepare
-from jobs.entry import run_command
-from jobs.plain import Terminal
-from jobs.progress import scan_progress
-from jobs.summary import hours, time_text
-from pipeline.estimate import Cost, estimate, total_cpu_seconds
+from wavemill.jobs import options
+from wavemill.jobs.build import Build, prepare
+from wavemill.jobs.entry import run_command
+from wavemill.jobs.plain import Terminal
+from wavemill.jobs.progress import scan_progress
+from wavemill.jobs.summary import hours, time_text
+from wavemill.pipeline.estimate import Cost, estimate, total_cpu_seconds
 
 
 def plan(

@@ -16,9 +16,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jobs.plain import Terminal
-from pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone
-from pipeline.plan import Plan
+from wavemill.jobs.plain import Terminal
+from wavemill.pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone
+from wavemill.pipeline.plan import Plan
 
 LINE_EVERY_SECONDS = 10.0  # of plain output, where there is no terminal
 

@@ -1,17 +1,17 @@
 """wavemill refresh WORKDIR: curate again, with the sources and settings of the last time.
 
-For `ray job submit`: python -m jobs.refresh WORKDIR
+For `ray job submit`: python -m wavemill.jobs.refresh WORKDIR
 """
 
 from __future__ import annotations
 
-from jobs import options
-from jobs.curate import build_corpus
-from jobs.entry import run_command
-from pipeline.config import ConfigError, config_from
-from pipeline.curation import Config
-from pipeline.request import remembered
-from pipeline.store import Store
+from wavemill.jobs import options
+from wavemill.jobs.curate import build_corpus
+from wavemill.jobs.entry import run_command
+from wavemill.pipeline.config import ConfigError, config_from
+from wavemill.pipeline.curation import Config
+from wavemill.pipeline.request import remembered
+from wavemill.pipeline.store import Store
 
 
 def refresh(

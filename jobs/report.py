@@ -1,6 +1,6 @@
 """wavemill report WORKDIR: write quality.duckdb and a page, and say what became of every hour.
 
-For `ray job submit`: python -m jobs.report WORKDIR
+For `ray job submit`: python -m wavemill.jobs.report WORKDIR
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from jobs import places, version
-from jobs.curate import hold
-from jobs.entry import run_command
-from jobs.plain import Terminal, plain
-from jobs.summary import hours
-from pipeline.quality.database import DATABASE, new_database
-from pipeline.quality.figures import read_figures
-from pipeline.quality.page import PAGE, write_page
-from pipeline.quality.samples import read_samples
-from pipeline.quality.totals import Discrepancy, Totals, read_totals
-from pipeline.snapshots import Snapshot
-from pipeline.store import Store
+from wavemill.jobs import places, version
+from wavemill.jobs.curate import hold
+from wavemill.jobs.entry import run_command
+from wavemill.jobs.plain import Terminal, plain
+from wavemill.jobs.summary import hours
+from wavemill.pipeline.quality.database import DATABASE, new_database
+from wavemill.pipeline.quality.figures import read_figures
+from wavemill.pipeline.quality.page import PAGE, write_page
+from wavemill.pipeline.quality.samples import read_samples
+from wavemill.pipeline.quality.totals import Discrepancy, Totals, read_totals
+from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.store import Store
 
 Workdir = Annotated[
     str,

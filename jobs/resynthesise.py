@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import track
 
-from jobs import places
-from jobs.entry import run_command
-from jobs.plain import Terminal
-from pipeline.config import ConfigError
+from wavemill.jobs import places
+from wavemill.jobs.entry import run_command
+from wavemill.jobs.plain import Terminal
+from wavemill.pipeline.config import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from model.data.clips import Clip
-    from model.detokenizer.detokenizer import Detokenizer
-    from model.evaluate.scoring import Scores
-    from model.evaluate.speech.resynthesis import Measure, Remade, Take
+    from wavemill.model.data.clips import Clip
+    from wavemill.model.detokenizer.detokenizer import Detokenizer
+    from wavemill.model.evaluate.scoring import Scores
+    from wavemill.model.evaluate.speech.resynthesis import Measure, Remade, Take
 
 HEARD_RATE = 16_000  # Hz, of the engines that listen
 ENDING = 8  # tokens that an answer may have beyond the bytes of the longest text
@@ -109,12 +109,12 @@ def resynthesise(
     wavemill resynthesise voice/model --corpus work --speaker speak/model --listener hear/model
     --out heard
     """
-    from jobs.speaking import Speaker, ways
-    from model.data.clips import ClipSettings, clips_of
-    from model.data.corpus import Corpus
-    from model.data.source import DataError
-    from model.detokenizer.detokenizer import Detokenizer
-    from model.evaluate.speech.resynthesis import evaluate, resynthesised, table
+    from wavemill.jobs.speaking import Speaker, ways
+    from wavemill.model.data.clips import ClipSettings, clips_of
+    from wavemill.model.data.corpus import Corpus
+    from wavemill.model.data.source import DataError
+    from wavemill.model.detokenizer.detokenizer import Detokenizer
+    from wavemill.model.evaluate.speech.resynthesis import evaluate, resynthesised, table
 
     detokenizer = Detokenizer.from_pretrained(model)
     rate = detokenizer.config.vocoder.sampling_rate
@@ -144,9 +144,9 @@ def resynthesise(
 
 
 def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
-    from model.data.clips import batch_of
-    from model.data.problems import Problems
-    from model.evaluate.speech.resynthesis import Take
+    from wavemill.model.data.clips import batch_of
+    from wavemill.model.data.problems import Problems
+    from wavemill.model.evaluate.speech.resynthesis import Take
 
     for clip in clips:
         batch = batch_of([clip], rate, Problems())  # broken audio is logged and left out
@@ -155,8 +155,8 @@ def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
 
 
 def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> list[Measure]:
-    from model.evaluate.speech.resynthesis import heard_right, mel_distance, rated
-    from stages.filter.dnsmos import Dnsmos, DnsmosConfig
+    from wavemill.model.evaluate.speech.resynthesis import heard_right, mel_distance, rated
+    from wavemill.stages.filter.dnsmos import Dnsmos, DnsmosConfig
 
     dnsmos = Dnsmos(DnsmosConfig(shortest_seconds=shortest))
     dnsmos.load("cpu")
@@ -170,7 +170,7 @@ def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> l
         rated("dnsmos_overall", _at_heard_rate(quality)),
     ]
     if words is not None:
-        from stages.transcribe.closed_set import ClosedSet
+        from wavemill.stages.transcribe.closed_set import ClosedSet
 
         try:
             closed = ClosedSet([word.strip() for word in words.split(",")])
@@ -182,10 +182,10 @@ def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> l
 
 def _heard_by_model(folder: Path, instruction: str, longest: int) -> Measure:
     """Return a measure of what a model writes down, of `longest` tokens: what goes on is wrong."""
-    from model.evaluate.models.answering import Asked, ModelError
-    from model.evaluate.models.assistant import AssistantModel
-    from model.evaluate.recipes.recipe import Decoding, load_recipe
-    from model.evaluate.speech.resynthesis import heard_right
+    from wavemill.model.evaluate.models.answering import Asked, ModelError
+    from wavemill.model.evaluate.models.assistant import AssistantModel
+    from wavemill.model.evaluate.recipes.recipe import Decoding, load_recipe
+    from wavemill.model.evaluate.speech.resynthesis import heard_right
 
     asked = load_recipe("plain").model_copy(update={"decoding": Decoding(max_new_tokens=longest)})
     try:
@@ -201,7 +201,7 @@ def _heard_by_model(folder: Path, instruction: str, longest: int) -> Measure:
 
 
 def _at_heard_rate(listen: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray, int], Any]:
-    from stages.audio.resample import resample
+    from wavemill.stages.audio.resample import resample
 
     return lambda audio, rate: listen(resample(audio, rate, HEARD_RATE))
 

@@ -11,13 +11,13 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from jobs import options
-from jobs.plain import Terminal
-from jobs.summary import hours
-from pipeline.config import ConfigError
-from pipeline.snapshots import Snapshot, all_snapshots
-from pipeline.store import Store
-from pipeline.upkeep.difference import Difference, RecordingChange, compare
+from wavemill.jobs import options
+from wavemill.jobs.plain import Terminal
+from wavemill.jobs.summary import hours
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.snapshots import Snapshot, all_snapshots
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.difference import Difference, RecordingChange, compare
 
 SHOWN = 10  # recordings of each kind; --json has them all
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config import ConfigError
+from wavemill.pipeline.config import ConfigError
 
 SAMPLE_RATE = 16_000  # Hz, what models hear
 
 
 def sound_of(path: str | Path, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Return a recording as mono float32 (samples,) at `rate`. Raises ConfigError."""
-    from stages.audio.decode import open_audio
-    from stages.audio.mixing import tracks_of
-    from stages.audio.resample import resample
-    from stages.recording_stage import RecordingError
+    from wavemill.stages.audio.decode import open_audio
+    from wavemill.stages.audio.mixing import tracks_of
+    from wavemill.stages.audio.resample import resample
+    from wavemill.stages.recording_stage import RecordingError
 
     try:
         with open_audio(str(path)) as opened:
@@ -35,7 +35,7 @@ class Cutter:
 
     def __call__(self, path: Path, start_s: float, end_s: float | None) -> bytes:
         """Return a span as a FLAC file, mono, 16 kHz. Raises ConfigError."""
-        from model.evaluate.sound import encoded
+        from wavemill.model.evaluate.sound import encoded
 
         if self._last is None or self._last[0] != path:
             self._last = (path, sound_of(path))

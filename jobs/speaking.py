@@ -10,16 +10,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.assistant import Assistant
-from model.detokenizer.detokenizer import Detokenizer
-from model.detokenizer.griffin_lim import griffin_lim
-from model.detokenizer.mel import log_mel
-from model.evaluate.speech.reading import read_takes
-from model.evaluate.speech.resynthesis import Speak, Take
-from model.generate.sampling import Sampling
-from model.generate.streams import GenerateSettings, NoRoom
-from model.prompt.layout import LayoutError
-from pipeline.config import ConfigError
+from wavemill.model.assistant import Assistant
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.griffin_lim import griffin_lim
+from wavemill.model.detokenizer.mel import log_mel
+from wavemill.model.evaluate.speech.reading import read_takes
+from wavemill.model.evaluate.speech.resynthesis import Speak, Take
+from wavemill.model.generate.sampling import Sampling
+from wavemill.model.generate.streams import GenerateSettings, NoRoom
+from wavemill.model.prompt.layout import LayoutError
+from wavemill.pipeline.config import ConfigError
 
 VOCODER, GRIFFIN_LIM = "vocoder", "Griffin-Lim"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from jobs.plain import Terminal
-from pipeline.snapshots import Snapshot
-from pipeline.store import Store
-from pipeline.summary import Summary
+from wavemill.jobs.plain import Terminal
+from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.summary import Summary
 
 
 def hours(milliseconds: float) -> str:

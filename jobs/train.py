@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from jobs import places
-from jobs.entry import run_app, stopping
-from jobs.extras import need_training_packages
-from jobs.train_speech import detokenizer, tokenizer
-from jobs.training import (
+from wavemill.jobs import places
+from wavemill.jobs.entry import run_app, stopping
+from wavemill.jobs.extras import need_training_packages
+from wavemill.jobs.train_speech import detokenizer, tokenizer
+from wavemill.jobs.training import (
     PRESETS,
     Address,
     Corpus,
@@ -27,8 +27,8 @@ from jobs.training import (
     recipe_of,
     run_training,
 )
-from jobs.training_tokenizer import tokenizer_folder
-from pipeline.config import ConfigError
+from wavemill.jobs.training_tokenizer import tokenizer_folder
+from wavemill.pipeline.config import ConfigError
 
 train_app = typer.Typer(
     help="Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
@@ -120,11 +120,11 @@ def _train(
     launch: Launch,
 ) -> None:
     need_training_packages()
-    from model.data.corpus import Corpus as Rows
-    from model.data.source import DataError
-    from model.data.texts import Texts
-    from model.train.llm_setup import LlmTraining
-    from model.train.recipe import PretrainRecipe, SftRecipe, shipped
+    from wavemill.model.data.corpus import Corpus as Rows
+    from wavemill.model.data.source import DataError
+    from wavemill.model.data.texts import Texts
+    from wavemill.model.train.llm_setup import LlmTraining
+    from wavemill.model.train.recipe import PretrainRecipe, SftRecipe, shipped
 
     recipes = {name: shipped(kind, name) for name in PRESETS}
     recipe: PretrainRecipe | SftRecipe = (

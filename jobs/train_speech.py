@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from jobs import places
-from jobs.extras import need_training_packages
-from jobs.training import (
+from wavemill.jobs import places
+from wavemill.jobs.extras import need_training_packages
+from wavemill.jobs.training import (
     PRESETS,
     Address,
     Corpus,
@@ -23,7 +23,7 @@ from jobs.training import (
     recipe_of,
     run_training,
 )
-from pipeline.config import ConfigError
+from wavemill.pipeline.config import ConfigError
 
 Stage = Literal["flow", "chunks", "speaker", "vocoder"]
 Begin = Annotated[
@@ -56,11 +56,11 @@ def tokenizer(
     Example: wavemill train tokenizer --corpus work --out tokenizer
     """
     need_training_packages()
-    from model.data.corpus import Corpus as Rows
-    from model.data.source import DataError
-    from model.train.recipe import shipped
-    from model.train.speech.recipe import TokenizerRecipe
-    from model.train.speech.setup import TokenizerTraining
+    from wavemill.model.data.corpus import Corpus as Rows
+    from wavemill.model.data.source import DataError
+    from wavemill.model.train.recipe import shipped
+    from wavemill.model.train.speech.recipe import TokenizerRecipe
+    from wavemill.model.train.speech.setup import TokenizerTraining
 
     recipes = {name: shipped("tokenizer", name) for name in PRESETS}
     recipe = recipe_of(TokenizerRecipe, recipes, config, overrides)
@@ -112,11 +112,11 @@ def detokenizer(
     wavemill train detokenizer --stage vocoder --init anna/model --corpus work --out voice
     """
     need_training_packages()
-    from model.data.corpus import Corpus as Rows
-    from model.data.source import DataError
-    from model.train.recipe import shipped
-    from model.train.speech.recipe import DetokenizerRecipe
-    from model.train.speech.setup import DetokenizerTraining
+    from wavemill.model.data.corpus import Corpus as Rows
+    from wavemill.model.data.source import DataError
+    from wavemill.model.train.recipe import shipped
+    from wavemill.model.train.speech.recipe import DetokenizerRecipe
+    from wavemill.model.train.speech.setup import DetokenizerTraining
 
     if init is not None and not init.is_dir():
         raise ConfigError(f"--init: there is no folder {init}")

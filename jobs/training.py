@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 from pydantic import BaseModel
 
-from jobs import places
-from jobs.curate import hold
-from jobs.entry import Stopped, in_a_thread, stopping
-from jobs.plain import Terminal
-from jobs.training_progress import following
-from model.train import stopping as stop
-from pipeline.config import ConfigError, config_over, read_yaml
-from pipeline.execution.ray_session import ray_session, starting_ray
-from pipeline.execution.settings import ExecutionSettings
-from pipeline.store import Store
+from wavemill.jobs import places
+from wavemill.jobs.curate import hold
+from wavemill.jobs.entry import Stopped, in_a_thread, stopping
+from wavemill.jobs.plain import Terminal
+from wavemill.jobs.training_progress import following
+from wavemill.model.train import stopping as stop
+from wavemill.pipeline.config import ConfigError, config_over, read_yaml
+from wavemill.pipeline.execution.ray_session import ray_session, starting_ray
+from wavemill.pipeline.execution.settings import ExecutionSettings
+from wavemill.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from model.train.job import Job
-    from model.train.loop import Outcome
-    from model.train.settings import LoopSettings
+    from wavemill.model.train.job import Job
+    from wavemill.model.train.loop import Outcome
+    from wavemill.model.train.settings import LoopSettings
 
 M = TypeVar("M", bound=BaseModel)
 PRESETS = ("tiny", "small", "paper")
@@ -147,11 +147,11 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     milliseconds. Raises ConfigError for what a person can mend, and WorkdirBusy when another
     training has the folder.
     """
-    from model.data.source import DataError
-    from model.train.job import MODEL, standing_of
-    from model.train.on_ray import TrainingFailed
-    from model.train.resuming import RunChanged
-    from model.train.stepping import NotFinite
+    from wavemill.model.data.source import DataError
+    from wavemill.model.train.job import MODEL, standing_of
+    from wavemill.model.train.on_ray import TrainingFailed
+    from wavemill.model.train.resuming import RunChanged
+    from wavemill.model.train.stepping import NotFinite
 
     console = Terminal(stderr=True)
     _check(job, launch)
@@ -222,8 +222,8 @@ def _check(job: Job, launch: Launch) -> None:
 def _inline(job: Job, launch: Launch, asked: _Asked) -> Outcome:
     import torch
 
-    from model.train.job import work
-    from model.train.ranks import Ranks
+    from wavemill.model.train.job import work
+    from wavemill.model.train.ranks import Ranks
 
     there = torch.cuda.is_available()
     if launch.gpu and not there:
@@ -234,7 +234,7 @@ def _inline(job: Job, launch: Launch, asked: _Asked) -> Outcome:
 
 
 def _ray(job: Job, launch: Launch, asked: _Asked) -> Outcome:
-    from model.train.on_ray import Workers, run_on_ray
+    from wavemill.model.train.on_ray import Workers, run_on_ray
 
     # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
     settings = ExecutionSettings(address=launch.address, workers=launch.workers)

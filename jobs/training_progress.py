@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jobs.plain import Terminal, plain
+from wavemill.jobs.plain import Terminal, plain
 
 POLL_SECONDS = 0.5
 FILE = "metrics.jsonl"

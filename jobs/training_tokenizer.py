@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config import ConfigError
+from wavemill.pipeline.config import ConfigError
 
 FOLDER = "tokenizer"  # of a run
 
@@ -16,9 +16,9 @@ def tokenizer_folder(run: Path, told: str, init: Path | None, given: Path | None
     codebook is written to a folder in `run` first. None where a model has to name its tokenizer
     itself. Raises ConfigError when another tokenizer is given, and WeightsError.
     """
-    from model.assistant import SEMANTIC_FOLDER
-    from model.tokenizer import kmeans
-    from model.tokenizer.kmeans import KMeansTokenizer
+    from wavemill.model.assistant import SEMANTIC_FOLDER
+    from wavemill.model.tokenizer import kmeans
+    from wavemill.model.tokenizer.kmeans import KMeansTokenizer
 
     if not told.startswith("kmeans "):
         own = init / SEMANTIC_FOLDER if init is not None else None
@@ -32,8 +32,8 @@ def tokenizer_folder(run: Path, told: str, init: Path | None, given: Path | None
 
 
 def _from_codebook(run: Path, told: str, given: Path | None) -> Path:
-    from model.tokenizer.kmeans import KMeansTokenizer
-    from stages.tokenize.codebook import SHIPPED, codebook_identity, load_codebook
+    from wavemill.model.tokenizer.kmeans import KMeansTokenizer
+    from wavemill.stages.tokenize.codebook import SHIPPED, codebook_identity, load_codebook
 
     path = given or SHIPPED
     identity = f"kmeans {codebook_identity(path)}"

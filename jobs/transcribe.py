@@ -9,12 +9,12 @@ from typing import Annotated, TextIO
 
 import typer
 
-from jobs import places
-from jobs.entry import run_command
-from jobs.extras import need_model_packages
-from jobs.plain import printable
-from jobs.sound import sound_of
-from pipeline.config import ConfigError
+from wavemill.jobs import places
+from wavemill.jobs.entry import run_command
+from wavemill.jobs.extras import need_model_packages
+from wavemill.jobs.plain import printable
+from wavemill.jobs.sound import sound_of
+from wavemill.pipeline.config import ConfigError
 
 
 def transcribe(
@@ -70,14 +70,14 @@ def transcribe(
     Example: wavemill transcribe run/model talks/ question.mp3 --out heard.jsonl
     """
     need_model_packages()
-    from manifests.cache import HashCache
-    from manifests.scan import scan_sources
-    from model.evaluate.models.answering import Asked, ModelError
-    from model.evaluate.models.spec import ModelSpec, load_model
-    from model.evaluate.recipes.recipe import load_recipe
-    from model.generate.streams import NoRoom
-    from model.prompt.layout import LayoutError
-    from stages.audio.decode import probe
+    from wavemill.manifests.cache import HashCache
+    from wavemill.manifests.scan import scan_sources
+    from wavemill.model.evaluate.models.answering import Asked, ModelError
+    from wavemill.model.evaluate.models.spec import ModelSpec, load_model
+    from wavemill.model.evaluate.recipes.recipe import load_recipe
+    from wavemill.model.generate.streams import NoRoom
+    from wavemill.model.prompt.layout import LayoutError
+    from wavemill.stages.audio.decode import probe
 
     found = scan_sources(recordings, probe, HashCache())
     for note in found.notes:

@@ -21,13 +21,13 @@ import duckdb
 import pyarrow as pa
 from rich.table import Table
 
-from jobs.plain import Terminal
-from manifests.uri import base_name
-from pipeline.config import ConfigError
-from pipeline.snapshots import Snapshot
-from pipeline.store import Store
-from pipeline.summary import stage_files
-from stages.text import normalize
+from wavemill.jobs.plain import Terminal
+from wavemill.manifests.uri import base_name
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.summary import stage_files
+from wavemill.stages.text import normalize
 
 TRANSCRIPTS = "transcripts.jsonl"
 _RECORDINGS = pa.schema([("recording_id", pa.string()), ("uri", pa.string())])

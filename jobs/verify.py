@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from jobs import options
-from jobs.curate import finish_interrupted, hold
-from jobs.plain import Terminal
-from jobs.progress import LINE_EVERY_SECONDS
-from pipeline.config import ConfigError
-from pipeline.store import Store
-from pipeline.upkeep.findings import Inspection, Kind
-from pipeline.upkeep.repair import repair
-from pipeline.upkeep.verify import Progress as Listener
-from pipeline.upkeep.verify import inspect
+from wavemill.jobs import options
+from wavemill.jobs.curate import finish_interrupted, hold
+from wavemill.jobs.plain import Terminal
+from wavemill.jobs.progress import LINE_EVERY_SECONDS
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.findings import Inspection, Kind
+from wavemill.pipeline.upkeep.repair import repair
+from wavemill.pipeline.upkeep.verify import Progress as Listener
+from wavemill.pipeline.upkeep.verify import inspect
 
 
 def verify(

@@ -11,24 +11,24 @@ import pyarrow.compute as pc
 import typer
 from rich.filesize import decimal
 
-from jobs import options
-from jobs.build import Build, make_plan, publish
-from jobs.curate import hold
-from jobs.plain import Terminal, plain
-from jobs.summary import hours
-from manifests.recording import SourceError, Sources
-from pipeline.catalogue import CATALOGUE, Catalogue
-from pipeline.config import ConfigError, config_from
-from pipeline.curation import Config
-from pipeline.execution.events import TaskDone
-from pipeline.execution.inline import run_inline
-from pipeline.lock import Held
-from pipeline.snapshots import MANIFEST_STAGE, Snapshot, latest_snapshot
-from pipeline.store import Store
-from pipeline.task import as_errors
-from pipeline.upkeep.difference import read_config
-from pipeline.upkeep.purge import affected_files, purge
-from pipeline.upkeep.withdrawal import (
+from wavemill.jobs import options
+from wavemill.jobs.build import Build, make_plan, publish
+from wavemill.jobs.curate import hold
+from wavemill.jobs.plain import Terminal, plain
+from wavemill.jobs.summary import hours
+from wavemill.manifests.recording import SourceError, Sources
+from wavemill.pipeline.catalogue import CATALOGUE, Catalogue
+from wavemill.pipeline.config import ConfigError, config_from
+from wavemill.pipeline.curation import Config
+from wavemill.pipeline.execution.events import TaskDone
+from wavemill.pipeline.execution.inline import run_inline
+from wavemill.pipeline.lock import Held
+from wavemill.pipeline.snapshots import MANIFEST_STAGE, Snapshot, latest_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import as_errors
+from wavemill.pipeline.upkeep.difference import read_config
+from wavemill.pipeline.upkeep.purge import affected_files, purge
+from wavemill.pipeline.upkeep.withdrawal import (
     Match,
     Matches,
     ModelNeeded,
@@ -39,7 +39,7 @@ from pipeline.upkeep.withdrawal import (
     reinstate,
     without_models,
 )
-from stages.engine import EngineUnavailable
+from wavemill.stages.engine import EngineUnavailable
 
 SHOWN = 20  # recordings
 NOT_COVERED = (

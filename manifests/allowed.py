@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from manifests.filesystems import BUCKETS, is_url, split_options
-from manifests.reasons import EntryError, Reason
-from manifests.uri import split_uri
+from wavemill.manifests.filesystems import BUCKETS, is_url, split_options
+from wavemill.manifests.reasons import EntryError, Reason
+from wavemill.manifests.uri import split_uri
 
 _PLACE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:://([^/]*)(.*))?", re.DOTALL)
 _HOST = re.compile(r"[\w.-]+(@[\w.-]+)?(:\d+)?")  # abfs: container@account

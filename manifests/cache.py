@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.bulk import no_cycle_search
-from manifests.filesystems import Stamp
+from wavemill.manifests.bulk import no_cycle_search
+from wavemill.manifests.filesystems import Stamp
 
 _VERSION = "1"
 _VERSION_KEY = b"wavemill.hash_cache"

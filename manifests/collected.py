@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from manifests.filesystems import (
+from wavemill.manifests.filesystems import (
     LocationError,
     Stamp,
     is_url,
@@ -18,14 +18,14 @@ from manifests.filesystems import (
     stamp_of_url,
     without_file_scheme,
 )
-from manifests.labels import Label, Origin
-from manifests.names import is_utf8, printable
-from manifests.reasons import EntryError, Reason, os_error
-from manifests.recording import SourceError
-from manifests.tar_index import tar_index
-from manifests.tarred import MemberNames, NemoShards
-from manifests.unread import Unread
-from manifests.uri import member_uri, split_uri
+from wavemill.manifests.labels import Label, Origin
+from wavemill.manifests.names import is_utf8, printable
+from wavemill.manifests.reasons import EntryError, Reason, os_error
+from wavemill.manifests.recording import SourceError
+from wavemill.manifests.tar_index import tar_index
+from wavemill.manifests.tarred import MemberNames, NemoShards
+from wavemill.manifests.unread import Unread
+from wavemill.manifests.uri import member_uri, split_uri
 
 REMOTE_THREADS = 32  # requests that are under way at once
 Found = Callable[[int], None]  # told how many files there are so far

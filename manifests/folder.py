@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from manifests.collected import Collected, Found
-from manifests.config import ScanConfig
-from manifests.filesystems import RemoteFile, is_url, parent, walk
-from manifests.kinds import FileKind, kind_by_name
-from manifests.names import is_utf8
-from manifests.reasons import EntryError, Reason, os_error
-from manifests.shard import read_shard
-from manifests.sniff import kind_of_file, kinds_of
-from manifests.unread import Unread
+from wavemill.manifests.collected import Collected, Found
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.filesystems import RemoteFile, is_url, parent, walk
+from wavemill.manifests.kinds import FileKind, kind_by_name
+from wavemill.manifests.names import is_utf8
+from wavemill.manifests.reasons import EntryError, Reason, os_error
+from wavemill.manifests.shard import read_shard
+from wavemill.manifests.sniff import kind_of_file, kinds_of
+from wavemill.manifests.unread import Unread
 
 _REPORT_EVERY = 1000  # files between two calls of the progress callback
 Entry = os.DirEntry[str] | RemoteFile

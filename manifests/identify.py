@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 
-from manifests.cache import HashCache, Known
-from manifests.config import ScanConfig
-from manifests.faults import FaultWatch, fault_of
-from manifests.filesystems import Stamp
-from manifests.probe import Probe, ProbeFailure
-from manifests.reasons import EntryError, Reason, os_error
-from manifests.recording import SourceError
-from manifests.steady import CHANGED
-from manifests.uri import open_uri, split_uri, stamp_of_uri
-from manifests.watched import Beat, Stalled, watched
+from wavemill.manifests.cache import HashCache, Known
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.faults import FaultWatch, fault_of
+from wavemill.manifests.filesystems import Stamp
+from wavemill.manifests.probe import Probe, ProbeFailure
+from wavemill.manifests.reasons import EntryError, Reason, os_error
+from wavemill.manifests.recording import SourceError
+from wavemill.manifests.steady import CHANGED
+from wavemill.manifests.uri import open_uri, split_uri, stamp_of_uri
+from wavemill.manifests.watched import Beat, Stalled, watched
 
 ID_DIGITS = 32
 _READ_BYTES = 1 << 20

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from manifests.languages import language_code
-from manifests.reasons import EntryError, Reason
-from manifests.recording import Task
-from manifests.spans import read_span
-from manifests.values import (
+from wavemill.manifests.languages import language_code
+from wavemill.manifests.reasons import EntryError, Reason
+from wavemill.manifests.recording import Task
+from wavemill.manifests.spans import read_span
+from wavemill.manifests.values import (
     cached_by_text,
     is_missing,
     read_answer,

@@ -6,7 +6,7 @@ import re
 
 from langcodes import Language, find, standardize_tag
 
-from manifests.values import cached_by_text
+from wavemill.manifests.values import cached_by_text
 
 _NONE = frozenset({"und", "mul", "mis", "zxx"})  # ISO 639's codes for no one language
 _PRIVATE = re.compile(r"x-|q[a-t][a-z]$")  # for whoever wants them

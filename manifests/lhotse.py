@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from manifests.collected import Collected
-from manifests.labels import Label, Origin, parse_label
-from manifests.named import Names
-from manifests.reasons import EntryError, Reason, unexpected
-from manifests.tarred import shar_recording
-from manifests.values import read_text, seconds
+from wavemill.manifests.collected import Collected
+from wavemill.manifests.labels import Label, Origin, parse_label
+from wavemill.manifests.named import Names
+from wavemill.manifests.reasons import EntryError, Reason, unexpected
+from wavemill.manifests.tarred import shar_recording
+from wavemill.manifests.values import read_text, seconds
 
 _HARMLESS_TRANSFORMS = frozenset({"Resample"})  # keeps what is heard and when
 # Fields of a supervision that say where it lies, not what it says.

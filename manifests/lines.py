@@ -16,11 +16,11 @@ from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
 
-from manifests.collected import stamp_of
-from manifests.config import LineLimits
-from manifests.filesystems import open_file, split_options
-from manifests.reasons import EntryError, Reason, os_error
-from manifests.steady import open_steady
+from wavemill.manifests.collected import stamp_of
+from wavemill.manifests.config import LineLimits
+from wavemill.manifests.filesystems import open_file, split_options
+from wavemill.manifests.reasons import EntryError, Reason, os_error
+from wavemill.manifests.steady import open_steady
 
 _DEFAULTS = LineLimits()
 _BLOCK_BYTES = 1 << 20

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from manifests.allowed import Allowed
-from manifests.collected import Collected, Found
-from manifests.config import LineLimits
-from manifests.faults import FaultWatch, fault_of
-from manifests.filesystems import parent
-from manifests.labels import AUDIO_FIELDS, Origin, audio_field, parse_label
-from manifests.lhotse import Joins, is_lhotse, read_lhotse
-from manifests.lines import NotUtf8, parse_object, read_lines
-from manifests.named import Names
-from manifests.reasons import EntryError, Reason, unexpected
-from manifests.tarred import nemo_names
+from wavemill.manifests.allowed import Allowed
+from wavemill.manifests.collected import Collected, Found
+from wavemill.manifests.config import LineLimits
+from wavemill.manifests.faults import FaultWatch, fault_of
+from wavemill.manifests.filesystems import parent
+from wavemill.manifests.labels import AUDIO_FIELDS, Origin, audio_field, parse_label
+from wavemill.manifests.lhotse import Joins, is_lhotse, read_lhotse
+from wavemill.manifests.lines import NotUtf8, parse_object, read_lines
+from wavemill.manifests.named import Names
+from wavemill.manifests.reasons import EntryError, Reason, unexpected
+from wavemill.manifests.tarred import nemo_names
 
 _REPORT_EVERY = 1000  # lines between two calls of the progress callback
 

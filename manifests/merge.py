@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from manifests.cache import Known
-from manifests.collected import Collected
-from manifests.identify import ID_DIGITS, Contents
-from manifests.labels import Label
-from manifests.reasons import EntryError, Reason
-from manifests.recording import Item, Recording, SourceError, Sources
+from wavemill.manifests.cache import Known
+from wavemill.manifests.collected import Collected
+from wavemill.manifests.identify import ID_DIGITS, Contents
+from wavemill.manifests.labels import Label
+from wavemill.manifests.reasons import EntryError, Reason
+from wavemill.manifests.recording import Item, Recording, SourceError, Sources
 
 Span = tuple[int, int]
 _NOTED = 5  # unknown languages that a note names

@@ -7,9 +7,9 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from manifests.allowed import Allowed
-from manifests.collected import resolve
-from manifests.filesystems import is_url
+from wavemill.manifests.allowed import Allowed
+from wavemill.manifests.collected import resolve
+from wavemill.manifests.filesystems import is_url
 
 
 @dataclass(frozen=True, slots=True)

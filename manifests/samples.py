@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from manifests.names import composed
+from wavemill.manifests.names import composed
 
 
 @dataclass(slots=True)

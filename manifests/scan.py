@@ -5,26 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from manifests.allowed import Allowed
-from manifests.bulk import no_cycle_search
-from manifests.cache import HashCache
-from manifests.collected import Collected, Found, stamp_of
-from manifests.config import ScanConfig
-from manifests.filesystems import exists, is_folder, is_url, split_options, without_file_scheme
-from manifests.folder import scan_folder
-from manifests.identify import Progress, identify
-from manifests.kinds import FileKind, kind_by_name
-from manifests.lhotse import Joins
-from manifests.manifest import read_manifest
-from manifests.merge import merge
-from manifests.names import is_utf8
-from manifests.probe import Probe
-from manifests.reasons import EntryError, Reason, SourceNotFound, os_error
-from manifests.recording import Sources
-from manifests.shard import read_shard
-from manifests.sniff import kind_of_file
-from manifests.unread import WHY
-from manifests.uri import base_name
+from wavemill.manifests.allowed import Allowed
+from wavemill.manifests.bulk import no_cycle_search
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.collected import Collected, Found, stamp_of
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.filesystems import (
+    exists,
+    is_folder,
+    is_url,
+    split_options,
+    without_file_scheme,
+)
+from wavemill.manifests.folder import scan_folder
+from wavemill.manifests.identify import Progress, identify
+from wavemill.manifests.kinds import FileKind, kind_by_name
+from wavemill.manifests.lhotse import Joins
+from wavemill.manifests.manifest import read_manifest
+from wavemill.manifests.merge import merge
+from wavemill.manifests.names import is_utf8
+from wavemill.manifests.probe import Probe
+from wavemill.manifests.reasons import EntryError, Reason, SourceNotFound, os_error
+from wavemill.manifests.recording import Sources
+from wavemill.manifests.shard import read_shard
+from wavemill.manifests.sniff import kind_of_file
+from wavemill.manifests.unread import WHY
+from wavemill.manifests.uri import base_name
 
 _DEFAULTS = ScanConfig()
 

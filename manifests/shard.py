@@ -5,20 +5,20 @@ from __future__ import annotations
 import codecs
 from typing import Any, BinaryIO
 
-from manifests.collected import Collected, stamp_of
-from manifests.config import ScanConfig
-from manifests.filesystems import open_file
-from manifests.kinds import HEAD_BYTES, FileKind, is_label, kind_by_head, kind_by_name
-from manifests.labels import Origin, parse_label
-from manifests.lines import parse_object
-from manifests.names import in_a_line, is_utf8
-from manifests.reasons import EntryError, Reason, os_error
-from manifests.samples import pair
-from manifests.sniff import kind_of_file, kinds_of
-from manifests.steady import CHANGED
-from manifests.tar_index import TarIndex, tar_index
-from manifests.tarred import without_place
-from manifests.uri import member_uri, open_member
+from wavemill.manifests.collected import Collected, stamp_of
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.kinds import HEAD_BYTES, FileKind, is_label, kind_by_head, kind_by_name
+from wavemill.manifests.labels import Origin, parse_label
+from wavemill.manifests.lines import parse_object
+from wavemill.manifests.names import in_a_line, is_utf8
+from wavemill.manifests.reasons import EntryError, Reason, os_error
+from wavemill.manifests.samples import pair
+from wavemill.manifests.sniff import kind_of_file, kinds_of
+from wavemill.manifests.steady import CHANGED
+from wavemill.manifests.tar_index import TarIndex, tar_index
+from wavemill.manifests.tarred import without_place
+from wavemill.manifests.uri import member_uri, open_member
 
 # What these are in a shard, where they cannot be named as sources.
 _IN_SHARD = {FileKind.TAR: FileKind.ARCHIVE, FileKind.MANIFEST: FileKind.LABEL}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from manifests.config import ScanConfig
-from manifests.filesystems import open_file
-from manifests.kinds import HEAD_BYTES, FileKind, kind_by_head, kind_by_name
-from manifests.lines import parse_object, read_lines
-from manifests.manifest import looks_like_manifest
-from manifests.reasons import EntryError, Reason, os_error
-from manifests.uri import base_name
-from manifests.watched import Beat, Stalled, watched
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.kinds import HEAD_BYTES, FileKind, kind_by_head, kind_by_name
+from wavemill.manifests.lines import parse_object, read_lines
+from wavemill.manifests.manifest import looks_like_manifest
+from wavemill.manifests.reasons import EntryError, Reason, os_error
+from wavemill.manifests.uri import base_name
+from wavemill.manifests.watched import Beat, Stalled, watched
 
 _THREADS = 32  # requests that are under way at once
 

@@ -13,8 +13,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from manifests.reasons import EntryError, Reason
-from manifests.values import cached_by_text, is_missing, read_seconds, seconds, words_of_key
+from wavemill.manifests.reasons import EntryError, Reason
+from wavemill.manifests.values import (
+    cached_by_text,
+    is_missing,
+    read_seconds,
+    seconds,
+    words_of_key,
+)
 
 _ROLES = {
     **dict.fromkeys(("start", "starts", "begin", "onset", "offset", "from", "xmin"), "start"),

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from manifests.filesystems import open_file
-from manifests.reasons import EntryError, Reason
-from manifests.uri import state_of
+from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.reasons import EntryError, Reason
+from wavemill.manifests.uri import state_of
 
 HELD_BYTES = 16 << 20  # of a copy in memory; a longer one is a temporary file
 CHANGED = "it changed while it was read, and may still be written; the next run reads it again"

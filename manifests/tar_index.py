@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
-from manifests.filesystems import open_file
-from manifests.tar_headers import Extents, Header, Kind, TarDamage, read_headers
-from manifests.tar_links import Links
+from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.tar_headers import Extents, Header, Kind, TarDamage, read_headers
+from wavemill.manifests.tar_links import Links
 
 _HEADER_BYTES = 1 << 16  # fetched for the header of a member of a remote shard
 

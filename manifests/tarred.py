@@ -13,11 +13,11 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from manifests.filesystems import exists, is_url, join_url, split_options
-from manifests.kinds import FileKind, has_audio_ending, kind_by_name
-from manifests.names import composed
-from manifests.reasons import EntryError, Reason
-from manifests.tar_index import TarIndex
+from wavemill.manifests.filesystems import exists, is_url, join_url, split_options
+from wavemill.manifests.kinds import FileKind, has_audio_ending, kind_by_name
+from wavemill.manifests.names import composed
+from wavemill.manifests.reasons import EntryError, Reason
+from wavemill.manifests.tar_index import TarIndex
 
 _NUMBER = re.compile(r"(\d{1,18})\D*$", re.ASCII)
 _SHARD_ID = re.compile(r"\d{1,15}(\.0*)?", re.ASCII)

@@ -14,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from manifests.filesystems import (
+from wavemill.manifests.filesystems import (
     BUFFER_BYTES,
     Stamp,
     is_url,
@@ -24,7 +24,7 @@ from manifests.filesystems import (
     stamp_of_url,
     state_of_url,
 )
-from manifests.tar_index import Member, tar_index
+from wavemill.manifests.tar_index import Member, tar_index
 
 TAR_ENDING = ".tar"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from manifests.reasons import EntryError, Reason
+from wavemill.manifests.reasons import EntryError, Reason
 
 T = TypeVar("T")
 

@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoint import resolve
-from model.detokenizer.detokenizer import Detokenizer
-from model.detokenizer.history import History
-from model.detokenizer.layout import has_detokenizer
-from model.generate.generate import stream
-from model.generate.streams import GenerateSettings
-from model.llm.batch import Sample
-from model.llm.network import AudioLlm
-from model.prompt.layout import Format, Layout, Message, Reply, Revision, Role, read_aloud
-from model.prompt.text import TextTokenizer, load_text_tokenizer
-from model.prompt.vocabulary import Vocabulary
-from model.tokenizer import kmeans
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.kmeans import KMeansTokenizer
-from model.tokenizer.semantic import SemanticTokenizer
+from wavemill.model.checkpoint import resolve
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.layout import has_detokenizer
+from wavemill.model.generate.generate import stream
+from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.llm.batch import Sample
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.prompt.layout import Format, Layout, Message, Reply, Revision, Role, read_aloud
+from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
+from wavemill.model.prompt.vocabulary import Vocabulary
+from wavemill.model.tokenizer import kmeans
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.kmeans import KMeansTokenizer
+from wavemill.model.tokenizer.semantic import SemanticTokenizer
 
 ACOUSTIC_FOLDER = "whisper-large-v3"
 SEMANTIC_FOLDER = "glm-4-voice-tokenizer"  # beside the published model it is a repository apart

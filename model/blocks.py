@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from contextlib import suppress
 
-from model.torchaudio_import import import_torchaudio
+from wavemill.model.torchaudio_import import import_torchaudio
 
 with suppress(ImportError):  # not installed, which is fine with transformers
     import_torchaudio()

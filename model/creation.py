@@ -7,18 +7,18 @@ from pathlib import Path
 
 import torch
 
-from model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
-from model.checkpoint import WeightsError, resolve
-from model.detokenizer.config import DetokenizerConfig
-from model.detokenizer.detokenizer import Detokenizer
-from model.llm.config import preset
-from model.llm.from_text import from_text_llm, shaped_like
-from model.llm.network import AudioLlm
-from model.prompt.text import RANKS_FILE, TOKENIZERS_FILE, stored_text_tokenizer
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import presets
-from model.tokenizer.semantic import SemanticTokenizer
-from model.tokenizer.vq_encoder import VqEncoder
+from wavemill.model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
+from wavemill.model.checkpoint import WeightsError, resolve
+from wavemill.model.detokenizer.config import DetokenizerConfig
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.llm.config import preset
+from wavemill.model.llm.from_text import from_text_llm, shaped_like
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.prompt.text import RANKS_FILE, TOKENIZERS_FILE, stored_text_tokenizer
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.config import presets
+from wavemill.model.tokenizer.semantic import SemanticTokenizer
+from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
 
 def create(folder: Path, name: str, text_llm: str | Path | None = None, seed: int = 0) -> None:

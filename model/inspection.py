@@ -10,21 +10,21 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER, SEMANTIC_SOURCE
-from model.checkpoint import CONFIG_FILE, WeightsError, validated
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.detokenizer import FLOW_ENTRY, FLOW_PREFIX, VOCODER_ENTRY
-from model.detokenizer.flow import FlowNetwork
-from model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config
-from model.detokenizer.weights import TensorFile, open_weights
-from model.llm import network as llm
-from model.llm.config import LlmConfig
-from model.prompt.text import load_text_tokenizer
-from model.tokenizer import acoustic, kmeans
-from model.tokenizer.config import EncoderConfig, VqConfig
-from model.tokenizer.kmeans import KMeansTokenizer
-from model.tokenizer.vq_encoder import VqEncoder
-from model.weights import StoredTensor, problems, stored_tensors
+from wavemill.model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER, SEMANTIC_SOURCE
+from wavemill.model.checkpoint import CONFIG_FILE, WeightsError, validated
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.detokenizer import FLOW_ENTRY, FLOW_PREFIX, VOCODER_ENTRY
+from wavemill.model.detokenizer.flow import FlowNetwork
+from wavemill.model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config
+from wavemill.model.detokenizer.weights import TensorFile, open_weights
+from wavemill.model.llm import network as llm
+from wavemill.model.llm.config import LlmConfig
+from wavemill.model.prompt.text import load_text_tokenizer
+from wavemill.model.tokenizer import acoustic, kmeans
+from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
+from wavemill.model.tokenizer.kmeans import KMeansTokenizer
+from wavemill.model.tokenizer.vq_encoder import VqEncoder
+from wavemill.model.weights import StoredTensor, problems, stored_tensors
 
 TEXT_ONLY = "without it, replies are text"
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}

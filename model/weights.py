@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from model.checkpoint import (
+from wavemill.model.checkpoint import (
     CONFIG_FILE,
     INDEX_FILE,
     WEIGHTS_FILE,

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from manifests.table import SCHEMA as RECORDINGS
-from manifests.table import audio_digest, label_digest, recordings_from_table
-from pipeline.damage import parsing
-from pipeline.ledger import segments
-from pipeline.shard import group_by_duration, new_shard_id
-from pipeline.store import Store
+from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.manifests.table import audio_digest, label_digest, recordings_from_table
+from wavemill.pipeline.damage import parsing
+from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.shard import group_by_duration, new_shard_id
+from wavemill.pipeline.store import Store
 
 CATALOGUE = "manifest/catalogue.parquet"
 DIGITS = 32  # of the digests

@@ -14,28 +14,28 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from manifests.config import ScanConfig
-from manifests.table import SCHEMA as RECORDINGS_SCHEMA
-from pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
-from pipeline.corpora import pretrain, sft
-from pipeline.corpora.sft import SftSettings
-from pipeline.corpora.splits import SplitSettings
-from pipeline.execution.settings import ExecutionSettings
-from pipeline.graph import Graph, Stage
-from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
-from pipeline.snapshots import LINEAGE_SCHEMA, STAGES_SCHEMA
-from pipeline.task import ERRORS_SCHEMA
-from pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
-from stages.audio.limits import DecodeLimits
-from stages.audio.version import VersionSettings
-from stages.denoise import stage as denoise
-from stages.diarize import stage as diarize
-from stages.engine import Engine, StageSettings, fingerprint_parameters, selected_engine
-from stages.filter import score_audio, score_text, verdict
-from stages.tokenize import tokenize, tokenize_text
-from stages.tokenize.engines import ENGINES as AUDIO_ENGINES
-from stages.tokenize.engines import TEXT_ENGINES
-from stages.transcribe import stage as transcribe
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.table import SCHEMA as RECORDINGS_SCHEMA
+from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
+from wavemill.pipeline.corpora import pretrain, sft
+from wavemill.pipeline.corpora.sft import SftSettings
+from wavemill.pipeline.corpora.splits import SplitSettings
+from wavemill.pipeline.execution.settings import ExecutionSettings
+from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from wavemill.pipeline.snapshots import LINEAGE_SCHEMA, STAGES_SCHEMA
+from wavemill.pipeline.task import ERRORS_SCHEMA
+from wavemill.pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
+from wavemill.stages.audio.limits import DecodeLimits
+from wavemill.stages.audio.version import VersionSettings
+from wavemill.stages.denoise import stage as denoise
+from wavemill.stages.diarize import stage as diarize
+from wavemill.stages.engine import Engine, StageSettings, fingerprint_parameters, selected_engine
+from wavemill.stages.filter import score_audio, score_text, verdict
+from wavemill.stages.tokenize import tokenize, tokenize_text
+from wavemill.stages.tokenize.engines import ENGINES as AUDIO_ENGINES
+from wavemill.stages.tokenize.engines import TEXT_ENGINES
+from wavemill.stages.transcribe import stage as transcribe
 
 # Sections with one sub-section per engine: classes made from the lists of engines.
 DenoiseConfig = denoise.Config

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from wavemill.pipeline.store import Store
 
 
 class Recorded(NamedTuple):

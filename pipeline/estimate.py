@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from pipeline.plan import Plan
+from wavemill.pipeline.plan import Plan
 
 
 @dataclass(frozen=True)

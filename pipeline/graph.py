@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.digest import digest_of
-from stages.recording_stage import RecordingStage
+from wavemill.pipeline.digest import digest_of
+from wavemill.stages.recording_stage import RecordingStage
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.damage import parsing
-from pipeline.store import Store
-from pipeline.task import TaskReport
+from wavemill.pipeline.damage import parsing
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import TaskReport
 
 FOLDER = "manifest/ledger"
 FLUSH_SECONDS = 5.0  # between two segments of a run

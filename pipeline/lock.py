@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.store import Store
+from wavemill.pipeline.store import Store
 
 LOCK = "manifest/lock.json"
 HEARTBEAT_SECONDS = 15.0  # between two signs of life of a run

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.compute as pc
 
-from pipeline.damage import Recorded
-from pipeline.plan import Plan
-from pipeline.snapshots import latest_snapshot
-from pipeline.store import Store
-from pipeline.task import errors_key, table_key
+from wavemill.pipeline.damage import Recorded
+from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.snapshots import latest_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import errors_key, table_key
 
 THREADS = 4  # hash at a time; hashing leaves the interpreter free
 

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from manifests.recording import Recording
-from manifests.table import SCHEMA as RECORDINGS
-from manifests.table import recordings_from_table
-from pipeline.catalogue import Catalogue
-from pipeline.damage import Recorded
-from pipeline.graph import Graph, Stage
-from pipeline.ledger import Ledger
-from pipeline.shard import Shard
-from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA, Task, TaskReport, as_errors, errors_key, table_key
+from wavemill.manifests.recording import Recording
+from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.manifests.table import recordings_from_table
+from wavemill.pipeline.catalogue import Catalogue
+from wavemill.pipeline.damage import Recorded
+from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.shard import Shard
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import ERRORS_SCHEMA, Task, TaskReport, as_errors, errors_key, table_key
 
 SHARDS_AT_ONCE = 256  # made into objects at a time
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from manifests.filesystems import BUCKETS, LocationError, locate, os_errors
+from wavemill.manifests.filesystems import BUCKETS, LocationError, locate, os_errors
 
 THREADS = 32  # requests that are under way at once: each mostly waits
 

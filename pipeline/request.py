@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from manifests.filesystems import without_file_scheme
-from pipeline.config import ConfigError
-from pipeline.store import Store
+from wavemill.manifests.filesystems import without_file_scheme
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.store import Store
 
 REQUEST = "manifest/build.json"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.config import ConfigError
+from wavemill.pipeline.config import ConfigError
 
 # Ray adds 64 bytes for its sockets, whose names may have 107 (on a Mac 103).
 LONGEST = 37  # bytes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manifests.recording import Recording
-from pipeline.digest import digest_of_lines
+from wavemill.manifests.recording import Recording
+from wavemill.pipeline.digest import digest_of_lines
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
-from manifests.recording import SourceError
-from pipeline.config import ConfigError
-from pipeline.digest import digest_of, digest_of_lines
-from pipeline.plan import Plan
-from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA, error_row, lineage_of, table_key
-from pipeline.tombstones import Known, known_of, read_tombstones
+from wavemill.manifests.recording import SourceError
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.digest import digest_of, digest_of_lines
+from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import ERRORS_SCHEMA, error_row, lineage_of, table_key
+from wavemill.pipeline.tombstones import Known, known_of, read_tombstones
 
 LATEST = "snapshots/LATEST"
 MANIFEST_STAGE = "manifest"  # `stage` of errors in the sources

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from manifests.filesystems import LocationError, is_url, split_options, without_file_scheme
-from pipeline.damage import Recorded, WorkdirDamaged, difference, parsing
-from pipeline.remote import in_parallel, locate_workdir, uploading
-from pipeline.table_file import TableFile
+from wavemill.manifests.filesystems import LocationError, is_url, split_options, without_file_scheme
+from wavemill.pipeline.damage import Recorded, WorkdirDamaged, difference, parsing
+from wavemill.pipeline.remote import in_parallel, locate_workdir, uploading
+from wavemill.pipeline.table_file import TableFile
 
 SMALL_BYTES = 1 << 20  # a remote table up to this size is read whole
 _READ_BYTES = 4 << 20
@@ -64,7 +64,7 @@ class Store:
 
     @classmethod
     def open(cls, location: str | Path) -> Store:
-        """Return the store at a path or URL (see `manifests.filesystems`).
+        """Return the store at a path or URL (see `wavemill.manifests.filesystems`).
 
         Raises LocationError when the URL cannot be used, its bucket is not there, or a file is
         where the folder should be.

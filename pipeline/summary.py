@@ -9,9 +9,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.snapshots import Snapshot
-from pipeline.store import Store
-from pipeline.task import read_errors
+from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import read_errors
 
 _ID = [("recording_id", pa.string())]
 _NOTHING = pa.schema(_ID).empty_table()

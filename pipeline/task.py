@@ -14,14 +14,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.faults import fault_of
-from manifests.recording import Recording
-from pipeline.damage import Recorded, WorkdirDamaged
-from pipeline.digest import digest_of, digest_of_lines
-from pipeline.graph import Stage
-from pipeline.store import Store, file_sha256
-from pipeline.table_file import TableFile, TableWriter
-from stages.recording_stage import PASSING_REASONS, RecordingError, RecordingStage, SpanError
+from wavemill.manifests.faults import fault_of
+from wavemill.manifests.recording import Recording
+from wavemill.pipeline.damage import Recorded, WorkdirDamaged
+from wavemill.pipeline.digest import digest_of, digest_of_lines
+from wavemill.pipeline.graph import Stage
+from wavemill.pipeline.store import Store, file_sha256
+from wavemill.pipeline.table_file import TableFile, TableWriter
+from wavemill.stages.recording_stage import (
+    PASSING_REASONS,
+    RecordingError,
+    RecordingStage,
+    SpanError,
+)
 
 ERRORS_SCHEMA = pa.schema(
     [
@@ -97,7 +102,7 @@ class KeptRows:
 
 
 class ShardUpstream:
-    """`stages.recording_stage.Upstream` of one recording over the files of a shard."""
+    """`wavemill.stages.recording_stage.Upstream` of one recording over the files of a shard."""
 
     def __init__(
         self,

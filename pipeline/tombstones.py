@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.config import ConfigError
-from pipeline.digest import digest_of, digest_of_lines
-from pipeline.store import Store
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.digest import digest_of, digest_of_lines
+from wavemill.pipeline.store import Store
 
 WITHDRAWN = "manifest/withdrawn.parquet"
 _CONTENT = b"wavemill.tombstones"  # key of a digest of the rows

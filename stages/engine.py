@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, create_model, field_validator
 
-from manifests.filesystems import anchored
+from wavemill.manifests.filesystems import anchored
 
 
 class EngineConfig(BaseModel):

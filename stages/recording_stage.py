@@ -12,8 +12,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from manifests.reasons import Reason
-from manifests.recording import Recording
+from wavemill.manifests.reasons import Reason
+from wavemill.manifests.recording import Recording
 
 # Of where a recording is, not of what it is: the next run tries it again by itself.
 PASSING_REASONS = frozenset(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from manifests.recording import Item, Recording
-from stages.recording_stage import Upstream
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.recording_stage import Upstream
 
 UNKNOWN_SPEAKER = "S00"  # a labelled item whose manifest names no speaker
 

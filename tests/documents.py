@@ -11,8 +11,8 @@ from typing import Any
 
 import typer
 
-from jobs.cli import app
 from tests.support import ROOT
+from wavemill.jobs.cli import app
 
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT))

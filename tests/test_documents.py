@@ -21,7 +21,6 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from jobs.cli import app
 from tests.documents import (
     DOCUMENTS,
     Line,
@@ -33,6 +32,7 @@ from tests.documents import (
 )
 from tests.model.evaluate.benchmarks.test_readers import librispeech
 from tests.support import ROOT
+from wavemill.jobs.cli import app
 
 # What is not run, by its beginning, and why. Their options are checked all the same.
 NOT_RUN = {
@@ -48,7 +48,7 @@ NOT_RUN = {
     "python -m examples.digits_whisper.train": "minutes",
     "python -m examples.evaluation.run": "minutes",
     "python examples/make_examples.py": "needs flite and espeak-ng",
-    "python -m model.bsrnn.train": "minutes; tests/model/bsrnn/test_train.py",
+    "python -m wavemill.model.bsrnn.train": "minutes; tests/model/bsrnn/test_train.py",
     "python -m benchmarks.": "benchmarks take minutes",
     "python benchmarks/": "benchmarks take minutes",
 }

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
 from tests.model.data.made import conversation_row, segment_row, write
 from tests.support import ROOT
+from wavemill.jobs.cli import app
 
 PACKAGES = ("jobs", "pipeline", "stages", "model", "manifests", "examples", "benchmarks", "deploy")
 JSON_FILES = (

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.denoise.engine import DenoiseEngine
-from stages.denoise.stage import DenoiseSettings
-from stages.engine import fingerprint_parameters, selected_engine, with_engines
 from tests.support import ROOT
+from wavemill.stages.denoise.engine import DenoiseEngine
+from wavemill.stages.denoise.stage import DenoiseSettings
+from wavemill.stages.engine import fingerprint_parameters, selected_engine, with_engines
 
 
 def example() -> type[DenoiseEngine[Any]]:

@@ -122,7 +122,7 @@ def _manifest(trial: Trial) -> list[str]:
 
 def wavemill(*words: str | Path) -> tuple[float, float]:
     """Run a command of wavemill; returns seconds of wall clock and of CPU time."""
-    return _run([sys.executable, "-m", "jobs.cli"], "wavemill", words)
+    return _run([sys.executable, "-m", "wavemill.jobs.cli"], "wavemill", words)
 
 
 def python(*words: str | Path) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
 
-from model.evaluate.sound import decoded
+from wavemill.model.evaluate.sound import decoded
 
 # What a request gets: text, or an HTTP status.
 Reply = Callable[[dict[str, Any]], str | int]

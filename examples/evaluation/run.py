@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.evaluation.chat_server import chat_server
-from model.evaluate.benchmarks.schema import (
+from wavemill.model.evaluate.benchmarks.schema import (
     BENCHMARK_FILE,
     Benchmark,
     Metric,
@@ -43,7 +43,7 @@ def wavemill(*arguments: str | Path) -> None:
 
 
 def _command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "jobs.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)]
 
 
 def manifest(folder: Path, path: Path) -> None:

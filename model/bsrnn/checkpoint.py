@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from model.bsrnn.config import BsrnnConfig
+from wavemill.model.bsrnn.config import BsrnnConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.bsrnn.network import Bsrnn
+    from wavemill.model.bsrnn.network import Bsrnn
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -42,7 +42,7 @@ def load_checkpoint(folder: Path) -> Bsrnn:
     Raises CheckpointError when a file is missing or broken, and when a tensor is missing, is not
     of the network, or has another shape or dtype than `config.json` calls for.
     """
-    from model.bsrnn.network import Bsrnn
+    from wavemill.model.bsrnn.network import Bsrnn
 
     network = Bsrnn(load_config(folder))
     weights = _read_weights(folder / WEIGHTS_FILE)

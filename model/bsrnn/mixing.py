@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.bsrnn.clips import ClipSet
+from wavemill.model.bsrnn.clips import ClipSet
 
 TINY = 1e-9  # keeps divisions by the level of digital silence finite
 

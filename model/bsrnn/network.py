@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.bsrnn.config import BsrnnConfig, band_bins, two_way_bands
-from model.bsrnn.stft import Stft
+from wavemill.model.bsrnn.config import BsrnnConfig, band_bins, two_way_bands
+from wavemill.model.bsrnn.stft import Stft
 
 EPSILON = 1e-5  # added to variances
 LEVEL_FLOOR = 1e-5  # RMS, -100 dBFS: what is softer is not raised to full level

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model.bsrnn.mixing import Mixer, Mixture
-from model.bsrnn.network import Bsrnn
+from wavemill.model.bsrnn.mixing import Mixer, Mixture
+from wavemill.model.bsrnn.network import Bsrnn
 
 
 def si_sdr(estimate: np.ndarray, target: np.ndarray) -> float:

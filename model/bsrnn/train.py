@@ -1,4 +1,4 @@
-"""Train a Band-Split RNN on mixtures made on the fly: `python -m model.bsrnn.train --help`."""
+"""Train a Band-Split RNN on mixtures made on the fly; see its `--help`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from typing import Annotated
 import torch
 import typer
 
-from model.bsrnn.clips import find_clips, split_clips
-from model.bsrnn.mixing import Mixer
-from model.bsrnn.quality import conditions, measure
-from model.bsrnn.training import STATE_FILE, TRAIN_PRESETS, StateError, Trainer, TrainSettings
+from wavemill.model.bsrnn.clips import find_clips, split_clips
+from wavemill.model.bsrnn.mixing import Mixer
+from wavemill.model.bsrnn.quality import conditions, measure
+from wavemill.model.bsrnn.training import (
+    STATE_FILE,
+    TRAIN_PRESETS,
+    StateError,
+    Trainer,
+    TrainSettings,
+)
 
 HELD_OUT_SECONDS = 4.0  # length of a held-out mixture
 LOG_SECONDS = 20.0  # between lines about the loss

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.data import voices
-from model.data.voices import BINS, HZ, SAMPLE_RATE, Change
+from wavemill.model.data import voices
+from wavemill.model.data.voices import BINS, HZ, SAMPLE_RATE, Change
 
 Tokenizer = Callable[[np.ndarray], np.ndarray]  # float32 (samples,) at 16 kHz -> int32 (tokens,)
 CUT_DB = 26.0  # how much a hole in time or frequency takes away

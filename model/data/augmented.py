@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.data.augment import AugmentSettings, Tokenizer, augment
-from model.data.corpus import Conversation, Sound, Spoken
-from model.data.sound import SoundError, waveform_of
+from wavemill.model.data.augment import AugmentSettings, Tokenizer, augment
+from wavemill.model.data.corpus import Conversation, Sound, Spoken
+from wavemill.model.data.sound import SoundError, waveform_of
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.data.corpus import Sound
-from model.data.document import Document
-from model.data.problems import Problems
-from model.data.sound import SoundError, piece_mels, too_short, waveform_of
+from wavemill.model.data.corpus import Sound
+from wavemill.model.data.document import Document
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.sound import SoundError, piece_mels, too_short, waveform_of
 
 
 @dataclass(frozen=True)

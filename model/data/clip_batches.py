@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from model.data.clips import Clip, ClipBatch, ClipSettings, batch_of, clips_in, cut
-from model.data.corpus import Corpus
-from model.data.source import Batches, DataError, Share
-from model.data.stored_audio import stored_audio
+from wavemill.model.data.clips import Clip, ClipBatch, ClipSettings, batch_of, clips_in, cut
+from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.source import Batches, DataError, Share
+from wavemill.model.data.stored_audio import stored_audio
 
 ALONE = Share()
 

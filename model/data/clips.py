@@ -14,10 +14,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from model.data.corpus import Conversation, Corpus, Sound
-from model.data.problems import Problems
-from model.data.sound import SoundError, too_short, waveform_of
-from model.data.stored_audio import Stored
+from wavemill.model.data.corpus import Conversation, Corpus, Sound
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.sound import SoundError, too_short, waveform_of
+from wavemill.model.data.stored_audio import Stored
 
 TOKEN_MS = 80
 TOKENS_PER_SECOND = 12.5

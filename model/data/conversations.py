@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from model.data.corpus import Conversation, Spoken
-from model.data.document import Document, document
-from model.prompt.layout import Format, Layout, Message, Reply, Role
-from model.prompt.text import TextTokenizer
+from wavemill.model.data.corpus import Conversation, Spoken
+from wavemill.model.data.document import Document, document
+from wavemill.model.prompt.layout import Format, Layout, Message, Reply, Role
+from wavemill.model.prompt.text import TextTokenizer
 
 
 def conversation_document(

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model.data.files import Files, corpus_files
-from model.data.problems import Problems
-from model.data.source import DataError
+from wavemill.model.data.files import Files, corpus_files
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import DataError
 
 TRAIN = frozenset({"train", None})  # splits to learn from; None: no split was assigned
 SEGMENT_COLUMNS = [

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.data.corpus import Sound
-from model.prompt.layout import Layout, shifted
+from wavemill.model.data.corpus import Sound
+from wavemill.model.prompt.layout import Layout, shifted
 
 
 @dataclass(frozen=True)

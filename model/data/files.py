@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.filesystems import exists, is_url, join_url, locate, open_file, walk
-from model.data.problems import Problems
-from model.data.source import DataError
+from wavemill.manifests.filesystems import exists, is_url, join_url, locate, open_file, walk
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import DataError
 
 LATEST = "snapshots/LATEST"  # names the newest snapshot where there are no links
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from model.data.batch import PackedBatch, audible_batch, packed_batch
-from model.data.document import Document
-from model.data.packing import packed
-from model.data.planning import Place, Planner, Span
-from model.data.problems import Problems
-from model.data.source import Batches, DataError, Share
+from wavemill.model.data.batch import PackedBatch, audible_batch, packed_batch
+from wavemill.model.data.document import Document
+from wavemill.model.data.packing import packed
+from wavemill.model.data.planning import Place, Planner, Span
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import Batches, DataError, Share
 
 MOST_MUTE = 16  # micro-batches without any audio that can be decoded, at the start
 COUNTED_BYTES = 1 << 20  # of text and tokens, held at once while an epoch is measured

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from model.data.augmented import Augmentation
-from model.data.conversations import conversation_document
-from model.data.corpus import Conversation, Corpus, Recording, Segment
-from model.data.document import Document
-from model.data.pretraining import INTERLEAVED, Said, Task, Tasks
-from model.data.problems import Problems
-from model.data.sound import SoundError
-from model.data.texts import Text, Texts
-from model.data.walk import Cursor, Walk
-from model.prompt.layout import Format, LayoutError
-from model.prompt.text import TextTokenizer
+from wavemill.model.data.augmented import Augmentation
+from wavemill.model.data.conversations import conversation_document
+from wavemill.model.data.corpus import Conversation, Corpus, Recording, Segment
+from wavemill.model.data.document import Document
+from wavemill.model.data.pretraining import INTERLEAVED, Said, Task, Tasks
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.sound import SoundError
+from wavemill.model.data.texts import Text, Texts
+from wavemill.model.data.walk import Cursor, Walk
+from wavemill.model.prompt.layout import Format, LayoutError
+from wavemill.model.prompt.text import TextTokenizer
 
 Place = dict[str, Any]  # JSON: where a window begins
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from model.data.corpus import Segment, Sound
-from model.data.document import Document, document
-from model.prompt.layout import Streams
-from model.prompt.vocabulary import Vocabulary
+from wavemill.model.data.corpus import Segment, Sound
+from wavemill.model.data.document import Document, document
+from wavemill.model.prompt.layout import Streams
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 
 class Task(StrEnum):

@@ -11,7 +11,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from model.tokenizer.log_mel import (
+from wavemill.model.tokenizer.log_mel import (
     SAMPLE_RATE,
     TOKEN_SAMPLES,
     log_mel,

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.filesystems import open_file
-from model.data.files import Files, line_of
-from model.data.problems import Problems
+from wavemill.manifests.filesystems import open_file
+from wavemill.model.data.files import Files, line_of
+from wavemill.model.data.problems import Problems
 
 
 @dataclass(frozen=True, order=True)

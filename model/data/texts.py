@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from manifests.filesystems import is_url, open_file, stamp_of_url, walk
-from model.data.files import DataFile, Files
-from model.data.problems import Problems
-from model.data.source import DataError
+from wavemill.manifests.filesystems import is_url, open_file, stamp_of_url, walk
+from wavemill.model.data.files import DataFile, Files
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import DataError
 
 SUFFIXES = (".jsonl", ".parquet")
 COLUMN = "text"

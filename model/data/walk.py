@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from model.data.source import DataError
+from wavemill.model.data.source import DataError
 
 
 class Item(Protocol):

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.detokenizer.antialias import ACTIVATION_REACH, Activation
-from model.detokenizer.config import VocoderConfig
+from wavemill.model.detokenizer.antialias import ACTIVATION_REACH, Activation
+from wavemill.model.detokenizer.config import VocoderConfig
 
 EDGE_KERNEL = 7  # of the first and the last convolution
 

@@ -9,24 +9,24 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.config import DetokenizerConfig, StreamSettings
-from model.detokenizer.flow import FlowNetwork
-from model.detokenizer.history import History
-from model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config, write_config
-from model.detokenizer.mel import log_mel
-from model.detokenizer.melstream import MelStream, PublishedMelStream, checked_tokens
-from model.detokenizer.solver import ChunkSolver, Noise, seeded_noise
-from model.detokenizer.voice import read_voice
-from model.detokenizer.waveform import ContextStream, CrossFadeStream
-from model.detokenizer.weights import (
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.config import DetokenizerConfig, StreamSettings
+from wavemill.model.detokenizer.flow import FlowNetwork
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config, write_config
+from wavemill.model.detokenizer.mel import log_mel
+from wavemill.model.detokenizer.melstream import MelStream, PublishedMelStream, checked_tokens
+from wavemill.model.detokenizer.solver import ChunkSolver, Noise, seeded_noise
+from wavemill.model.detokenizer.voice import read_voice
+from wavemill.model.detokenizer.waveform import ContextStream, CrossFadeStream
+from wavemill.model.detokenizer.weights import (
     Container,
     load_into,
     open_weights,
     save_weights,
     with_weight_norm,
 )
-from model.weights import resolve
+from wavemill.model.weights import resolve
 
 FLOW_PREFIX = "speech_model."
 FLOW_ENTRY, VOCODER_ENTRY = "state_dict", "generator"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.detokenizer.config import FlowConfig
-from model.detokenizer.rotary import RankedSinusoids, Rotation, rotate, rotation
+from wavemill.model.detokenizer.config import FlowConfig
+from wavemill.model.detokenizer.rotary import RankedSinusoids, Rotation, rotate, rotation
 
 TIME_FEATURES = 256
 NORM_EPSILON = 1e-6

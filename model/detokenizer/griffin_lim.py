@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.detokenizer.config import VocoderConfig
-from model.detokenizer.mel import LOG_FLOOR, mel_filters
+from wavemill.model.detokenizer.config import VocoderConfig
+from wavemill.model.detokenizer.mel import LOG_FLOOR, mel_filters
 
 MOMENTUM = 0.99  # of Perraudin et al.
 SPREADING_STEPS = 30  # multiplicative updates from band to bin magnitudes

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from model.detokenizer.flow import FlowNetwork, KeyValue
-from model.detokenizer.rotary import rotate
+from wavemill.model.detokenizer.flow import FlowNetwork, KeyValue
+from wavemill.model.detokenizer.rotary import rotate
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from model.bsrnn.checkpoint import write_atomically
-from model.detokenizer.config import DetokenizerConfig, FlowConfig, VocoderConfig
-from model.weights import WeightsError
+from wavemill.model.bsrnn.checkpoint import write_atomically
+from wavemill.model.detokenizer.config import DetokenizerConfig, FlowConfig, VocoderConfig
+from wavemill.model.weights import WeightsError
 
 FLOW_FOLDER, VOCODER_FOLDER = "audio_detokenizer", "vocoder"
 FLOW_CONFIG, VOCODER_CONFIG = "config.yaml", "config.json"

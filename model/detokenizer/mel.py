@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.detokenizer.config import VocoderConfig
+from wavemill.model.detokenizer.config import VocoderConfig
 
 MAGNITUDE_FLOOR = 1e-9  # added to power
 LOG_FLOOR = 1e-5

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from model.detokenizer.config import FlowConfig, StreamSettings
-from model.detokenizer.history import History
-from model.detokenizer.solver import ChunkSolver, Noise, denormalise
+from wavemill.model.detokenizer.config import FlowConfig, StreamSettings
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.solver import ChunkSolver, Noise, denormalise
 
 
 class MelStream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.detokenizer.config import RopeSettings
+from wavemill.model.detokenizer.config import RopeSettings
 
 Rotation = tuple[Tensor, Tensor]  # cosines and sines, float32 (..., frames, 1, head_size / 2)
 

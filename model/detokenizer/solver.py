@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from model.detokenizer.config import FlowConfig, StreamSettings
-from model.detokenizer.flow import FlowNetwork, KeyValue
-from model.detokenizer.history import History
-from model.detokenizer.ode import CLEAN_TIME, integrate, steps
+from wavemill.model.detokenizer.config import FlowConfig, StreamSettings
+from wavemill.model.detokenizer.flow import FlowNetwork, KeyValue
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.ode import CLEAN_TIME, integrate, steps
 
 Noise = Callable[[int], Tensor]  # frames -> float32 (frames, mel bands), standard normal
 

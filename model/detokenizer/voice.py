@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.detokenizer.config import StreamSettings
-from model.detokenizer.history import History
-from model.detokenizer.solver import ChunkSolver, normalise
+from wavemill.model.detokenizer.config import StreamSettings
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.solver import ChunkSolver, normalise
 
 PUBLISHED_PADDING = 0.0  # log-mel; a loud frame, where silence is -11.5
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from model.weights import WeightsError
+from wavemill.model.weights import WeightsError
 
 PICKLE, SAFETENSORS = "model.pt", "model.safetensors"
 READABLE = 0o644

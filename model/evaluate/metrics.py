@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from model.evaluate.bootstrap import interval
-from model.evaluate.scoring import Better, Metric, Verdict
+from wavemill.model.evaluate.bootstrap import interval
+from wavemill.model.evaluate.scoring import Better, Metric, Verdict
 
 PERCENT = 100.0
 

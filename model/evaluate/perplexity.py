@@ -10,18 +10,18 @@ from typing import Literal
 
 import torch
 
-from model.data.batch import PackedBatch, packed_batch
-from model.data.corpus import Corpus
-from model.data.document import Document
-from model.data.llm import epoch
-from model.data.planning import Planner, Span
-from model.data.sound import SoundError
-from model.data.texts import Texts
-from model.train.learner import MAIN, Progress
-from model.train.llm import LlmLearner
-from model.train.llm_network import LearningLlm
-from model.train.llm_setup import LlmTraining, Planners, build_network
-from model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
+from wavemill.model.data.batch import PackedBatch, packed_batch
+from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.document import Document
+from wavemill.model.data.llm import epoch
+from wavemill.model.data.planning import Planner, Span
+from wavemill.model.data.sound import SoundError
+from wavemill.model.data.texts import Texts
+from wavemill.model.train.learner import MAIN, Progress
+from wavemill.model.train.llm import LlmLearner
+from wavemill.model.train.llm_network import LearningLlm
+from wavemill.model.train.llm_setup import LlmTraining, Planners, build_network
+from wavemill.model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
 
 LOSS = "loss/"
 WINDOW_BYTES = 16 << 20  # of stored audio that are held at once

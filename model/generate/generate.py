@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import torch
 
-from model.generate.graphs import decoding_step
-from model.generate.streams import GenerateSettings, Step, Streams, budget
-from model.llm.batch import Sample, collate
-from model.llm.cache import KeyValueCache
-from model.llm.network import AudioLlm
-from model.prompt.vocabulary import Vocabulary
+from wavemill.model.generate.graphs import decoding_step
+from wavemill.model.generate.streams import GenerateSettings, Step, Streams, budget
+from wavemill.model.llm.batch import Sample, collate
+from wavemill.model.llm.cache import KeyValueCache
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 
 @dataclass

@@ -15,8 +15,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from model.llm.cache import KeyValueCache
-from model.llm.network import AudioLlm, LlmOutput
+from wavemill.model.llm.cache import KeyValueCache
+from wavemill.model.llm.network import AudioLlm, LlmOutput
 
 WARM_UPS = 3  # steps before a recording, in which libraries get their workspaces
 

@@ -9,10 +9,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from model.generate.sampling import Sampling, sample
-from model.llm.network import LlmOutput
-from model.prompt.layout import Reply
-from model.prompt.vocabulary import Vocabulary
+from wavemill.model.generate.sampling import Sampling, sample
+from wavemill.model.llm.network import LlmOutput
+from wavemill.model.prompt.layout import Reply
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 
 class GenerateSettings(BaseModel):

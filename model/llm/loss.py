@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from model.llm.network import LlmOutput
+from wavemill.model.llm.network import LlmOutput
 
 COUNT_FLOOR = 1e-4  # added to the number of flagged positions, as in the published fine-tuning
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from model.blocks import register_attention, sdpa_attention_forward
+from wavemill.model.blocks import register_attention, sdpa_attention_forward
 
 IMPLEMENTATION = "wavemill_packed"  # the name that decoder layers know it by
 FLASH_DTYPES = (torch.bfloat16, torch.float16)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 
-from model.prompt.vocabulary import Vocabulary
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 
 class Revision(StrEnum):
@@ -181,7 +181,7 @@ class Format:
 def read_aloud(text: Sequence[int], vocabulary: Vocabulary) -> Layout:
     """Return what pre-training's text-to-speech task puts before the codes of a text.
 
-    MEDIA_END is to follow the codes (report section 4.1; `model.data.pretraining`). Raises
+    MEDIA_END is to follow the codes (report section 4.1; `wavemill.model.data.pretraining`). Raises
     LayoutError for an empty text.
     """
     if not text:

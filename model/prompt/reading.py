@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.prompt.layout import LayoutError, Message, Role
-from model.prompt.vocabulary import Vocabulary
+from wavemill.model.prompt.layout import LayoutError, Message, Role
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 
 def read(

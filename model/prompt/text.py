@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from model.checkpoint import WeightsError
-from model.prompt import whisper_bpe
+from wavemill.model.checkpoint import WeightsError
+from wavemill.model.prompt import whisper_bpe
 
 RANKS_FILE = "tiktoken.model"  # of the published model: Qwen2.5's byte pairs
 TOKENIZERS_FILE = "tokenizer.json"  # of a text LLM, read by the package `tokenizers`

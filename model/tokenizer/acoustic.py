@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.blocks import WhisperEncoder
-from model.checkpoint import resolve, validated
-from model.tokenizer.config import EncoderConfig
-from model.tokenizer.log_mel import (
+from wavemill.model.blocks import WhisperEncoder
+from wavemill.model.checkpoint import resolve, validated
+from wavemill.model.tokenizer.config import EncoderConfig
+from wavemill.model.tokenizer.log_mel import (
     PIECE_SAMPLES,
     TOKEN_SAMPLES,
     log_mel,
@@ -22,8 +22,8 @@ from model.tokenizer.log_mel import (
     pieces_of,
     tokens_in,
 )
-from model.tokenizer.vq_encoder import whisper_config
-from model.weights import fill, save, stored_tensors
+from wavemill.model.tokenizer.vq_encoder import whisper_config
+from wavemill.model.weights import fill, save, stored_tensors
 
 STACKED = 4  # frames of 20 ms in a row of features
 SAMPLES_AT_ONCE = 8 * PIECE_SAMPLES

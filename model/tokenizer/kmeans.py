@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from model import mel
-from model.checkpoint import CONFIG_FILE, WeightsError, validated
+from wavemill.model import mel
+from wavemill.model.checkpoint import CONFIG_FILE, WeightsError, validated
 
 if TYPE_CHECKING:  # the stages do without torch
     from torch import Tensor

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoint import resolve, validated
-from model.tokenizer.config import VqConfig
-from model.tokenizer.log_mel import (
+from wavemill.model.checkpoint import resolve, validated
+from wavemill.model.tokenizer.config import VqConfig
+from wavemill.model.tokenizer.log_mel import (
     HOP,
     PIECE_FRAMES,
     PIECE_SAMPLES,
@@ -22,8 +22,8 @@ from model.tokenizer.log_mel import (
     pieces_of,
     tokens_in,
 )
-from model.tokenizer.vq_encoder import VqEncoder
-from model.weights import fill, save
+from wavemill.model.tokenizer.vq_encoder import VqEncoder
+from wavemill.model.weights import fill, save
 
 FRAMES_AT_ONCE = 16 * PIECE_FRAMES  # log-mel frames of a batch, padding included
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.blocks import WhisperConfig, WhisperEncoderLayer
-from model.tokenizer.config import EncoderConfig, VqConfig
+from wavemill.model.blocks import WhisperConfig, WhisperEncoderLayer
+from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
 
 ROWS_AT_ONCE = 4096  # bounds memory while hidden states are held against a codebook
 

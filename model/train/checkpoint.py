@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from model.checkpoint import WeightsError
-from model.train.ranks import Ranks
-from model.train.settings import CheckpointSettings
+from wavemill.model.checkpoint import WeightsError
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.settings import CheckpointSettings
 
 FOLDER = "checkpoints"
 STATE = "state.json"

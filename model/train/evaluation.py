@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import torch
 
-from model.train.learner import Batch, Progress
-from model.train.metrics import Means, MetricsLog
-from model.train.stepping import Stepper
+from wavemill.model.train.learner import Batch, Progress
+from wavemill.model.train.metrics import Means, MetricsLog
+from wavemill.model.train.stepping import Stepper
 
 B = TypeVar("B", bound=Batch)
 

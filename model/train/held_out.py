@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from model.data.corpus import TRAIN
+from wavemill.model.data.corpus import TRAIN
 
 DRAWN = ("validation", "test")  # the splits that curate draws
 

@@ -11,14 +11,14 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from model.checkpoint import MODEL_FOLDER
-from model.data.source import Batches
-from model.train import checkpoint
-from model.train.learner import Batch, Learner
-from model.train.loop import Outcome, Training, ahead
-from model.train.ranks import Ranks
-from model.train.resuming import last_checkpoint
-from model.train.settings import LoopSettings, TrainingRecipe
+from wavemill.model.checkpoint import MODEL_FOLDER
+from wavemill.model.data.source import Batches
+from wavemill.model.train import checkpoint
+from wavemill.model.train.learner import Batch, Learner
+from wavemill.model.train.loop import Outcome, Training, ahead
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.resuming import last_checkpoint
+from wavemill.model.train.settings import LoopSettings, TrainingRecipe
 
 B = TypeVar("B", bound=Batch)
 MODEL = MODEL_FOLDER  # of a run, that is exported to

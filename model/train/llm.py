@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from model.data.batch import PackedBatch
-from model.llm.loss import COUNT_FLOOR
-from model.train.learner import MAIN, Example, Learner, Loss, Progress
-from model.train.llm_network import LearningLlm
+from wavemill.model.data.batch import PackedBatch
+from wavemill.model.llm.loss import COUNT_FLOOR
+from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
+from wavemill.model.train.llm_network import LearningLlm
 
 
 @dataclass

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import torch
 
-from model.data.conversations import message_of
-from model.data.corpus import Conversation, Recording, Sound
-from model.data.sound import SoundError, waveform_of
-from model.generate.generate import generate
-from model.generate.streams import GenerateSettings, NoRoom
-from model.llm.batch import Sample
-from model.prompt.layout import Format, Layout, LayoutError, Streams
-from model.prompt.text import TextTokenizer
-from model.train.learner import Example
-from model.train.llm_network import LearningLlm
+from wavemill.model.data.conversations import message_of
+from wavemill.model.data.corpus import Conversation, Recording, Sound
+from wavemill.model.data.sound import SoundError, waveform_of
+from wavemill.model.generate.generate import generate
+from wavemill.model.generate.streams import GenerateSettings, NoRoom
+from wavemill.model.llm.batch import Sample
+from wavemill.model.prompt.layout import Format, Layout, LayoutError, Streams
+from wavemill.model.prompt.text import TextTokenizer
+from wavemill.model.train.learner import Example
+from wavemill.model.train.llm_network import LearningLlm
 
 LONGEST = 256  # steps of a reply
 

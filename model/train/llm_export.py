@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
-from model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER
-from model.learnt_from import read_learnt_from, write_learnt_from
-from model.prompt.text import RANKS_FILE, TOKENIZERS_FILE
-from model.tokenizer import kmeans
-from model.train.llm_network import LearningLlm
+from wavemill.model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
+from wavemill.model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER
+from wavemill.model.learnt_from import read_learnt_from, write_learnt_from
+from wavemill.model.prompt.text import RANKS_FILE, TOKENIZERS_FILE
+from wavemill.model.tokenizer import kmeans
+from wavemill.model.train.llm_network import LearningLlm
 
 TAKEN_OVER = (FLOW_FOLDER, VOCODER_FOLDER, SEMANTIC_FOLDER, kmeans.FOLDER)
 

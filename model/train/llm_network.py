@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from model.data.batch import Mels, PackedBatch
-from model.llm.network import AudioLlm
-from model.llm.packed import Documents
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.log_mel import N_MELS, TOKEN_FRAMES
+from wavemill.model.data.batch import Mels, PackedBatch
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.llm.packed import Documents
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.log_mel import N_MELS, TOKEN_FRAMES
 
 SCORED_AT_ONCE = 2048  # positions: bounds the memory of scores over a large vocabulary
 

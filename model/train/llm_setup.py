@@ -11,34 +11,39 @@ from typing import Literal
 import numpy as np
 import torch
 
-from model.assistant import ACOUSTIC_FOLDER
-from model.data.augmented import Augmentation
-from model.data.batch import PackedBatch, audible_batch
-from model.data.corpus import Corpus
-from model.data.document import Document
-from model.data.files import Files
-from model.data.llm import LlmBatches, epoch, epoch_positions
-from model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
-from model.data.pretraining import Task, Tasks
-from model.data.source import DataError, Share
-from model.data.texts import Texts
-from model.llm.config import LlmConfig, preset
-from model.llm.network import AudioLlm
-from model.prompt.layout import Format
-from model.prompt.text import TextTokenizer, load_text_tokenizer
-from model.prompt.vocabulary import Vocabulary
-from model.prompt.whisper_bpe import WhisperBpe
-from model.tokenizer.acoustic import STACKED, AcousticEncoder
-from model.tokenizer.config import EncoderConfig, presets
-from model.tokenizer.kmeans import KMeansTokenizer
-from model.train.held_out import none_held_out
-from model.train.job import JobFromModel, Parts
-from model.train.llm import LlmLearner
-from model.train.llm_examples import Asked, asked_of_conversation, asked_of_recording, decoded
-from model.train.llm_export import export_llm
-from model.train.llm_network import LearningLlm
-from model.train.ranks import Ranks
-from model.train.recipe import LlmRecipe, NetworkSettings, PretrainRecipe, SftRecipe
+from wavemill.model.assistant import ACOUSTIC_FOLDER
+from wavemill.model.data.augmented import Augmentation
+from wavemill.model.data.batch import PackedBatch, audible_batch
+from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.document import Document
+from wavemill.model.data.files import Files
+from wavemill.model.data.llm import LlmBatches, epoch, epoch_positions
+from wavemill.model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
+from wavemill.model.data.pretraining import Task, Tasks
+from wavemill.model.data.source import DataError, Share
+from wavemill.model.data.texts import Texts
+from wavemill.model.llm.config import LlmConfig, preset
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.prompt.layout import Format
+from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
+from wavemill.model.prompt.vocabulary import Vocabulary
+from wavemill.model.prompt.whisper_bpe import WhisperBpe
+from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder
+from wavemill.model.tokenizer.config import EncoderConfig, presets
+from wavemill.model.tokenizer.kmeans import KMeansTokenizer
+from wavemill.model.train.held_out import none_held_out
+from wavemill.model.train.job import JobFromModel, Parts
+from wavemill.model.train.llm import LlmLearner
+from wavemill.model.train.llm_examples import (
+    Asked,
+    asked_of_conversation,
+    asked_of_recording,
+    decoded,
+)
+from wavemill.model.train.llm_export import export_llm
+from wavemill.model.train.llm_network import LearningLlm
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.recipe import LlmRecipe, NetworkSettings, PretrainRecipe, SftRecipe
 
 Kind = Literal["pretrain", "sft"]
 MB = 1 << 20

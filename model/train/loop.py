@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from model.data.source import Batches, Prefetched
-from model.train.evaluation import evaluate
-from model.train.learner import Batch, Learner, Progress
-from model.train.metrics import MetricsLog, peak_flops
-from model.train.ranks import Ranks
-from model.train.resuming import Resuming
-from model.train.settings import LoopSettings
-from model.train.stepping import NAMED, NotFinite, Stepper
-from model.train.stopping import asked as stopping_asked
+from wavemill.model.data.source import Batches, Prefetched
+from wavemill.model.train.evaluation import evaluate
+from wavemill.model.train.learner import Batch, Learner, Progress
+from wavemill.model.train.metrics import MetricsLog, peak_flops
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.resuming import Resuming
+from wavemill.model.train.settings import LoopSettings
+from wavemill.model.train.stepping import NAMED, NotFinite, Stepper
+from wavemill.model.train.stopping import asked as stopping_asked
 
 B = TypeVar("B", bound=Batch)
 NOT_FINITE = "not-finite-{rank}.json"  # of a run: the ids of what gave no number

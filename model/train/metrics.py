@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.train.learner import Example
-from model.train.ranks import Ranks
+from wavemill.model.train.learner import Example
+from wavemill.model.train.ranks import Ranks
 
 FILE = "metrics.jsonl"
 Value = Tensor | float | tuple[Tensor | float, Tensor | float]

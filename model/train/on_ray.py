@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import WeightsError
-from model.data.source import DataError
-from model.train.job import Job, outcome_of, work
-from model.train.loop import Outcome
-from model.train.ranks import Ranks
-from model.train.resuming import RunChanged
-from model.train.stepping import NotFinite
+from wavemill.model.checkpoint import WeightsError
+from wavemill.model.data.source import DataError
+from wavemill.model.train.job import Job, outcome_of, work
+from wavemill.model.train.loop import Outcome
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.resuming import RunChanged
+from wavemill.model.train.stepping import NotFinite
 
 FAILURE = "failure.json"  # why a worker gave up, where trying again is of no use
 FOLDER = "ray"  # of a run: what Ray Train keeps for itself

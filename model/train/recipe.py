@@ -8,9 +8,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field
 
-from model.data.augment import AugmentSettings
-from model.data.pretraining import WEIGHTS, Task
-from model.train.settings import Settings, TrainingRecipe
+from wavemill.model.data.augment import AugmentSettings
+from wavemill.model.data.pretraining import WEIGHTS, Task
+from wavemill.model.train.settings import Settings, TrainingRecipe
 
 RECIPES = Path(__file__).parent / "recipes"
 PRESETS = ("tiny", "small", "paper")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from model.checkpoint import WeightsError
-from model.data.source import Prefetched
-from model.train import checkpoint
-from model.train.learner import Batch
-from model.train.settings import CheckpointSettings
-from model.train.stepping import Stepper
+from wavemill.model.checkpoint import WeightsError
+from wavemill.model.data.source import Prefetched
+from wavemill.model.train import checkpoint
+from wavemill.model.train.learner import Batch
+from wavemill.model.train.settings import CheckpointSettings
+from wavemill.model.train.stepping import Stepper
 
 B = TypeVar("B", bound=Batch)
 T = TypeVar("T")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from model.train.learner import Progress
-from model.train.settings import OptimizerSettings
+from wavemill.model.train.learner import Progress
+from wavemill.model.train.settings import OptimizerSettings
 
 
 def learning_rate(settings: OptimizerSettings, progress: Progress, step_units: int) -> float:

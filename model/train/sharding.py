@@ -9,8 +9,8 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-from model.train.ranks import Ranks
-from model.train.settings import LoopSettings
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.settings import LoopSettings
 
 
 def sharded(

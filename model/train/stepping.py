@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from model.train import checkpoint
-from model.train.learner import Batch, Learner, Loss, Progress
-from model.train.metrics import Means
-from model.train.ranks import Ranks
-from model.train.schedule import learning_rate
-from model.train.settings import LoopSettings
-from model.train.sharding import sharded
+from wavemill.model.train import checkpoint
+from wavemill.model.train.learner import Batch, Learner, Loss, Progress
+from wavemill.model.train.metrics import Means
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.schedule import learning_rate
+from wavemill.model.train.settings import LoopSettings
+from wavemill.model.train.sharding import sharded
 
 B = TypeVar("B", bound=Batch)
 NAMED = 8  # ids that a message names

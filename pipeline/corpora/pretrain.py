@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.recording import Item, Recording, Task
-from stages.recording_stage import RecordingStage, Upstream
-from stages.segments import Segment, segments_of
-from stages.tables import batch, field
+from wavemill.manifests.recording import Item, Recording, Task
+from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.tables import batch, field
 
 NAME = "pretrain"
 VERSION = 1

@@ -17,13 +17,13 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from manifests.recording import Item, Recording, Task
-from pipeline.corpora.instructions import instructions_digest
-from pipeline.corpora.instructions.choice import choose_instruction, written_language
-from pipeline.corpora.pretrain import AUDIO
-from stages.recording_stage import RecordingStage, Upstream
-from stages.segments import Segment, segments_of
-from stages.tables import batch, field
+from wavemill.manifests.recording import Item, Recording, Task
+from wavemill.pipeline.corpora.instructions import instructions_digest
+from wavemill.pipeline.corpora.instructions.choice import choose_instruction, written_language
+from wavemill.pipeline.corpora.pretrain import AUDIO
+from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.tables import batch, field
 
 NAME = "sft"
 VERSION = 2

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from manifests.table import ITEM, SCHEMA
+from wavemill.manifests.table import ITEM, SCHEMA
 
 
 class SplitSettings(BaseModel):

@@ -1,4 +1,4 @@
-"""The process that runs stages for a supervisor: `python -m pipeline.execution.child PID`.
+"""The process that runs stages for a supervisor: `python -m wavemill.pipeline.execution.child PID`.
 
 It never outlives its supervisor, the process PID: on Linux the kernel ends it at once, elsewhere
 it ends at the next recording, when it finds its pipe closed. (The kernel's rule follows the
@@ -14,7 +14,7 @@ import sys
 import traceback
 from typing import Any, BinaryIO
 
-from pipeline.execution.protocol import (
+from wavemill.pipeline.execution.protocol import (
     Kind,
     Request,
     frame,
@@ -22,9 +22,9 @@ from pipeline.execution.protocol import (
     read_request,
     recording_frame,
 )
-from pipeline.execution.worker import Worker
-from pipeline.task import TaskReport
-from stages.forked import die_with_parent
+from wavemill.pipeline.execution.worker import Worker
+from wavemill.pipeline.task import TaskReport
+from wavemill.stages.forked import die_with_parent
 
 
 def main() -> None:

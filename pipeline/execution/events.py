@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.task import TaskReport
+from wavemill.pipeline.task import TaskReport
 
 
 @dataclass(frozen=True)

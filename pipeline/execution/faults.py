@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.task import NO_SPACE
+from wavemill.pipeline.task import NO_SPACE
 
 
 class RunStopped(Exception):

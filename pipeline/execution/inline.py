@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pipeline.execution.events import Event, ShardDone, TaskDone, TaskStarted
-from pipeline.execution.worker import Worker
-from pipeline.graph import Graph
-from pipeline.plan import Plan
-from pipeline.store import Store
+from wavemill.pipeline.execution.events import Event, ShardDone, TaskDone, TaskStarted
+from wavemill.pipeline.execution.worker import Worker
+from wavemill.pipeline.graph import Graph
+from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.store import Store
 
 
 def run_inline(plan: Plan, make_graph: Callable[[], Graph], store: Store) -> Iterator[Event]:

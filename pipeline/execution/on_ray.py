@@ -14,17 +14,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone, TaskStarted
-from pipeline.execution.faults import ClusterTooSmall, TaskFailed
-from pipeline.execution.pools import Hand, Node, Pool, check_fit, largest, make_pools, set_targets
-from pipeline.execution.ray_session import ray_session
-from pipeline.execution.ray_worker import Staff
-from pipeline.execution.settings import ExecutionSettings
-from pipeline.execution.supervisor import worker_job
-from pipeline.graph import Graph
-from pipeline.plan import Plan, ShardPlan
-from pipeline.store import Store
-from pipeline.task import Task, TaskReport
+from wavemill.pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone, TaskStarted
+from wavemill.pipeline.execution.faults import ClusterTooSmall, TaskFailed
+from wavemill.pipeline.execution.pools import (
+    Hand,
+    Node,
+    Pool,
+    check_fit,
+    largest,
+    make_pools,
+    set_targets,
+)
+from wavemill.pipeline.execution.ray_session import ray_session
+from wavemill.pipeline.execution.ray_worker import Staff
+from wavemill.pipeline.execution.settings import ExecutionSettings
+from wavemill.pipeline.execution.supervisor import worker_job
+from wavemill.pipeline.graph import Graph
+from wavemill.pipeline.plan import Plan, ShardPlan
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import Task, TaskReport
 
 LOOK_SECONDS = 2.0  # between two looks at the machines of the cluster
 SHARDS_PER_WORKER = 3  # held as objects at a time; the rest of the plan waits in its tables

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from manifests.faults import FaultWatch, ProgramFault
-from pipeline.ledger import Ledger
-from pipeline.store import Store
-from pipeline.task import TaskReport, errors_key, table_key
+from wavemill.manifests.faults import FaultWatch, ProgramFault
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import TaskReport, errors_key, table_key
 
 
 class Outputs:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.execution.faults import ClusterTooSmall
-from pipeline.execution.settings import ExecutionSettings, GroupSettings, resolve_groups
-from pipeline.plan import Plan, ShardPlan
+from wavemill.pipeline.execution.faults import ClusterTooSmall
+from wavemill.pipeline.execution.settings import ExecutionSettings, GroupSettings, resolve_groups
+from wavemill.pipeline.plan import Plan, ShardPlan
 
 
 @dataclass

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
-from pipeline.execution.limits import Limits, used_memory
-from pipeline.execution.protocol import (
+from wavemill.pipeline.execution.limits import Limits, used_memory
+from wavemill.pipeline.execution.protocol import (
     Kind,
     recording_of,
     take_frames,
@@ -45,10 +45,10 @@ class ChildProcess:
     """One child, started at once; it is asked one thing at a time, always by the same thread."""
 
     def __init__(self, job: bytes, limits: Limits) -> None:
-        """`job` is what `pipeline.execution.worker.Worker` takes, pickled."""
+        """`job` is what `wavemill.pipeline.execution.worker.Worker` takes, pickled."""
         self._limits = limits
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pipeline.execution.child", str(os.getpid())],
+            [sys.executable, "-P", "-m", "wavemill.pipeline.execution.child", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

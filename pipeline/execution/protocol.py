@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, BinaryIO
 
-from pipeline.task import Task
+from wavemill.pipeline.task import Task
 
 _LENGTH = struct.Struct("<Q")
 _FRAME = struct.Struct("<cQ")

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from pipeline.execution.faults import RunStopped
-from pipeline.execution.settings import ExecutionSettings
-from pipeline.scratch import scratch_folder
+from wavemill.pipeline.execution.faults import RunStopped
+from wavemill.pipeline.execution.settings import ExecutionSettings
+from wavemill.pipeline.scratch import scratch_folder
 
 OBJECT_STORE_BYTES = 80 << 20  # descriptors only; Ray's default would take a third of memory
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

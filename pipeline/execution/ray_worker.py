@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from pipeline.execution.faults import WorkerUnavailable
-from pipeline.execution.limits import Limits
-from pipeline.execution.pools import Hand, Pool
-from pipeline.execution.settings import ExecutionSettings, limits_of
-from pipeline.execution.supervisor import Supervisor
-from pipeline.task import Task, TaskReport
+from wavemill.pipeline.execution.faults import WorkerUnavailable
+from wavemill.pipeline.execution.limits import Limits
+from wavemill.pipeline.execution.pools import Hand, Pool
+from wavemill.pipeline.execution.settings import ExecutionSettings, limits_of
+from wavemill.pipeline.execution.supervisor import Supervisor
+from wavemill.pipeline.task import Task, TaskReport
 
 
 class RayWorker:

@@ -24,7 +24,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.execution.limits import Limits
+from wavemill.pipeline.execution.limits import Limits
 
 
 class GroupSettings(BaseModel):

@@ -9,13 +9,13 @@ from typing import Any
 
 import cloudpickle
 
-from pipeline.execution.faults import TaskFailed, WorkerUnavailable
-from pipeline.execution.limits import Limits
-from pipeline.execution.process import OUT_OF_MEMORY, TIMED_OUT, ChildProcess, Death
-from pipeline.execution.protocol import Request
-from pipeline.graph import Graph
-from pipeline.store import Store
-from pipeline.task import Task, TaskReport
+from wavemill.pipeline.execution.faults import TaskFailed, WorkerUnavailable
+from wavemill.pipeline.execution.limits import Limits
+from wavemill.pipeline.execution.process import OUT_OF_MEMORY, TIMED_OUT, ChildProcess, Death
+from wavemill.pipeline.execution.protocol import Request
+from wavemill.pipeline.graph import Graph
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import Task, TaskReport
 
 REMEDIES = {
     OUT_OF_MEMORY: "raise execution.worker_memory_gb or have fewer workers",

@@ -10,12 +10,12 @@ from typing import NoReturn
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from manifests.recording import Recording
-from pipeline.execution.faults import disk_full
-from pipeline.graph import Graph, Stage
-from pipeline.store import Store
-from pipeline.task import OnRecording, Task, TaskReport, needs_function, run_task
-from stages.recording_stage import RecordingStage, Upstream
+from wavemill.manifests.recording import Recording
+from wavemill.pipeline.execution.faults import disk_full
+from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import OnRecording, Task, TaskReport, needs_function, run_task
+from wavemill.stages.recording_stage import RecordingStage, Upstream
 
 
 class Worker:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.quality import browse
-from pipeline.quality.browse import BadQuery
-from pipeline.quality.listening import find_place, read_clips
-from pipeline.quality.live import Shown
-from pipeline.quality.samples import sound
-from pipeline.quality.timeline import timeline
-from pipeline.quality.what_if import kept_with
-from stages.audio.flac import encode_flac
+from wavemill.pipeline.quality import browse
+from wavemill.pipeline.quality.browse import BadQuery
+from wavemill.pipeline.quality.listening import find_place, read_clips
+from wavemill.pipeline.quality.live import Shown
+from wavemill.pipeline.quality.samples import sound
+from wavemill.pipeline.quality.timeline import timeline
+from wavemill.pipeline.quality.what_if import kept_with
+from wavemill.stages.audio.flac import encode_flac
 
 Parameters = Mapping[str, str]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline.quality.details import Sample, read_details
+from wavemill.pipeline.quality.details import Sample, read_details
 
 PAGE_SIZE = 50
 RECORDINGS_SHOWN = 200

@@ -6,9 +6,9 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pipeline.snapshots import Snapshot, read_snapshot
-from pipeline.store import Store
-from pipeline.upkeep.difference import Difference, RuleChange, SegmentChange, compare
+from wavemill.pipeline.snapshots import Snapshot, read_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.difference import Difference, RuleChange, SegmentChange, compare
 
 NAMED = 50  # recordings, of each kind of change
 

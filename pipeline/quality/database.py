@@ -27,18 +27,23 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.table import SCHEMA as RECORDINGS
-from pipeline.catalogue import CATALOGUE
-from pipeline.catalogue import SCHEMA as MEMBERS
-from pipeline.config import ConfigError
-from pipeline.curation import all_schemas
-from pipeline.ledger import SCHEMA as LEDGER
-from pipeline.ledger import segments
-from pipeline.quality.small_tables import about_table, rules_table, snapshots_table, stages_table
-from pipeline.scratch import scratch_folder
-from pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_snapshot
-from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA
+from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.curation import all_schemas
+from wavemill.pipeline.ledger import SCHEMA as LEDGER
+from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.quality.small_tables import (
+    about_table,
+    rules_table,
+    snapshots_table,
+    stages_table,
+)
+from wavemill.pipeline.scratch import scratch_folder
+from wavemill.pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import ERRORS_SCHEMA
 
 DATABASE = "quality.duckdb"
 FORMAT: dict[str, str | bool | int | float | list[str]] = {
@@ -110,7 +115,7 @@ def create_views(
     # time, over all of them it would take minutes for the views together.
     for stage in STAGES:
         tables.show(f"base.{stage}", outputs.get(stage, [])[:1], schemas[stage], OF_STAGE)
-    folder = resources.files("pipeline.quality")
+    folder = resources.files("wavemill.pipeline.quality")
     for script in SCRIPTS:
         database.execute((folder / script).read_text(encoding="utf-8"))
     for stage in STAGES:

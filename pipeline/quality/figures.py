@@ -8,12 +8,12 @@ from typing import Any
 
 import duckdb
 
-from pipeline.quality.change import Change, read_change
-from pipeline.quality.distributions import Distribution, read_distributions
-from pipeline.quality.totals import Totals, read_totals
-from pipeline.quality.what_if import WhatIf, read_what_if
-from pipeline.snapshots import Snapshot
-from pipeline.store import Store
+from wavemill.pipeline.quality.change import Change, read_change
+from wavemill.pipeline.quality.distributions import Distribution, read_distributions
+from wavemill.pipeline.quality.totals import Totals, read_totals
+from wavemill.pipeline.quality.what_if import WhatIf, read_what_if
+from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.store import Store
 
 SHOWN = 15  # languages, sources, speakers: the rest is one row more
 ERRORS_SHOWN = 200
@@ -144,7 +144,7 @@ def read_figures(
 
 def see_segments(database: duckdb.DuckDBPyConnection, kind: str) -> None:
     """Make the table `seen` (seen.sql)."""
-    script = resources.files("pipeline.quality") / "seen.sql"
+    script = resources.files("wavemill.pipeline.quality") / "seen.sql"
     database.execute(script.read_text(encoding="utf-8").format(kind=kind))
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
-from manifests.recording import Recording
-from pipeline.store import Store
-from pipeline.task import ShardUpstream
-from stages.audio.flac import decode_flac
-from stages.audio.track import open_tracks
+from wavemill.manifests.recording import Recording
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import ShardUpstream
+from wavemill.stages.audio.flac import decode_flac
+from wavemill.stages.audio.track import open_tracks
 
 VERSIONS = ("original", "enhanced")
 

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.catalogue import CATALOGUE
-from pipeline.catalogue import SCHEMA as MEMBERS
-from pipeline.ledger import SCHEMA as LEDGER
-from pipeline.ledger import segments
-from pipeline.lock import Holder, read_lock
-from pipeline.quality.database import create_views
-from pipeline.quality.figures import Figures, read_figures
-from pipeline.quality.samples import Samples, read_samples
-from pipeline.scratch import scratch_folder
-from pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_number, read_snapshot
-from pipeline.store import Store
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
+from wavemill.pipeline.ledger import SCHEMA as LEDGER
+from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.lock import Holder, read_lock
+from wavemill.pipeline.quality.database import create_views
+from wavemill.pipeline.quality.figures import Figures, read_figures
+from wavemill.pipeline.quality.samples import Samples, read_samples
+from wavemill.pipeline.scratch import scratch_folder
+from wavemill.pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_number, read_snapshot
+from wavemill.pipeline.store import Store
 
 CLOSING_SECONDS = 10.0  # for answers that are under way
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import duckdb
 
-from pipeline.quality.details import Sample, Sound, read_details
-from pipeline.quality.listening import Clip, find_place, read_clips
-from pipeline.quality.timeline import Timeline, timeline
-from pipeline.store import Store
-from stages.audio.opus import encode_opus, peaks
+from wavemill.pipeline.quality.details import Sample, Sound, read_details
+from wavemill.pipeline.quality.listening import Clip, find_place, read_clips
+from wavemill.pipeline.quality.timeline import Timeline, timeline
+from wavemill.pipeline.store import Store
+from wavemill.stages.audio.opus import encode_opus, peaks
 
 PER_SIDE = 4  # accepted and rejected segments per rule
 CLIP_MS = 12_000  # longer segments are cut

@@ -20,10 +20,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pipeline.quality.api import ROUTES, NotFound, Parameters, clip
-from pipeline.quality.browse import BadQuery
-from pipeline.quality.live import Live, Shown
-from pipeline.quality.page import as_json, policy, render
+from wavemill.pipeline.quality.api import ROUTES, NotFound, Parameters, clip
+from wavemill.pipeline.quality.browse import BadQuery
+from wavemill.pipeline.quality.live import Live, Shown
+from wavemill.pipeline.quality.page import as_json, policy, render
 
 SILENT_SECONDS = 30.0  # a connection on which nothing comes is closed
 MAX_QUERY = 4096  # characters

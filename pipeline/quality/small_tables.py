@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from pipeline.snapshots import Snapshot, all_snapshots
-from pipeline.store import Store
-from stages.filter.rules import RULES, AtLeast, AtMost, OneOf, Rule
+from wavemill.pipeline.snapshots import Snapshot, all_snapshots
+from wavemill.pipeline.store import Store
+from wavemill.stages.filter.rules import RULES, AtLeast, AtMost, OneOf, Rule
 
 _UTC = pa.timestamp("ms")  # without a zone, which Python would need pytz for
 _COUNTS = pa.map_(pa.string(), pa.int64())  # corpus -> rows

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import duckdb
 
-from pipeline.config import ConfigError
-from pipeline.quality.database import create_views, newest_snapshot
-from pipeline.store import Store
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.quality.database import create_views, newest_snapshot
+from wavemill.pipeline.store import Store
 
 NAMED_AT_MOST = 8  # recordings in the message that a name is ambiguous
 

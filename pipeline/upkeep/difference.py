@@ -15,11 +15,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.table import SCHEMA as RECORDINGS
-from pipeline.snapshots import Snapshot
-from pipeline.store import Store
-from pipeline.task import read_errors
-from stages.filter import score_text, verdict
+from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import read_errors
+from wavemill.stages.filter import score_text, verdict
 
 # Of a segment whose recording failed in a stage: nothing of it is in the corpus.
 FAILED = "(error)"

@@ -12,9 +12,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ledger import SCHEMA, Ledger
-from pipeline.store import Store
-from pipeline.task import errors_key, table_key
+from wavemill.pipeline.ledger import SCHEMA, Ledger
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import errors_key, table_key
 
 
 def drop_outputs(store: Store, ledger: pa.Table, dropped: pa.Table) -> None:

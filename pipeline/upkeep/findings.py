@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from pipeline.snapshots import Snapshot
+from wavemill.pipeline.snapshots import Snapshot
 
 
 class Kind(StrEnum):

@@ -19,8 +19,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.store import Store
-from pipeline.tombstones import WITHDRAWN
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.tombstones import WITHDRAWN
 
 ID_DIGITS = 32  # of a recording's id, with which the ids of its segments and samples begin
 ID_COLUMNS = ("recording_id", "segment_id", "sample_id")

@@ -24,16 +24,16 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.catalogue import CATALOGUE
-from pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
-from pipeline.config import ConfigError
-from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
-from pipeline.ledger import Ledger
-from pipeline.request import forget_sources
-from pipeline.snapshots import Snapshot, all_snapshots
-from pipeline.store import Store, StoredFile, is_temporary
-from pipeline.task import REPORT, errors_key, table_key
-from pipeline.upkeep.proof import (
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.request import forget_sources
+from wavemill.pipeline.snapshots import Snapshot, all_snapshots
+from wavemill.pipeline.store import Store, StoredFile, is_temporary
+from wavemill.pipeline.task import REPORT, errors_key, table_key
+from wavemill.pipeline.upkeep.proof import (
     OWN_FOLDERS,
     Proof,
     Traces,
@@ -42,11 +42,17 @@ from pipeline.upkeep.proof import (
     own_tables,
     prove,
 )
-from pipeline.upkeep.purge_snapshots import purge_snapshot, renew_snapshot
-from pipeline.upkeep.retention import broken_snapshots, output_of
-from pipeline.upkeep.rewriting import Journal, is_begun, leaving_damaged, rewrite, rewrite_small
-from pipeline.upkeep.traces import find_traces, withhold
-from pipeline.upkeep.withdrawal import purged_ids
+from wavemill.pipeline.upkeep.purge_snapshots import purge_snapshot, renew_snapshot
+from wavemill.pipeline.upkeep.retention import broken_snapshots, output_of
+from wavemill.pipeline.upkeep.rewriting import (
+    Journal,
+    is_begun,
+    leaving_damaged,
+    rewrite,
+    rewrite_small,
+)
+from wavemill.pipeline.upkeep.traces import find_traces, withhold
+from wavemill.pipeline.upkeep.withdrawal import purged_ids
 
 DATABASE, REPORT_FOLDER = "quality.duckdb", "report"
 

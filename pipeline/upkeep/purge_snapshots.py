@@ -1,4 +1,4 @@
-"""The half of `pipeline.upkeep.purge` that deletes rows from snapshots."""
+"""The half of `wavemill.pipeline.upkeep.purge` that deletes rows from snapshots."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pyarrow.compute as pc
 
-from pipeline.snapshots import Snapshot, save_snapshot
-from pipeline.store import Store
-from pipeline.upkeep.proof import Traces, count_rows
-from pipeline.upkeep.rewriting import Journal, leaving_damaged, rewrite, rewrite_small
+from wavemill.pipeline.snapshots import Snapshot, save_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.proof import Traces, count_rows
+from wavemill.pipeline.upkeep.rewriting import Journal, leaving_damaged, rewrite, rewrite_small
 
 
 def purge_snapshot(store: Store, snapshot: Snapshot, traces: Traces, found: Iterable[str]) -> None:

@@ -14,16 +14,16 @@ from collections.abc import Iterable, Mapping
 import duckdb
 import pyarrow as pa
 
-from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
-from pipeline.ledger import Ledger
-from pipeline.snapshots import LATEST, all_snapshots, point_corpus_at
-from pipeline.store import Store
-from pipeline.task import errors_key, finished_before, table_key
-from pipeline.upkeep.dropping import drop_outputs
-from pipeline.upkeep.findings import Damage, Inspection, Kind
-from pipeline.upkeep.recataloguing import recatalogue
-from pipeline.upkeep.verify_snapshots import stage_inputs
-from pipeline.upkeep.withdrawal import accept_lost_tombstones
+from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.snapshots import LATEST, all_snapshots, point_corpus_at
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import errors_key, finished_before, table_key
+from wavemill.pipeline.upkeep.dropping import drop_outputs
+from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
+from wavemill.pipeline.upkeep.recataloguing import recatalogue
+from wavemill.pipeline.upkeep.verify_snapshots import stage_inputs
+from wavemill.pipeline.upkeep.withdrawal import accept_lost_tombstones
 
 LOST = "manifest/lost-parts.json"  # corpus parts that are to be linked again: list of outputs
 

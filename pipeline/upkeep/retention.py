@@ -21,11 +21,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
-from pipeline.ledger import Ledger
-from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, Snapshot, all_snapshots
-from pipeline.store import Store, StoredFile, is_temporary
-from pipeline.upkeep.dropping import drop_outputs
+from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, Snapshot, all_snapshots
+from wavemill.pipeline.store import Store, StoredFile, is_temporary
+from wavemill.pipeline.upkeep.dropping import drop_outputs
 
 LEFTOVER_MS = 3_600_000  # a temporary file that nobody has written to for so long is left over
 ENDINGS = (".errors.parquet", ".parquet")  # of an output's files, the longer ending first

@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.store import Store
-from pipeline.table_file import TableWriter
-from pipeline.task import REPORT
-from pipeline.upkeep.proof import Traces, mask_of
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.table_file import TableWriter
+from wavemill.pipeline.task import REPORT
+from wavemill.pipeline.upkeep.proof import Traces, mask_of
 
 JOURNAL = "manifest/purge.json"
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.uri import base_name
-from pipeline.catalogue import CATALOGUE
-from pipeline.snapshots import MANIFEST_STAGE, all_snapshots
-from pipeline.store import Store
-from pipeline.upkeep.proof import Traces
-from pipeline.upkeep.rewriting import leaving_damaged
+from wavemill.manifests.uri import base_name
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.snapshots import MANIFEST_STAGE, all_snapshots
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.proof import Traces
+from wavemill.pipeline.upkeep.rewriting import leaving_damaged
 
 WITHHELD = "(of a recording that was purged)"
 SHORTEST_TEXT, LONGEST_TEXT = 8, 16  # characters of a transcript looked for in messages

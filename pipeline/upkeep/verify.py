@@ -15,14 +15,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.catalogue import CATALOGUE, read_catalogue
-from pipeline.damage import Recorded, difference, short
-from pipeline.ledger import SCHEMA as LEDGER_SCHEMA
-from pipeline.ledger import read_segment, segments
-from pipeline.store import Store
-from pipeline.task import REPORT, errors_key, table_key
-from pipeline.upkeep.findings import Damage, Inspection, Kind
-from pipeline.upkeep.verify_snapshots import (
+from wavemill.pipeline.catalogue import CATALOGUE, read_catalogue
+from wavemill.pipeline.damage import Recorded, difference, short
+from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from wavemill.pipeline.ledger import read_segment, segments
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import REPORT, errors_key, table_key
+from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
+from wavemill.pipeline.upkeep.verify_snapshots import (
     inspect_corpora,
     inspect_pointers,
     inspect_snapshots,

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import duckdb
 
-from pipeline.config import ConfigError
-from pipeline.damage import Recorded, WorkdirDamaged, difference, short
-from pipeline.digest import digest_of
-from pipeline.snapshots import (
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.damage import Recorded, WorkdirDamaged, difference, short
+from wavemill.pipeline.digest import digest_of
+from wavemill.pipeline.snapshots import (
     LATEST,
     LINEAGE_SCHEMA,
     STAGES_SCHEMA,
@@ -18,11 +18,11 @@ from pipeline.snapshots import (
     latest_number,
     read_snapshot,
 )
-from pipeline.store import Store
-from pipeline.task import table_key
-from pipeline.tombstones import WITHDRAWN, Known, are_lost, read_tombstones
-from pipeline.upkeep.findings import Damage, Inspection, Kind
-from pipeline.upkeep.rewriting import JOURNAL, is_begun
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import table_key
+from wavemill.pipeline.tombstones import WITHDRAWN, Known, are_lost, read_tombstones
+from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
+from wavemill.pipeline.upkeep.rewriting import JOURNAL, is_begun
 
 
 def inspect_snapshots(store: Store, found: Inspection) -> None:

@@ -11,17 +11,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.filesystems import is_url, without_file_scheme
-from manifests.recording import Recording
-from manifests.table import SCHEMA as RECORDINGS
-from pipeline.catalogue import CATALOGUE
-from pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
-from pipeline.config import ConfigError
-from pipeline.graph import Graph, Stage
-from pipeline.plan import Plan
-from pipeline.snapshots import all_snapshots, latest_snapshot, save_snapshot
-from pipeline.store import Store
-from pipeline.tombstones import (
+from wavemill.manifests.filesystems import is_url, without_file_scheme
+from wavemill.manifests.recording import Recording
+from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.snapshots import all_snapshots, latest_snapshot, save_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.tombstones import (
     SCHEMA,
     WITHDRAWN,
     asked_hash,
@@ -32,7 +32,7 @@ from pipeline.tombstones import (
     with_tombstones,
     write_tombstones,
 )
-from stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.recording_stage import RecordingStage, Upstream
 
 _ID = re.compile(r"[0-9a-f]{4,32}")
 

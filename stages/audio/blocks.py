@@ -9,17 +9,17 @@ from functools import cached_property
 
 import numpy as np
 
-from manifests.recording import Recording
-from stages.audio.clock import sample_at
-from stages.audio.decode import open_audio
-from stages.audio.flac import decode_flac
-from stages.audio.limits import DecodeLimits
-from stages.audio.missing import Lack, lacks_of_source
-from stages.audio.mixing import MAX_SAMPLE_RATE, Turned, tracks_of
-from stages.audio.resample import rechunk
-from stages.audio.source import check_unchanged
-from stages.audio.timeline import Missing
-from stages.recording_stage import RecordingError, Upstream
+from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.clock import sample_at
+from wavemill.stages.audio.decode import open_audio
+from wavemill.stages.audio.flac import decode_flac
+from wavemill.stages.audio.limits import DecodeLimits
+from wavemill.stages.audio.missing import Lack, lacks_of_source
+from wavemill.stages.audio.mixing import MAX_SAMPLE_RATE, Turned, tracks_of
+from wavemill.stages.audio.resample import rechunk
+from wavemill.stages.audio.source import check_unchanged
+from wavemill.stages.audio.timeline import Missing
+from wavemill.stages.recording_stage import RecordingError, Upstream
 
 BLOCK_MS = 60_000
 HELD_BLOCKS = 2  # a segment that crosses a boundary needs two

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from stages.audio.integrity import looks_like_audio, mp3_head, stated_end
-from stages.audio.limits import DecodeLimits
-from stages.audio.source import open_source
-from stages.audio.timeline import Times
-from stages.recording_stage import RecordingError
+from wavemill.stages.audio.integrity import looks_like_audio, mp3_head, stated_end
+from wavemill.stages.audio.limits import DecodeLimits
+from wavemill.stages.audio.source import open_source
+from wavemill.stages.audio.timeline import Times
+from wavemill.stages.recording_stage import RecordingError
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

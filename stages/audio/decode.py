@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from stages.audio.container import Media, check_bit_rate, check_rate, open_media
-from stages.audio.integrity import MP3_PADDING, check_bytes
-from stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
-from stages.audio.offset import without_offset
-from stages.audio.packets import Packets
-from stages.audio.resample import resample_stream
-from stages.audio.timeline import Clock, Kind, Missing, Piece, Times
-from stages.recording_stage import RecordingError
+from wavemill.stages.audio.container import Media, check_bit_rate, check_rate, open_media
+from wavemill.stages.audio.integrity import MP3_PADDING, check_bytes
+from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
+from wavemill.stages.audio.offset import without_offset
+from wavemill.stages.audio.packets import Packets
+from wavemill.stages.audio.resample import resample_stream
+from wavemill.stages.audio.timeline import Clock, Kind, Missing, Piece, Times
+from wavemill.stages.recording_stage import RecordingError
 
 if TYPE_CHECKING:
     import av

@@ -6,8 +6,8 @@ import struct
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING
 
-from stages.audio.tags import id3v2_bytes
-from stages.recording_stage import RecordingError
+from wavemill.stages.audio.tags import id3v2_bytes
+from wavemill.stages.recording_stage import RecordingError
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.audio.limits import DecodeLimits
-from stages.audio.timeline import Kind, Missing
-from stages.recording_stage import SpanError
+from wavemill.stages.audio.limits import DecodeLimits
+from wavemill.stages.audio.timeline import Kind, Missing
+from wavemill.stages.recording_stage import SpanError
 
 MISSING = pa.list_(
     pa.field(

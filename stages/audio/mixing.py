@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from stages.audio.clock import sample_at
-from stages.audio.decode import Audio
-from stages.audio.resample import rechunk, resample_stream
-from stages.recording_stage import RecordingError
+from wavemill.stages.audio.clock import sample_at
+from wavemill.stages.audio.decode import Audio
+from wavemill.stages.audio.resample import rechunk, resample_stream
+from wavemill.stages.recording_stage import RecordingError
 
 Channels = Literal["mix", "split"]
 MAX_SAMPLE_RATE = 48_000

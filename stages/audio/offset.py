@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.audio.resample import rechunk
+from wavemill.stages.audio.resample import rechunk
 
 
 @dataclass(frozen=True, slots=True)

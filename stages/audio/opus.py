@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from stages.audio.resample import resample
+from wavemill.stages.audio.resample import resample
 
 BIT_RATE = 32_000  # mono speech and its noise sound as they are
 RATES = (8_000, 12_000, 16_000, 24_000, 48_000)  # that Opus knows

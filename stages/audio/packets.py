@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from stages.audio.container import Media
-from stages.audio.mp3 import is_mp3_frame, last_mp3_frame
-from stages.audio.tags import end_of_filler
-from stages.audio.timeline import Piece, Times
+from wavemill.stages.audio.container import Media
+from wavemill.stages.audio.mp3 import is_mp3_frame, last_mp3_frame
+from wavemill.stages.audio.tags import end_of_filler
+from wavemill.stages.audio.timeline import Piece, Times
 
 if TYPE_CHECKING:
     import av

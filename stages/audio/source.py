@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from manifests.identify import ID_DIGITS
-from manifests.reasons import Reason
-from manifests.uri import State, open_uri, state_of
-from stages.recording_stage import RecordingError
+from wavemill.manifests.identify import ID_DIGITS
+from wavemill.manifests.reasons import Reason
+from wavemill.manifests.uri import State, open_uri, state_of
+from wavemill.stages.recording_stage import RecordingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

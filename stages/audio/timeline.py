@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from stages.audio.limits import DecodeLimits
+from wavemill.stages.audio.limits import DecodeLimits
 
 P = TypeVar("P")
 ROUNDING_S = 0.001  # of times in containers that count milliseconds

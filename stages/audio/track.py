@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from manifests.recording import Recording
-from stages.audio.blocks import Blocks, StoredBlocks, source_blocks
-from stages.audio.clock import sample_at
-from stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
-from stages.audio.resample import rechunk, resample, resample_stream
-from stages.audio.timeline import Missing
-from stages.recording_stage import Upstream
-from stages.segments import track_of
+from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.blocks import Blocks, StoredBlocks, source_blocks
+from wavemill.stages.audio.clock import sample_at
+from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
+from wavemill.stages.audio.resample import rechunk, resample, resample_stream
+from wavemill.stages.audio.timeline import Missing
+from wavemill.stages.recording_stage import Upstream
+from wavemill.stages.segments import track_of
 
 CHUNK_MS = 60_000
 MARGIN_MS = 50  # read around a resampled span, so that its edges see their neighbourhood

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from manifests.recording import Recording
+from wavemill.manifests.recording import Recording
 
 Version = Literal["original", "enhanced"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from stages.audio.resample import rechunk, resample_stream
-from stages.denoise.engine import DenoiseEngine
+from wavemill.stages.audio.resample import rechunk, resample_stream
+from wavemill.stages.denoise.engine import DenoiseEngine
 
 
 class _Shared:

@@ -9,19 +9,19 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from model.bsrnn.checkpoint import (
+from wavemill.model.bsrnn.checkpoint import (
     CheckpointError,
     checkpoint_identity,
     load_checkpoint,
     load_config,
 )
-from stages.denoise.engine import DenoiseEngine
-from stages.denoise.windows import WindowPlan, in_windows
-from stages.engine import EngineConfig, EngineUnavailable
+from wavemill.stages.denoise.engine import DenoiseEngine
+from wavemill.stages.denoise.windows import WindowPlan, in_windows
+from wavemill.stages.engine import EngineConfig, EngineUnavailable
 
 REMEDY = (
     "remedy: set denoise.bsrnn.weights to a folder with config.json and model.safetensors, "
-    "as `python -m model.bsrnn.train` writes it"
+    "as `python -m wavemill.model.bsrnn.train` writes it"
 )
 
 

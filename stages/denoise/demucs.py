@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from stages.audio.resample import rechunk
-from stages.denoise.demucs_weights import (
+from wavemill.stages.audio.resample import rechunk
+from wavemill.stages.denoise.demucs_weights import (
     DISTRIBUTION,
     EXTRA,
     INSTALL,
@@ -21,9 +21,9 @@ from stages.denoise.demucs_weights import (
     find_bag,
     load_networks,
 )
-from stages.denoise.engine import DenoiseEngine
-from stages.denoise.windows import WindowPlan, in_windows
-from stages.engine import EngineConfig, EngineUnavailable, package_identity
+from wavemill.stages.denoise.engine import DenoiseEngine
+from wavemill.stages.denoise.windows import WindowPlan, in_windows
+from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
 
 VOCALS = "vocals"
 SHIFT_SECONDS = 0.5  # range of the package's shifts

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from stages.engine import EngineUnavailable, package_identity
-from stages.weights import check_download, sha256_of_file
+from wavemill.stages.engine import EngineUnavailable, package_identity
+from wavemill.stages.weights import check_download, sha256_of_file
 
 DISTRIBUTION = "demucs"
 EXTRA = "paper"

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from stages.engine import C, Engine
+from wavemill.stages.engine import C, Engine
 
 
 class DenoiseEngine(Engine[C]):

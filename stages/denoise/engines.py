@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.denoise.bsrnn import BSRNN
-from stages.denoise.demucs import DemucsVocals
-from stages.denoise.none import NoDenoise
-from stages.denoise.rnnoise import RNNoise
-from stages.engine import Engine
+from wavemill.stages.denoise.bsrnn import BSRNN
+from wavemill.stages.denoise.demucs import DemucsVocals
+from wavemill.stages.denoise.none import NoDenoise
+from wavemill.stages.denoise.rnnoise import RNNoise
+from wavemill.stages.engine import Engine
 
 ENGINES: dict[str, type[Engine[Any]]] = {
     "rnnoise": RNNoise,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from stages.denoise.engine import DenoiseEngine
-from stages.engine import EngineConfig
+from wavemill.stages.denoise.engine import DenoiseEngine
+from wavemill.stages.engine import EngineConfig
 
 
 class NoDenoise(DenoiseEngine[EngineConfig]):

@@ -10,9 +10,9 @@ from types import ModuleType
 
 import numpy as np
 
-from stages.audio.resample import fitted
-from stages.denoise.engine import DenoiseEngine
-from stages.engine import EngineConfig, EngineUnavailable, package_identity
+from wavemill.stages.audio.resample import fitted
+from wavemill.stages.denoise.engine import DenoiseEngine
+from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
 
 DISTRIBUTION = "pyrnnoise"
 INT16_SCALE = 32768.0  # the library expects floats in the range of 16 bit samples

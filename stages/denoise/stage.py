@@ -10,20 +10,20 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from manifests.recording import Recording
-from stages.audio.clock import duration_ms
-from stages.audio.decode import open_audio
-from stages.audio.flac import encode_flac
-from stages.audio.limits import DecodeLimits
-from stages.audio.missing import MISSING, missing_rows, span_errors
-from stages.audio.mixing import MAX_SAMPLE_RATE, Channels, Turned, tracks_of
-from stages.audio.timeline import Missing
-from stages.denoise.aligned import aligned_blocks
-from stages.denoise.engine import DenoiseEngine
-from stages.denoise.engines import ENGINES
-from stages.engine import StageSettings, selected_engine, with_engines
-from stages.recording_stage import RecordingStage, SpanError, Upstream
-from stages.tables import batch, field
+from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.clock import duration_ms
+from wavemill.stages.audio.decode import open_audio
+from wavemill.stages.audio.flac import encode_flac
+from wavemill.stages.audio.limits import DecodeLimits
+from wavemill.stages.audio.missing import MISSING, missing_rows, span_errors
+from wavemill.stages.audio.mixing import MAX_SAMPLE_RATE, Channels, Turned, tracks_of
+from wavemill.stages.audio.timeline import Missing
+from wavemill.stages.denoise.aligned import aligned_blocks
+from wavemill.stages.denoise.engine import DenoiseEngine
+from wavemill.stages.denoise.engines import ENGINES
+from wavemill.stages.engine import StageSettings, selected_engine, with_engines
+from wavemill.stages.recording_stage import RecordingStage, SpanError, Upstream
+from wavemill.stages.tables import batch, field
 
 NAME = "denoise"
 VERSION = 3

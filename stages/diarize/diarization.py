@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages.diarize.spans import Span
-from stages.engine import Engine, EngineConfig
+from wavemill.stages.diarize.spans import Span
+from wavemill.stages.engine import Engine, EngineConfig
 
 Embed = Callable[[Sequence[Span]], NDArray[np.float32]]
 
@@ -42,7 +42,7 @@ class Diarization:
 
 
 class TrackAudio(Protocol):
-    """What diarization needs of `stages.audio.track.Track`."""
+    """What diarization needs of `wavemill.stages.audio.track.Track`."""
 
     track: int
 

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.diarize.cepstra import COEFFICIENTS
-from stages.engine import EngineUnavailable
+from wavemill.stages.diarize.cepstra import COEFFICIENTS
+from wavemill.stages.engine import EngineUnavailable
 
 _FRAMES_AT_ONCE = 500
 _MIN_VARIANCE = 1e-4

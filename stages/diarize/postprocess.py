@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.diarize.diarization import Turn
-from stages.diarize.spans import Span, intersect
+from wavemill.stages.diarize.diarization import Turn
+from wavemill.stages.diarize.spans import Span, intersect
 
 Energy = Callable[[int, int], NDArray[np.floating]]
 ENERGY_FRAME_MS = 10

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model.torchaudio_import import import_torchaudio
-from stages.diarize.diarization import (
+from wavemill.model.torchaudio_import import import_torchaudio
+from wavemill.stages.diarize.diarization import (
     Diarization,
     DiarizationConfig,
     DiarizationEngine,
     TrackAudio,
     Turn,
 )
-from stages.diarize.pyannote_weights import (
+from wavemill.stages.diarize.pyannote_weights import (
     EXTRA,
     INSTALL,
     PipelineFiles,
@@ -33,9 +33,9 @@ from stages.diarize.pyannote_weights import (
     pipeline_files,
     unavailable,
 )
-from stages.diarize.span_embedding import SpanEmbedder, SpanWindows
-from stages.diarize.spans import Span, intersect, union
-from stages.engine import package_identity
+from wavemill.stages.diarize.span_embedding import SpanEmbedder, SpanWindows
+from wavemill.stages.diarize.spans import Span, intersect, union
+from wavemill.stages.engine import package_identity
 
 DISTRIBUTION = "pyannote.audio"
 SAMPLE_RATE = 16_000

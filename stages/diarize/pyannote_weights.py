@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from stages.engine import EngineUnavailable
-from stages.weights import sha256_of_file
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.weights import sha256_of_file
 
 PIPELINES = (
     "pyannote.audio.pipelines.SpeakerDiarization",

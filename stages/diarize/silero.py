@@ -13,20 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages.diarize.cepstra import Cepstra, CepstraStream
-from stages.diarize.clustering import ClusteringConfig, cluster
-from stages.diarize.diarization import (
+from wavemill.stages.diarize.cepstra import Cepstra, CepstraStream
+from wavemill.stages.diarize.clustering import ClusteringConfig, cluster
+from wavemill.stages.diarize.diarization import (
     Diarization,
     DiarizationConfig,
     DiarizationEngine,
     TrackAudio,
     Turn,
 )
-from stages.diarize.phonetic import SoundModel, VoiceStatistics, load_sounds, voice_statistics
-from stages.diarize.spans import Span, intersect
-from stages.diarize.vad import SAMPLE_RATE, ProbabilityStream, VadConfig, open_session, speech_spans
-from stages.diarize.voices import CHUNK_S, FRAME_MS, Voices
-from stages.engine import EngineUnavailable, package_identity
+from wavemill.stages.diarize.phonetic import (
+    SoundModel,
+    VoiceStatistics,
+    load_sounds,
+    voice_statistics,
+)
+from wavemill.stages.diarize.spans import Span, intersect
+from wavemill.stages.diarize.vad import (
+    SAMPLE_RATE,
+    ProbabilityStream,
+    VadConfig,
+    open_session,
+    speech_spans,
+)
+from wavemill.stages.diarize.voices import CHUNK_S, FRAME_MS, Voices
+from wavemill.stages.engine import EngineUnavailable, package_identity
 
 LOUD_PERCENTILE = 90
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stages.diarize.spans import Span
+from wavemill.stages.diarize.spans import Span
 
 Vectors = Callable[[NDArray[np.float32]], NDArray[np.floating]]  # (n, samples) -> (n, d)
 

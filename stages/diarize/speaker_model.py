@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.diarize.pyannote import SAMPLE_RATE, imported
-from stages.diarize.pyannote_weights import load_model, local_model
-from stages.diarize.span_embedding import SpanEmbedder, SpanWindows
+from wavemill.stages.diarize.pyannote import SAMPLE_RATE, imported
+from wavemill.stages.diarize.pyannote_weights import load_model, local_model
+from wavemill.stages.diarize.span_embedding import SpanEmbedder, SpanWindows
 
 BATCH = 32  # windows at once
 

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from manifests.recording import Recording
-from stages.audio.track import open_tracks
-from stages.diarize.diarization import Diarization, DiarizationEngine, TrackAudio, Turn
-from stages.diarize.engines import ENGINES
-from stages.diarize.postprocess import (
+from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.track import open_tracks
+from wavemill.stages.diarize.diarization import Diarization, DiarizationEngine, TrackAudio, Turn
+from wavemill.stages.diarize.engines import ENGINES
+from wavemill.stages.diarize.postprocess import (
     ENERGY_FRAME_MS,
     Energy,
     by_region,
@@ -25,11 +25,11 @@ from stages.diarize.postprocess import (
     reassign_chunks,
     split_long,
 )
-from stages.diarize.spans import Span, intersect, length, union
-from stages.engine import StageSettings, selected_engine, with_engines
-from stages.recording_stage import RecordingStage, Upstream
-from stages.segments import segment_id
-from stages.tables import batch, field
+from wavemill.stages.diarize.spans import Span, intersect, length, union
+from wavemill.stages.engine import StageSettings, selected_engine, with_engines
+from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.segments import segment_id
+from wavemill.stages.tables import batch, field
 
 NAME = "diarize"
 VERSION = 2

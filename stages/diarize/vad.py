@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.diarize.spans import Span
-from stages.engine import EngineUnavailable
+from wavemill.stages.diarize.spans import Span
+from wavemill.stages.engine import EngineUnavailable
 
 SAMPLE_RATE = 16_000
 FRAME = 512  # samples per probability, 32 ms

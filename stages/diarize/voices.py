@@ -16,9 +16,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.diarize.cepstra import FRAMES_PER_SECOND
-from stages.diarize.phonetic import VoiceStatistics
-from stages.diarize.spans import Span
+from wavemill.stages.diarize.cepstra import FRAMES_PER_SECOND
+from wavemill.stages.diarize.phonetic import VoiceStatistics
+from wavemill.stages.diarize.spans import Span
 
 CHUNK_S = 1.5
 FLICKER_FRAMES = 24  # about a quarter of a second of speech

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from stages.engine import EngineConfig, EngineUnavailable, package_identity
-from stages.filter.quality import Quality, QualityEngine
+from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
+from wavemill.stages.filter.quality import Quality, QualityEngine
 
 SAMPLE_RATE = 16_000  # Hz
 WINDOW_SECONDS = 9.01  # what the model was trained on

@@ -1,5 +1,5 @@
 """Engines of perceived quality, by name."""
 
-from stages.filter.dnsmos import Dnsmos
+from wavemill.stages.filter.dnsmos import Dnsmos
 
 ENGINES = {Dnsmos.name: Dnsmos}

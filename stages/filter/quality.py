@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.engine import C, Engine
+from wavemill.stages.engine import C, Engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.filter.thresholds import Thresholds
+from wavemill.stages.filter.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True)

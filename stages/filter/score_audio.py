@@ -8,25 +8,25 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from manifests.recording import Recording
-from stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
-from stages.audio.missing import span_errors
-from stages.audio.timeline import Kind
-from stages.audio.track import Track, open_tracks
-from stages.audio.version import VersionSettings, choose_version
-from stages.engine import StageSettings, selected_engine, with_engines
-from stages.filter.engines import ENGINES
-from stages.filter.quality import QualityEngine
-from stages.filter.signal import (
+from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
+from wavemill.stages.audio.missing import span_errors
+from wavemill.stages.audio.timeline import Kind
+from wavemill.stages.audio.track import Track, open_tracks
+from wavemill.stages.audio.version import VersionSettings, choose_version
+from wavemill.stages.engine import StageSettings, selected_engine, with_engines
+from wavemill.stages.filter.engines import ENGINES
+from wavemill.stages.filter.quality import QualityEngine
+from wavemill.stages.filter.signal import (
     ClippingSettings,
     SnrSettings,
     clipping_ratio,
     peak_dbfs,
     snr_db,
 )
-from stages.recording_stage import RecordingStage, SpanError, Upstream
-from stages.segments import Segment, segments_of
-from stages.tables import batch, field
+from wavemill.stages.recording_stage import RecordingStage, SpanError, Upstream
+from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.tables import batch, field
 
 NAME = "score_audio"
 VERSION = 3

@@ -9,16 +9,16 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from manifests.recording import Item, Recording
-from stages.filter.text import (
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.filter.text import (
     character_count,
     compression_ratio,
     repeated_ngram_ratio,
     words_of,
 )
-from stages.recording_stage import RecordingError, RecordingStage, Upstream
-from stages.segments import Segment, segments_of
-from stages.tables import batch, field
+from wavemill.stages.recording_stage import RecordingError, RecordingStage, Upstream
+from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.tables import batch, field
 
 NAME = "score_text"
 VERSION = 2

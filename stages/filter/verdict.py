@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from manifests.recording import Recording
-from stages.filter.rules import RULES, Rule
-from stages.filter.thresholds import LabelledThresholds, RawThresholds, Thresholds
-from stages.recording_stage import RecordingStage, Upstream
-from stages.tables import field
+from wavemill.manifests.recording import Recording
+from wavemill.stages.filter.rules import RULES, Rule
+from wavemill.stages.filter.thresholds import LabelledThresholds, RawThresholds, Thresholds
+from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.tables import field
 
 NAME = "verdict"
 VERSION = 2

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from model import mel
-from model.tokenizer.kmeans import Codebook, stacks_of
-from stages.engine import EngineUnavailable
+from wavemill.model import mel
+from wavemill.model.tokenizer.kmeans import Codebook, stacks_of
+from wavemill.stages.engine import EngineUnavailable
 
 __all__ = [
     "SHIPPED",
@@ -61,4 +61,4 @@ def codebook_identity(path: Path) -> str:
         raise EngineUnavailable(f"cannot read the codebook {path}; remedy: {FIT}") from error
 
 
-FIT = "fit one with `python -m stages.tokenize.fit --out codebook.npz FOLDER...`"
+FIT = "fit one with `python -m wavemill.stages.tokenize.fit --out codebook.npz FOLDER...`"

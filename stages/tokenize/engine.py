@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.engine import C, Engine
+from wavemill.stages.engine import C, Engine
 
 
 class TokenizeEngine(Engine[C]):

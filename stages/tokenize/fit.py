@@ -1,12 +1,12 @@
 """Fit a codebook of semantic tokens to one's own audio.
 
-    python -m stages.tokenize.fit --out codebook.npz FOLDER...
+    python -m wavemill.stages.tokenize.fit --out codebook.npz FOLDER...
     wavemill curate ... --set tokenize.kmeans.codebook=codebook.npz
 
 The codebook that ships with the package comes from this command, in the repository root, with the
 folder of real recordings beside it (some digits are left out, for experiments to be judged by):
 
-    python -m stages.tokenize.fit --out stages/tokenize/codebook.npz \\
+    python -m wavemill.stages.tokenize.fit --out stages/tokenize/codebook.npz \\
         --exclude '_([0-4]|2[5-9]|[34][0-9])[.]wav$' \\
         examples/recordings ../shared/audio/read ../shared/audio/meetings \\
         ../shared/audio/mandarin ../shared/audio/digits ../shared/audio/noise \\
@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model import mel
-from stages.tokenize.codebook import Codebook, save_codebook
+from wavemill.model import mel
+from wavemill.stages.tokenize.codebook import Codebook, save_codebook
 
 PIECE_SAMPLES = 20 * mel.SAMPLE_RATE  # normalised at once: as long as a long segment
 ROWS_AT_ONCE = 8192  # bounds memory while vectors are assigned
@@ -176,10 +176,10 @@ def clips_of(paths: Sequence[Path], exclude: re.Pattern[str] | None) -> Iterator
 
     Files come in the order of their names; what cannot be decoded is named and left out.
     """
-    from stages.audio.decode import open_audio
-    from stages.audio.mixing import tracks_of
-    from stages.audio.resample import rechunk, resample_stream
-    from stages.recording_stage import RecordingError
+    from wavemill.stages.audio.decode import open_audio
+    from wavemill.stages.audio.mixing import tracks_of
+    from wavemill.stages.audio.resample import rechunk, resample_stream
+    from wavemill.stages.recording_stage import RecordingError
 
     for file in files_under(paths, exclude):
         try:
@@ -212,7 +212,9 @@ AUDIO_SUFFIXES = frozenset(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="python -m stages.tokenize.fit", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m wavemill.stages.tokenize.fit", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help="folders or files")
     parser.add_argument("--out", required=True, type=Path, help="the codebook to write (.npz)")
@@ -221,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--exclude", type=re.compile, help="regular expression on paths")
     options = parser.parse_args(given)
     settings = FitSettings(size=options.size, seed=options.seed)
-    command = shlex.join(["python", "-m", "stages.tokenize.fit", *given])
+    command = shlex.join(["python", "-m", "wavemill.stages.tokenize.fit", *given])
     try:
         codebook = fit_codebook(clips_of(options.paths, options.exclude), settings, command)
     except ValueError as error:

@@ -9,16 +9,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from model import mel
-from stages.engine import EngineConfig
-from stages.tokenize.codebook import (
+from wavemill.model import mel
+from wavemill.stages.engine import EngineConfig
+from wavemill.stages.tokenize.codebook import (
     SHIPPED,
     Codebook,
     codebook_identity,
     load_codebook,
     stacks_of,
 )
-from stages.tokenize.engine import TokenizeEngine
+from wavemill.stages.tokenize.engine import TokenizeEngine
 
 
 class KMeansConfig(EngineConfig):

@@ -8,18 +8,18 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from manifests.recording import Recording
-from model.mel import tokens_in
-from stages.audio.flac import encode_flac
-from stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
-from stages.audio.track import Track, open_tracks
-from stages.audio.version import VersionSettings, choose_version
-from stages.engine import StageSettings, selected_engine, with_engines
-from stages.recording_stage import RecordingStage, Upstream
-from stages.segments import Segment, segments_of
-from stages.tables import batch, field
-from stages.tokenize.engine import TokenizeEngine
-from stages.tokenize.engines import ENGINES
+from wavemill.manifests.recording import Recording
+from wavemill.model.mel import tokens_in
+from wavemill.stages.audio.flac import encode_flac
+from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
+from wavemill.stages.audio.track import Track, open_tracks
+from wavemill.stages.audio.version import VersionSettings, choose_version
+from wavemill.stages.engine import StageSettings, selected_engine, with_engines
+from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.tables import batch, field
+from wavemill.stages.tokenize.engine import TokenizeEngine
+from wavemill.stages.tokenize.engines import ENGINES
 
 NAME = "tokenize"
 VERSION = 2

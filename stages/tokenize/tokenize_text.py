@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from manifests.recording import Recording
-from stages.engine import StageSettings, selected_engine, with_engines
-from stages.recording_stage import RecordingStage, Upstream
-from stages.segments import segments_of
-from stages.tables import batch, field
-from stages.tokenize.engine import TextTokenizeEngine
-from stages.tokenize.engines import TEXT_ENGINES as ENGINES
+from wavemill.manifests.recording import Recording
+from wavemill.stages.engine import StageSettings, selected_engine, with_engines
+from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.segments import segments_of
+from wavemill.stages.tables import batch, field
+from wavemill.stages.tokenize.engine import TextTokenizeEngine
+from wavemill.stages.tokenize.engines import TEXT_ENGINES as ENGINES
 
 NAME = "tokenize_text"
 VERSION = 1

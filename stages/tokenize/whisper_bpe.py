@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.prompt import whisper_bpe
-from stages.engine import EngineConfig, EngineUnavailable, package_identity
-from stages.tokenize.engine import TextTokenizeEngine
+from wavemill.model.prompt import whisper_bpe
+from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
+from wavemill.stages.tokenize.engine import TextTokenizeEngine
 
 
 class WhisperBpe(TextTokenizeEngine[EngineConfig]):

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from model.checkpoint import (
+from wavemill.model.checkpoint import (
     CONFIG_FILE,
     HUB_FILES,
     WeightsError,
@@ -19,9 +19,9 @@ from model.checkpoint import (
     read_config,
     resolve,
 )
-from stages.engine import EngineConfig, EngineUnavailable
-from stages.tokenize.engine import TokenizeEngine
-from stages.weights import sha256_of_file
+from wavemill.stages.engine import EngineConfig, EngineUnavailable
+from wavemill.stages.tokenize.engine import TokenizeEngine
+from wavemill.stages.weights import sha256_of_file
 
 SAMPLE_RATE = 16_000  # Hz
 TOKEN_SAMPLES = 1280  # 80 ms
@@ -85,8 +85,8 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
         self.check_packages()
         import torch
 
-        from model.tokenizer.log_mel import PIECE_FRAMES
-        from model.tokenizer.semantic import SemanticTokenizer
+        from wavemill.model.tokenizer.log_mel import PIECE_FRAMES
+        from wavemill.model.tokenizer.semantic import SemanticTokenizer
 
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise EngineUnavailable(

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from stages.engine import EngineConfig
-from stages.transcribe.engine import TranscribeEngine, Transcript
-from stages.transcribe.paraformer import Paraformer, ParaformerConfig
-from stages.transcribe.whisper import LanguageCode, Whisper, WhisperConfig
+from wavemill.stages.engine import EngineConfig
+from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript
+from wavemill.stages.transcribe.paraformer import Paraformer, ParaformerConfig
+from wavemill.stages.transcribe.whisper import LanguageCode, Whisper, WhisperConfig
 
 
 class ByLanguageConfig(EngineConfig):

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.engine import EngineUnavailable
-from stages.transcribe.pocketsphinx import (
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.transcribe.pocketsphinx import (
     ACOUSTIC_MODEL,
     DICTIONARY,
     DISTRIBUTION,

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from stages.transcribe.by_language import ByLanguage
-from stages.transcribe.engine import TranscribeEngine
-from stages.transcribe.paraformer import Paraformer
-from stages.transcribe.pocketsphinx import PocketSphinx
-from stages.transcribe.whisper import Whisper
+from wavemill.stages.transcribe.by_language import ByLanguage
+from wavemill.stages.transcribe.engine import TranscribeEngine
+from wavemill.stages.transcribe.paraformer import Paraformer
+from wavemill.stages.transcribe.pocketsphinx import PocketSphinx
+from wavemill.stages.transcribe.whisper import Whisper
 
 ENGINES: dict[str, type[TranscribeEngine[Any]]] = {
     PocketSphinx.name: PocketSphinx,

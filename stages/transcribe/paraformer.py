@@ -15,11 +15,17 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
-from stages.engine import EngineConfig
-from stages.transcribe.batching import by_length
-from stages.transcribe.engine import TranscribeEngine, Transcript, Word
-from stages.transcribe.paraformer_weights import DISTRIBUTION, EXTRA, check_hub, identity, load
-from stages.transcribe.punctuation import joined, punctuated
+from wavemill.stages.engine import EngineConfig
+from wavemill.stages.transcribe.batching import by_length
+from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
+from wavemill.stages.transcribe.paraformer_weights import (
+    DISTRIBUTION,
+    EXTRA,
+    check_hub,
+    identity,
+    load,
+)
+from wavemill.stages.transcribe.punctuation import joined, punctuated
 
 SAMPLE_RATE = 16_000
 LANGUAGE = "zh"
@@ -69,7 +75,7 @@ class Paraformer(TranscribeEngine[ParaformerConfig]):
 
     def load(self, device: str) -> None:
         loaded = load(self.config.model, self.config.revision, device)
-        from stages.transcribe.paraformer_clips import ClipRecogniser
+        from wavemill.stages.transcribe.paraformer_clips import ClipRecogniser
 
         self._recogniser = ClipRecogniser(loaded, device)
 

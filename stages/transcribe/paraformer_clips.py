@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from stages.transcribe.engine import Word
-from stages.transcribe.paraformer_weights import Loaded
+from wavemill.stages.transcribe.engine import Word
+from wavemill.stages.transcribe.paraformer_weights import Loaded
 
 UNKNOWN = "<unk>"
 CONTINUES = "@@"  # ends a piece of a foreign word that goes on in the next token

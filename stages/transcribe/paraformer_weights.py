@@ -21,9 +21,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from model.torchaudio_import import import_torchaudio
-from stages.engine import EngineUnavailable
-from stages.weights import sha256_of_file
+from wavemill.model.torchaudio_import import import_torchaudio
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.weights import sha256_of_file
 
 DISTRIBUTION = "funasr"
 EXTRA = "paraformer"

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from stages.engine import EngineConfig, EngineUnavailable, package_identity
-from stages.forked import in_fork
-from stages.transcribe.engine import TranscribeEngine, Transcript, Word
-from stages.transcribe.words import mean_confidence, words_from
+from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
+from wavemill.stages.forked import in_fork
+from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
+from wavemill.stages.transcribe.words import mean_confidence, words_from
 
 DISTRIBUTION = "pocketsphinx"
 SAMPLE_RATE = 16_000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from stages.transcribe.engine import Word
+from wavemill.stages.transcribe.engine import Word
 
 COMMA, FULL_STOP = "，", "。"
 

@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from manifests.recording import Recording
-from stages.audio.track import open_tracks
-from stages.engine import StageSettings, selected_engine, with_engines
-from stages.recording_stage import RecordingStage, Upstream
-from stages.segments import Segment, segments_of
-from stages.tables import batch, field
-from stages.transcribe.engine import TranscribeEngine, Transcript, Word
-from stages.transcribe.engines import ENGINES
+from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.track import open_tracks
+from wavemill.stages.engine import StageSettings, selected_engine, with_engines
+from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.tables import batch, field
+from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
+from wavemill.stages.transcribe.engines import ENGINES
 
 NAME = "transcribe"
 VERSION = 1

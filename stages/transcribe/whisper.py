@@ -20,10 +20,15 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from stages.engine import EngineConfig
-from stages.transcribe.batching import by_length
-from stages.transcribe.engine import TranscribeEngine, Transcript
-from stages.transcribe.whisper_weights import DISTRIBUTION, check_model, load_model, sha256_of
+from wavemill.stages.engine import EngineConfig
+from wavemill.stages.transcribe.batching import by_length
+from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript
+from wavemill.stages.transcribe.whisper_weights import (
+    DISTRIBUTION,
+    check_model,
+    load_model,
+    sha256_of,
+)
 
 SAMPLE_RATE = 16_000
 LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
@@ -101,7 +106,7 @@ class Whisper(TranscribeEngine[WhisperConfig]):
 
     def load(self, device: str) -> None:
         model = load_model(self.config.model, self.config.download_root, device)
-        from stages.transcribe.whisper_clips import ClipTranscriber
+        from wavemill.stages.transcribe.whisper_clips import ClipTranscriber
 
         self._transcriber = ClipTranscriber(model, self.config)
 

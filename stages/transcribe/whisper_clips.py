@@ -13,13 +13,13 @@ from whisper.audio import N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
 from whisper.decoding import DecodingOptions, detect_language
 from whisper.model import Whisper
 
-from stages.transcribe.engine import Transcript
-from stages.transcribe.whisper_batch import decode_batch
-from stages.transcribe.whisper_replay import transcript
-from stages.transcribe.whisper_weights import halve
+from wavemill.stages.transcribe.engine import Transcript
+from wavemill.stages.transcribe.whisper_batch import decode_batch
+from wavemill.stages.transcribe.whisper_replay import transcript
+from wavemill.stages.transcribe.whisper_weights import halve
 
 if TYPE_CHECKING:
-    from stages.transcribe.whisper import WhisperConfig
+    from wavemill.stages.transcribe.whisper import WhisperConfig
 
 ONLY_LANGUAGE = "en"  # of the models that know one language
 

@@ -19,7 +19,7 @@ from whisper.model import Whisper
 from whisper.transcribe import transcribe
 from whisper.utils import compression_ratio
 
-from stages.transcribe.engine import Transcript, Word
+from wavemill.stages.transcribe.engine import Transcript, Word
 
 
 class PrimedModel:

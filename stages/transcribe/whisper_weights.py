@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.engine import EngineUnavailable
-from stages.weights import check_download, sha256_of_file
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.weights import check_download, sha256_of_file
 
 if TYPE_CHECKING:
     from whisper.model import Whisper

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from stages.transcribe.engine import Word
+from wavemill.stages.transcribe.engine import Word
 
 FRAME_MS = 10  # PocketSphinx's default frame rate, which its models are trained at
 _ALTERNATIVE = re.compile(r"\(\d+\)$")  # "the(2)": the second pronunciation in the dictionary

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from jobs.truth import Truth, load_truth
 from tests.support import ROOT
+from wavemill.jobs.truth import Truth, load_truth
 
 EXAMPLES = ROOT / "examples"
 RECORDINGS = sorted((EXAMPLES / "recordings").glob("*.flac"))

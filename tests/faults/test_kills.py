@@ -46,7 +46,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(sources: Path, out: Path, *options: str) -> list[str]:
     fixed = ["--set", f"shard_seconds={CLIP_SECONDS}", *options]
     arguments = ["curate", str(sources), "--out", str(out), *fixed]
-    return [sys.executable, "-m", "jobs.cli", *arguments]
+    return [sys.executable, "-m", "wavemill.jobs.cli", *arguments]
 
 
 def rows(out: Path) -> list[dict]:  # type: ignore[type-arg]
@@ -119,7 +119,7 @@ class Assassin:
                 line = " ".join(process.cmdline())
             except psutil.Error:
                 continue
-            if "pipeline.execution.child" in line:
+            if "wavemill.pipeline.execution.child" in line:
                 found["worker"].append(process)
             elif line.startswith("ray::RayWorker"):
                 found["supervisor"].append(process)

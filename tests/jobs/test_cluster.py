@@ -19,10 +19,10 @@ import pytest
 import soundfile
 import yaml
 
-from pipeline.config import load_config
-from pipeline.curation import Config, make_graph
-from pipeline.execution.settings import resolve_groups
 from tests.support import ROOT
+from wavemill.pipeline.config import load_config
+from wavemill.pipeline.curation import Config, make_graph
+from wavemill.pipeline.execution.settings import resolve_groups
 
 RAY = Path(sys.executable).with_name("ray")
 CLIP_SECONDS = 6
@@ -90,7 +90,7 @@ class Cluster:
 
     def workers_on_second(self) -> list[psutil.Process]:
         below = psutil.Process(self.second.pid).children(recursive=True)
-        return [p for p in below if "pipeline.execution.child" in " ".join(p.cmdline())]
+        return [p for p in below if "wavemill.pipeline.execution.child" in " ".join(p.cmdline())]
 
     def kill_second(self) -> None:
         """SIGKILL everything of the second node, as a machine that loses power."""
@@ -136,7 +136,15 @@ def test_a_job_survives_the_loss_of_a_node(cluster: Cluster, tmp_path: Path) -> 
             part = samples[start : start + CLIP_SECONDS * rate]
             soundfile.write(clips / f"{file.stem}-{number}.flac", part, rate)
     job = ("curate", str(clips), "--set", f"shard_seconds={CLIP_SECONDS}", "--out")
-    alone = [sys.executable, "-m", "jobs.cli", *job, str(tmp_path / "a"), "--executor", "inline"]
+    alone = [
+        sys.executable,
+        "-m",
+        "wavemill.jobs.cli",
+        *job,
+        str(tmp_path / "a"),
+        "--executor",
+        "inline",
+    ]
     subprocess.run(alone, cwd=ROOT, check=True, capture_output=True)
 
     module, *arguments = job

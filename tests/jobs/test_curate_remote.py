@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import soundfile
 
-from pipeline.snapshots import latest_snapshot
-from pipeline.store import Store
 from tests.object_store import ObjectStore
 from tests.support import ROOT
+from wavemill.pipeline.snapshots import latest_snapshot
+from wavemill.pipeline.store import Store
 
 EXAMPLE = ROOT / "examples" / "recordings" / "clean_dialogue.flac"
 SECONDS = 7
@@ -21,7 +21,7 @@ LOCATIONS = ["source", "lineage_id"]  # an output's key, and so its lineage, tel
 
 
 def wavemill(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs.cli", *arguments]
+    command = [sys.executable, "-m", "wavemill.jobs.cli", *arguments]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=os.environ, check=False
     )

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.cli import main
-from stages.engine import Engine
 from tests.pipeline.test_curation import wavemill
+from wavemill.jobs.cli import main
+from wavemill.stages.engine import Engine
 
 
 @pytest.fixture

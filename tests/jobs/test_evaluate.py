@@ -21,16 +21,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from examples.evaluation.chat_server import chat_server, heard, said
-from model.evaluate.benchmarks.items import Item, Items, write_items
-from model.evaluate.benchmarks.schema import BENCHMARK_FILE, benchmark_named
-from model.evaluate.runs.answers import Answers
-from model.evaluate.runs.record import read_record
-from model.evaluate.runs.score import read_scores
-from model.evaluate.sound import encoded
-from model.learnt_from import write_learnt_from
-from pipeline.corpora import sft
 from tests.jobs.test_generate import Terminal, wavemill  # noqa: F401
 from tests.support import ROOT
+from wavemill.model.evaluate.benchmarks.items import Item, Items, write_items
+from wavemill.model.evaluate.benchmarks.schema import BENCHMARK_FILE, benchmark_named
+from wavemill.model.evaluate.runs.answers import Answers
+from wavemill.model.evaluate.runs.record import read_record
+from wavemill.model.evaluate.runs.score import read_scores
+from wavemill.model.evaluate.sound import encoded
+from wavemill.model.learnt_from import write_learnt_from
+from wavemill.pipeline.corpora import sft
 
 WORDS = ("zero", "one", "two", "three", "four", "five")
 RATE = 16_000
@@ -47,7 +47,7 @@ def number_of(samples: int) -> int:
 
 @pytest.fixture
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from model.creation import create
+    from wavemill.model.creation import create
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
     create(folder, "tiny")
@@ -105,7 +105,7 @@ def choices(root: Path) -> Path:
 
 def program(*arguments: str | Path, **environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", *map(str, arguments)],
+        [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         stdout=subprocess.DEVNULL,

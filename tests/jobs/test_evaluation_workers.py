@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.evaluation_workers import ray_answerer
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.models.answering import ModelError
-from model.evaluate.runs.answers import Row
+from wavemill.jobs.evaluation_workers import ray_answerer
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.models.answering import ModelError
+from wavemill.model.evaluate.runs.answers import Row
 
 
 def asking(marks: Path) -> Callable[[], Callable[[list[Item]], list[Row]]]:

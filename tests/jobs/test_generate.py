@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.cli import main
-from model.assistant import Assistant, Turn
-from model.generate.streams import GenerateSettings
-from model.inspection import inspect
-from model.llm.config import preset
-from model.llm.network import AudioLlm
-from model.prompt.layout import Role
+from wavemill.jobs.cli import main
+from wavemill.model.assistant import Assistant, Turn
+from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.inspection import inspect
+from wavemill.model.llm.config import preset
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.prompt.layout import Role
 
 Result = tuple[int, str, str]  # exit code, standard output, standard error
 
@@ -43,7 +43,7 @@ def wavemill(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from model.creation import create
+    from wavemill.model.creation import create
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
     create(folder, "tiny")
@@ -109,7 +109,9 @@ def test_errors_are_one_line(wavemill: Terminal, folder: Path, tmp_path: Path) -
 def test_an_absent_package_is_named(
     wavemill: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.extras.find_spec", lambda name: name != "transformers" or None)
+    monkeypatch.setattr(
+        "wavemill.jobs.extras.find_spec", lambda name: name != "transformers" or None
+    )
     code, _, notes = wavemill("generate", folder, "--instruction", "x")
     assert code == 2
     assert notes == (

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.listeners import listeners
-from jobs.sound import sound_of
-from pipeline.config import ConfigError
 from tests.stages.diarize.test_pyannote import folder  # noqa: F401
 from tests.support import ROOT
+from wavemill.jobs.listeners import listeners
+from wavemill.jobs.sound import sound_of
+from wavemill.pipeline.config import ConfigError
 
 SPOKEN = ROOT / "examples/recordings/clean_dialogue.flac"
 

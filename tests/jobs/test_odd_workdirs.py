@@ -8,10 +8,10 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from pipeline.quality.database import create_views, newest_snapshot
-from pipeline.store import Store
 from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
+from wavemill.jobs.cli import app
+from wavemill.pipeline.quality.database import create_views, newest_snapshot
+from wavemill.pipeline.store import Store
 
 NAMES = (
     "language=multi",

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.models import ArgumentInfo, OptionInfo
 
-from jobs import places
-from jobs.cli import app
+from wavemill.jobs import places
+from wavemill.jobs.cli import app
 
 # Options and arguments of text that name no place, by their Python names.
 NO_PLACES = {

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from jobs.plain import JOINERS, Terminal, plain, printable
 from tests.support import ROOT
+from wavemill.jobs.plain import JOINERS, Terminal, plain, printable
 
 
 def printed(*objects: object, **options: object) -> str:

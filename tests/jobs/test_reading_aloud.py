@@ -9,12 +9,12 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from model.checkpoint import WeightsError
-from model.creation import create
-from pipeline.config import ConfigError
-from stages.tokenize.codebook import SHIPPED, codebook_identity
 from tests.model.data.made import segment_row, write
+from wavemill.jobs.cli import app
+from wavemill.model.checkpoint import WeightsError
+from wavemill.model.creation import create
+from wavemill.pipeline.config import ConfigError
+from wavemill.stages.tokenize.codebook import SHIPPED, codebook_identity
 
 WORDS = {"one": 3, "two": 5, "four": 7}  # and how many tokens each of them lasts
 SMALL = ["network.llm.hidden_size=64", "network.llm.intermediate_size=128",

@@ -10,9 +10,9 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
 from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
 from tests.support import ROOT, audio_folder
+from wavemill.jobs.cli import app
 
 MINUTE = 60_000
 

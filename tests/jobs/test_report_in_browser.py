@@ -11,10 +11,10 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
 from tests.browser import installed, running_browser, visit
 from tests.pipeline.quality.page_numbers import check_tables, check_tiles
 from tests.support import ROOT, audio_folder
+from wavemill.jobs.cli import app
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from jobs.show import bar, clock
-from manifests.recording import Item
-from pipeline.quality.timeline import NoSuchRecording, TimelineSegment
-from pipeline.task import error_row
 from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
+from wavemill.jobs.cli import app
+from wavemill.jobs.show import bar, clock
+from wavemill.manifests.recording import Item
+from wavemill.pipeline.quality.timeline import NoSuchRecording, TimelineSegment
+from wavemill.pipeline.task import error_row
 
 
 @pytest.fixture

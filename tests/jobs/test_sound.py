@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from jobs.sound import SAMPLE_RATE, Cutter, sound_of
-from model.evaluate.sound import decoded
-from pipeline.config import ConfigError
+from wavemill.jobs.sound import SAMPLE_RATE, Cutter, sound_of
+from wavemill.model.evaluate.sound import decoded
+from wavemill.pipeline.config import ConfigError
 
 RATE = 48_000
 

@@ -16,9 +16,9 @@ import soundfile
 from click.testing import Result
 from typer.testing import CliRunner
 
-import jobs.curate
-from jobs.cli import app
+import wavemill.jobs.curate
 from tests.manifests.support import write_tar
+from wavemill.jobs.cli import app
 
 RATE = 16_000
 INLINE = ("--executor", "inline")
@@ -48,14 +48,14 @@ def after_scan(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object
     """Have something happen once, when the next build has scanned its sources."""
 
     def arrange(change: Callable[[], object]) -> None:
-        inner = jobs.curate.check_engines
+        inner = wavemill.jobs.curate.check_engines
 
         def between(plan: Any) -> None:
-            monkeypatch.setattr(jobs.curate, "check_engines", inner)
+            monkeypatch.setattr(wavemill.jobs.curate, "check_engines", inner)
             change()
             inner(plan)
 
-        monkeypatch.setattr(jobs.curate, "check_engines", between)
+        monkeypatch.setattr(wavemill.jobs.curate, "check_engines", between)
 
     return arrange
 

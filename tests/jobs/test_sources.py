@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.build import prepare
-from pipeline.config import load_config
-from pipeline.curation import Config, result_config
 from tests.manifests.support import write_lines, write_wav
+from wavemill.jobs.build import prepare
+from wavemill.pipeline.config import load_config
+from wavemill.pipeline.curation import Config, result_config
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from pipeline.config import ConfigError
-from pipeline.execution.faults import DiskFull, fault_of_surroundings
-from pipeline.scratch import LONGEST, scratch_folder
-from pipeline.store import Store
 from tests.support import ROOT
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.execution.faults import DiskFull, fault_of_surroundings
+from wavemill.pipeline.scratch import LONGEST, scratch_folder
+from wavemill.pipeline.store import Store
 
 RECORDING = ROOT / "examples" / "recordings" / "clean_dialogue.flac"
 
@@ -35,7 +35,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wavemill(*arguments: object, limit: int | None = None, **environment: str) -> tuple[int, str]:
     """Return exit code and standard error; `limit`: bytes that a file may have."""
     done = subprocess.run(
-        [sys.executable, "-m", "jobs.cli", *map(str, arguments)],
+        [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -133,6 +133,6 @@ def test_scratch_is_short_and_plain_wherever_tmpdir_is(
 
 
 def test_no_scratch_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.scratch.LONGEST", 0)
+    monkeypatch.setattr("wavemill.pipeline.scratch.LONGEST", 0)
     with pytest.raises(ConfigError, match="TMPDIR"), scratch_folder():
         pass

@@ -36,7 +36,10 @@ def threads(first: str, told: str | None) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("first", ["import jobs.cli", "import jobs.evaluate", "import jobs.train"])
+@pytest.mark.parametrize(
+    "first",
+    ["import wavemill.jobs.cli", "import wavemill.jobs.evaluate", "import wavemill.jobs.train"],
+)
 def test_one_thread_for_arithmetic_and_all_cores_for_reading(first: str) -> None:
     cores = os.cpu_count() or 1
     assert threads(first, None) == {"torch": 1, "pools": [1], "pyarrow": cores}
@@ -44,6 +47,6 @@ def test_one_thread_for_arithmetic_and_all_cores_for_reading(first: str) -> None
 
 
 def test_who_says_otherwise_is_heeded() -> None:
-    found = threads("import jobs.cli", "2")
+    found = threads("import wavemill.jobs.cli", "2")
     assert found["torch"] == 2
     assert found["pools"] == [2]

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from model.assistant import Assistant
-from model.tokenizer.kmeans import KMeansTokenizer
-from pipeline.config import ConfigError
-from stages.tokenize.codebook import SHIPPED, codebook_identity, load_codebook
 from tests.model.data.made import conversation_row, sound, write
+from wavemill.jobs.cli import app
+from wavemill.model.assistant import Assistant
+from wavemill.model.tokenizer.kmeans import KMeansTokenizer
+from wavemill.pipeline.config import ConfigError
+from wavemill.stages.tokenize.codebook import SHIPPED, codebook_identity, load_codebook
 
 SMALL = ["network.llm.hidden_size=32", "network.llm.intermediate_size=64",
          "network.llm.num_attention_heads=2", "network.acoustic.d_model=16",

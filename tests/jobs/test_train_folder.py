@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from pipeline.lock import WorkdirBusy, locked
-from pipeline.store import Store
 from tests.jobs.test_train import corpus, train  # noqa: F401 (a fixture)
+from wavemill.jobs.cli import app
+from wavemill.pipeline.lock import WorkdirBusy, locked
+from wavemill.pipeline.store import Store
 
 
 def test_a_folder_is_one_training_s_at_a_time(corpus: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from stages.tokenize.codebook import SHIPPED, codebook_identity
 from tests.jobs.test_train import SMALL
 from tests.model.data.made import conversation_row, segment_row, write
+from wavemill.jobs.cli import app
+from wavemill.stages.tokenize.codebook import SHIPPED, codebook_identity
 
 SPLITS = ["test", "train", "train", None]
 SHORT = ("hours=0.0002", "clips.batch_s=0.5", "loop.evaluation.batches=1")

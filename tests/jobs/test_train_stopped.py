@@ -15,11 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.train import stopping
-from model.train.checkpoint import checkpoints
 from tests.jobs.test_train import SMALL, corpus, records, train  # noqa: F401 (a fixture)
 from tests.model.train.test_loop import train as learn
 from tests.support import ROOT
+from wavemill.model.train import stopping
+from wavemill.model.train.checkpoint import checkpoints
 
 PATIENCE_S = 240.0  # on a machine that is busy
 LONG = ("--set", "epochs=300", "--set", "loop.checkpoint.steps=100000")
@@ -40,7 +40,7 @@ def training(corpus: Path, run: Path, *options: str) -> Iterator[subprocess.Pope
         *options,
     ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", *told],
+        [sys.executable, "-m", "wavemill.jobs.cli", *told],
         cwd=run.parent, env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip

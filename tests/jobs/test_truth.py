@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from jobs.truth import (
+from wavemill.jobs.truth import (
     SpeakerErrors,
     Truth,
     TruthError,
@@ -25,8 +25,8 @@ from jobs.truth import (
     speaker_confusion,
     word_error_rate,
 )
-from pipeline.snapshots import Snapshot
-from pipeline.store import Store
+from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.store import Store
 
 CALL = Truth(
     {

@@ -8,8 +8,8 @@ from pathlib import Path
 import soundfile
 from typer.testing import CliRunner
 
-from jobs.cli import app
 from tests.support import ROOT
+from wavemill.jobs.cli import app
 
 RECORDING = ROOT / "examples" / "recordings" / "clean_dialogue.flac"
 

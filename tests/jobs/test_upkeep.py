@@ -17,12 +17,12 @@ import soundfile
 from click.testing import Result
 from typer.testing import CliRunner
 
-from jobs.cli import app
-from pipeline.lock import locked
-from pipeline.request import REQUEST
-from pipeline.store import Store
-from stages.denoise.rnnoise import RNNoise
 from tests.support import ROOT
+from wavemill.jobs.cli import app
+from wavemill.pipeline.lock import locked
+from wavemill.pipeline.request import REQUEST
+from wavemill.pipeline.store import Store
+from wavemill.stages.denoise.rnnoise import RNNoise
 
 RECORDINGS = ROOT / "examples" / "recordings"
 NAMES = ("clean_dialogue", "low_level_with_hum", "stereo_call")
@@ -38,7 +38,7 @@ def wavemill(*arguments: object) -> Result:
 
 
 def program(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
@@ -217,7 +217,7 @@ def test_while_one_run_has_the_workdir_others_are_refused(built: tuple[Path, Pat
 def test_after_a_kill_the_next_run_takes_the_lock_over(case: tuple[Path, Path]) -> None:
     folder, work = case
     _write(folder, NAMES[2])
-    command = [sys.executable, "-m", "jobs.cli", "refresh", str(work)]
+    command = [sys.executable, "-m", "wavemill.jobs.cli", "refresh", str(work)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (work / "manifest/lock.json").exists() and time.monotonic() < deadline:

@@ -12,13 +12,13 @@ import soundfile
 from click.testing import Result
 from typer.testing import CliRunner
 
-from jobs.build import HASH_CACHE
-from jobs.cli import app
-from pipeline.config import ConfigError
-from pipeline.lock import Holder, WorkdirBusy, locked
-from pipeline.store import Store
 from tests.pipeline.upkeep.deaths import dying_after, files_that_name
 from tests.support import ROOT
+from wavemill.jobs.build import HASH_CACHE
+from wavemill.jobs.cli import app
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.lock import Holder, WorkdirBusy, locked
+from wavemill.pipeline.store import Store
 
 EVERY = int(os.environ.get("WAVEMILL_KILL_EVERY", "25"))
 NAMES = ("talk [12].wav", "talk 1.wav", "talk 2.wav")
@@ -89,7 +89,7 @@ def test_a_pattern_is_shown_first_and_wants_a_yes(work: Path) -> None:
 def test_on_a_terminal_it_is_asked_and_no_changes_nothing(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.withdraw.is_terminal", lambda: True)
+    monkeypatch.setattr("wavemill.jobs.withdraw.is_terminal", lambda: True)
     result = CliRunner().invoke(app, ["withdraw", str(work), "talk *", *WHY], input="n\n")
     assert result.exit_code == 1
     assert "talk 2.wav" in result.stdout

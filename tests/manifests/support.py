@@ -11,11 +11,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from manifests.cache import HashCache
-from manifests.config import ScanConfig
-from manifests.recording import Sources
-from manifests.scan import scan_sources
-from manifests.uri import open_uri
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.recording import Sources
+from wavemill.manifests.scan import scan_sources
+from wavemill.manifests.uri import open_uri
 
 RATE = 8000
 

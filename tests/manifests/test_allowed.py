@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from manifests.allowed import Allowed
-from manifests.config import ScanConfig
-from manifests.reasons import EntryError
-from pipeline.config import load_config
-from pipeline.curation import Config
 from tests.manifests.support import reasons, scan, uris, wav_bytes, write_lines, write_wav
 from tests.object_store import ObjectStore
+from wavemill.manifests.allowed import Allowed
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.reasons import EntryError
+from wavemill.pipeline.config import load_config
+from wavemill.pipeline.curation import Config
 
 LOCAL, BUCKET, WEB = "/data/lists", "s3://lists/en", "https://host/lists"
 MINIO = "?endpoint_override=minio:9000&scheme=http"

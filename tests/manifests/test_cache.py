@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.cache import SCHEMA, HashCache
-from manifests.scan import scan_sources
-from pipeline.store import Store
 from tests.manifests.support import CountingProbe, wav_bytes, write_wav
+from wavemill.manifests.cache import SCHEMA, HashCache
+from wavemill.manifests.scan import scan_sources
+from wavemill.pipeline.store import Store
 
 
 def load(path: Path, probe_version: str = "") -> HashCache:

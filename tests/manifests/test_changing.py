@@ -8,11 +8,6 @@ from typing import IO
 
 import pytest
 
-from manifests import steady
-from manifests.cache import HashCache
-from manifests.filesystems import open_file
-from manifests.recording import Sources
-from manifests.scan import scan_sources
 from tests.manifests.support import (
     Length,
     reasons,
@@ -25,6 +20,11 @@ from tests.manifests.support import (
     write_wav,
 )
 from tests.object_store import ObjectStore
+from wavemill.manifests import steady
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.recording import Sources
+from wavemill.manifests.scan import scan_sources
 
 
 def scan_while(change: Callable[[], object], cache: HashCache, *sources: str | Path) -> Sources:

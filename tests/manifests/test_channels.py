@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.cache import HashCache
-from manifests.scan import scan_sources
-from pipeline.store import Store
 from tests.manifests.support import CountingProbe, reasons, scan, write_lines, write_wav
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.scan import scan_sources
+from wavemill.pipeline.store import Store
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from manifests.config import LineLimits, ScanConfig
-from manifests.faults import ProgramFault
-from manifests.lines import parse_object, read_lines
-from manifests.recording import Sources
 from tests.manifests.support import reasons, scan, write_wav
+from wavemill.manifests.config import LineLimits, ScanConfig
+from wavemill.manifests.faults import ProgramFault
+from wavemill.manifests.lines import parse_object, read_lines
+from wavemill.manifests.recording import Sources
 
 TEXTS = ["grüß dich", "早上好", "x\u2028y", "z"]
 LINES = [json.dumps({"audio": "a.wav", "text": text}, ensure_ascii=False) for text in TEXTS]
@@ -190,7 +190,7 @@ def test_only_regular_files_are_opened(manifest: Path) -> None:
 
 
 def test_what_nobody_foresaw_is_one_row(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from manifests import manifest as reader
+    from wavemill.manifests import manifest as reader
 
     parse = reader.parse_label
 
@@ -209,7 +209,9 @@ def test_what_nobody_foresaw_is_one_row(manifest: Path, monkeypatch: pytest.Monk
 def test_a_fault_of_the_program_in_every_line_stops_the_scan(
     manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("manifests.manifest.parse_label", lambda: None)  # takes no arguments
+    monkeypatch.setattr(
+        "wavemill.manifests.manifest.parse_label", lambda: None
+    )  # takes no arguments
     manifest.write_text("\n".join([LINES[3]] * 100))
     with pytest.raises(ProgramFault, match="TypeError"):
         scan(manifest)

@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.cache import HashCache
-from manifests.reasons import SourceNotFound
-from manifests.scan import scan_sources
 from tests.manifests.support import (
     reasons,
     scan,
@@ -23,6 +20,9 @@ from tests.manifests.support import (
     write_lines,
     write_wav,
 )
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.reasons import SourceNotFound
+from wavemill.manifests.scan import scan_sources
 
 NAMES = [
     "plain.wav",

@@ -12,10 +12,15 @@ from typing import Any
 
 import pytest
 
-from manifests.config import LineLimits, ScanConfig
-from manifests.recording import Sources
-from manifests.table import audio_digest, label_digest, recordings_from_table, recordings_table
 from tests.manifests.support import scan, write_lines, write_wav
+from wavemill.manifests.config import LineLimits, ScanConfig
+from wavemill.manifests.recording import Sources
+from wavemill.manifests.table import (
+    audio_digest,
+    label_digest,
+    recordings_from_table,
+    recordings_table,
+)
 
 MUTANTS = 400  # of each kind
 LIMITS = ScanConfig(lines=LineLimits(max_line_bytes=1 << 16, unzip_anyway_bytes=1 << 20))

@@ -12,9 +12,9 @@ import av
 import numpy as np
 import pytest
 
-from manifests.kinds import HEAD_BYTES, FileKind, ending_of, kind_by_head, kind_by_name
-from stages.audio.decode import probe
 from tests.manifests.support import wav_bytes
+from wavemill.manifests.kinds import HEAD_BYTES, FileKind, ending_of, kind_by_head, kind_by_name
+from wavemill.stages.audio.decode import probe
 
 NAMES = {
     "a.WAV": FileKind.AUDIO,

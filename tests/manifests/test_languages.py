@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.languages import language_code
 from tests.manifests.support import scan, wav_bytes, write_lines, write_tar, write_wav
+from wavemill.manifests.languages import language_code
 
 
 @pytest.mark.parametrize(

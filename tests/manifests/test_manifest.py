@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.cache import HashCache
-from manifests.scan import scan_sources
 from tests.manifests.support import Length, reasons, scan, uris, wav_bytes, write_lines, write_wav
 from tests.support import audio_folder
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.scan import scan_sources
 
 
 @pytest.fixture(autouse=True)

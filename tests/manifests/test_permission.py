@@ -22,8 +22,8 @@ NOBODY = 65534
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
-from manifests.cache import HashCache
-from pipeline.store import Store
+from wavemill.manifests.cache import HashCache
+from wavemill.pipeline.store import Store
 from tests.manifests.support import scan
 os.setgid(65534); os.setuid(65534)
 sources, cache_path = json.loads(sys.argv[1]), Path(sys.argv[2])

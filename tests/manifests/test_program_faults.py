@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from manifests.cache import HashCache
-from manifests.faults import EARLY, ProgramFault
-from manifests.scan import scan_sources
 from tests.manifests.support import Length, wav_bytes, wav_probe
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.faults import EARLY, ProgramFault
+from wavemill.manifests.scan import scan_sources
 
 FAULTS = [
     TypeError("open() got an unexpected keyword argument 'metadata_errors'"),

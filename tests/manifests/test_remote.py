@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from manifests.cache import HashCache
-from manifests.config import ScanConfig
-from manifests.filesystems import LocationError, join_url, locate, parent, split_options
-from manifests.reasons import SourceNotFound
-from manifests.scan import scan_sources
-from manifests.uri import base_name, open_uri, split_uri
-from stages.audio.decode import open_audio, probe
-from stages.recording_stage import RecordingError
 from tests.manifests.support import CountingProbe, reasons, scan, uris, wav_bytes, write_wav
 from tests.object_store import ObjectStore
 from tests.stages.audio.made import chirp
 from tests.stages.audio.made import wav_bytes as sound
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.filesystems import LocationError, join_url, locate, parent, split_options
+from wavemill.manifests.reasons import SourceNotFound
+from wavemill.manifests.scan import scan_sources
+from wavemill.manifests.uri import base_name, open_uri, split_uri
+from wavemill.stages.audio.decode import open_audio, probe
+from wavemill.stages.recording_stage import RecordingError
 
 
 def tar_bytes(**members: bytes) -> bytes:

@@ -6,9 +6,6 @@ import hashlib
 import json
 from pathlib import Path
 
-from manifests.cache import HashCache
-from manifests.scan import scan_sources
-from manifests.uri import open_uri, split_uri
 from tests.manifests.support import (
     CountingProbe,
     reasons,
@@ -18,6 +15,9 @@ from tests.manifests.support import (
     write_tar,
     write_wav,
 )
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.scan import scan_sources
+from wavemill.manifests.uri import open_uri, split_uri
 
 
 def label(**fields: object) -> bytes:

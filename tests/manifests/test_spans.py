@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from manifests.reasons import EntryError
-from manifests.spans import read_span
 from tests.manifests.support import reasons, scan, write_lines, write_wav
+from wavemill.manifests.reasons import EntryError
+from wavemill.manifests.spans import read_span
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.recording import Item, Recording
-from manifests.table import (
+from wavemill.manifests.recording import Item, Recording
+from wavemill.manifests.table import (
     SCHEMA,
     audio_digest,
     label_digest,

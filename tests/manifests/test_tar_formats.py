@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.cache import HashCache
-from manifests.config import ScanConfig
-from manifests.scan import scan_sources
-from manifests.tar_index import TarIndex, tar_index
-from manifests.uri import open_uri
 from tests.manifests.support import reasons, scan, uris, wav_bytes, wav_probe, write_tar
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.scan import scan_sources
+from wavemill.manifests.tar_index import TarIndex, tar_index
+from wavemill.manifests.uri import open_uri
 
 BLOCK = 512
 

@@ -78,7 +78,7 @@ def test_endings_that_decide_are_not_opened(
     for name in ("a.json", "b.txt", "c.csv", "d.jpg", "e.zip"):
         (tmp_path / name).write_bytes(wav_bytes(100, 3))
     looked: list[str] = []
-    monkeypatch.setattr("manifests.folder.kind_of_file", looked.append)
+    monkeypatch.setattr("wavemill.manifests.folder.kind_of_file", looked.append)
     found = scan(tmp_path)
     assert uris(found) == [str(tmp_path / "a.wav")]
     assert looked == []
@@ -211,7 +211,7 @@ def test_unknown_file_that_cannot_be_looked_into_is_a_row(
     def refused(_path: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("manifests.folder.kind_of_file", refused)
+    monkeypatch.setattr("wavemill.manifests.folder.kind_of_file", refused)
     assert reasons(scan(tmp_path)) == [(str(tmp_path / "b.x"), "permission_denied")]
 
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.labels import Origin, parse_label
-from manifests.reasons import EntryError
-from manifests.values import cached_by_text, seconds
 from tests.manifests.support import reasons, scan, write_lines, write_wav
+from wavemill.manifests.labels import Origin, parse_label
+from wavemill.manifests.reasons import EntryError
+from wavemill.manifests.values import cached_by_text, seconds
 
 ORIGIN = Origin("m.jsonl", 1)
 NAN = float("nan")

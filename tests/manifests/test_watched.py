@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from manifests.cache import HashCache
-from manifests.config import ScanConfig
-from manifests.scan import scan_sources
-from manifests.watched import Beat, Stalled, watched
 from tests.manifests.support import reasons, uris, wav_probe, write_wav
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.scan import scan_sources
+from wavemill.manifests.watched import Beat, Stalled, watched
 
 
 def test_results_come_in_order() -> None:
@@ -82,7 +82,7 @@ def test_a_file_that_hangs_is_a_row(tmp_path: Path) -> None:
 def test_a_thread_that_hangs_does_not_keep_the_program() -> None:
     program = (
         "import threading\n"
-        "from manifests.watched import watched\n"
+        "from wavemill.manifests.watched import watched\n"
         "forever = threading.Event()\n"
         "print([str(r) for _, r in watched(lambda i, b: forever.wait(), [1], 1, 0.1)])\n"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import model.blocks  # noqa: F401  (before transformers itself)
+import wavemill.model.blocks  # noqa: F401  (before transformers itself)
 from tests.model import conformance
 
 

@@ -12,18 +12,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from model.generate.generate import generate
-from model.generate.streams import GenerateSettings
-from model.llm.batch import Sample
-from model.llm.config import LlmConfig
-from model.llm.network import AudioLlm
-from model.prompt.layout import Format, Message, Reply, Role
-from model.prompt.vocabulary import Vocabulary
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import EncoderConfig, VqConfig
-from model.tokenizer.log_mel import log_mel
-from model.tokenizer.semantic import SemanticTokenizer
-from model.tokenizer.vq_encoder import VqEncoder
+from wavemill.model.generate.generate import generate
+from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.llm.batch import Sample
+from wavemill.model.llm.config import LlmConfig
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.prompt.layout import Format, Message, Reply, Role
+from wavemill.model.prompt.vocabulary import Vocabulary
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
+from wavemill.model.tokenizer.log_mel import log_mel
+from wavemill.model.tokenizer.semantic import SemanticTokenizer
+from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
 FILE = Path(__file__).parents[1] / "data" / "model_golden.safetensors"
 WIDTHS = {"d_model": 16, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.assistant import Assistant, Turn
-from model.creation import create
-from model.generate.streams import GenerateSettings
-from model.prompt.layout import Reply, Role
+from wavemill.model.assistant import Assistant, Turn
+from wavemill.model.creation import create
+from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.prompt.layout import Reply, Role
 
 
 @pytest.fixture(scope="module")

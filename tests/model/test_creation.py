@@ -9,13 +9,13 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from model.assistant import Assistant, Turn
-from model.checkpoint import WeightsError
-from model.creation import create
-from model.generate.streams import GenerateSettings
-from model.llm.config import preset
-from model.llm.from_text import shaped_like
-from model.prompt.layout import Role
+from wavemill.model.assistant import Assistant, Turn
+from wavemill.model.checkpoint import WeightsError
+from wavemill.model.creation import create
+from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.llm.config import preset
+from wavemill.model.llm.from_text import shaped_like
+from wavemill.model.prompt.layout import Role
 
 WORDS = ["so", "it", "is", "good"]
 

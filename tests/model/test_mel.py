@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import mel
+from wavemill.model import mel
 
 
 def tone(hertz: float, seconds: float = 1.0, gain: float = 0.3) -> np.ndarray:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from model.torchaudio_import import import_torchaudio
 from tests.support import ROOT
+from wavemill.model.torchaudio_import import import_torchaudio
 
 
 def run(code: str) -> str:
@@ -25,7 +25,8 @@ def run(code: str) -> str:
 @pytest.mark.skipif(find_spec("torchaudio") is None, reason="torchaudio is not installed")
 def test_the_python_part_works_whatever_the_wheels() -> None:
     code = (
-        "from model.torchaudio_import import import_torchaudio as load; t = load(); import torch;"
+        "from wavemill.model.torchaudio_import import import_torchaudio as load; t = load();"
+        "import torch;"
         "assert load() is t; "
         "assert t.functional.resample(torch.zeros(1, 160), 16000, 8000).shape == (1, 80); "
         "print(t.compliance.kaldi.fbank(torch.randn(1, 16000)).shape[1])"
@@ -60,7 +61,7 @@ def made(folder: Path, library: str, **changed: str) -> str:
     (folder / "torchaudio" / "lib" / "lib.so").write_text(library)
     return (
         f"import sys; sys.path.insert(0, {str(folder)!r}); "
-        "from model.torchaudio_import import import_torchaudio; t = import_torchaudio(); "
+        "from wavemill.model.torchaudio_import import import_torchaudio; t = import_torchaudio(); "
     )
 
 

@@ -11,20 +11,20 @@ from typing import NoReturn
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.recording import Item, Recording, SourceError
-from manifests.table import recordings_table
-from pipeline.catalogue import Catalogue
-from pipeline.execution.events import TaskDone
-from pipeline.execution.inline import run_inline
-from pipeline.execution.on_ray import run_on_ray
-from pipeline.execution.settings import ExecutionSettings
-from pipeline.graph import Graph
-from pipeline.ledger import Ledger
-from pipeline.plan import Plan
-from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
-from pipeline.store import Store
-from stages.engine import EngineUnavailable
 from tests.pipeline.toys import recording, toy_graph
+from wavemill.manifests.recording import Item, Recording, SourceError
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.catalogue import Catalogue
+from wavemill.pipeline.execution.events import TaskDone
+from wavemill.pipeline.execution.inline import run_inline
+from wavemill.pipeline.execution.on_ray import run_on_ray
+from wavemill.pipeline.execution.settings import ExecutionSettings
+from wavemill.pipeline.graph import Graph
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.stages.engine import EngineUnavailable
 
 
 class ToyBuild:

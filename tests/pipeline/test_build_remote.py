@@ -13,15 +13,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.execution.events import TaskDone
-from pipeline.execution.on_ray import run_on_ray
-from pipeline.execution.settings import ExecutionSettings
-from pipeline.snapshots import all_snapshots, latest_snapshot
-from pipeline.store import Store
 from tests.object_store import ObjectStore, Request
 from tests.pipeline.test_build_core import TEN, ToyBuild
 from tests.pipeline.toys import recording, toy_graph
 from tests.support import ROOT
+from wavemill.pipeline.execution.events import TaskDone
+from wavemill.pipeline.execution.on_ray import run_on_ray
+from wavemill.pipeline.execution.settings import ExecutionSettings
+from wavemill.pipeline.snapshots import all_snapshots, latest_snapshot
+from wavemill.pipeline.store import Store
 
 Rows = list[tuple[str, int]]
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manifests.recording import Item, Recording
-from manifests.table import recordings_table
-from pipeline.catalogue import CATALOGUE, Catalogue, Changes
-from pipeline.shard import group_by_duration, new_shard_id
-from pipeline.store import Store
-from pipeline.upkeep.withdrawal import active_recordings
 from tests.pipeline.toys import recording
 from tests.support import without_channels
+from wavemill.manifests.recording import Item, Recording
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.catalogue import CATALOGUE, Catalogue, Changes
+from wavemill.pipeline.shard import group_by_duration, new_shard_id
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.withdrawal import active_recordings
 
 TEN = sorted((recording(f"r{i}") for i in range(10)), key=lambda r: r.recording_id)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.config import ConfigError, load_config
+from wavemill.pipeline.config import ConfigError, load_config
 
 
 class Inner(BaseModel):
@@ -69,6 +69,6 @@ def test_a_missing_file_and_an_unknown_profile(profile: str, tmp_path: Path) -> 
 
 
 def test_the_embedded_profile_states_the_defaults() -> None:
-    from pipeline.curation import Config
+    from wavemill.pipeline.curation import Config
 
     assert load_config(Config) == Config()

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from pipeline.corpora import sft
 from tests.pipeline.test_curation import RECORDINGS, stages_to_do, wavemill
+from wavemill.pipeline.corpora import sft
 
 LABELS: list[dict[str, Any]] = [
     {"task": "asr", "text": "where to now", "language": "en", "speaker": "ann", "license": "CC0"},

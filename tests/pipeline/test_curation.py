@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from pipeline.corpora import pretrain
 from tests.support import ROOT
+from wavemill.pipeline.corpora import pretrain
 
 RECORDINGS = ROOT / "examples" / "recordings"
 NAMES = ("clean_dialogue.flac", "stereo_call.flac")
@@ -27,7 +27,7 @@ NAMES = ("clean_dialogue.flac", "stereo_call.flac")
 
 def wavemill(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does."""
-    command = [sys.executable, "-m", "jobs.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
@@ -235,7 +235,7 @@ def test_an_unreadable_file_is_a_row(tmp_path: Path) -> None:
     (folder / "secret.wav").chmod(0)
     # A first run as root imports everything: the other user may not even read the interpreter.
     code = (
-        "import os, sys; from jobs.curate import curate; from pathlib import Path;"
+        "import os, sys; from wavemill.jobs.curate import curate; from pathlib import Path;"
         "source, warm, out = sys.argv[1:];"
         "curate([source], Path(warm), overrides=['execution.executor=inline']);"
         "os.setgid(65534); os.setuid(65534);"
@@ -280,7 +280,7 @@ def test_a_missing_source_is_one_line_and_exits_2(tmp_path: Path) -> None:
 
 
 def test_the_schemas_are_described() -> None:
-    from pipeline.curation import all_schemas
+    from wavemill.pipeline.curation import all_schemas
 
     for name, schema in all_schemas().items():
         for column in schema:

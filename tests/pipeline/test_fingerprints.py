@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import load_config, profile_names
-from pipeline.curation import Config, make_graph
-from stages.engine import Engine
 from tests.support import ROOT
+from wavemill.pipeline.config import load_config, profile_names
+from wavemill.pipeline.curation import Config, make_graph
+from wavemill.stages.engine import Engine
 
 PINNED = ROOT / "tests" / "data" / "fingerprints.json"
 

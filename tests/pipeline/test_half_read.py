@@ -8,18 +8,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from manifests.recording import Recording
-from manifests.table import recordings_table
-from pipeline.catalogue import Catalogue
-from pipeline.execution.events import TaskDone
-from pipeline.execution.inline import run_inline
-from pipeline.graph import Graph, Stage
-from pipeline.ledger import Ledger
-from pipeline.plan import Plan
-from pipeline.store import Store
-from pipeline.task import errors_key, table_key
-from stages.recording_stage import PASSING_REASONS, RecordingError, Upstream
 from tests.pipeline.toys import NUMBERS, recording
+from wavemill.manifests.recording import Recording
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.catalogue import Catalogue
+from wavemill.pipeline.execution.events import TaskDone
+from wavemill.pipeline.execution.inline import run_inline
+from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import errors_key, table_key
+from wavemill.stages.recording_stage import PASSING_REASONS, RecordingError, Upstream
 
 SOUND, CHANGING = recording("a"), recording("b")
 

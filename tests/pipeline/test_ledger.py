@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ledger as module
-from pipeline.ledger import Ledger
-from pipeline.store import Store
-from pipeline.task import TaskReport
+from wavemill.pipeline import ledger as module
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import TaskReport
 
 
 def report(name: str, rows: int = 3) -> TaskReport:

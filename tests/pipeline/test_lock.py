@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from pipeline import lock
-from pipeline.lock import LOCK, SILENT_SECONDS, Holder, WorkdirBusy, locked, read_lock
-from pipeline.store import Store
 from tests.support import ROOT
+from wavemill.pipeline import lock
+from wavemill.pipeline.lock import LOCK, SILENT_SECONDS, Holder, WorkdirBusy, locked, read_lock
+from wavemill.pipeline.store import Store
 
 HOLD = """
 import sys, time
-from pipeline.lock import locked
-from pipeline.store import Store
+from wavemill.pipeline.lock import locked
+from wavemill.pipeline.store import Store
 with locked(Store.open(sys.argv[1]), "wavemill curate"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

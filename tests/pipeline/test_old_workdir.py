@@ -14,13 +14,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.build import execute, prepare, publish
-from pipeline.config import config_from
-from pipeline.curation import Config
-from pipeline.execution.events import ShardFailed
-from pipeline.request import remembered
-from pipeline.store import Store
 from tests.support import ROOT
+from wavemill.jobs.build import execute, prepare, publish
+from wavemill.pipeline.config import config_from
+from wavemill.pipeline.curation import Config
+from wavemill.pipeline.execution.events import ShardFailed
+from wavemill.pipeline.request import remembered
+from wavemill.pipeline.store import Store
 
 MADE = ROOT / "tests" / "data" / "workdir"
 MADE_SNAPSHOT = MADE / "work" / "snapshots" / "000001"

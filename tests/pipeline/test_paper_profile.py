@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from model.mel import TOKEN_MS
-from pipeline.config import PROFILES, load_config, profile_names
-from pipeline.curation import Config, make_graph
-from pipeline.execution.settings import resolve_groups
-from stages.denoise.bsrnn import BSRNN
 from tests.support import ROOT
+from wavemill.model.mel import TOKEN_MS
+from wavemill.pipeline.config import PROFILES, load_config, profile_names
+from wavemill.pipeline.curation import Config, make_graph
+from wavemill.pipeline.execution.settings import resolve_groups
+from wavemill.stages.denoise.bsrnn import BSRNN
 
 # field of the profile, value, section of the report
 REPORT = [
@@ -76,7 +76,7 @@ def test_the_groups_for_gpus_fit_the_stages() -> None:
 
 def test_it_is_printed_without_its_packages_or_a_model() -> None:
     code = (
-        "import sys; from jobs.cli import app;"
+        "import sys; from wavemill.jobs.cli import app;"
         "sys.argv[1:] = ['config', 'show', '--profile', 'paper'];"
         "app(standalone_mode=False);"
         "heavy = {'torch', 'whisper', 'demucs', 'pyannote', 'funasr', 'ray', 'av'};"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import ConfigError, config_from
-from pipeline.curation import Config
-from pipeline.request import REQUEST, remember, remembered
-from pipeline.store import Store
+from wavemill.pipeline.config import ConfigError, config_from
+from wavemill.pipeline.curation import Config
+from wavemill.pipeline.request import REQUEST, remember, remembered
+from wavemill.pipeline.store import Store
 
 
 def test_sources_are_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

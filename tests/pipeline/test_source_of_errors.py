@@ -4,10 +4,10 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.quality.database import create_views, newest_snapshot
-from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA, as_errors, error_row
 from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
+from wavemill.pipeline.quality.database import create_views, newest_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import ERRORS_SCHEMA, as_errors, error_row
 
 OLD = ["stage", "recording_id", "uri", "reason", "message"]
 

@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.recording import Recording
-from pipeline.quality.database import create_views
-from pipeline.snapshots import Snapshot
-from pipeline.store import Store
-from pipeline.summary import summarise
-from pipeline.task import (
+from tests.pipeline.quality.support import Shard, recording, write_workdir
+from tests.pipeline.test_build_core import toy_graph
+from wavemill.manifests.recording import Recording
+from wavemill.pipeline.quality.database import create_views
+from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.summary import summarise
+from wavemill.pipeline.task import (
     ERRORS_SCHEMA,
     Task,
     errors_key,
@@ -23,9 +25,7 @@ from pipeline.task import (
     run_task,
     table_key,
 )
-from stages.recording_stage import RecordingError, SpanError, Upstream
-from tests.pipeline.quality.support import Shard, recording, write_workdir
-from tests.pipeline.test_build_core import toy_graph
+from wavemill.stages.recording_stage import RecordingError, SpanError, Upstream
 
 
 def test_the_rest_is_written_and_later_stages_go_on(tmp_path: Path) -> None:

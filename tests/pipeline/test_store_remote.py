@@ -13,10 +13,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from manifests.filesystems import LocationError
-from pipeline.store import Store
 from tests.object_store import ObjectStore, Request
 from tests.support import ROOT
+from wavemill.manifests.filesystems import LocationError
+from wavemill.pipeline.store import Store
 
 TABLE = pa.table({"recording_id": ["a", "b"], "number": [1, 2], "audio": [b"x" * 10, b"y"]})
 
@@ -102,7 +102,7 @@ def test_a_failed_upload_leaves_what_was_there(store: Store, s3: ObjectStore) ->
 
 def test_a_killed_upload_leaves_no_object(s3: ObjectStore) -> None:
     script = (
-        "import sys; from pipeline.store import Store\n"
+        "import sys; from wavemill.pipeline.store import Store\n"
         "with Store.open(sys.argv[1]).replacing('big') as path:\n"
         "    path.write_bytes(bytes(40 << 20))\n"
     )

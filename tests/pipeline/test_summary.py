@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from manifests.recording import Item
-from pipeline.snapshots import latest_snapshot
-from pipeline.store import Store
-from pipeline.summary import Summary, summarise
 from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
+from wavemill.manifests.recording import Item
+from wavemill.pipeline.snapshots import latest_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.summary import Summary, summarise
 
 HOUR = 3_600_000
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from manifests.recording import Recording
-from pipeline.graph import Graph, Stage
-from stages.recording_stage import RecordingError, Upstream
+from wavemill.manifests.recording import Recording
+from wavemill.pipeline.graph import Graph, Stage
+from wavemill.stages.recording_stage import RecordingError, Upstream
 
 IDS = [pa.field("recording_id", pa.string()), pa.field("segment_id", pa.string())]
 NUMBERS = pa.schema([*IDS, pa.field("number", pa.int64())])

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from model.bsrnn.checkpoint import save_checkpoint
-from stages.denoise import stage as denoise
-from stages.diarize import stage as diarize
-from stages.engine import Engine, EngineUnavailable, fingerprint_parameters
-from stages.filter import score_audio
-from stages.tokenize import tokenize, tokenize_text
-from stages.transcribe import stage as transcribe
 from tests.model.bsrnn.made import small_network
 from tests.stages.transcribe.whisper_models import random_checkpoint
+from wavemill.model.bsrnn.checkpoint import save_checkpoint
+from wavemill.stages.denoise import stage as denoise
+from wavemill.stages.diarize import stage as diarize
+from wavemill.stages.engine import Engine, EngineUnavailable, fingerprint_parameters
+from wavemill.stages.filter import score_audio
+from wavemill.stages.tokenize import tokenize, tokenize_text
+from wavemill.stages.transcribe import stage as transcribe
 
 STAGES = (denoise, diarize, transcribe, score_audio, tokenize, tokenize_text)
 ENGINES: list[type[Engine[Any]]] = [e for stage in STAGES for e in stage.ENGINES.values()]

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages.forked import ATTEMPTS, ForkDied, in_fork
+from wavemill.stages.forked import ATTEMPTS, ForkDied, in_fork
 
 SEEN: list[int] = []
 

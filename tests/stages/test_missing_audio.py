@@ -8,18 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from manifests.identify import content_id
-from manifests.recording import Item, Recording
-from stages.audio.decode import probe
-from stages.audio.flac import decode_flac
-from stages.audio.limits import DecodeLimits
-from stages.denoise.stage import SCHEMA, Config, build
-from stages.engine import EngineConfig
-from stages.filter import score_audio
-from stages.recording_stage import SpanError
 from tests.stages.audio.made import sweep, timed
 from tests.stages.filter.test_score_stages import Loudness, VersionSettings
 from tests.support import MemoryUpstream
+from wavemill.manifests.identify import content_id
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio.decode import probe
+from wavemill.stages.audio.flac import decode_flac
+from wavemill.stages.audio.limits import DecodeLimits
+from wavemill.stages.denoise.stage import SCHEMA, Config, build
+from wavemill.stages.engine import EngineConfig
+from wavemill.stages.filter import score_audio
+from wavemill.stages.recording_stage import SpanError
 
 RATE = 48_000
 SOUND = sweep(10, RATE)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.text import normalize
+from wavemill.stages.text import normalize
 
 
 @pytest.mark.parametrize(

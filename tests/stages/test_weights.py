@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stages.weights import check_download, sha256_of_file
+from wavemill.stages.weights import check_download, sha256_of_file
 
 
 def test_a_file_is_read_again_only_when_it_changed(

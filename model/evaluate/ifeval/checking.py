@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model.evaluate.ifeval.instruction import Arguments, Unscored
-from model.evaluate.ifeval.shape import SHAPE
-from model.evaluate.ifeval.wording import WORDING
-from model.evaluate.scoring import Mode
+from wavemill.model.evaluate.ifeval.instruction import Arguments, Unscored
+from wavemill.model.evaluate.ifeval.shape import SHAPE
+from wavemill.model.evaluate.ifeval.wording import WORDING
+from wavemill.model.evaluate.scoring import Mode
 
 INSTRUCTIONS = {**WORDING, **SHAPE}
 

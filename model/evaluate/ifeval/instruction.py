@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model.evaluate.scoring import Mode
+from wavemill.model.evaluate.scoring import Mode
 
 RELATIONS = ("less than", "at least")
 

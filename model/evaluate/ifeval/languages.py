@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from model.evaluate.errors import missing
-from model.evaluate.ifeval.instruction import Unscored
-from model.evaluate.scoring import Mode
+from wavemill.model.evaluate.errors import missing
+from wavemill.model.evaluate.ifeval.instruction import Unscored
+from wavemill.model.evaluate.scoring import Mode
 
 SEED = 0  # langdetect draws samples of the text
 CODES = frozenset(

@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from model.evaluate.errors import missing
-from model.evaluate.ifeval.instruction import Unscored
+from wavemill.model.evaluate.errors import missing
+from wavemill.model.evaluate.ifeval.instruction import Unscored
 
 NEEDS_PUNKT = "needs punkt: python -m nltk.downloader punkt_tab"
 ENDS_INSIDE = re.compile(r"[.!?…]\W*\s\W*\w")

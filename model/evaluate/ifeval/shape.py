@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from model.evaluate.ifeval.instruction import Arguments, Instruction
-from model.evaluate.ifeval.sentences import count_sentences
+from wavemill.model.evaluate.ifeval.instruction import Arguments, Instruction
+from wavemill.model.evaluate.ifeval.sentences import count_sentences
 
 STOPS_A_WORD = ".,?!'\""
 POSTSCRIPTS = {"P.S.": r"p\.\s?s\.", "P.P.S": r"p\.\s?p\.\s?s"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from model.evaluate.ifeval.instruction import Arguments, Instruction, Unscored
-from model.evaluate.ifeval.languages import is_language
-from model.evaluate.ifeval.sentences import capital_words
+from wavemill.model.evaluate.ifeval.instruction import Arguments, Instruction, Unscored
+from wavemill.model.evaluate.ifeval.languages import is_language
+from wavemill.model.evaluate.ifeval.sentences import capital_words
 
 CONSTRAINED = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.evaluate.chat_api import ChatApi, Refused, first_choice
-from model.evaluate.errors import EvaluationError
-from model.evaluate.judge.asking import JudgePrompt, JudgeReply
-from model.evaluate.judge.cache import ReplyCache
+from wavemill.model.evaluate.chat_api import ChatApi, Refused, first_choice
+from wavemill.model.evaluate.errors import EvaluationError
+from wavemill.model.evaluate.judge.asking import JudgePrompt, JudgeReply
+from wavemill.model.evaluate.judge.cache import ReplyCache
 
 URL, KEY, MODEL = "WAVEMILL_JUDGE_URL", "WAVEMILL_JUDGE_KEY", "WAVEMILL_JUDGE_MODEL"
 

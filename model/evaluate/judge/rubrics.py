@@ -12,9 +12,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from model.evaluate.judge import published_replies, replies
-from model.evaluate.judge.asking import JudgePrompt
-from model.evaluate.scoring import Answered, Mode
+from wavemill.model.evaluate.judge import published_replies, replies
+from wavemill.model.evaluate.judge.asking import JudgePrompt
+from wavemill.model.evaluate.scoring import Answered, Mode
 
 FILE = Path(__file__).with_name("rubrics.yaml")
 

@@ -7,11 +7,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.evaluate.aggregate import mean_of
-from model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
-from model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
-from model.evaluate.runs.score import VERDICTS_FILE, StoredMetric, StoredScores, read_scores
-from model.evaluate.runs.speech import SPEECH_FILE, SpeechScores, read_speech
+from wavemill.model.evaluate.aggregate import mean_of
+from wavemill.model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
+from wavemill.model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
+from wavemill.model.evaluate.runs.score import (
+    VERDICTS_FILE,
+    StoredMetric,
+    StoredScores,
+    read_scores,
+)
+from wavemill.model.evaluate.runs.speech import SPEECH_FILE, SpeechScores, read_speech
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Literal
 
 import numpy as np
 
-from model.evaluate.bootstrap import DRAWS, INDICES_AT_ONCE
-from model.evaluate.leaderboard.collect import Cell, Run
-from model.evaluate.runs.score import read_verdicts
-from model.evaluate.scoring import Verdict
+from wavemill.model.evaluate.bootstrap import DRAWS, INDICES_AT_ONCE
+from wavemill.model.evaluate.leaderboard.collect import Cell, Run
+from wavemill.model.evaluate.runs.score import read_verdicts
+from wavemill.model.evaluate.scoring import Verdict
 
 Kind = Literal["paired", "intervals", "published"]
 EDITS = ("substitutions", "deletions", "insertions")

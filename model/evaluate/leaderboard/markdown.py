@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from model.evaluate.leaderboard.view import (
+from wavemill.model.evaluate.leaderboard.view import (
     COMPARISON_HEAD,
     LEGEND,
     RUN_HEAD,

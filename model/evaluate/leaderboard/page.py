@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from model.evaluate.leaderboard.view import (
+from wavemill.model.evaluate.leaderboard.view import (
     COMPARISON_HEAD,
     LEGEND,
     RUN_HEAD,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from model.evaluate.leaderboard.collect import Board, Cell, Line, Run, Speaking
-from model.evaluate.leaderboard.compare import difference
+from wavemill.model.evaluate.leaderboard.collect import Board, Cell, Line, Run, Speaking
+from wavemill.model.evaluate.leaderboard.compare import difference
 
 PARTIAL = "†"
 TIED = "≈"

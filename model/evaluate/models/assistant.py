@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from model.assistant import Assistant, Turn
-from model.checkpoint import WeightsError
-from model.detokenizer.history import History
-from model.evaluate.models.answering import Answer, Asked, ModelError, Speech
-from model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
-from model.evaluate.sound import decoded
-from model.generate.generate import generate
-from model.generate.sampling import Sampling
-from model.generate.streams import GenerateSettings
-from model.prompt.layout import Reply, Role
+from wavemill.model.assistant import Assistant, Turn
+from wavemill.model.checkpoint import WeightsError
+from wavemill.model.detokenizer.history import History
+from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError, Speech
+from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
+from wavemill.model.evaluate.sound import decoded
+from wavemill.model.generate.generate import generate
+from wavemill.model.generate.sampling import Sampling
+from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.prompt.layout import Reply, Role
 
 
 class AssistantModel:

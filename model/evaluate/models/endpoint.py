@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from model.evaluate.chat_api import ChatApi, Refused, first_choice
-from model.evaluate.models.answering import Answer, Asked, ModelError
-from model.evaluate.recipes.recipe import Recipe
-from model.evaluate.sound import SAMPLE_RATE, encoded
+from wavemill.model.evaluate.chat_api import ChatApi, Refused, first_choice
+from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError
+from wavemill.model.evaluate.recipes.recipe import Recipe
+from wavemill.model.evaluate.sound import SAMPLE_RATE, encoded
 
 KEY_VARIABLES = ("WAVEMILL_ENDPOINT_KEY", "OPENAI_API_KEY")
 HOPELESS = {401, 403, 404}  # wrong key, path or model: no item will fare better

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from model.checkpoint import is_hub_id
-from model.evaluate.models.answering import Model, ModelError
-from model.evaluate.recipes.recipe import Recipe
+from wavemill.model.checkpoint import is_hub_id
+from wavemill.model.evaluate.models.answering import Model, ModelError
+from wavemill.model.evaluate.recipes.recipe import Recipe
 
 Kind = Literal["assistant", "transformers", "endpoint"]
 Precision = Literal["stored", "float32", "bfloat16", "float16"]
@@ -43,7 +43,7 @@ def kind_of(source: str) -> Kind:
     if source.startswith(("http://", "https://")):
         return "endpoint"
     if Path(source).is_dir():
-        from model.assistant import ACOUSTIC_FOLDER
+        from wavemill.model.assistant import ACOUSTIC_FOLDER
 
         return "assistant" if (Path(source) / ACOUSTIC_FOLDER).is_dir() else "transformers"
     if is_hub_id(source):
@@ -58,7 +58,7 @@ def load_model(spec: ModelSpec, recipe: Recipe) -> Model:
     if spec.speaks and spec.kind != "assistant":
         raise ModelError(f"--speaks is for this project's model, and {spec.source} is none")
     if spec.kind == "endpoint":
-        from model.evaluate.models.endpoint import EndpointModel
+        from wavemill.model.evaluate.models.endpoint import EndpointModel
 
         return EndpointModel(
             spec.source, spec.served, recipe, spec.seed, spec.concurrency, spec.timeout_s
@@ -67,7 +67,7 @@ def load_model(spec: ModelSpec, recipe: Recipe) -> Model:
 
     dtype = None if spec.dtype == "stored" else getattr(torch, spec.dtype)
     if spec.kind == "assistant":
-        from model.evaluate.models.assistant import AssistantModel
+        from wavemill.model.evaluate.models.assistant import AssistantModel
 
         voice = None if spec.voice is None else Path(spec.voice)
         return AssistantModel(
@@ -80,6 +80,6 @@ def load_model(spec: ModelSpec, recipe: Recipe) -> Model:
             voice=voice,
             seed=spec.seed,
         )
-    from model.evaluate.models.transformers_audio import TransformersModel
+    from wavemill.model.evaluate.models.transformers_audio import TransformersModel
 
     return TransformersModel(spec.source, recipe, spec.device, dtype, spec.class_name, spec.seed)

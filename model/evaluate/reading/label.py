@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from model.evaluate.reading.letter import read_letter
+from wavemill.model.evaluate.reading.letter import read_letter
 
 CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 ENDINGS = ("ness", "ing", "ter", "ed", "es", "s")

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from model.evaluate.reading.tags import without_tags
+from wavemill.model.evaluate.reading.tags import without_tags
 
 MARKUP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\b|[\\*`#_{}$]")
 

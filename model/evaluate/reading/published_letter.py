@@ -6,7 +6,7 @@ answer is dog" is D). Source: mcq/extraction_cases.json.
 
 from __future__ import annotations
 
-from model.evaluate.reading.tags import SPEAKERS
+from wavemill.model.evaluate.reading.tags import SPEAKERS
 
 LETTERS = "abcd"
 

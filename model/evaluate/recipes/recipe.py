@@ -9,8 +9,8 @@ from string import ascii_uppercase
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.schema import Benchmark
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.schema import Benchmark
 
 FOLDER = Path(__file__).parent
 

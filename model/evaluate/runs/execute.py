@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from model.evaluate.benchmarks.items import Item, Items
-from model.evaluate.models.answering import ModelError
-from model.evaluate.runs.answers import Answers, Row
+from wavemill.model.evaluate.benchmarks.items import Item, Items
+from wavemill.model.evaluate.models.answering import ModelError
+from wavemill.model.evaluate.runs.answers import Answers, Row
 
 # Asks a model about batches of items, in this process or elsewhere; answers come in any order.
 Answerer = Callable[[Iterable[list[Item]]], Iterator[list[Row]]]

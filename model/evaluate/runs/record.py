@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from model.evaluate.benchmarks.schema import Benchmark
-from model.evaluate.recipes.recipe import Recipe
+from wavemill.model.evaluate.benchmarks.schema import Benchmark
+from wavemill.model.evaluate.recipes.recipe import Recipe
 
 RECORD_FILE = "run.json"
 

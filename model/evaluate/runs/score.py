@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from model.evaluate.benchmarks.items import Items
-from model.evaluate.runs.answers import Answers
-from model.evaluate.runs.record import Record, RunError, now, write_json
-from model.evaluate.scoring import Answered, Better, Metric, Mode, Scorer, Scores, Verdict
+from wavemill.model.evaluate.benchmarks.items import Items
+from wavemill.model.evaluate.runs.answers import Answers
+from wavemill.model.evaluate.runs.record import Record, RunError, now, write_json
+from wavemill.model.evaluate.scoring import Answered, Better, Metric, Mode, Scorer, Scores, Verdict
 
 SCORES_FILE = "scores.json"
 VERDICTS_FILE = "verdicts.parquet"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from model.evaluate.benchmarks.schema import Benchmark
-from model.evaluate.judge.asking import Judge
-from model.evaluate.judge.endpoint import EndpointJudge, JudgeSettings
-from model.evaluate.runs.record import RunError
-from model.evaluate.scorers.registry import scorer
-from model.evaluate.scoring import Mode, Scorer
+from wavemill.model.evaluate.benchmarks.schema import Benchmark
+from wavemill.model.evaluate.judge.asking import Judge
+from wavemill.model.evaluate.judge.endpoint import EndpointJudge, JudgeSettings
+from wavemill.model.evaluate.runs.record import RunError
+from wavemill.model.evaluate.scorers.registry import scorer
+from wavemill.model.evaluate.scoring import Mode, Scorer
 
 
 def scorer_for(

@@ -19,14 +19,14 @@ from typing import Generic, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from model.evaluate.benchmarks.items import Items
-from model.evaluate.metrics import ratio
-from model.evaluate.runs.answers import Answers, Row
-from model.evaluate.runs.record import RunError, now, write_json
-from model.evaluate.runs.score import StoredMetric, stored_metric
-from model.evaluate.scorers.asr import AsrScorer
-from model.evaluate.scoring import Answered, Better, Metric
-from model.evaluate.sound import decoded
+from wavemill.model.evaluate.benchmarks.items import Items
+from wavemill.model.evaluate.metrics import ratio
+from wavemill.model.evaluate.runs.answers import Answers, Row
+from wavemill.model.evaluate.runs.record import RunError, now, write_json
+from wavemill.model.evaluate.runs.score import StoredMetric, stored_metric
+from wavemill.model.evaluate.scorers.asr import AsrScorer
+from wavemill.model.evaluate.scoring import Answered, Better, Metric
+from wavemill.model.evaluate.sound import decoded
 
 SPEECH_FILE = "speech.json"
 AT_ONCE = 16  # clips in memory

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.schema import Benchmark
-from model.evaluate.models.answering import Answer, Asked, Model, ModelError
-from model.evaluate.recipes.recipe import Recipe, prompt_for
-from model.evaluate.runs.answers import Row
-from model.evaluate.sound import SAMPLE_RATE, UnreadableSound, decoded, encoded
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.schema import Benchmark
+from wavemill.model.evaluate.models.answering import Answer, Asked, Model, ModelError
+from wavemill.model.evaluate.recipes.recipe import Recipe, prompt_for
+from wavemill.model.evaluate.runs.answers import Row
+from wavemill.model.evaluate.sound import SAMPLE_RATE, UnreadableSound, decoded, encoded
 
 
 class Worker:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from model.evaluate.metrics import ratio
-from model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
-from model.evaluate.text.edits import Edits, edits
-from model.evaluate.text.published import tokens
-from model.evaluate.text.words import BY_CHARACTER, rate_name, words
+from wavemill.model.evaluate.metrics import ratio
+from wavemill.model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
+from wavemill.model.evaluate.text.edits import Edits, edits
+from wavemill.model.evaluate.text.published import tokens
+from wavemill.model.evaluate.text.words import BY_CHARACTER, rate_name, words
 
 SKIPPED = "null"
 """What the published toolkit writes as the answer to audio that it did not send."""

@@ -6,11 +6,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.evaluate.metrics import mean, ratio
-from model.evaluate.reading.label import read_label, same_label
-from model.evaluate.reading.letter import read_letter
-from model.evaluate.reading.published_letter import LETTERS, published_letter
-from model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
+from wavemill.model.evaluate.metrics import mean, ratio
+from wavemill.model.evaluate.reading.label import read_label, same_label
+from wavemill.model.evaluate.reading.letter import read_letter
+from wavemill.model.evaluate.reading.published_letter import LETTERS, published_letter
+from wavemill.model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
 
 UNREAD = "unread"
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.evaluate.bootstrap import interval_of
-from model.evaluate.ifeval.checking import Followed, followed
-from model.evaluate.metrics import PERCENT
-from model.evaluate.reading.tags import without_tags
-from model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
+from wavemill.model.evaluate.bootstrap import interval_of
+from wavemill.model.evaluate.ifeval.checking import Followed, followed
+from wavemill.model.evaluate.metrics import PERCENT
+from wavemill.model.evaluate.reading.tags import without_tags
+from wavemill.model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
 
 NAMES = ("strict-prompt", "strict-instruction", "loose-prompt", "loose-instruction")
 

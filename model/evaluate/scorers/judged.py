@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.evaluate.judge.asking import Judge, JudgeReply
-from model.evaluate.judge.rubrics import Rubric
-from model.evaluate.metrics import mean
-from model.evaluate.scoring import Answered, Mode, Scores, Verdict
+from wavemill.model.evaluate.judge.asking import Judge, JudgeReply
+from wavemill.model.evaluate.judge.rubrics import Rubric
+from wavemill.model.evaluate.metrics import mean
+from wavemill.model.evaluate.scoring import Answered, Mode, Scores, Verdict
 
 
 @dataclass(frozen=True)

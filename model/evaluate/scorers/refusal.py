@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.evaluate.metrics import mean
-from model.evaluate.reading.published_refusal import published_refusal
-from model.evaluate.reading.refusal import refuses
-from model.evaluate.scoring import Answered, Mode, Scores, Verdict
+from wavemill.model.evaluate.metrics import mean
+from wavemill.model.evaluate.reading.published_refusal import published_refusal
+from wavemill.model.evaluate.reading.refusal import refuses
+from wavemill.model.evaluate.scoring import Answered, Mode, Scores, Verdict
 
 
 @dataclass(frozen=True)

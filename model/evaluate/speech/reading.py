@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from model.assistant import Assistant, read_aloud_settings
-from model.evaluate.speech.resynthesis import Take
-from model.generate.generate import generate
-from model.generate.streams import GenerateSettings
+from wavemill.model.assistant import Assistant, read_aloud_settings
+from wavemill.model.evaluate.speech.resynthesis import Take
+from wavemill.model.generate.generate import generate
+from wavemill.model.generate.streams import GenerateSettings
 
 TOGETHER = 32  # texts that are read at once
 LONGEST = 2.0  # times the longest recording: where a reading that does not end is cut

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.detokenizer.config import VocoderConfig
-from model.detokenizer.mel import log_mel
-from model.evaluate.metrics import mean
-from model.evaluate.scoring import Better, Scores, Verdict
+from wavemill.model.detokenizer.config import VocoderConfig
+from wavemill.model.detokenizer.mel import log_mel
+from wavemill.model.evaluate.metrics import mean
+from wavemill.model.evaluate.scoring import Better, Scores, Verdict
 
 DECIBELS = 20 / math.log(10)  # of a natural logarithm of magnitude
 AUDIBLE = math.log(1e-3)  # log-mel magnitude: softer bands are the floor of a recording

@@ -12,7 +12,7 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from model.evaluate.text.han_numbers import by_digit, by_value
+from wavemill.model.evaluate.text.han_numbers import by_digit, by_value
 
 SCALE = "(?:亿|千万|百万|万|千|百)"
 MONEY = f"(?:{SCALE}|{SCALE}?元|{SCALE}?块|角|毛|分)"

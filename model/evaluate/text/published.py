@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from model.evaluate.text.cleaning import clean
-from model.evaluate.text.mandarin import normalize_mandarin
-from model.evaluate.text.simplified import simplify
-from model.evaluate.text.tokens import published_tokens
-from model.evaluate.text.western import normalize_basic, normalize_english
+from wavemill.model.evaluate.text.cleaning import clean
+from wavemill.model.evaluate.text.mandarin import normalize_mandarin
+from wavemill.model.evaluate.text.simplified import simplify
+from wavemill.model.evaluate.text.tokens import published_tokens
+from wavemill.model.evaluate.text.western import normalize_basic, normalize_english
 
 
 def normalize(text: str, language: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from model.evaluate.errors import missing
+from wavemill.model.evaluate.errors import missing
 
 
 @lru_cache

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from model.evaluate.text.cleaning import TAG
-from model.evaluate.text.numerals import unify_numbers
-from model.evaluate.text.simplified import simplify
-from model.evaluate.text.western import normalize_english
+from wavemill.model.evaluate.text.cleaning import TAG
+from wavemill.model.evaluate.text.numerals import unify_numbers
+from wavemill.model.evaluate.text.simplified import simplify
+from wavemill.model.evaluate.text.western import normalize_english
 
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 """Languages written without blanks: their rate is of characters (CER), as Whisper reports them."""

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.config import FlowConfig, VocoderConfig
-from model.detokenizer.flow import TIME_FEATURES
-from model.tokenizer.config import VqConfig
-from model.tokenizer.log_mel import N_MELS, TOKEN_FRAMES, WINDOW
-from model.train.speech.discriminators import Discriminators, DiscriminatorSettings
-from model.train.speech.text_decoder import IDS, TextDecoderConfig
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.config import FlowConfig, VocoderConfig
+from wavemill.model.detokenizer.flow import TIME_FEATURES
+from wavemill.model.tokenizer.config import VqConfig
+from wavemill.model.tokenizer.log_mel import N_MELS, TOKEN_FRAMES, WINDOW
+from wavemill.model.train.speech.discriminators import Discriminators, DiscriminatorSettings
+from wavemill.model.train.speech.text_decoder import IDS, TextDecoderConfig
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
 

@@ -14,19 +14,19 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from model.data.clips import ClipBatch
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.config import StreamSettings
-from model.detokenizer.detokenizer import Detokenizer
-from model.detokenizer.flow import FlowNetwork
-from model.detokenizer.griffin_lim import griffin_lim
-from model.detokenizer.mel import log_mel
-from model.detokenizer.ode import CLEAN_TIME
-from model.detokenizer.rotary import rotate
-from model.detokenizer.solver import normalise
-from model.train.learner import MAIN, Example, Learner, Loss, Progress
-from model.train.speech.chunks import random_chunks, visible
-from model.train.speech.flops import flow_flops
+from wavemill.model.data.clips import ClipBatch
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.config import StreamSettings
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.flow import FlowNetwork
+from wavemill.model.detokenizer.griffin_lim import griffin_lim
+from wavemill.model.detokenizer.mel import log_mel
+from wavemill.model.detokenizer.ode import CLEAN_TIME
+from wavemill.model.detokenizer.rotary import rotate
+from wavemill.model.detokenizer.solver import normalise
+from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
+from wavemill.model.train.speech.chunks import random_chunks, visible
+from wavemill.model.train.speech.flops import flow_flops
 
 TIMES = 1000  # the network's times are 0 ... 999
 

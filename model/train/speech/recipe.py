@@ -6,16 +6,16 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from manifests.filesystems import anchored
-from model.checkpoint import is_hub_id
-from model.data.clips import ClipSettings
-from model.detokenizer.config import PRESETS
-from model.tokenizer.config import PRESETS as TOKENIZER_PRESETS
-from model.tokenizer.config import VqConfig, presets
-from model.train.settings import Settings, TrainingRecipe
-from model.train.speech.flow import FlowSettings
-from model.train.speech.tokenizer import TokenizerSettings
-from model.train.speech.vocoder import VocoderSettings
+from wavemill.manifests.filesystems import anchored
+from wavemill.model.checkpoint import is_hub_id
+from wavemill.model.data.clips import ClipSettings
+from wavemill.model.detokenizer.config import PRESETS
+from wavemill.model.tokenizer.config import PRESETS as TOKENIZER_PRESETS
+from wavemill.model.tokenizer.config import VqConfig, presets
+from wavemill.model.train.settings import Settings, TrainingRecipe
+from wavemill.model.train.speech.flow import FlowSettings
+from wavemill.model.train.speech.tokenizer import TokenizerSettings
+from wavemill.model.train.speech.vocoder import VocoderSettings
 
 Stage = Literal["flow", "chunks", "speaker", "vocoder"]
 STAGES: tuple[Stage, ...] = ("flow", "chunks", "speaker", "vocoder")

@@ -12,31 +12,39 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.data.clip_batches import ClipBatches
-from model.data.clips import TOKEN_MS, Clip, ClipBatch, ClipSettings, batch_of, clips_of, cut
-from model.data.corpus import Corpus
-from model.data.files import Files
-from model.data.problems import Problems
-from model.data.source import DataError, Share
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.config import DetokenizerConfig
-from model.detokenizer.detokenizer import Detokenizer
-from model.detokenizer.flow import FlowNetwork
-from model.tokenizer.log_mel import SAMPLE_RATE
-from model.train.held_out import none_held_out
-from model.train.job import Job, JobFromModel, Parts
-from model.train.learner import Learner
-from model.train.ranks import Ranks
-from model.train.speech.flow import FlowLearner, start_quiet
-from model.train.speech.recipe import (
+from wavemill.model.data.clip_batches import ClipBatches
+from wavemill.model.data.clips import (
+    TOKEN_MS,
+    Clip,
+    ClipBatch,
+    ClipSettings,
+    batch_of,
+    clips_of,
+    cut,
+)
+from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.files import Files
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import DataError, Share
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.config import DetokenizerConfig
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.flow import FlowNetwork
+from wavemill.model.tokenizer.log_mel import SAMPLE_RATE
+from wavemill.model.train.held_out import none_held_out
+from wavemill.model.train.job import Job, JobFromModel, Parts
+from wavemill.model.train.learner import Learner
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.speech.flow import FlowLearner, start_quiet
+from wavemill.model.train.speech.recipe import (
     Course,
     FlowCourse,
     Stage,
     TokenizerRecipe,
     VocoderCourse,
 )
-from model.train.speech.tokenizer import TokenizerLearner
-from model.train.speech.vocoder import VocoderLearner
+from wavemill.model.train.speech.tokenizer import TokenizerLearner
+from wavemill.model.train.speech.vocoder import VocoderLearner
 
 
 @dataclass(frozen=True)

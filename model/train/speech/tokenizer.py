@@ -15,17 +15,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.data.clips import ClipBatch
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import VqConfig
-from model.tokenizer.log_mel import HOP, TOKEN_FRAMES, log_mel
-from model.tokenizer.semantic import SemanticTokenizer
-from model.tokenizer.vq_encoder import VqEncoder
-from model.train.learner import MAIN, Example, Learner, Loss, Progress
-from model.train.speech.codebook import CodebookSettings, MovingCodebook, perplexity
-from model.train.speech.flops import tokenizer_flops
-from model.train.speech.text_decoder import PADDING, TextDecoder, TextDecoderConfig, spelled
-from model.weights import WeightsError
+from wavemill.model.data.clips import ClipBatch
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.config import VqConfig
+from wavemill.model.tokenizer.log_mel import HOP, TOKEN_FRAMES, log_mel
+from wavemill.model.tokenizer.semantic import SemanticTokenizer
+from wavemill.model.tokenizer.vq_encoder import VqEncoder
+from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
+from wavemill.model.train.speech.codebook import CodebookSettings, MovingCodebook, perplexity
+from wavemill.model.train.speech.flops import tokenizer_flops
+from wavemill.model.train.speech.text_decoder import (
+    PADDING,
+    TextDecoder,
+    TextDecoderConfig,
+    spelled,
+)
+from wavemill.model.weights import WeightsError
 
 
 class TokenizerSettings(BaseModel):

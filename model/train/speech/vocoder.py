@@ -14,14 +14,18 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
-from model.data.clips import ClipBatch
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.detokenizer import Detokenizer
-from model.detokenizer.flow import FlowNetwork
-from model.detokenizer.mel import log_mel
-from model.train.learner import Example, Learner, Loss, Progress
-from model.train.speech.discriminators import Discriminators, DiscriminatorSettings, Judgement
-from model.train.speech.flops import vocoder_flops
+from wavemill.model.data.clips import ClipBatch
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.flow import FlowNetwork
+from wavemill.model.detokenizer.mel import log_mel
+from wavemill.model.train.learner import Example, Learner, Loss, Progress
+from wavemill.model.train.speech.discriminators import (
+    Discriminators,
+    DiscriminatorSettings,
+    Judgement,
+)
+from wavemill.model.train.speech.flops import vocoder_flops
 
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 

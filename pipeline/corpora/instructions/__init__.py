@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from manifests.recording import Task
-from pipeline.digest import digest_of
+from wavemill.manifests.recording import Task
+from wavemill.pipeline.digest import digest_of
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-from manifests.recording import Task
-from pipeline.corpora.instructions import LANGUAGES, QUESTION, Language, instructions
+from wavemill.manifests.recording import Task
+from wavemill.pipeline.corpora.instructions import LANGUAGES, QUESTION, Language, instructions
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
 _KANA_OR_HANGUL = re.compile("[\u3040-\u30ff\uac00-\ud7af]")

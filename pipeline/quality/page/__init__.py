@@ -15,9 +15,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from pipeline.quality.figures import Figures
-from pipeline.quality.samples import Samples
-from pipeline.store import Store
+from wavemill.pipeline.quality.figures import Figures
+from wavemill.pipeline.quality.samples import Samples
+from wavemill.pipeline.store import Store
 
 PAGE = "report/index.html"
 SCRIPTS = (

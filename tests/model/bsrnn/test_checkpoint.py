@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.bsrnn.checkpoint import (
+from tests.model.bsrnn.made import noise, small_network
+from wavemill.model.bsrnn.checkpoint import (
     CheckpointError,
     checkpoint_identity,
     load_checkpoint,
     save_checkpoint,
 )
-from tests.model.bsrnn.made import noise, small_network
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_unknown_fields_are_errors(folder: Path) -> None:
 
 def test_identity_needs_no_torch(folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from model.bsrnn.checkpoint import "
+        "import sys; from pathlib import Path; from wavemill.model.bsrnn.checkpoint import "
         "checkpoint_identity; checkpoint_identity(Path(sys.argv[1])); "
         "assert not {'torch', 'safetensors'} & set(sys.modules)"
     )

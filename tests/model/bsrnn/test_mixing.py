@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.bsrnn.clips import find_clips, split_clips
-from model.bsrnn.mixing import Mixer, MixSettings, equalised, rms
 from tests.model.bsrnn.made import audio_folders, noise, small_mixer
+from wavemill.model.bsrnn.clips import find_clips, split_clips
+from wavemill.model.bsrnn.mixing import Mixer, MixSettings, equalised, rms
 
 
 def decibels(ratio: float) -> float:

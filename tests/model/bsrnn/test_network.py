@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.bsrnn.config import BAND_SPLITS, PRESETS, BsrnnConfig, band_bins, two_way_bands
-from model.bsrnn.network import BandSplit
-from model.bsrnn.stft import Stft
 from tests.model.bsrnn.made import SMALL, noise, small_network, with_constant_mask
+from wavemill.model.bsrnn.config import BAND_SPLITS, PRESETS, BsrnnConfig, band_bins, two_way_bands
+from wavemill.model.bsrnn.network import BandSplit
+from wavemill.model.bsrnn.stft import Stft
 
 
 def test_the_paper_bands() -> None:
@@ -121,7 +121,7 @@ def test_silence_stays_silent() -> None:
 def test_presets_start_as_identity() -> None:
     audio = torch.from_numpy(noise(4800))[None]
     torch.manual_seed(0)
-    from model.bsrnn.network import Bsrnn
+    from wavemill.model.bsrnn.network import Bsrnn
 
     out = Bsrnn(PRESETS["tiny"])(audio)
     assert (out - audio).norm() < 0.1 * audio.norm()

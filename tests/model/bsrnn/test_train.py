@@ -10,11 +10,11 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from model.bsrnn.checkpoint import load_checkpoint
-from model.bsrnn.quality import si_sdr
-from model.bsrnn.train import train
-from model.bsrnn.training import StateError, Trainer
 from tests.model.bsrnn.made import audio_folders, noise, small_mixer, small_settings
+from wavemill.model.bsrnn.checkpoint import load_checkpoint
+from wavemill.model.bsrnn.quality import si_sdr
+from wavemill.model.bsrnn.train import train
+from wavemill.model.bsrnn.training import StateError, Trainer
 
 
 def test_si_sdr() -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from pipeline.corpora import pretrain, sft
+from wavemill.pipeline.corpora import pretrain, sft
 
 RATE = 16_000
 CODES = 64  # size of the codebook that the tokens are of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.data.texts import Texts
+from wavemill.model.data.texts import Texts
 
 
 def test_lines_that_are_no_text_are_told_and_passed_over(tmp_path: Path) -> None:

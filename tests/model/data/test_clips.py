@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.data.clip_batches import ClipBatches
-from model.data.clips import Clip, ClipSettings, batch_of, clips_of, cut
-from model.data.corpus import Corpus, Sound
-from model.data.problems import Problems
-from model.data.source import DataError, Share
 from tests.model.train.speech.made import RATE, made_audio, made_clip, write_corpus
+from wavemill.model.data.clip_batches import ClipBatches
+from wavemill.model.data.clips import Clip, ClipSettings, batch_of, clips_of, cut
+from wavemill.model.data.corpus import Corpus, Sound
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import DataError, Share
 
 CLIPS = [made_clip(n, 2 + n % 5) for n in range(23)]
 SMALL = ClipSettings(window_clips=9, batch_s=1.0, batch_clips=4)

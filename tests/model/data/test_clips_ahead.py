@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from model.data.clip_batches import ClipBatches
-from model.data.clips import ClipSettings
-from model.data.corpus import Corpus
 from tests.model.data.made import RATE, segment_row, write
+from wavemill.model.data.clip_batches import ClipBatches
+from wavemill.model.data.clips import ClipSettings
+from wavemill.model.data.corpus import Corpus
 
 
 def test_the_next_window_is_read_while_one_is_learnt(

@@ -11,19 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import model.data.clip_batches
-import model.data.clips
-import model.data.files
-import model.data.stored_audio
-from model.data.clip_batches import ClipBatches
-from model.data.clips import Clip, ClipSettings
-from model.data.corpus import Corpus, Sound
-from model.data.files import Files
-from model.data.problems import Problems
-from model.data.source import Share
-from model.data.stored_audio import Stored, stored_audio
+import wavemill.model.data.clip_batches
+import wavemill.model.data.clips
+import wavemill.model.data.files
+import wavemill.model.data.stored_audio
 from tests.model.data.made import conversation_row, write
 from tests.model.train.speech.made import RATE, made_clip, write_corpus
+from wavemill.model.data.clip_batches import ClipBatches
+from wavemill.model.data.clips import Clip, ClipSettings
+from wavemill.model.data.corpus import Corpus, Sound
+from wavemill.model.data.files import Files
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import Share
+from wavemill.model.data.stored_audio import Stored, stored_audio
 
 CLIPS = [made_clip(n, 60 + n % 5) for n in range(24)]
 FILE_END = 1 << 16  # bytes that Parquet reads of a file at first, in search of its footer
@@ -64,7 +64,7 @@ class Reading:
 def reading(place: str, share: Share, monkeypatch: pytest.MonkeyPatch) -> Reading:
     """Return what one rank reads until it has its first micro-batch of an epoch."""
     totals: dict[str, list[int]] = {}
-    for module in (model.data.stored_audio, model.data.files):
+    for module in (wavemill.model.data.stored_audio, wavemill.model.data.files):
         total = totals[module.__name__] = [0]
         opened = module.open_file
 
@@ -75,13 +75,13 @@ def reading(place: str, share: Share, monkeypatch: pytest.MonkeyPatch) -> Readin
     readings: list[Reading] = []
 
     def noted(files: Files, kind: str, places: Sequence[Stored], problems: Problems) -> Any:
-        plan = totals["model.data.files"][0]
+        plan = totals["wavemill.model.data.files"][0]
         found = stored_audio(files, kind, places, problems)
-        audio = totals["model.data.stored_audio"][0]
+        audio = totals["wavemill.model.data.stored_audio"][0]
         readings.append(Reading(tuple(places), audio, plan))
         return found
 
-    monkeypatch.setattr(model.data.clip_batches, "stored_audio", noted)
+    monkeypatch.setattr(wavemill.model.data.clip_batches, "stored_audio", noted)
     source = ClipBatches(Corpus.open(place, "pretrain"), WANTED, RATE, share)
     next(source)
     assert source._reader is not None
@@ -141,7 +141,7 @@ def test_audio_of_conversations_is_that_of_the_message(tmp_path: Path) -> None:
     rows = [conversation_row(n) for n in range(9)]
     place = write(tmp_path, "sft", [rows[:5], rows[5:]], group=2)
     corpus = Corpus.open(str(place), "sft")
-    whole = {clip.id: clip for clip in model.data.clips.clips_of(corpus, SFT)}
+    whole = {clip.id: clip for clip in wavemill.model.data.clips.clips_of(corpus, SFT)}
     places = [clip.stored for clip in whole.values() if clip.stored is not None]
     assert {place.message for place in places} == {1}
     found = stored_audio(corpus.files, "sft", places, corpus.problems)

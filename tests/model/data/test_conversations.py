@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.data.conversations import conversation_document
-from model.data.corpus import Conversation, Sound, Spoken
-from model.prompt.layout import Format
-from model.prompt.text import Utf8
-from model.prompt.vocabulary import Vocabulary
 from tests.model.conformance import LLM, TABLE, notes
+from wavemill.model.data.conversations import conversation_document
+from wavemill.model.data.corpus import Conversation, Sound, Spoken
+from wavemill.model.prompt.layout import Format
+from wavemill.model.prompt.text import Utf8
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 FORM = Format(Vocabulary(256, 320))
 

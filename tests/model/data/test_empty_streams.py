@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.walk import Cursor, Walk
 from tests.model.data.made import conversation_row, write
 from tests.model.data.test_llm import batches, planner
+from wavemill.model.data.walk import Cursor, Walk
 
 
 def test_a_broken_file_of_a_stream_is_passed_over(tmp_path: Path) -> None:

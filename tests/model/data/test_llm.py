@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.data.batch import PackedBatch
-from model.data.corpus import Corpus
-from model.data.llm import LlmBatches, epoch_positions
-from model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
-from model.data.pretraining import WEIGHTS, Task, Tasks
-from model.data.source import DataError, Prefetched, Share
-from model.data.texts import Texts
-from model.prompt.layout import Format
-from model.prompt.text import Utf8
-from model.prompt.vocabulary import Vocabulary
 from tests.model.data.made import conversation_row, segment_row, write
+from wavemill.model.data.batch import PackedBatch
+from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.llm import LlmBatches, epoch_positions
+from wavemill.model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
+from wavemill.model.data.pretraining import WEIGHTS, Task, Tasks
+from wavemill.model.data.source import DataError, Prefetched, Share
+from wavemill.model.data.texts import Texts
+from wavemill.model.prompt.layout import Format
+from wavemill.model.prompt.text import Utf8
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 V = Vocabulary(256, 320)
 FORM = Format(V)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from model.data.source import Batches, DataError, Prefetched
+from wavemill.model.data.source import Batches, DataError, Prefetched
 
 
 class Counting(Batches[int]):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.data.corpus import Corpus
-from model.data.planning import PretrainPlanner
-from model.data.pretraining import WEIGHTS, Task, Tasks
-from model.prompt.text import Utf8
 from tests.model.data.made import segment_row, sound, write
 from tests.model.data.test_llm import V, batches
+from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.planning import PretrainPlanner
+from wavemill.model.data.pretraining import WEIGHTS, Task, Tasks
+from wavemill.model.prompt.text import Utf8
 
 
 def test_tasks_that_fit_take_the_turns_of_those_that_do_not(tmp_path: Path) -> None:

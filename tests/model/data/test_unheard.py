@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from model.data.source import DataError
-from model.train.job import work
-from model.train.ranks import Ranks
 from tests.model.data.made import conversation_row, write
 from tests.model.data.test_llm import batches, planner
 from tests.model.train.test_sharding import training
+from wavemill.model.data.source import DataError
+from wavemill.model.train.job import work
+from wavemill.model.train.ranks import Ranks
 
 ALONE = "y" * 60  # as an answer: a micro-batch has room for no other
 

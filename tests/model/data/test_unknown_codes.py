@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.data.corpus import Corpus
 from tests.model.data.made import CODES, conversation_row, segment_row, write
+from wavemill.model.data.corpus import Corpus
 
 
 def test_rows_with_them_are_told_and_passed_over(tmp_path: Path) -> None:

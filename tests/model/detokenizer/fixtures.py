@@ -12,11 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.config import FlowConfig, VocoderConfig
-from model.detokenizer.flow import FlowNetwork
-from model.detokenizer.weights import TensorFile, load_into
 from tests.model import conformance
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.config import FlowConfig, VocoderConfig
+from wavemill.model.detokenizer.flow import FlowNetwork
+from wavemill.model.detokenizer.weights import TensorFile, load_into
 
 FOLDER = conformance.FOLDER / "detokenizer"
 TOLERANCE = 2e-4  # of velocities, keys, values and mel (fixtures' README)

@@ -7,8 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from model.detokenizer.config import DetokenizerConfig, FlowConfig, StreamSettings, VocoderConfig
-from model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.config import (
+    DetokenizerConfig,
+    FlowConfig,
+    StreamSettings,
+    VocoderConfig,
+)
+from wavemill.model.detokenizer.detokenizer import Detokenizer
 
 BANDS = 8
 HOP = 12  # samples per frame

@@ -10,12 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.detokenizer.config import StreamSettings
-from model.detokenizer.flow import FlowNetwork, KeyValue, time_features
-from model.detokenizer.history import History
-from model.detokenizer.ode import integrate, steps
-from model.detokenizer.rotary import rotation
-from model.detokenizer.solver import ChunkSolver, denormalise, normalise
 from tests.model.conformance import TABLE, worst
 from tests.model.detokenizer.fixtures import (
     TOLERANCE,
@@ -28,6 +22,12 @@ from tests.model.detokenizer.fixtures import (
     notes,
     tensors,
 )
+from wavemill.model.detokenizer.config import StreamSettings
+from wavemill.model.detokenizer.flow import FlowNetwork, KeyValue, time_features
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.ode import integrate, steps
+from wavemill.model.detokenizer.rotary import rotation
+from wavemill.model.detokenizer.solver import ChunkSolver, denormalise, normalise
 
 pytestmark = needs_fixtures
 WHOLE = ("t0", "t999", "t1000", "start700", "len1")

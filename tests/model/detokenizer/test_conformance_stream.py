@@ -10,13 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.detokenizer.config import StreamSettings
-from model.detokenizer.detokenizer import Detokenizer
-from model.detokenizer.history import History
-from model.detokenizer.melstream import MelStream, PublishedMelStream
-from model.detokenizer.solver import ChunkSolver
-from model.detokenizer.voice import read_voice
-from model.detokenizer.waveform import CrossFadeStream
 from tests.model.conformance import TABLE, worst
 from tests.model.detokenizer.fixtures import (
     AUDIO_TOLERANCE,
@@ -31,6 +24,13 @@ from tests.model.detokenizer.fixtures import (
     vocoder,
 )
 from tests.model.detokenizer.test_conformance_flow import compare_history
+from wavemill.model.detokenizer.config import StreamSettings
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.melstream import MelStream, PublishedMelStream
+from wavemill.model.detokenizer.solver import ChunkSolver
+from wavemill.model.detokenizer.voice import read_voice
+from wavemill.model.detokenizer.waveform import CrossFadeStream
 
 pytestmark = needs_fixtures
 SAMPLES = 480  # per frame

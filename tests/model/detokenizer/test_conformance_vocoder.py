@@ -6,10 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from model.detokenizer.antialias import Activation, low_pass
-from model.detokenizer.bigvgan import reach
-from model.detokenizer.config import VocoderConfig
-from model.detokenizer.mel import log_mel, mel_filters
 from tests.model.conformance import TABLE, worst
 from tests.model.detokenizer.fixtures import (
     AUDIO_TOLERANCE,
@@ -23,6 +19,10 @@ from tests.model.detokenizer.fixtures import (
     vocoder_with,
 )
 from tests.model.detokenizer.test_conformance_flow import outputs_of
+from wavemill.model.detokenizer.antialias import Activation, low_pass
+from wavemill.model.detokenizer.bigvgan import reach
+from wavemill.model.detokenizer.config import VocoderConfig
+from wavemill.model.detokenizer.mel import log_mel, mel_filters
 
 pytestmark = needs_fixtures
 FOLDING_TOLERANCE = 1e-6

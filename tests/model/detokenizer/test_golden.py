@@ -12,9 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model.detokenizer.config import StreamSettings
-from model.detokenizer.mel import log_mel
-from model.detokenizer.solver import Noise
 from tests.model.conformance import worst
 from tests.model.detokenizer.made import (
     BANDS,
@@ -24,6 +21,9 @@ from tests.model.detokenizer.made import (
     scattered,
     tokens_for,
 )
+from wavemill.model.detokenizer.config import StreamSettings
+from wavemill.model.detokenizer.mel import log_mel
+from wavemill.model.detokenizer.solver import Noise
 
 FILE = Path(__file__).parents[2] / "data" / "detokenizer_golden.safetensors"
 MODES = ("default", "published")

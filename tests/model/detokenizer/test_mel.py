@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.detokenizer.config import VocoderConfig
-from model.detokenizer.mel import log_mel, mel_filters
+from wavemill.model.detokenizer.config import VocoderConfig
+from wavemill.model.detokenizer.mel import log_mel, mel_filters
 
 CONFIG = VocoderConfig(win_size=1024, fmax=12_000)
 

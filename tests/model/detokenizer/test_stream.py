@@ -11,14 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from model.detokenizer.bigvgan import reach
-from model.detokenizer.config import StreamSettings
-from model.detokenizer.detokenizer import Detokenizer, DetokenizerStream
-from model.detokenizer.history import History
-from model.detokenizer.melstream import MelStream, PublishedMelStream
-from model.detokenizer.solver import ChunkSolver, seeded_noise
-from model.detokenizer.voice import read_voice
-from model.detokenizer.waveform import ContextStream, CrossFadeStream
 from tests.model.detokenizer.made import (
     BANDS,
     CONFIG,
@@ -29,6 +21,14 @@ from tests.model.detokenizer.made import (
     random,
     tokens_for,
 )
+from wavemill.model.detokenizer.bigvgan import reach
+from wavemill.model.detokenizer.config import StreamSettings
+from wavemill.model.detokenizer.detokenizer import Detokenizer, DetokenizerStream
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.melstream import MelStream, PublishedMelStream
+from wavemill.model.detokenizer.solver import ChunkSolver, seeded_noise
+from wavemill.model.detokenizer.voice import read_voice
+from wavemill.model.detokenizer.waveform import ContextStream, CrossFadeStream
 
 FULL_SCALE_ERROR = 1e-4
 SAMPLES_PER_TOKEN = 4 * HOP

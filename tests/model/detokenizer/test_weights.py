@@ -13,10 +13,6 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from model.detokenizer.config import DetokenizerConfig
-from model.detokenizer.detokenizer import Detokenizer
-from model.detokenizer.weights import with_weight_norm
-from model.weights import WeightsError
 from tests.model.conformance import TABLE, worst
 from tests.model.detokenizer.fixtures import (
     FOLDER,
@@ -26,6 +22,10 @@ from tests.model.detokenizer.fixtures import (
     tensors,
 )
 from tests.model.detokenizer.made import QUICK, made_detokenizer, random, tokens_for
+from wavemill.model.detokenizer.config import DetokenizerConfig
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.weights import with_weight_norm
+from wavemill.model.weights import WeightsError
 
 FLOW = Path("audio_detokenizer", "model.safetensors")
 VOCODER = Path("vocoder", "model.safetensors")

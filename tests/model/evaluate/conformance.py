@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from model.evaluate.judge.asking import JudgePrompt, JudgeReply
-from model.evaluate.scoring import Answered, Scorer, Scores
 from tests.model.conformance import FOLDER as ALL
+from wavemill.model.evaluate.judge.asking import JudgePrompt, JudgeReply
+from wavemill.model.evaluate.scoring import Answered, Scorer, Scores
 
 FOLDER = ALL / "evaluation"
 

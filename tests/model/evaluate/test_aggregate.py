@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.evaluate.aggregate import mean_of
-from model.evaluate.bootstrap import interval
-from model.evaluate.metrics import mean
-from model.evaluate.scoring import Verdict
+from wavemill.model.evaluate.aggregate import mean_of
+from wavemill.model.evaluate.bootstrap import interval
+from wavemill.model.evaluate.metrics import mean
+from wavemill.model.evaluate.scoring import Verdict
 
 
 @settings(max_examples=40, deadline=None)

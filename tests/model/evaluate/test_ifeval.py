@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("langdetect", reason="the extra `evaluate` is not installed")
 pytest.importorskip("nltk", reason="the extra `evaluate` is not installed")
 
-from model.evaluate.ifeval import sentences
-from model.evaluate.ifeval.checking import INSTRUCTIONS, followed, relaxed
-from model.evaluate.scorers.ifeval import IfevalScorer
-from model.evaluate.scoring import Answered
+from wavemill.model.evaluate.ifeval import sentences
+from wavemill.model.evaluate.ifeval.checking import INSTRUCTIONS, followed, relaxed
+from wavemill.model.evaluate.scorers.ifeval import IfevalScorer
+from wavemill.model.evaluate.scoring import Answered
 
 AT_LEAST, LESS = "at least", "less than"
 CASES: list[tuple[str, dict[str, Any], str, str]] = [  # id, arguments, followed, not followed

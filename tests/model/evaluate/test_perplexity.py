@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.data.source import DataError
-from model.evaluate.perplexity import corpus_perplexity
-from model.llm.config import preset
-from model.llm.network import AudioLlm
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import presets
-from model.train.llm_export import export_llm
-from model.train.llm_network import LearningLlm
 from tests.model.data.made import conversation_row, segment_row, write
+from wavemill.model.data.source import DataError
+from wavemill.model.evaluate.perplexity import corpus_perplexity
+from wavemill.model.llm.config import preset
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.config import presets
+from wavemill.model.train.llm_export import export_llm
+from wavemill.model.train.llm_network import LearningLlm
 
 
 @pytest.fixture(scope="module")

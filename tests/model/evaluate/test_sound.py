@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from model.evaluate.sound import SAMPLE_RATE, decoded
+from wavemill.model.evaluate.sound import SAMPLE_RATE, decoded
 
 VOICE = (0.3 * np.sin(np.arange(SAMPLE_RATE) / 9) * np.sin(np.arange(SAMPLE_RATE) / 3000)).astype(
     np.float32

@@ -8,15 +8,15 @@ import pytest
 
 pytest.importorskip("opencc", reason="the extra `evaluate` is not installed")
 
-from model.evaluate.scorers.asr import AsrScorer
-from model.evaluate.scoring import Answered
-from model.evaluate.text.cleaning import clean
-from model.evaluate.text.edits import edits
-from model.evaluate.text.mandarin import normalize_mandarin
-from model.evaluate.text.published import normalize, tokens
-from model.evaluate.text.tokens import published_tokens
-from model.evaluate.text.western import normalize_basic, normalize_english
 from tests.model.evaluate.conformance import TABLE, needs_cases, stored
+from wavemill.model.evaluate.scorers.asr import AsrScorer
+from wavemill.model.evaluate.scoring import Answered
+from wavemill.model.evaluate.text.cleaning import clean
+from wavemill.model.evaluate.text.edits import edits
+from wavemill.model.evaluate.text.mandarin import normalize_mandarin
+from wavemill.model.evaluate.text.published import normalize, tokens
+from wavemill.model.evaluate.text.tokens import published_tokens
+from wavemill.model.evaluate.text.western import normalize_basic, normalize_english
 
 pytestmark = needs_cases
 NORMALIZERS = "asr/normalizer_cases.json"

@@ -9,12 +9,12 @@ import pytest
 pytest.importorskip("langdetect", reason="the extra `evaluate` is not installed")
 pytest.importorskip("nltk", reason="the extra `evaluate` is not installed")
 
-from model.evaluate.ifeval.checking import INSTRUCTIONS, followed
-from model.evaluate.ifeval.sentences import NEEDS_PUNKT, has_punkt
-from model.evaluate.reading.tags import without_tags
-from model.evaluate.scorers.ifeval import IfevalScorer
-from model.evaluate.scoring import Answered
 from tests.model.evaluate.conformance import TABLE, needs_cases, stored
+from wavemill.model.evaluate.ifeval.checking import INSTRUCTIONS, followed
+from wavemill.model.evaluate.ifeval.sentences import NEEDS_PUNKT, has_punkt
+from wavemill.model.evaluate.reading.tags import without_tags
+from wavemill.model.evaluate.scorers.ifeval import IfevalScorer
+from wavemill.model.evaluate.scoring import Answered
 
 pytestmark = needs_cases
 SINGLE = "ifeval/single_instruction_cases.json"

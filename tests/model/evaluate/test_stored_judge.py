@@ -9,15 +9,15 @@ import pytest
 
 pytest.importorskip("opencc", reason="the extra `evaluate` is not installed")
 
-from model.evaluate.aggregate import mean_of
-from model.evaluate.benchmarks.schema import benchmark_named
-from model.evaluate.judge.rubrics import rubrics
-from model.evaluate.scorers.asr import AsrScorer
-from model.evaluate.scorers.choice import ChoiceScorer
-from model.evaluate.scorers.judged import JudgedScorer
-from model.evaluate.scorers.registry import rubric_of
-from model.evaluate.scoring import Answered, Scorer, Scores
 from tests.model.evaluate.conformance import TABLE, FixedJudge, by_subset, item, needs_cases, stored
+from wavemill.model.evaluate.aggregate import mean_of
+from wavemill.model.evaluate.benchmarks.schema import benchmark_named
+from wavemill.model.evaluate.judge.rubrics import rubrics
+from wavemill.model.evaluate.scorers.asr import AsrScorer
+from wavemill.model.evaluate.scorers.choice import ChoiceScorer
+from wavemill.model.evaluate.scorers.judged import JudgedScorer
+from wavemill.model.evaluate.scorers.registry import rubric_of
+from wavemill.model.evaluate.scoring import Answered, Scorer, Scores
 
 pytestmark = needs_cases
 REPLIES = "judge/parsing_cases.json"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from model.evaluate.reading.label import read_label, same_label
-from model.evaluate.reading.letter import read_letter
-from model.evaluate.reading.published_letter import published_letter
-from model.evaluate.reading.published_refusal import published_refusal
-from model.evaluate.scorers.choice import ChoiceScorer
-from model.evaluate.scorers.refusal import RefusalScorer
 from tests.model.evaluate.conformance import TABLE, by_subset, item, needs_cases, stored
+from wavemill.model.evaluate.reading.label import read_label, same_label
+from wavemill.model.evaluate.reading.letter import read_letter
+from wavemill.model.evaluate.reading.published_letter import published_letter
+from wavemill.model.evaluate.reading.published_refusal import published_refusal
+from wavemill.model.evaluate.scorers.choice import ChoiceScorer
+from wavemill.model.evaluate.scorers.refusal import RefusalScorer
 
 pytestmark = needs_cases
 LETTERS = "mcq/extraction_cases.json"

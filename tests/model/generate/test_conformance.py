@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.generate.generate import Result, stream
-from model.generate.sampling import Sampling, candidates, penalised, sample
-from model.generate.streams import GenerateSettings, budget
-from model.llm.batch import Sample
-from model.llm.network import AudioLlm, LlmOutput
-from model.prompt.layout import Reply
-from model.prompt.vocabulary import Vocabulary
 from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, tensors, worst
+from wavemill.model.generate.generate import Result, stream
+from wavemill.model.generate.sampling import Sampling, candidates, penalised, sample
+from wavemill.model.generate.streams import GenerateSettings, budget
+from wavemill.model.llm.batch import Sample
+from wavemill.model.llm.network import AudioLlm, LlmOutput
+from wavemill.model.prompt.layout import Reply
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 pytestmark = needs_fixtures
 IDS = Vocabulary()

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.generate.generate import decode, generate, stream
-from model.generate.sampling import Sampling
-from model.generate.streams import GenerateSettings, NoRoom
-from model.llm.batch import Sample
-from model.llm.config import preset
-from model.llm.network import AudioLlm
-from model.prompt.layout import Format, Message, Reply, Role
-from model.prompt.vocabulary import Vocabulary
+from wavemill.model.generate.generate import decode, generate, stream
+from wavemill.model.generate.sampling import Sampling
+from wavemill.model.generate.streams import GenerateSettings, NoRoom
+from wavemill.model.llm.batch import Sample
+from wavemill.model.llm.config import preset
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.prompt.layout import Format, Message, Reply, Role
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 CONFIG = preset("tiny")
 FORMAT = Format(Vocabulary(CONFIG.text_vocab, CONFIG.audio_offset), delay=CONFIG.audio_delay)
@@ -102,7 +102,7 @@ def test_each_row_has_its_own_limit(network: AudioLlm, prompts: list[Sample]) ->
 
 
 def test_penalty_is_each_rows_own() -> None:
-    from model.generate.sampling import sample
+    from wavemill.model.generate.sampling import sample
 
     logits = torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]])
     recent = torch.tensor([[0, 0], [2, 2]])

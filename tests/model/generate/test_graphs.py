@@ -17,16 +17,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from model.generate import generate as module
-from model.generate.generate import generate
-from model.generate.graphs import DecodingStep, RecordedStep
-from model.generate.sampling import Sampling
-from model.generate.streams import GenerateSettings
-from model.llm.batch import Sample
-from model.llm.cache import KeyValueCache
-from model.llm.config import preset
-from model.llm.network import AudioLlm, LlmOutput
-from model.prompt.layout import Reply
+from wavemill.model.generate import generate as module
+from wavemill.model.generate.generate import generate
+from wavemill.model.generate.graphs import DecodingStep, RecordedStep
+from wavemill.model.generate.sampling import Sampling
+from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.llm.batch import Sample
+from wavemill.model.llm.cache import KeyValueCache
+from wavemill.model.llm.config import preset
+from wavemill.model.llm.network import AudioLlm, LlmOutput
+from wavemill.model.prompt.layout import Reply
 
 # What asks the GPU for a value, or sends it one, cannot be recorded.
 SYNCHRONOUS = {

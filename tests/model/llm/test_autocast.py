@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.llm import packed
-from model.llm.config import preset
-from model.llm.network import AudioLlm
+from wavemill.model.llm import packed
+from wavemill.model.llm.config import preset
+from wavemill.model.llm.network import AudioLlm
 
 
 def test_attention_is_in_the_dtype_of_autocast(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,13 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from model.llm.attention import rotary
-from model.llm.batch import pack
-from model.llm.cache import KeyValueCache
-from model.llm.config import LlmConfig, preset
-from model.llm.loss import StreamLabels, losses
-from model.llm.network import AudioLlm, LlmOutput
 from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, tensors, worst
+from wavemill.model.llm.attention import rotary
+from wavemill.model.llm.batch import pack
+from wavemill.model.llm.cache import KeyValueCache
+from wavemill.model.llm.config import LlmConfig, preset
+from wavemill.model.llm.loss import StreamLabels, losses
+from wavemill.model.llm.network import AudioLlm, LlmOutput
 
 pytestmark = needs_fixtures
 TOLERANCE = 2e-5

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.llm.batch import Sample, collate, pack
-from model.llm.cache import CacheFull, KeyValueCache
-from model.llm.config import PRESETS, LlmConfig, preset
-from model.llm.network import AudioLlm
+from wavemill.model.llm.batch import Sample, collate, pack
+from wavemill.model.llm.cache import CacheFull, KeyValueCache
+from wavemill.model.llm.config import PRESETS, LlmConfig, preset
+from wavemill.model.llm.network import AudioLlm
 
 PAD = 319
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from model.llm.config import preset
-from model.llm.network import AudioLlm
-from model.llm.packed import Documents
+from wavemill.model.llm.config import preset
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.llm.packed import Documents
 
 
 def test_packed_is_the_same_as_separate() -> None:

@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 
-from model.prompt.layout import Format, Layout, LayoutError, Message, Reply, Revision, shifted
-from model.prompt.reading import read
-from model.prompt.vocabulary import Vocabulary
 from tests.model.conformance import TABLE, needs_fixtures, notes
+from wavemill.model.prompt.layout import (
+    Format,
+    Layout,
+    LayoutError,
+    Message,
+    Reply,
+    Revision,
+    shifted,
+)
+from wavemill.model.prompt.reading import read
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 pytestmark = needs_fixtures
 

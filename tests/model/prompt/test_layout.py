@@ -6,9 +6,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from model.prompt.layout import Format, LayoutError, Message, Reply, Revision, Role, shifted
-from model.prompt.reading import read
-from model.prompt.vocabulary import Vocabulary
+from wavemill.model.prompt.layout import (
+    Format,
+    LayoutError,
+    Message,
+    Reply,
+    Revision,
+    Role,
+    shifted,
+)
+from wavemill.model.prompt.reading import read
+from wavemill.model.prompt.vocabulary import Vocabulary
 
 SMALL = Vocabulary(text_tokens=20, audio_offset=60)
 texts = st.lists(st.integers(0, 19), min_size=1, max_size=5).map(tuple)

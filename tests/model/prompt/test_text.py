@@ -10,9 +10,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from model.checkpoint import WeightsError
-from model.llm.config import preset
-from model.prompt.text import Utf8, load_text_tokenizer
+from wavemill.model.checkpoint import WeightsError
+from wavemill.model.llm.config import preset
+from wavemill.model.prompt.text import Utf8, load_text_tokenizer
 
 
 @settings(deadline=None)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import VqConfig, presets
-from model.tokenizer.log_mel import PIECE_SAMPLES, log_mel, mel_filters, padded, tokens_in
-from model.tokenizer.semantic import SemanticTokenizer, piece_mel
-from model.tokenizer.vq_encoder import VqEncoder
 from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, tensors, waveform, worst
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.config import VqConfig, presets
+from wavemill.model.tokenizer.log_mel import PIECE_SAMPLES, log_mel, mel_filters, padded, tokens_in
+from wavemill.model.tokenizer.semantic import SemanticTokenizer, piece_mel
+from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
 pytestmark = needs_fixtures
 VARIANTS = ("glm4_like", "noncausal_maxpool", "causal_attention")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import EncoderConfig, VqConfig, presets
-from model.tokenizer.log_mel import PIECE_SAMPLES, log_mel, tokens_in
-from model.tokenizer.semantic import SemanticTokenizer
-from model.tokenizer.vq_encoder import VqEncoder
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.config import EncoderConfig, VqConfig, presets
+from wavemill.model.tokenizer.log_mel import PIECE_SAMPLES, log_mel, tokens_in
+from wavemill.model.tokenizer.semantic import SemanticTokenizer
+from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
 LENGTHS = [0, 1, 159, 1280, 1281, 2560, 16_000, 20_480, 480_000, 480_001, 500_480]
 

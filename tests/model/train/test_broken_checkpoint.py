@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import WeightsError
-from model.train import checkpoint
-from model.train.loop import Outcome
 from tests.model.train.test_loop import STEPS, train
+from wavemill.model.checkpoint import WeightsError
+from wavemill.model.train import checkpoint
+from wavemill.model.train.loop import Outcome
 
 
 @pytest.mark.parametrize(("file", "content"), [("00000.safetensors", b"\0"), ("state.json", b"{}")])

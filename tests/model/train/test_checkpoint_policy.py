@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from model.train import checkpoint
-from model.train.ranks import Ranks
-from model.train.settings import CheckpointSettings
 from tests.model.train.test_loop import STEPS, train
+from wavemill.model.train import checkpoint
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.settings import CheckpointSettings
 
 
 def test_checkpoints_that_are_kept_for_good_are_written(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.train.learner import MAIN, Progress
-from model.train.llm_setup import LlmTraining
-from model.train.ranks import Ranks
-from model.train.recipe import PretrainRecipe, SftRecipe
 from tests.model.data.made import conversation_row, segment_row, write
+from wavemill.model.train.learner import MAIN, Progress
+from wavemill.model.train.llm_setup import LlmTraining
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.recipe import PretrainRecipe, SftRecipe
 
 
 @pytest.mark.parametrize("kind", ["sft", "pretrain"])

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from model.data.files import corpus_files
-from model.train.held_out import none_held_out
-from model.train.llm_setup import LOOKED_INTO, LlmTraining, build
-from model.train.ranks import Ranks
-from model.train.recipe import SftRecipe
 from tests.model.data.made import conversation_row, write
+from wavemill.model.data.files import corpus_files
+from wavemill.model.train.held_out import none_held_out
+from wavemill.model.train.llm_setup import LOOKED_INTO, LlmTraining, build
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.recipe import SftRecipe
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from model.train.job import Job
-from model.train.llm_setup import LlmTraining
-from model.train.recipe import PretrainRecipe, SftRecipe
-from model.train.settings import LoopSettings, OptimizerSettings
-from model.train.speech.recipe import DetokenizerRecipe, TokenizerRecipe
-from model.train.speech.setup import DetokenizerTraining, TokenizerTraining
+from wavemill.model.train.job import Job
+from wavemill.model.train.llm_setup import LlmTraining
+from wavemill.model.train.recipe import PretrainRecipe, SftRecipe
+from wavemill.model.train.settings import LoopSettings, OptimizerSettings
+from wavemill.model.train.speech.recipe import DetokenizerRecipe, TokenizerRecipe
+from wavemill.model.train.speech.setup import DetokenizerTraining, TokenizerTraining
 
 RUN, MODEL = Path("run"), Path("/models/first")
 DETOKENIZER = DetokenizerRecipe()

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.data.source import Prefetched
-from model.train.learner import Example
-from model.train.loop import Outcome, Training
-from model.train.metrics import FILE
-from model.train.ranks import Ranks
 from tests.model.train.test_loop import STEPS, Line, Series, settings, train, weights
+from wavemill.model.data.source import Prefetched
+from wavemill.model.train.learner import Example
+from wavemill.model.train.loop import Outcome, Training
+from wavemill.model.train.metrics import FILE
+from wavemill.model.train.ranks import Ranks
 
 
 class Killed(BaseException):

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.data.batch import PackedBatch
-from model.llm.network import AudioLlm
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import EncoderConfig
-from model.train.learner import MAIN, Progress
-from model.train.llm import LlmLearner
-from model.train.llm_network import LearningLlm
-from model.train.llm_setup import LlmTraining, build
-from model.train.ranks import Ranks
-from model.train.recipe import PretrainRecipe
 from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, tensors, worst
 from tests.model.data.made import segment_row, write
+from wavemill.model.data.batch import PackedBatch
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.config import EncoderConfig
+from wavemill.model.train.learner import MAIN, Progress
+from wavemill.model.train.llm import LlmLearner
+from wavemill.model.train.llm_network import LearningLlm
+from wavemill.model.train.llm_setup import LlmTraining, build
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.recipe import PretrainRecipe
 
 TOLERANCE = 2e-5
 EARS = EncoderConfig(d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=32)

@@ -14,16 +14,16 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from model.data.source import Batches, Prefetched, Share
-from model.train import checkpoint
-from model.train.learner import Example, Learner, Loss, Progress
-from model.train.loop import Outcome, Training
-from model.train.metrics import FILE
-from model.train.ranks import Ranks
-from model.train.resuming import RunChanged
-from model.train.schedule import learning_rate
-from model.train.settings import LoopSettings, OptimizerSettings
-from model.train.stepping import NotFinite
+from wavemill.model.data.source import Batches, Prefetched, Share
+from wavemill.model.train import checkpoint
+from wavemill.model.train.learner import Example, Learner, Loss, Progress
+from wavemill.model.train.loop import Outcome, Training
+from wavemill.model.train.metrics import FILE
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.resuming import RunChanged
+from wavemill.model.train.schedule import learning_rate
+from wavemill.model.train.settings import LoopSettings, OptimizerSettings
+from wavemill.model.train.stepping import NotFinite
 
 STEPS = 12
 

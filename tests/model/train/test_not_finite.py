@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from model.data.source import Prefetched
-from model.train.loop import Training
-from model.train.ranks import Ranks
-from model.train.stepping import NotFinite
 from tests.model.train.test_loop import Line, Numbers, Series, settings
+from wavemill.model.data.source import Prefetched
+from wavemill.model.train.loop import Training
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.stepping import NotFinite
 
 
 @dataclass

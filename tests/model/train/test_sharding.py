@@ -9,11 +9,11 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
-from model.train.job import work
-from model.train.llm_setup import LlmTraining
-from model.train.ranks import Ranks
-from model.train.recipe import SftRecipe
 from tests.model.data.made import conversation_row, write
+from wavemill.model.train.job import work
+from wavemill.model.train.llm_setup import LlmTraining
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.recipe import SftRecipe
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.recording import Task
-from pipeline.corpora.instructions import (
+from wavemill.manifests.recording import Task
+from wavemill.pipeline.corpora.instructions import (
     COUNTS,
     LANGUAGES,
     QUESTION,
@@ -18,7 +18,7 @@ from pipeline.corpora.instructions import (
     instructions,
     problems_of,
 )
-from pipeline.corpora.instructions.choice import choose_instruction, written_language
+from wavemill.pipeline.corpora.instructions.choice import choose_instruction, written_language
 
 HAN = range(0x4E00, 0xA000)
 

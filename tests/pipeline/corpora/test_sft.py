@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.recording import Item, Recording, Task
-from pipeline.corpora import sft
-from pipeline.corpora.instructions import QUESTION, instructions
-from pipeline.corpora.sft import SftSettings
-from stages.segments import segments_of
 from tests.support import MemoryUpstream
+from wavemill.manifests.recording import Item, Recording, Task
+from wavemill.pipeline.corpora import sft
+from wavemill.pipeline.corpora.instructions import QUESTION, instructions
+from wavemill.pipeline.corpora.sft import SftSettings
+from wavemill.stages.segments import segments_of
 
 LABELS: list[dict[str, str]] = [
     {"task": "asr", "text": "where to now", "language": "en", "license": "CC0", "split": "test"},
@@ -203,7 +203,7 @@ def test_seed_and_language_are_settings() -> None:
 def test_reworded_instructions_are_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     before = sft.parameters(SftSettings())
     monkeypatch.setattr(
-        "pipeline.corpora.instructions.instructions", lambda _: {"en": ("Say it.",)}
+        "wavemill.pipeline.corpora.instructions.instructions", lambda _: {"en": ("Say it.",)}
     )
     assert sft.parameters(SftSettings()) != before
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.recording import Item, Recording
-from manifests.table import SCHEMA, recordings_from_table, recordings_table
-from pipeline.corpora.splits import SplitSettings, assign_splits
+from wavemill.manifests.recording import Item, Recording
+from wavemill.manifests.table import SCHEMA, recordings_from_table, recordings_table
+from wavemill.pipeline.corpora.splits import SplitSettings, assign_splits
 
 SETTINGS = SplitSettings(seed=3, validation=0.3, test=0.3)
 SPLITS = ("train", "validation", "test", "other")

@@ -15,11 +15,6 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.execution.events import Event, ShardFailed
-from pipeline.execution.faults import ClusterTooSmall
-from pipeline.execution.on_ray import run_on_ray
-from pipeline.execution.settings import ExecutionSettings, GroupSettings
-from stages.engine import EngineUnavailable
 from tests.pipeline.execution.trouble import (
     TroubleBuild,
     is_gone,
@@ -29,6 +24,11 @@ from tests.pipeline.execution.trouble import (
     wait_until,
 )
 from tests.pipeline.toys import recording
+from wavemill.pipeline.execution.events import Event, ShardFailed
+from wavemill.pipeline.execution.faults import ClusterTooSmall
+from wavemill.pipeline.execution.on_ray import run_on_ray
+from wavemill.pipeline.execution.settings import ExecutionSettings, GroupSettings
+from wavemill.stages.engine import EngineUnavailable
 
 HEALTHY = [recording(f"r{i}") for i in range(12)]
 
@@ -187,7 +187,7 @@ run(build, ExecutionSettings(workers=2), names=("spin1", "spin2"))
 """
 
 
-OURS = ("RayWorker", "pipeline.execution.child", "raylet/raylet", "gcs_server")
+OURS = ("RayWorker", "wavemill.pipeline.execution.child", "raylet/raylet", "gcs_server")
 # Not listed: two helpers of Ray's own that look for their raylet only every 40 s.
 
 

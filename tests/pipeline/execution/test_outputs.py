@@ -9,16 +9,16 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from manifests.faults import ProgramFault
-from manifests.recording import Recording
-from pipeline.execution.events import TaskDone
-from pipeline.execution.inline import run_inline
-from pipeline.execution.outputs import Outputs
-from pipeline.graph import Graph
-from pipeline.task import failed_in, table_key
-from stages.recording_stage import RecordingStage, Upstream
 from tests.pipeline.test_build_core import ToyBuild
 from tests.pipeline.toys import recording, toy_graph
+from wavemill.manifests.faults import ProgramFault
+from wavemill.manifests.recording import Recording
+from wavemill.pipeline.execution.events import TaskDone
+from wavemill.pipeline.execution.inline import run_inline
+from wavemill.pipeline.execution.outputs import Outputs
+from wavemill.pipeline.graph import Graph
+from wavemill.pipeline.task import failed_in, table_key
+from wavemill.stages.recording_stage import RecordingStage, Upstream
 
 HEALTHY = [recording(f"r{number}") for number in range(6)]
 
@@ -47,7 +47,7 @@ def broken(stage: str, names: str = "") -> Callable[[], Graph]:
 
 
 def execute(work: ToyBuild, make: Callable[[], Graph], recordings: list[Recording]) -> list[str]:
-    """Do what `jobs.build.execute` does; return the stages that ran."""
+    """Do what `wavemill.jobs.build.execute` does; return the stages that ran."""
     plan, ran = work.plan(recordings, make()), []
     plan.catalogue.save()
     outputs = Outputs(work.store, plan.ledger)

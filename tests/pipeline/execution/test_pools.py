@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.execution.pools import Hand, Node, Pool, set_targets
-from pipeline.execution.settings import ExecutionSettings, GroupSettings, limits_of
+from wavemill.pipeline.execution.pools import Hand, Node, Pool, set_targets
+from wavemill.pipeline.execution.settings import ExecutionSettings, GroupSettings, limits_of
 
 
 def pool(name: str, most: int = 1000, **group: float) -> Pool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.execution.protocol import (
+from wavemill.pipeline.execution.protocol import (
     Kind,
     frame,
     pickled_error,
@@ -19,7 +19,7 @@ from pipeline.execution.protocol import (
     take_frames,
     write_request,
 )
-from stages.recording_stage import RecordingError
+from wavemill.stages.recording_stage import RecordingError
 
 frames = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=40)))
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.execution.faults import WorkerUnavailable
-from pipeline.execution.pools import Hand, Pool
-from pipeline.execution.ray_worker import Staff
-from pipeline.execution.settings import ExecutionSettings, GroupSettings
+from wavemill.pipeline.execution.faults import WorkerUnavailable
+from wavemill.pipeline.execution.pools import Hand, Pool
+from wavemill.pipeline.execution.ray_worker import Staff
+from wavemill.pipeline.execution.settings import ExecutionSettings, GroupSettings
 
 
 class Lost(Exception):

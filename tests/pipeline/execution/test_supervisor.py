@@ -15,12 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.execution.events import ShardFailed
-from pipeline.execution.faults import DiskFull, WorkerUnavailable
-from pipeline.execution.limits import Limits
-from pipeline.execution.supervisor import Supervisor, worker_job
-from pipeline.store import Store
-from stages.engine import EngineUnavailable
 from tests.pipeline.execution.trouble import (
     TROUBLES,
     TroubleBuild,
@@ -33,6 +27,12 @@ from tests.pipeline.execution.trouble import (
     wait_until,
 )
 from tests.pipeline.toys import recording
+from wavemill.pipeline.execution.events import ShardFailed
+from wavemill.pipeline.execution.faults import DiskFull, WorkerUnavailable
+from wavemill.pipeline.execution.limits import Limits
+from wavemill.pipeline.execution.supervisor import Supervisor, worker_job
+from wavemill.pipeline.store import Store
+from wavemill.stages.engine import EngineUnavailable
 
 HEALTHY = [recording(f"r{i}") for i in range(8)]
 SHORT = Limits(

@@ -15,21 +15,21 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.recording import Recording
-from manifests.table import recordings_table
-from pipeline.catalogue import Catalogue
-from pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone
-from pipeline.execution.faults import TaskFailed
-from pipeline.execution.inline import run_inline
-from pipeline.execution.supervisor import Supervisor
-from pipeline.graph import Graph, Stage
-from pipeline.ledger import Ledger
-from pipeline.plan import Plan
-from pipeline.snapshots import write_snapshot
-from pipeline.store import Store
-from stages.engine import EngineUnavailable
-from stages.recording_stage import RecordingError, RecordingStage, Upstream
 from tests.pipeline.toys import NUMBERS
+from wavemill.manifests.recording import Recording
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.catalogue import Catalogue
+from wavemill.pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone
+from wavemill.pipeline.execution.faults import TaskFailed
+from wavemill.pipeline.execution.inline import run_inline
+from wavemill.pipeline.execution.supervisor import Supervisor
+from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.snapshots import write_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.recording_stage import RecordingError, RecordingStage, Upstream
 
 
 def _hoard() -> None:

@@ -12,19 +12,19 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.tables import filled
-from manifests.recording import Recording
-from manifests.table import recordings_table
-from pipeline.catalogue import CATALOGUE
-from pipeline.catalogue import SCHEMA as MEMBERS
-from pipeline.curation import all_schemas
-from pipeline.ledger import FOLDER as LEDGER_FOLDER
-from pipeline.ledger import SCHEMA as LEDGER
-from pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
-from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA, ErrorRow, error_row
-from stages.filter.thresholds import LabelledThresholds, RawThresholds
-from stages.filter.verdict import Config, join_scores, judge
-from stages.segments import segment_id
+from wavemill.manifests.recording import Recording
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
+from wavemill.pipeline.curation import all_schemas
+from wavemill.pipeline.ledger import FOLDER as LEDGER_FOLDER
+from wavemill.pipeline.ledger import SCHEMA as LEDGER
+from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import ERRORS_SCHEMA, ErrorRow, error_row
+from wavemill.stages.filter.thresholds import LabelledThresholds, RawThresholds
+from wavemill.stages.filter.verdict import Config, join_scores, judge
+from wavemill.stages.segments import segment_id
 
 STAGES = (
     "denoise",

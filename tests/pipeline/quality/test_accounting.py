@@ -14,12 +14,12 @@ import duckdb
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from manifests.recording import Item, Recording
-from pipeline.catalogue import CATALOGUE
-from pipeline.quality.database import create_views, newest_snapshot
-from stages.filter.rules import RULES
-from stages.segments import segment_id
 from tests.pipeline.quality.support import Shard, error_of, members_table, recording, write_workdir
+from wavemill.manifests.recording import Item, Recording
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.quality.database import create_views, newest_snapshot
+from wavemill.stages.filter.rules import RULES
+from wavemill.stages.segments import segment_id
 
 NAMES = [rule.name for rule in RULES]
 DURATION = 300  # ms, of every recording in the property test

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.lock import locked
-from pipeline.quality.live import Live
-from pipeline.quality.server import Server
-from pipeline.store import Store
 from tests.browser import Visit, installed, running_browser, visit
 from tests.pipeline.quality.support import judged_workdir, write_workdir
 from tests.pipeline.quality.test_server import EVIL, shard_with_audio
+from wavemill.pipeline.lock import locked
+from wavemill.pipeline.quality.live import Live
+from wavemill.pipeline.quality.server import Server
+from wavemill.pipeline.store import Store
 
 AUDIO = "() => document.querySelector('#browse-table .detail audio')?.{}"
 

@@ -11,20 +11,20 @@ import duckdb
 import pytest
 from pyarrow import fs
 
-from manifests.recording import Item
-from pipeline.quality.database import (
+from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
+from tests.support import MemoryUpstream, without_channels
+from wavemill.manifests.recording import Item
+from wavemill.pipeline.quality.database import (
     DATABASE,
     NoSnapshot,
     create_views,
     new_database,
     newest_snapshot,
 )
-from pipeline.store import Store
-from stages.filter.rules import RULES
-from stages.filter.thresholds import LabelledThresholds, RawThresholds
-from stages.segments import segments_of
-from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
-from tests.support import MemoryUpstream, without_channels
+from wavemill.pipeline.store import Store
+from wavemill.stages.filter.rules import RULES
+from wavemill.stages.filter.thresholds import LabelledThresholds, RawThresholds
+from wavemill.stages.segments import segments_of
 
 HOUR = 3_600_000
 

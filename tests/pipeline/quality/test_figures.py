@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.quality.database import new_database
-from pipeline.quality.distributions import BINS, scale
-from pipeline.quality.figures import SHOWN, Figures, read_figures
-from pipeline.quality.samples import read_samples
-from pipeline.quality.what_if import kept_with, read_what_if
-from pipeline.store import Store
-from stages.filter.verdict import Config, join_scores, judge
 from tests.pipeline.quality.support import Shard, judged_workdir, recording, write_workdir
+from wavemill.pipeline.quality.database import new_database
+from wavemill.pipeline.quality.distributions import BINS, scale
+from wavemill.pipeline.quality.figures import SHOWN, Figures, read_figures
+from wavemill.pipeline.quality.samples import read_samples
+from wavemill.pipeline.quality.what_if import kept_with, read_what_if
+from wavemill.pipeline.store import Store
+from wavemill.stages.filter.verdict import Config, join_scores, judge
 
 DURATION = 60_000
 

@@ -9,7 +9,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from pipeline.quality.page import as_json, policy, render
+from wavemill.pipeline.quality.page import as_json, policy, render
 
 EVIL = "</script><script>alert(1)</script><!-- <script> & \u2028 ' \" \u202e"
 
@@ -77,7 +77,7 @@ def test_numbers_that_json_lacks_are_null() -> None:
 
 
 def test_our_scripts_never_make_markup_of_text() -> None:
-    folder = Path(__import__("pipeline.quality.page", fromlist=["x"]).__file__).parent
+    folder = Path(__import__("wavemill.pipeline.quality.page", fromlist=["x"]).__file__).parent
     for file in folder.glob("*.js"):
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text)

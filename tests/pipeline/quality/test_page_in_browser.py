@@ -11,11 +11,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.quality.database import new_database
-from pipeline.quality.figures import read_figures
-from pipeline.quality.page import render, write_page
-from pipeline.quality.samples import read_samples
-from pipeline.quality.what_if import read_what_if
 from tests.browser import DRAWN, Visit, installed, running_browser, visit
 from tests.pipeline.quality.page_numbers import audio, check_tables, check_tiles
 from tests.pipeline.quality.support import (
@@ -25,6 +20,11 @@ from tests.pipeline.quality.support import (
     recording,
     write_workdir,
 )
+from wavemill.pipeline.quality.database import new_database
+from wavemill.pipeline.quality.figures import read_figures
+from wavemill.pipeline.quality.page import render, write_page
+from wavemill.pipeline.quality.samples import read_samples
+from wavemill.pipeline.quality.what_if import read_what_if
 
 EVIL = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'> \" ' `${1}` \u202e"
 SCRIPT = (Path(__file__).parent / "checks.js").read_text()

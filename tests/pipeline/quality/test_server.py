@@ -15,13 +15,13 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from pipeline.lock import locked
-from pipeline.quality.live import Live
-from pipeline.quality.server import Server
-from pipeline.snapshots import latest_snapshot, save_snapshot
-from pipeline.store import Store
-from stages.audio.flac import decode_flac, encode_flac
 from tests.pipeline.quality.support import Shard, recording, write_workdir
+from wavemill.pipeline.lock import locked
+from wavemill.pipeline.quality.live import Live
+from wavemill.pipeline.quality.server import Server
+from wavemill.pipeline.snapshots import latest_snapshot, save_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.stages.audio.flac import decode_flac, encode_flac
 
 RATE = 16_000
 EVIL = "<script>alert('x')</script>"

@@ -12,7 +12,7 @@ from unittest import mock
 import duckdb
 import pyarrow.parquet as pq
 
-from pipeline.store import Store
+from wavemill.pipeline.store import Store
 
 
 class Death(BaseException):

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.catalogue import CATALOGUE, read_catalogue
-from pipeline.config import ConfigError
-from pipeline.damage import Recorded, WorkdirDamaged
-from pipeline.ledger import FOLDER, read_segment, segments
-from pipeline.snapshots import LATEST, latest_snapshot
-from pipeline.store import Store
-from pipeline.upkeep.repair import LOST
-from pipeline.upkeep.withdrawal import WITHDRAWN, add_tombstones, withdrawn_table
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.workdir import Workdir, expected_rows
+from wavemill.pipeline.catalogue import CATALOGUE, read_catalogue
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.damage import Recorded, WorkdirDamaged
+from wavemill.pipeline.ledger import FOLDER, read_segment, segments
+from wavemill.pipeline.snapshots import LATEST, latest_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.repair import LOST
+from wavemill.pipeline.upkeep.withdrawal import WITHDRAWN, add_tombstones, withdrawn_table
 
 SIX = [recording(f"r{i}") for i in range(6)]
 ALL = [*SIX, recording("bad one")]

@@ -10,14 +10,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from manifests.recording import Recording
-from manifests.table import recordings_table
-from pipeline.snapshots import LINEAGE_SCHEMA, Snapshot
-from pipeline.store import Store
-from pipeline.task import ERRORS_SCHEMA
-from pipeline.upkeep.difference import ConfigChange, Difference, RuleChange, SegmentChange, compare
-from stages.filter import score_text, verdict
 from tests.pipeline.toys import recording
+from wavemill.manifests.recording import Recording
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.snapshots import LINEAGE_SCHEMA, Snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.task import ERRORS_SCHEMA
+from wavemill.pipeline.upkeep.difference import (
+    ConfigChange,
+    Difference,
+    RuleChange,
+    SegmentChange,
+    compare,
+)
+from wavemill.stages.filter import score_text, verdict
 
 A, B, C = (recording(name, 10_000) for name in "abc")
 # Recording, segment (as many seconds long), rules that it breaks.

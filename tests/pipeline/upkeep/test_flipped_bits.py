@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.damage import WorkdirDamaged
-from pipeline.ledger import Ledger
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.workdir import Workdir, expected_rows
+from wavemill.pipeline.damage import WorkdirDamaged
+from wavemill.pipeline.ledger import Ledger
 
 SIX = [recording(f"r{i}") for i in range(6)]
 ALL = [*SIX, recording("bad one")]

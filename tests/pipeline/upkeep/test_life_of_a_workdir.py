@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pipeline.snapshots import all_snapshots
-from pipeline.upkeep.purge import purge
-from pipeline.upkeep.withdrawal import reinstate
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.workdir import Workdir, expected_rows
+from wavemill.pipeline.snapshots import all_snapshots
+from wavemill.pipeline.upkeep.purge import purge
+from wavemill.pipeline.upkeep.withdrawal import reinstate
 
 NAMES = [*(f"r{i}" for i in range(7)), "bad one"]
 names = st.sampled_from(NAMES)

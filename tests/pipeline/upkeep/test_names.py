@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.recording import Recording
-from manifests.table import recordings_table
-from pipeline.catalogue import Catalogue
-from pipeline.store import Store
-from pipeline.upkeep.withdrawal import add_tombstones, matching
+from wavemill.manifests.recording import Recording
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.catalogue import Catalogue
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.withdrawal import add_tombstones, matching
 
 NAMES = [
     *("talk [12].wav", "talk 1.wav", "talk 2.wav", "what?.wav", "whats.wav", "a*b.wav", "axb.wav"),

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.store import Store
-from pipeline.upkeep.proof import FEW_IDS, Traces, prove
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.proof import FEW_IDS, Traces, prove
 
 ID = "0123456789abcdef" * 2
 URI = "/data/Größe <1> & 'x'.wav"

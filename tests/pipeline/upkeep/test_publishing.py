@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from jobs.curate import hold
-from pipeline.config import ConfigError
-from pipeline.snapshots import point_corpus_at_newest
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.deaths import dying_after
 from tests.pipeline.upkeep.workdir import Workdir, expected_rows
+from wavemill.jobs.curate import hold
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.snapshots import point_corpus_at_newest
 
 EVERY = int(os.environ.get("WAVEMILL_KILL_EVERY", "4"))
 FOUR = [recording(f"r{i}") for i in range(4)]

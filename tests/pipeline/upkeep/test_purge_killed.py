@@ -13,15 +13,15 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from manifests.cache import SCHEMA as CACHE
-from manifests.recording import Item, SourceError
-from pipeline.request import REQUEST, remember
-from pipeline.snapshots import point_corpus_at_newest
-from pipeline.upkeep.purge import finish_purge, purge
-from pipeline.upkeep.withdrawal import matching
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.deaths import dying_after, files_that_name
 from tests.pipeline.upkeep.workdir import Workdir, expected_rows
+from wavemill.manifests.cache import SCHEMA as CACHE
+from wavemill.manifests.recording import Item, SourceError
+from wavemill.pipeline.request import REQUEST, remember
+from wavemill.pipeline.snapshots import point_corpus_at_newest
+from wavemill.pipeline.upkeep.purge import finish_purge, purge
+from wavemill.pipeline.upkeep.withdrawal import matching
 
 EVERY = int(os.environ.get("WAVEMILL_KILL_EVERY", "7"))
 SECRET = "nobody may ever hear of the blue heron"

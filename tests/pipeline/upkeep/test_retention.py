@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.ledger import Ledger
-from pipeline.snapshots import all_snapshots, latest_snapshot
-from pipeline.store import Store
-from pipeline.upkeep.retention import find_garbage, freed_bytes, remove
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.workdir import FAR_FUTURE_MS, Workdir, expected_rows
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.snapshots import all_snapshots, latest_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.retention import find_garbage, freed_bytes, remove
 
 TEN = [recording(f"r{i}") for i in range(10)]
 

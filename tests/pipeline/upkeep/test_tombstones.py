@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import ConfigError
-from pipeline.snapshots import latest_snapshot
-from pipeline.store import Store
-from pipeline.tombstones import SCHEMA, WITHDRAWN, read_tombstones
-from pipeline.upkeep.withdrawal import add_tombstones, reinstate, withdrawn_table
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.workdir import Workdir, expected_rows
+from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.snapshots import latest_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.tombstones import SCHEMA, WITHDRAWN, read_tombstones
+from wavemill.pipeline.upkeep.withdrawal import add_tombstones, reinstate, withdrawn_table
 
 FOUR = [recording(f"r{i}") for i in range(4)]
 FIRST, SECOND = FOUR[2].recording_id, FOUR[0].recording_id

@@ -7,13 +7,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import lock
-from pipeline.lock import WorkdirBusy, locked, read_lock
-from pipeline.store import Store
-from pipeline.upkeep.purge import purge
 from tests.object_store import ObjectStore
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.workdir import Workdir, expected_rows
+from wavemill.pipeline import lock
+from wavemill.pipeline.lock import WorkdirBusy, locked, read_lock
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.purge import purge
 
 SIX = [recording(f"r{i}") for i in range(6)]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.ledger import Ledger
-from pipeline.snapshots import LATEST, latest_snapshot
-from pipeline.upkeep.findings import Kind
-from pipeline.upkeep.repair import LOST
-from pipeline.upkeep.verify import inspect
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.workdir import Workdir, expected_rows
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.snapshots import LATEST, latest_snapshot
+from wavemill.pipeline.upkeep.findings import Kind
+from wavemill.pipeline.upkeep.repair import LOST
+from wavemill.pipeline.upkeep.verify import inspect
 
 SIX = [recording(f"r{i}") for i in range(6)]  # two of a shard
 ALL = [*SIX, recording("bad one")]

@@ -10,15 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.cache import SCHEMA as CACHE_SCHEMA
-from manifests.recording import Recording
-from pipeline.catalogue import CATALOGUE
-from pipeline.graph import Graph
-from pipeline.ledger import Ledger
-from pipeline.snapshots import all_snapshots, read_snapshot
-from pipeline.upkeep.proof import Traces, prove
-from pipeline.upkeep.purge import affected_files, purge
-from pipeline.upkeep.withdrawal import (
+from tests.pipeline.toys import VERDICT, recording, toy_graph
+from tests.pipeline.upkeep.workdir import Workdir, expected_rows
+from tests.support import MemoryUpstream
+from wavemill.manifests.cache import SCHEMA as CACHE_SCHEMA
+from wavemill.manifests.recording import Recording
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.graph import Graph
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.snapshots import all_snapshots, read_snapshot
+from wavemill.pipeline.upkeep.proof import Traces, prove
+from wavemill.pipeline.upkeep.purge import affected_files, purge
+from wavemill.pipeline.upkeep.withdrawal import (
     ModelNeeded,
     add_tombstones,
     matching,
@@ -26,9 +29,6 @@ from pipeline.upkeep.withdrawal import (
     withdrawn_table,
     without_models,
 )
-from tests.pipeline.toys import VERDICT, recording, toy_graph
-from tests.pipeline.upkeep.workdir import Workdir, expected_rows
-from tests.support import MemoryUpstream
 
 SIX = [recording(f"r{i}") for i in range(6)]
 BAD = recording("bad one")

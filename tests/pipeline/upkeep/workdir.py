@@ -10,29 +10,29 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from manifests.recording import Recording, SourceError
-from manifests.table import recordings_table
-from pipeline.catalogue import Catalogue
-from pipeline.execution.events import TaskDone
-from pipeline.execution.inline import run_inline
-from pipeline.graph import Graph
-from pipeline.ledger import Ledger
-from pipeline.parts import check_parts
-from pipeline.plan import Plan
-from pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
-from pipeline.store import Store
-from pipeline.upkeep.findings import Inspection
-from pipeline.upkeep.repair import relink, repair
-from pipeline.upkeep.retention import Garbage, find_garbage, remove
-from pipeline.upkeep.verify import inspect
-from pipeline.upkeep.withdrawal import (
+from tests.pipeline.toys import toy_graph
+from wavemill.manifests.recording import Recording, SourceError
+from wavemill.manifests.table import recordings_table
+from wavemill.pipeline.catalogue import Catalogue
+from wavemill.pipeline.execution.events import TaskDone
+from wavemill.pipeline.execution.inline import run_inline
+from wavemill.pipeline.graph import Graph
+from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.parts import check_parts
+from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.upkeep.findings import Inspection
+from wavemill.pipeline.upkeep.repair import relink, repair
+from wavemill.pipeline.upkeep.retention import Garbage, find_garbage, remove
+from wavemill.pipeline.upkeep.verify import inspect
+from wavemill.pipeline.upkeep.withdrawal import (
     active_recordings,
     add_tombstones,
     check_no_model_has_work,
     without_models,
     without_withdrawn,
 )
-from tests.pipeline.toys import toy_graph
 
 FAR_FUTURE_MS = 1 << 42  # "now" for finding leftovers: all of them are old by then
 

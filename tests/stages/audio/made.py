@@ -11,8 +11,8 @@ import av
 import numpy as np
 import soundfile
 
-from stages.audio.decode import Audio, open_audio
-from stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
+from wavemill.stages.audio.decode import Audio, open_audio
+from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
 
 # container and codec by file ending; Vorbis needs two channels in FFmpeg's own encoder
 CODECS = {

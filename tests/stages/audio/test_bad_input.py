@@ -12,11 +12,11 @@ import av
 import numpy as np
 import pytest
 
-from stages.audio.decode import open_audio, probe
-from stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
-from stages.recording_stage import RecordingError
 from tests.stages.audio.made import chirp, encoded, silent_video, wav_bytes
 from tests.support import audio_folder
+from wavemill.stages.audio.decode import open_audio, probe
+from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
+from wavemill.stages.recording_stage import RecordingError
 
 RATE = 48_000
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.audio.decode import probe
-from stages.audio.limits import DEFAULT_LIMITS
-from stages.audio.missing import missing_rows, span_errors
-from stages.audio.timeline import Kind
-from stages.recording_stage import RecordingError
 from tests.stages.audio.made import decoded, lag, sweep, timed
+from wavemill.stages.audio.decode import probe
+from wavemill.stages.audio.limits import DEFAULT_LIMITS
+from wavemill.stages.audio.missing import missing_rows, span_errors
+from wavemill.stages.audio.timeline import Kind
+from wavemill.stages.recording_stage import RecordingError
 
 RATE = 48_000
 SOUND = sweep(10, RATE)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.audio.decode import Probe, open_audio, probe
-from stages.recording_stage import RecordingError
 from tests.stages.audio.made import CODECS, chirp, encoded, wav_bytes
 from tests.support import audio_folder
+from wavemill.stages.audio.decode import Probe, open_audio, probe
+from wavemill.stages.recording_stage import RecordingError
 
 RATE = 48_000
 LOSSLESS = {"wav", "flac"}

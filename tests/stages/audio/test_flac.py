@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stages.audio.flac import decode_flac, encode_flac
+from wavemill.stages.audio.flac import decode_flac, encode_flac
 
 
 @settings(deadline=None)

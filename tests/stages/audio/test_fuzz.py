@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.audio.decode import probe
-from stages.audio.limits import DEFAULT_LIMITS
-from stages.recording_stage import RecordingError
 from tests.stages.audio.made import decoded, sweep, timed
+from wavemill.stages.audio.decode import probe
+from wavemill.stages.audio.limits import DEFAULT_LIMITS
+from wavemill.stages.recording_stage import RecordingError
 
 RATE = 48_000
 CODECS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.audio.decode import probe
 from tests.stages.audio.made import decoded, lag, sweep, timed
+from wavemill.stages.audio.decode import probe
 
 ID3V1 = b"TAG" + b"A talk".ljust(30, b"\0") + b"\0" * 94 + b"\xff"
 PICTURE = np.random.default_rng(5).bytes(1 << 15)

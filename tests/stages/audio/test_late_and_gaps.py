@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from manifests.identify import content_id
-from manifests.recording import Item, Recording
-from stages.audio.decode import probe
-from stages.audio.limits import DecodeLimits
-from stages.audio.missing import lacks_of_source, span_errors
-from stages.audio.timeline import Kind
-from stages.audio.track import open_tracks
 from tests.stages.audio.made import decoded, lag, sweep, timed
 from tests.support import MemoryUpstream
+from wavemill.manifests.identify import content_id
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio.decode import probe
+from wavemill.stages.audio.limits import DecodeLimits
+from wavemill.stages.audio.missing import lacks_of_source, span_errors
+from wavemill.stages.audio.timeline import Kind
+from wavemill.stages.audio.track import open_tracks
 
 RATE = 48_000
 SOUND = sweep(4, RATE)

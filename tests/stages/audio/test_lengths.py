@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.audio.decode import probe
-from stages.audio.limits import DecodeLimits
-from stages.recording_stage import RecordingError
 from tests.stages.audio.made import chirp, decoded, timed, wav_bytes
+from wavemill.stages.audio.decode import probe
+from wavemill.stages.audio.limits import DecodeLimits
+from wavemill.stages.recording_stage import RecordingError
 
 RATE = 48_000
 SOUND = chirp(4, RATE)

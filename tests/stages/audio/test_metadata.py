@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.audio.decode import probe
 from tests.stages.audio.made import chirp, decoded, encoded, wav_bytes
+from wavemill.stages.audio.decode import probe
 
 NOT_UTF8 = b"caf\xe9 \xff\xfe\x80 abc\0"
 

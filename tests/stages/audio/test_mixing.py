@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.audio.decode import Audio
-from stages.audio.mixing import Turned, tracks_of
-from stages.recording_stage import RecordingError
+from wavemill.stages.audio.decode import Audio
+from wavemill.stages.audio.mixing import Turned, tracks_of
+from wavemill.stages.recording_stage import RecordingError
 
 RATE = 16_000
 SURROUND = ("FL", "FR", "FC", "LFE", "SL", "SR")

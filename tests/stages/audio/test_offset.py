@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.audio.decode import open_audio
-from stages.audio.offset import without_offset
-from stages.filter.signal import SnrSettings, snr_db
-from stages.recording_stage import RecordingError
 from tests.stages.audio.made import wav_bytes
+from wavemill.stages.audio.decode import open_audio
+from wavemill.stages.audio.offset import without_offset
+from wavemill.stages.filter.signal import SnrSettings, snr_db
+from wavemill.stages.recording_stage import RecordingError
 
 RATE = 16_000
 

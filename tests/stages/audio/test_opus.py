@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from stages.audio.opus import encode_opus, peaks
+from wavemill.stages.audio.opus import encode_opus, peaks
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.audio.resample import rechunk, resample, resample_stream, resampled_length
+from wavemill.stages.audio.resample import rechunk, resample, resample_stream, resampled_length
 
 RATES = st.sampled_from([8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
 CUTS = st.lists(st.integers(0, 9000), max_size=8)

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.identify import content_id
-from manifests.recording import Item, Recording
-from stages.audio import blocks as blocks_module
-from stages.audio import source
-from stages.audio.decode import open_audio
-from stages.audio.source import open_source
-from stages.audio.track import open_tracks
-from stages.recording_stage import RecordingError
 from tests.manifests.support import write_tar
 from tests.object_store import ObjectStore
 from tests.stages.audio.made import chirp, encoded
 from tests.support import MemoryUpstream
+from wavemill.manifests.identify import content_id
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio import blocks as blocks_module
+from wavemill.stages.audio import source
+from wavemill.stages.audio.decode import open_audio
+from wavemill.stages.audio.source import open_source
+from wavemill.stages.audio.track import open_tracks
+from wavemill.stages.recording_stage import RecordingError
 
 RATE = 8000
 OLD, NEW = b"the old bytes" * 10, b"the new bytes" * 10

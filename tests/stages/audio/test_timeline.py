@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.audio.limits import DecodeLimits
-from stages.audio.timeline import Clock, Kind, Missing, Piece, Times
+from wavemill.stages.audio.limits import DecodeLimits
+from wavemill.stages.audio.timeline import Clock, Kind, Missing, Piece, Times
 
 LIMITS = DecodeLimits(gap_ms=2000, jitter_ms=50)
 

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.identify import content_id
-from manifests.recording import Item, Recording
-from stages.audio import blocks as blocks_module
-from stages.audio.clock import sample_at
-from stages.audio.flac import encode_flac
-from stages.audio.resample import resample
-from stages.audio.track import Track, open_tracks
-from stages.denoise.stage import SCHEMA
-from stages.recording_stage import RecordingError
-from stages.segments import segments_of
-from stages.tables import batch
 from tests.stages.audio.made import chirp, encoded
 from tests.support import MemoryUpstream
+from wavemill.manifests.identify import content_id
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio import blocks as blocks_module
+from wavemill.stages.audio.clock import sample_at
+from wavemill.stages.audio.flac import encode_flac
+from wavemill.stages.audio.resample import resample
+from wavemill.stages.audio.track import Track, open_tracks
+from wavemill.stages.denoise.stage import SCHEMA
+from wavemill.stages.recording_stage import RecordingError
+from wavemill.stages.segments import segments_of
+from wavemill.stages.tables import batch
 
 RATE = 11_025  # no whole number of samples in a millisecond
 RAW = Recording("r", "gone.wav", 0)

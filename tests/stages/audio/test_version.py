@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from manifests.recording import Item, Recording
-from stages.audio.version import VersionSettings, choose_version
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio.version import VersionSettings, choose_version
 
 RECORDINGS = [Recording(f"{index:032x}", "a.wav", 1000) for index in range(4000)]
 

@@ -12,18 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from manifests.identify import content_id
-from manifests.recording import Recording
-from model.bsrnn.checkpoint import save_checkpoint
-from model.bsrnn.config import BsrnnConfig
-from stages.audio.flac import decode_flac
-from stages.denoise.bsrnn import BSRNN, BsrnnEngineConfig
-from stages.denoise.engines import ENGINES
-from stages.denoise.stage import Config, build
-from stages.engine import EngineUnavailable, fingerprint_parameters
 from tests.model.bsrnn.made import SMALL, noise, small_network, with_constant_mask
 from tests.stages.audio.made import chirp, encoded
 from tests.support import MemoryUpstream
+from wavemill.manifests.identify import content_id
+from wavemill.manifests.recording import Recording
+from wavemill.model.bsrnn.checkpoint import save_checkpoint
+from wavemill.model.bsrnn.config import BsrnnConfig
+from wavemill.stages.audio.flac import decode_flac
+from wavemill.stages.denoise.bsrnn import BSRNN, BsrnnEngineConfig
+from wavemill.stages.denoise.engines import ENGINES
+from wavemill.stages.denoise.stage import Config, build
+from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
 
 RATE = 48_000
 
@@ -184,7 +184,7 @@ def test_overlaps_longer_than_half_a_window_are_refused() -> None:
 
 def test_importing_and_naming_the_weights_is_light(weights: Path) -> None:
     code = (
-        "import sys; from stages.denoise.bsrnn import BSRNN, BsrnnEngineConfig; "
+        "import sys; from wavemill.stages.denoise.bsrnn import BSRNN, BsrnnEngineConfig; "
         "BSRNN(BsrnnEngineConfig(weights=sys.argv[1])).weights_identity(); "
         "assert not {'torch', 'safetensors', 'scipy', 'soundfile'} & set(sys.modules)"
     )

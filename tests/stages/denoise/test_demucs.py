@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from manifests.identify import content_id
-from manifests.recording import Recording
-from stages.audio.flac import decode_flac
-from stages.denoise.demucs import DemucsConfig, DemucsVocals
-from stages.denoise.stage import Config, build
-from stages.engine import EngineUnavailable, fingerprint_parameters
 from tests.stages.audio.made import chirp, encoded
 from tests.support import ROOT, MemoryUpstream
+from wavemill.manifests.identify import content_id
+from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.flac import decode_flac
+from wavemill.stages.denoise.demucs import DemucsConfig, DemucsVocals
+from wavemill.stages.denoise.stage import Config, build
+from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
 
 RATE = 44_100
 SEGMENT = Fraction(1, 2)  # seconds; small, so that short audio has several windows
@@ -169,7 +169,7 @@ def test_through_curate(repo: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in" / "a.flac", samples[: 4 * rate], rate)
     chosen = {"engine": "demucs", "device": "cpu", "demucs.repo": repo, "demucs.model": "tiny"}
     options = [f"--set=denoise.{key}={value}" for key, value in chosen.items()]
-    command = [sys.executable, "-m", "jobs.cli", "curate", str(tmp_path / "in")]
+    command = [sys.executable, "-m", "wavemill.jobs.cli", "curate", str(tmp_path / "in")]
     command += ["--out", str(tmp_path / "out"), "--executor", "inline", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -177,7 +177,7 @@ def test_through_curate(repo: Path, tmp_path: Path) -> None:
 
 
 def test_identity_follows_the_files(repo: Path, tmp_path: Path) -> None:
-    from stages.denoise.engines import ENGINES
+    from wavemill.stages.denoise.engines import ENGINES
 
     copy = Path(shutil.copytree(repo, tmp_path / "copy"))
     found, moved = (

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from stages.denoise.rnnoise import RNNoise
-from stages.engine import EngineConfig
 from tests.stages.audio.test_decode import whole
 from tests.support import audio_folder
+from wavemill.stages.denoise.rnnoise import RNNoise
+from wavemill.stages.engine import EngineConfig
 
 RATE = 48_000
 
@@ -73,7 +73,7 @@ def test_the_state_is_destroyed_whatever_happens(
 
 
 def test_speech_stays_in_place_and_noise_goes(engine: RNNoise) -> None:
-    from stages.audio.resample import resample
+    from wavemill.stages.audio.resample import resample
 
     audio, rate = whole(audio_folder() / "read" / "jfk.flac")
     speech = resample(audio[0], rate, RATE)[: 8 * RATE]
@@ -91,8 +91,9 @@ def test_loading_is_light() -> None:
     import subprocess
 
     code = (
-        "import sys; from stages.denoise.rnnoise import RNNoise; from stages.engine import "
-        "EngineConfig; assert not {'av', 'soxr'} & set(sys.modules); "
+        "import sys; from wavemill.stages.denoise.rnnoise import RNNoise; "
+        "from wavemill.stages.engine import EngineConfig; "
+        "assert not {'av', 'soxr'} & set(sys.modules); "
         "RNNoise(EngineConfig()).load('cpu'); "
         "assert not {'matplotlib', 'audiolab', 'torch'} & set(sys.modules)"
     )

@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from manifests.identify import content_id
-from manifests.recording import Item, Recording
-from stages.audio.flac import decode_flac
-from stages.denoise.aligned import aligned_blocks
-from stages.denoise.none import NoDenoise
-from stages.denoise.stage import SCHEMA, Config, build
-from stages.engine import EngineConfig
-from stages.recording_stage import RecordingError
 from tests.stages.audio.made import chirp, encoded, wav_bytes
 from tests.stages.audio.test_decode import best_lag
 from tests.support import MemoryUpstream, audio_folder
+from wavemill.manifests.identify import content_id
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio.flac import decode_flac
+from wavemill.stages.denoise.aligned import aligned_blocks
+from wavemill.stages.denoise.none import NoDenoise
+from wavemill.stages.denoise.stage import SCHEMA, Config, build
+from wavemill.stages.engine import EngineConfig
+from wavemill.stages.recording_stage import RecordingError
 
 NOTHING = MemoryUpstream("r", {})
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.denoise.windows import WindowPlan, in_windows
 from tests.model.bsrnn.made import noise
+from wavemill.stages.denoise.windows import WindowPlan, in_windows
 
 
 @st.composite

@@ -7,14 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from stages.diarize.diarization import (
+from wavemill.stages.diarize.diarization import (
     Diarization,
     DiarizationConfig,
     DiarizationEngine,
     TrackAudio,
     Turn,
 )
-from stages.diarize.spans import Span, intersect
+from wavemill.stages.diarize.spans import Span, intersect
 
 RATE = 16_000
 

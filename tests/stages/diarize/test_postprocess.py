@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.diarize.diarization import Turn
-from stages.diarize.postprocess import (
+from wavemill.stages.diarize.diarization import Turn
+from wavemill.stages.diarize.postprocess import (
     cut_chunks,
     join_chunks,
     merge_clusters,
@@ -17,7 +17,7 @@ from stages.diarize.postprocess import (
     reassign_chunks,
     split_long,
 )
-from stages.diarize.spans import Span, intersect, length, union
+from wavemill.stages.diarize.spans import Span, intersect, length, union
 
 MAX, GAP = 27_000, 2_000
 MARGIN, WINDOW = 1_000, 200

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.diarize import pyannote as module
-from stages.diarize.pyannote import Pyannote, PyannoteConfig
-from stages.diarize.pyannote_weights import load_model, pipeline_files
-from stages.diarize.span_embedding import SpanEmbedder, SpanWindows
-from stages.diarize.spans import intersect, length
-from stages.diarize.stage import Config, build
-from stages.engine import EngineUnavailable
 from tests.stages.diarize.sound import RATE, ArrayTrack
 from tests.stages.diarize.test_stage import RECORDING, rows_of, upstream_of
 from tests.support import ROOT
+from wavemill.stages.diarize import pyannote as module
+from wavemill.stages.diarize.pyannote import Pyannote, PyannoteConfig
+from wavemill.stages.diarize.pyannote_weights import load_model, pipeline_files
+from wavemill.stages.diarize.span_embedding import SpanEmbedder, SpanWindows
+from wavemill.stages.diarize.spans import intersect, length
+from wavemill.stages.diarize.stage import Config, build
+from wavemill.stages.engine import EngineUnavailable
 
 SECONDS = 2.0  # of the small models' windows
 CONFIG = """
@@ -117,7 +117,7 @@ def absent() -> str:
 
 def engine_imports() -> None:
     """Make the package importable, as the engine does."""
-    from model.torchaudio_import import import_torchaudio
+    from wavemill.model.torchaudio_import import import_torchaudio
 
     os.environ["PYANNOTE_METRICS_ENABLED"] = "false"
     import_torchaudio()
@@ -283,7 +283,7 @@ def test_through_curate(folder: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in" / "a.flac", samples[: 4 * rate], rate)
     chosen = {"engine": "pyannote", "device": "cpu", "pyannote.pipeline": folder}
     options = [f"--set=diarize.{key}={value}" for key, value in chosen.items()]
-    command = [sys.executable, "-m", "jobs.cli", "curate", str(tmp_path / "in")]
+    command = [sys.executable, "-m", "wavemill.jobs.cli", "curate", str(tmp_path / "in")]
     command += ["--out", str(tmp_path / "out"), "--executor", "inline", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -512,7 +512,7 @@ def test_spans_of_one_length_share_a_batch_and_are_asked_once() -> None:
 
 def test_importing_the_engine_is_light() -> None:
     code = (
-        "import sys, stages.diarize.pyannote; "
+        "import sys, wavemill.stages.diarize.pyannote; "
         "assert not {'torch', 'pyannote.audio', 'huggingface_hub'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.diarize.cepstra import HOP, CepstraStream
-from stages.diarize.clustering import ClusteringConfig, cluster
-from stages.diarize.phonetic import load_sounds, voice_statistics
-from stages.diarize.silero import SileroClustering, SileroConfig
-from stages.diarize.spans import union
 from tests.stages.diarize.sound import RATE, ArrayTrack
 from tests.support import audio_folder
+from wavemill.stages.diarize.cepstra import HOP, CepstraStream
+from wavemill.stages.diarize.clustering import ClusteringConfig, cluster
+from wavemill.stages.diarize.phonetic import load_sounds, voice_statistics
+from wavemill.stages.diarize.silero import SileroClustering, SileroConfig
+from wavemill.stages.diarize.spans import union
 
 
 def test_cepstra_do_not_depend_on_the_pieces() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.diarize.speaker_model import SpeakerModel
-from stages.engine import EngineUnavailable
 from tests.stages.diarize.test_pyannote import folder, talk  # noqa: F401
+from wavemill.stages.diarize.speaker_model import SpeakerModel
+from wavemill.stages.engine import EngineUnavailable
 
 
 def test_voices_are_unit_vectors_that_depend_on_the_clip_alone(folder: Path) -> None:  # noqa: F811

@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from manifests.recording import Item, Recording
-from stages.audio.flac import encode_flac
-from stages.denoise.stage import SCHEMA as DENOISE_SCHEMA
-from stages.diarize.diarization import Turn
-from stages.diarize.engines import ENGINES
-from stages.diarize.stage import SCHEMA, Config, Diarize, DiarizeSettings, build
 from tests.stages.diarize.sound import RATE, Script, ScriptConfig
 from tests.support import MemoryUpstream, audio_folder
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio.flac import encode_flac
+from wavemill.stages.denoise.stage import SCHEMA as DENOISE_SCHEMA
+from wavemill.stages.diarize.diarization import Turn
+from wavemill.stages.diarize.engines import ENGINES
+from wavemill.stages.diarize.stage import SCHEMA, Config, Diarize, DiarizeSettings, build
 
 RECORDING = Recording("ab" * 16, "talk.flac", 60_000)
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.diarize.vad import (
+from tests.support import audio_folder
+from wavemill.stages.diarize.vad import (
     FRAME,
     SAMPLE_RATE,
     VadConfig,
@@ -15,7 +16,6 @@ from stages.diarize.vad import (
     speech_probabilities,
     speech_spans,
 )
-from tests.support import audio_folder
 
 PLAIN = VadConfig(threshold=0.5, min_speech_ms=250, min_silence_ms=100, speech_pad_ms=0)
 FRAME_MS = 32

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.filter import score_audio, score_text
+from wavemill.stages.filter import score_audio, score_text
 
 GOOD: dict[str, Any] = {
     "recording_id": "r",

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from manifests.identify import content_id
-from manifests.recording import Item, Recording, Task
-from stages.audio.flac import encode_flac
-from stages.audio.version import VersionSettings, choose_version
-from stages.engine import EngineConfig
-from stages.filter import score_audio, score_text, verdict
-from stages.filter.quality import Quality, QualityEngine
-from stages.filter.thresholds import LabelledThresholds
-from stages.recording_stage import RecordingError
 from tests.support import MemoryUpstream
+from wavemill.manifests.identify import content_id
+from wavemill.manifests.recording import Item, Recording, Task
+from wavemill.stages.audio.flac import encode_flac
+from wavemill.stages.audio.version import VersionSettings, choose_version
+from wavemill.stages.engine import EngineConfig
+from wavemill.stages.filter import score_audio, score_text, verdict
+from wavemill.stages.filter.quality import Quality, QualityEngine
+from wavemill.stages.filter.thresholds import LabelledThresholds
+from wavemill.stages.recording_stage import RecordingError
 
 RATE = 16_000
 DIARIZE = [

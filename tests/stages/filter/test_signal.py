@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.filter.signal import ClippingSettings, SnrSettings, clipping_ratio, snr_db
 from tests.support import audio_folder
+from wavemill.stages.filter.signal import ClippingSettings, SnrSettings, clipping_ratio, snr_db
 
 RATE = 16_000
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from stages.filter.text import character_count, compression_ratio, repeated_ngram_ratio, words_of
+from wavemill.stages.filter.text import (
+    character_count,
+    compression_ratio,
+    repeated_ngram_ratio,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(

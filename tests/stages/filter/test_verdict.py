@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from manifests.recording import Recording
-from stages.filter import score_audio, score_text
-from stages.filter.rules import RULES, AtLeast, AtMost
-from stages.filter.thresholds import LabelledThresholds, RawThresholds
-from stages.filter.verdict import SCHEMA, Config, Verdict, join_scores, judge
 from tests.stages.filter.scores import DIGIT, GOOD, SCORES, scores
 from tests.support import MemoryUpstream
+from wavemill.manifests.recording import Recording
+from wavemill.stages.filter import score_audio, score_text
+from wavemill.stages.filter.rules import RULES, AtLeast, AtMost
+from wavemill.stages.filter.thresholds import LabelledThresholds, RawThresholds
+from wavemill.stages.filter.verdict import SCHEMA, Config, Verdict, join_scores, judge
 
 EVERY = RawThresholds(max_no_speech_probability=0.6)  # with the one that is off by default
 

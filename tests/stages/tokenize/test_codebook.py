@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import mel
-from stages.engine import EngineUnavailable
-from stages.tokenize.codebook import (
+from wavemill.model import mel
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.tokenize.codebook import (
     SHIPPED,
     Codebook,
     codebook_identity,
     load_codebook,
     save_codebook,
 )
-from stages.tokenize.kmeans import KMeans, KMeansConfig
+from wavemill.stages.tokenize.kmeans import KMeans, KMeansConfig
 
 WIDTH = mel.FRAMES_PER_TOKEN * mel.N_MELS
 LARGEST_FILE = 2_000_000  # bytes
@@ -44,7 +44,7 @@ def test_nearest_is_the_centroid_at_the_smallest_distance(monkeypatch: pytest.Mo
     codebook = small_codebook()
     stacks = np.random.default_rng(1).normal(-20, 10, (50, WIDTH)).astype(np.float32)
     distances = ((stacks[:, None, :] - codebook.centroids[None]) ** 2).sum(axis=2)
-    monkeypatch.setattr("model.tokenizer.kmeans.VECTORS_AT_ONCE", 7)
+    monkeypatch.setattr("wavemill.model.tokenizer.kmeans.VECTORS_AT_ONCE", 7)
     np.testing.assert_array_equal(codebook.nearest(stacks), distances.argmin(axis=1))
 
 

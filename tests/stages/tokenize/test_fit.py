@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import mel
-from stages.tokenize.codebook import codebook_identity, load_codebook
-from stages.tokenize.fit import (
+from wavemill.model import mel
+from wavemill.stages.tokenize.codebook import codebook_identity, load_codebook
+from wavemill.stages.tokenize.fit import (
     FitSettings,
     _means,
     assign,

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from manifests.identify import content_id
-from manifests.recording import Item, Recording
-from stages.audio.flac import decode_flac, encode_flac
-from stages.audio.version import VersionSettings
-from stages.segments import segments_of
-from stages.tokenize import tokenize, tokenize_text
-from stages.tokenize.whisper_bpe import WhisperBpe
 from tests.support import MemoryUpstream
+from wavemill.manifests.identify import content_id
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio.flac import decode_flac, encode_flac
+from wavemill.stages.audio.version import VersionSettings
+from wavemill.stages.segments import segments_of
+from wavemill.stages.tokenize import tokenize, tokenize_text
+from wavemill.stages.tokenize.whisper_bpe import WhisperBpe
 
 RATE = 48_000
 SPANS = [(0, 1000), (1000, 1081), (1200, 3000)]

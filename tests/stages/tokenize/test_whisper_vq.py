@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.engine import EngineUnavailable, fingerprint_parameters
-from stages.tokenize.tokenize import Config
-from stages.tokenize.whisper_vq import WhisperVq, WhisperVqConfig
+from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
+from wavemill.stages.tokenize.tokenize import Config
+from wavemill.stages.tokenize.whisper_vq import WhisperVq, WhisperVqConfig
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
-    from model.tokenizer.config import presets
-    from model.tokenizer.semantic import SemanticTokenizer
-    from model.tokenizer.vq_encoder import VqEncoder
+    from wavemill.model.tokenizer.config import presets
+    from wavemill.model.tokenizer.semantic import SemanticTokenizer
+    from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("vq") / "random"
@@ -45,7 +45,7 @@ def test_identity_is_of_the_content(weights: Path, tmp_path: Path) -> None:
         config = Config.model_validate(
             {"engine": "whisper_vq", "whisper_vq": {"weights": str(folder)}}
         )
-        from stages.tokenize.engines import ENGINES
+        from wavemill.stages.tokenize.engines import ENGINES
 
         return fingerprint_parameters(config, ENGINES)
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 import yaml
 
-from model.torchaudio_import import import_torchaudio
-from stages.transcribe.paraformer_weights import NEEDED, imported
+from wavemill.model.torchaudio_import import import_torchaudio
+from wavemill.stages.transcribe.paraformer_weights import NEEDED, imported
 
 RATE = 16_000
 CHARACTERS = (

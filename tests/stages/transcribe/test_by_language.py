@@ -12,15 +12,15 @@ import pytest
 import soundfile
 from torch import Tensor
 
-from stages.engine import EngineUnavailable
-from stages.transcribe import by_language as module
-from stages.transcribe.by_language import ByLanguage, ByLanguageConfig
-from stages.transcribe.engine import TranscribeEngine, Transcript
-from stages.transcribe.paraformer import ParaformerConfig
-from stages.transcribe.whisper import Whisper, WhisperConfig
-from stages.transcribe.whisper_clips import ClipTranscriber, Heard
 from tests.stages.transcribe.paraformer_models import random_paraformer
 from tests.stages.transcribe.whisper_models import DIGITS, RATE, digit_clips
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.transcribe import by_language as module
+from wavemill.stages.transcribe.by_language import ByLanguage, ByLanguageConfig
+from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript
+from wavemill.stages.transcribe.paraformer import ParaformerConfig
+from wavemill.stages.transcribe.whisper import Whisper, WhisperConfig
+from wavemill.stages.transcribe.whisper_clips import ClipTranscriber, Heard
 
 WHISPER = WhisperConfig(model=str(DIGITS), temperatures=(0.0,), word_timestamps=False)
 LANGUAGES = ("en", "zh", "de", "zh", "en", "yue")

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import soxr
 
-from stages.transcribe.closed_set import ClosedSet
+from wavemill.stages.transcribe.closed_set import ClosedSet
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGITS = Path(os.environ.get("WAVEMILL_AUDIO", "../shared/audio")) / "digits"

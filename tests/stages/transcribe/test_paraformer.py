@@ -14,13 +14,13 @@ import soundfile
 import torch
 import yaml
 
-from stages.engine import EngineUnavailable
-from stages.transcribe.engine import Transcript, Word
-from stages.transcribe.paraformer import Paraformer, ParaformerConfig
-from stages.transcribe.paraformer_clips import whole_words
-from stages.transcribe.punctuation import COMMA, FULL_STOP
 from tests.stages.transcribe.paraformer_models import CONFIG, murmur, package, random_paraformer
 from tests.support import ROOT
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.transcribe.engine import Transcript, Word
+from wavemill.stages.transcribe.paraformer import Paraformer, ParaformerConfig
+from wavemill.stages.transcribe.paraformer_clips import whole_words
+from wavemill.stages.transcribe.punctuation import COMMA, FULL_STOP
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +248,8 @@ def test_a_hub_s_files_are_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_loading_does_not_import_the_whole_package(folder: Path) -> None:
     code = (
-        "import sys; from stages.transcribe.paraformer import Paraformer, ParaformerConfig;"
+        "import sys;"
+        "from wavemill.stages.transcribe.paraformer import Paraformer, ParaformerConfig;"
         f"engine = Paraformer(ParaformerConfig(model={str(folder)!r})); engine.check();"
         "print('torch' in sys.modules); engine.load('cpu');"
         "print('funasr' in sys.modules, 'modelscope' in sys.modules)"

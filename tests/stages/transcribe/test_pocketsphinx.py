@@ -10,10 +10,10 @@ import pytest
 import soundfile
 import soxr
 
-from stages.engine import EngineUnavailable
-from stages.text import normalize
-from stages.transcribe.pocketsphinx import WINDOW, PocketSphinx, PocketSphinxConfig, pcm16
 from tests.support import ROOT, audio_folder
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.text import normalize
+from wavemill.stages.transcribe.pocketsphinx import WINDOW, PocketSphinx, PocketSphinxConfig, pcm16
 
 RATE = 16_000
 NAME = "librispeech_1263-139804-0002.flac"
@@ -121,7 +121,9 @@ def test_the_package_says_nothing(
 def test_weights_are_those_of_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = PocketSphinx(PocketSphinxConfig())
     assert engine.weights_identity().startswith("pocketsphinx 5.")
-    monkeypatch.setattr("stages.transcribe.pocketsphinx.DISTRIBUTION", "no-such-distribution")
+    monkeypatch.setattr(
+        "wavemill.stages.transcribe.pocketsphinx.DISTRIBUTION", "no-such-distribution"
+    )
     with pytest.raises(EngineUnavailable, match="pip install no-such-distribution"):
         engine.weights_identity()
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.transcribe.engine import Word
-from stages.transcribe.punctuation import COMMA, FULL_STOP, joined, mark_of_gap, punctuated
+from wavemill.stages.transcribe.engine import Word
+from wavemill.stages.transcribe.punctuation import COMMA, FULL_STOP, joined, mark_of_gap, punctuated
 
 COMMA_GAP, STOP_GAP = 500, 1000  # report section 3.1
 STRENGTH = {"": 0, COMMA: 1, FULL_STOP: 2}

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from manifests.recording import Item, Recording
-from stages.audio.flac import encode_flac
-from stages.denoise.stage import SCHEMA as DENOISE
-from stages.engine import EngineConfig
-from stages.transcribe.engine import TranscribeEngine, Transcript, Word
-from stages.transcribe.stage import SCHEMA, Config, Transcribe, TranscribeSettings, build
 from tests.support import MemoryUpstream
+from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio.flac import encode_flac
+from wavemill.stages.denoise.stage import SCHEMA as DENOISE
+from wavemill.stages.engine import EngineConfig
+from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
+from wavemill.stages.transcribe.stage import SCHEMA, Config, Transcribe, TranscribeSettings, build
 
 RATE = 8000
 RECORDING = Recording("r", "a.wav", 6000)

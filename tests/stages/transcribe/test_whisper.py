@@ -15,13 +15,13 @@ import torch
 import whisper
 from whisper.utils import compression_ratio
 
-from manifests.recording import Recording
-from stages.transcribe.engine import Transcript
-from stages.transcribe.stage import Config, build
-from stages.transcribe.whisper import Whisper, WhisperConfig
 from tests.stages.transcribe.test_stage import upstream
 from tests.stages.transcribe.whisper_models import DIGITS, RATE, digit_clips, joined
 from tests.stages.transcribe.whisper_models import random_checkpoint as checkpoint
+from wavemill.manifests.recording import Recording
+from wavemill.stages.transcribe.engine import Transcript
+from wavemill.stages.transcribe.stage import Config, build
+from wavemill.stages.transcribe.whisper import Whisper, WhisperConfig
 
 
 def loaded(path: Path = DIGITS, **fields: Any) -> Whisper:
@@ -306,7 +306,7 @@ def test_through_the_stage(clips: list[np.ndarray]) -> None:
 
 def speech_upstream(clips: Sequence[np.ndarray]) -> Any:
     """Clips at 0 s and 3 s of the enhanced track."""
-    from stages.audio.flac import encode_flac
+    from wavemill.stages.audio.flac import encode_flac
 
     found = upstream([(0, 0, 3000), (0, 3000, 6000)])
     samples = np.zeros(6 * RATE, np.float32)

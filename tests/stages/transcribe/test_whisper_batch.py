@@ -12,9 +12,14 @@ from whisper.decoding import ApplyTimestampRules, DecodingOptions
 from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
-from stages.transcribe.whisper_batch import BatchTask, BatchTimestampRules, Running, decode_batch
-from stages.transcribe.whisper_weights import load_model
 from tests.stages.transcribe.whisper_models import MULTILINGUAL, random_checkpoint
+from wavemill.stages.transcribe.whisper_batch import (
+    BatchTask,
+    BatchTimestampRules,
+    Running,
+    decode_batch,
+)
+from wavemill.stages.transcribe.whisper_weights import load_model
 
 TOKENIZER = get_tokenizer(True, language="en", task="transcribe")
 BEGIN = TOKENIZER.timestamp_begin

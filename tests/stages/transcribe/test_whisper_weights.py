@@ -11,12 +11,12 @@ import pytest
 import torch
 import whisper
 
-from stages.engine import EngineUnavailable
-from stages.transcribe import whisper_weights
-from stages.transcribe.whisper import Whisper, WhisperConfig
-from stages.transcribe.whisper_weights import catalogue, halve, load_model
 from tests.stages.transcribe.whisper_models import random_checkpoint
 from tests.support import ROOT
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.transcribe import whisper_weights
+from wavemill.stages.transcribe.whisper import Whisper, WhisperConfig
+from wavemill.stages.transcribe.whisper_weights import catalogue, halve, load_model
 
 
 def engine(**fields: object) -> Whisper:
@@ -41,7 +41,7 @@ def test_identity_of_a_file(tmp_path: Path) -> None:
 
 def test_identity_imports_no_torch() -> None:
     code = (
-        "import sys; from stages.transcribe.whisper import Whisper, WhisperConfig;"
+        "import sys; from wavemill.stages.transcribe.whisper import Whisper, WhisperConfig;"
         "Whisper(WhisperConfig()).weights_identity(); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

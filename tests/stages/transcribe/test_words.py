@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from stages.transcribe.engine import Word
-from stages.transcribe.words import mean_confidence, words_from
+from wavemill.stages.transcribe.engine import Word
+from wavemill.stages.transcribe.words import mean_confidence, words_from
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.readers import (
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.readers import (
     aishell1,
     esc50,
     fleurs,
@@ -16,8 +16,8 @@ from model.evaluate.benchmarks.readers import (
     voicebench,
     wenetspeech,
 )
-from model.evaluate.benchmarks.readers.layout import Cut, Reader, SourceError, nonempty
-from model.evaluate.benchmarks.schema import Benchmark
+from wavemill.model.evaluate.benchmarks.readers.layout import Cut, Reader, SourceError, nonempty
+from wavemill.model.evaluate.benchmarks.schema import Benchmark
 
 READERS: dict[str, Reader] = {
     "aishell1": aishell1.read,

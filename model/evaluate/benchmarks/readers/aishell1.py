@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.readers.layout import Cut, SourceError, content, found
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.readers.layout import Cut, SourceError, content, found
 
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
 

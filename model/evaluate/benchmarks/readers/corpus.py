@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from model.data.files import corpus_files
-from model.data.problems import Problems
-from model.data.source import DataError
-from model.evaluate.benchmarks.items import ABOUT, Item
-from model.evaluate.benchmarks.readers.layout import SourceError
-from model.evaluate.benchmarks.schema import Benchmark, Data, Metric, ScorerChoice
+from wavemill.model.data.files import corpus_files
+from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import DataError
+from wavemill.model.evaluate.benchmarks.items import ABOUT, Item
+from wavemill.model.evaluate.benchmarks.readers.layout import SourceError
+from wavemill.model.evaluate.benchmarks.schema import Benchmark, Data, Metric, ScorerChoice
 
 COLUMNS = ["sample_id", "task", "language", "split", *ABOUT, "messages"]
 LABELS = ("ser", "sec", "asc")  # tasks of which the answer is one of a closed set

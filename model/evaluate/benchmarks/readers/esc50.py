@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.readers.layout import Cut, content, found, rows_of_csv
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.readers.layout import Cut, content, found, rows_of_csv
 
 COLUMNS = ("filename", "fold", "category")
 

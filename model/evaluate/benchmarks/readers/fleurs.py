@@ -9,8 +9,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.readers.layout import Cut, SourceError, content, found
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.readers.layout import Cut, SourceError, content, found
 
 FILE, TEXT, COLUMNS = 1, 3, 7  # id, file_name, raw_transcription, transcription, ...
 LANGUAGES = {"cmn": "zh", "yue": "yue"}  # others are the part before the underscore

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import Item
 
 
 class SourceError(ValueError):

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.readers.layout import Cut, SourceError, found
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.readers.layout import Cut, SourceError, found
 
 COLUMNS = {
     "alpacaeval": ("audio", "prompt"),

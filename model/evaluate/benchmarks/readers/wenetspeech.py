@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.readers.layout import Cut, SourceError, found
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.readers.layout import Cut, SourceError, found
 
 TABLE = "WenetSpeech.json"
 PIECE = 1 << 20  # characters read at once: the table has several gigabytes

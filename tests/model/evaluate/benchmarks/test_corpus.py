@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from model.evaluate.benchmarks.readers import corpus
-from model.evaluate.benchmarks.readers.layout import SourceError
-from pipeline.corpora import sft
+from wavemill.model.evaluate.benchmarks.readers import corpus
+from wavemill.model.evaluate.benchmarks.readers.layout import SourceError
+from wavemill.pipeline.corpora import sft
 
 Row = dict[str, Any]
 EMPTY = {"text": None, "audio": None, "semantic_tokens": None}

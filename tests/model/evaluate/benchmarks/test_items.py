@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
-from model.evaluate.sound import SAMPLE_RATE, UnreadableSound, decoded, encoded
+from wavemill.model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
+from wavemill.model.evaluate.sound import SAMPLE_RATE, UnreadableSound, decoded, encoded
 
 TEXTS = st.lists(st.text(max_size=8), max_size=3).map(tuple)
 ITEMS = st.builds(

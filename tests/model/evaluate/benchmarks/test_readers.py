@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.readers import read_source
-from model.evaluate.benchmarks.readers.layout import SourceError
-from model.evaluate.benchmarks.schema import benchmark_named
-from model.evaluate.sound import decoded, encoded
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.readers import read_source
+from wavemill.model.evaluate.benchmarks.readers.layout import SourceError
+from wavemill.model.evaluate.benchmarks.schema import benchmark_named
+from wavemill.model.evaluate.sound import decoded, encoded
 
 RATE = 16_000
 Cuts = list[tuple[Path, float, float | None]]
@@ -217,7 +217,7 @@ def test_choices_and_instructions_come_along(tmp_path: Path) -> None:
 
 
 def test_a_table_is_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.evaluate.benchmarks.readers.wenetspeech.PIECE", 7)
+    monkeypatch.setattr("wavemill.model.evaluate.benchmarks.readers.wenetspeech.PIECE", 7)
     wenetspeech(tmp_path)
     assert len(items_of("wenetspeech-test-net", tmp_path, [])) == 2
 

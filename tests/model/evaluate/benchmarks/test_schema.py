@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from model.evaluate.benchmarks.readers import READERS
-from model.evaluate.benchmarks.schema import (
+from tests.model.conformance import FOLDER as FIXTURES
+from tests.model.conformance import needs_fixtures
+from wavemill.model.evaluate.benchmarks.readers import READERS
+from wavemill.model.evaluate.benchmarks.schema import (
     FOLDER,
     Benchmark,
     BenchmarkError,
@@ -17,8 +19,6 @@ from model.evaluate.benchmarks.schema import (
     published_benchmarks,
     read_benchmark,
 )
-from tests.model.conformance import FOLDER as FIXTURES
-from tests.model.conformance import needs_fixtures
 
 AVERAGES = {
     "voicebench-avg": {"Kimi-Audio": 76.93, "Step-Audio-chat": 48.86},

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.evaluate.judge import published_replies
-from model.evaluate.judge.replies import points, verdict
-from model.evaluate.judge.rubrics import rubrics
-from model.evaluate.scoring import Answered
+from wavemill.model.evaluate.judge import published_replies
+from wavemill.model.evaluate.judge.replies import points, verdict
+from wavemill.model.evaluate.judge.rubrics import rubrics
+from wavemill.model.evaluate.scoring import Answered
 
 
 @pytest.mark.parametrize(

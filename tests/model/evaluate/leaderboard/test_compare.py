@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from model.evaluate.benchmarks.items import Item, Items, write_items
-from model.evaluate.benchmarks.schema import Benchmark, benchmark_named
-from model.evaluate.leaderboard.collect import Cell, Line, board_of
-from model.evaluate.leaderboard.compare import difference
-from model.evaluate.leaderboard.view import view_of
-from model.evaluate.recipes.recipe import load_recipe
-from model.evaluate.runs.answers import Answers, Row
-from model.evaluate.runs.record import Record, begin
-from model.evaluate.runs.score import score_run
-from model.evaluate.runs.scorers import scorer_for
+from wavemill.model.evaluate.benchmarks.items import Item, Items, write_items
+from wavemill.model.evaluate.benchmarks.schema import Benchmark, benchmark_named
+from wavemill.model.evaluate.leaderboard.collect import Cell, Line, board_of
+from wavemill.model.evaluate.leaderboard.compare import difference
+from wavemill.model.evaluate.leaderboard.view import view_of
+from wavemill.model.evaluate.recipes.recipe import load_recipe
+from wavemill.model.evaluate.runs.answers import Answers, Row
+from wavemill.model.evaluate.runs.record import Record, begin
+from wavemill.model.evaluate.runs.score import score_run
+from wavemill.model.evaluate.runs.scorers import scorer_for
 
 Speaker = Callable[[Item], str]
 CHOICES = "voicebench-openbookqa"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from model.evaluate.leaderboard.page import page
-from model.evaluate.leaderboard.view import ShownCell, ShownLine, View
 from tests.browser import running_browser
+from wavemill.model.evaluate.leaderboard.page import page
+from wavemill.model.evaluate.leaderboard.view import ShownCell, ShownLine, View
 
 NAMES = ("librispeech-test-other", "an-own-benchmark-whose-name-is-a-whole-sentence-in-one-word")
 UNCOVERED = """() => [...document.querySelectorAll(".board tbody tr")].flatMap((row) => {

@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from model.assistant import Assistant, Turn
-from model.evaluate.models.answering import Asked, ModelError
-from model.evaluate.models.assistant import AssistantModel, settings_for
-from model.evaluate.models.identity import identity_of
-from model.evaluate.models.spec import ModelSpec, kind_of, load_model
-from model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
-from model.evaluate.sound import encoded
-from model.prompt.layout import Role
+from wavemill.model.assistant import Assistant, Turn
+from wavemill.model.evaluate.models.answering import Asked, ModelError
+from wavemill.model.evaluate.models.assistant import AssistantModel, settings_for
+from wavemill.model.evaluate.models.identity import identity_of
+from wavemill.model.evaluate.models.spec import ModelSpec, kind_of, load_model
+from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
+from wavemill.model.evaluate.sound import encoded
+from wavemill.model.prompt.layout import Role
 
 SHORT = Recipe(name="test", decoding=Decoding(max_new_tokens=12))
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from model.creation import create
+    from wavemill.model.creation import create
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
     create(folder, "tiny")

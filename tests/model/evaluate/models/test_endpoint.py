@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from examples.evaluation.chat_server import chat_server, heard, said
-from model.evaluate.models.answering import Asked, ModelError
-from model.evaluate.models.endpoint import EndpointModel
-from model.evaluate.models.identity import identity_of
-from model.evaluate.models.spec import ModelSpec
-from model.evaluate.recipes.recipe import Decoding, Recipe
+from wavemill.model.evaluate.models.answering import Asked, ModelError
+from wavemill.model.evaluate.models.endpoint import EndpointModel
+from wavemill.model.evaluate.models.identity import identity_of
+from wavemill.model.evaluate.models.spec import ModelSpec
+from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe
 
 SOUND = np.full(1600, 0.1, np.float32)
 RECIPE = Recipe(name="test", decoding=Decoding(max_new_tokens=9, temperature=0.5, top_p=0.8))

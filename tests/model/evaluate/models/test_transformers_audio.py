@@ -12,9 +12,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from model.evaluate.models.answering import Asked, ModelError
-from model.evaluate.models.transformers_audio import TransformersModel
-from model.evaluate.recipes.recipe import Decoding, Recipe
+from wavemill.model.evaluate.models.answering import Asked, ModelError
+from wavemill.model.evaluate.models.transformers_audio import TransformersModel
+from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe
 
 SHORT = Decoding(max_new_tokens=6)
 PLAIN = Recipe(name="plain", decoding=SHORT)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.evaluate.benchmarks.items import Item
-from model.evaluate.benchmarks.schema import benchmark_named, published_benchmarks
-from model.evaluate.recipes.recipe import (
+from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.schema import benchmark_named, published_benchmarks
+from wavemill.model.evaluate.recipes.recipe import (
     Recipe,
     RecipeError,
     load_recipe,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.evaluate.runs.answers import Answers, Row
+from wavemill.model.evaluate.runs.answers import Answers, Row
 
 ROWS = st.builds(
     Row,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
-from model.evaluate.judge.asking import JudgePrompt, JudgeReply
-from model.evaluate.runs.record import RunError
-from model.evaluate.runs.scorers import scorer_for
-from model.evaluate.scoring import Answered
+from wavemill.model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
+from wavemill.model.evaluate.judge.asking import JudgePrompt, JudgeReply
+from wavemill.model.evaluate.runs.record import RunError
+from wavemill.model.evaluate.runs.scorers import scorer_for
+from wavemill.model.evaluate.scoring import Answered
 
 KNOWN = published_benchmarks()
 SCORED = [name for name, benchmark in KNOWN.items() if benchmark.scorer is not None]

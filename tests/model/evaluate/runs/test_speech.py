@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.evaluate.benchmarks.items import Item, Items, write_items
-from model.evaluate.runs.answers import Answers, Row
-from model.evaluate.runs.record import RunError
-from model.evaluate.runs.speech import Listener, Listeners, read_speech, score_speech
-from model.evaluate.sound import encoded
+from wavemill.model.evaluate.benchmarks.items import Item, Items, write_items
+from wavemill.model.evaluate.runs.answers import Answers, Row
+from wavemill.model.evaluate.runs.record import RunError
+from wavemill.model.evaluate.runs.speech import Listener, Listeners, read_speech, score_speech
+from wavemill.model.evaluate.sound import encoded
 
 RATE = 24_000
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.evaluate.benchmarks.items import Item, Items, write_items
-from model.evaluate.benchmarks.schema import benchmark_named
-from model.evaluate.models.answering import Answer, Asked, ModelError, Speech
-from model.evaluate.recipes.recipe import Recipe
-from model.evaluate.runs.answers import Answers, Row
-from model.evaluate.runs.execute import ONLY_ERRORS, answer_all, one_by_one
-from model.evaluate.runs.worker import Worker
-from model.evaluate.sound import decoded, encoded
+from wavemill.model.evaluate.benchmarks.items import Item, Items, write_items
+from wavemill.model.evaluate.benchmarks.schema import benchmark_named
+from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError, Speech
+from wavemill.model.evaluate.recipes.recipe import Recipe
+from wavemill.model.evaluate.runs.answers import Answers, Row
+from wavemill.model.evaluate.runs.execute import ONLY_ERRORS, answer_all, one_by_one
+from wavemill.model.evaluate.runs.worker import Worker
+from wavemill.model.evaluate.sound import decoded, encoded
 
 BENCHMARK = benchmark_named("fleurs-en")
 RECIPE = Recipe(name="test", shortest_s=0.1, longest_s=60.0)

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("opencc", reason="the extra `evaluate` is not installed")
 
-from model.evaluate.scorers.asr import AsrScorer, worst
-from model.evaluate.scoring import Answered
+from wavemill.model.evaluate.scorers.asr import AsrScorer, worst
+from wavemill.model.evaluate.scoring import Answered
 
 
 def said(item_id: str, reference: str, answer: str, language: str = "en") -> Answered:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from model.evaluate.reading.label import read_label
-from model.evaluate.reading.letter import read_letter
-from model.evaluate.reading.published_letter import published_letter
-from model.evaluate.scorers.choice import ChoiceScorer, LabelScorer
-from model.evaluate.scoring import Answered
+from wavemill.model.evaluate.reading.label import read_label
+from wavemill.model.evaluate.reading.letter import read_letter
+from wavemill.model.evaluate.reading.published_letter import published_letter
+from wavemill.model.evaluate.scorers.choice import ChoiceScorer, LabelScorer
+from wavemill.model.evaluate.scoring import Answered
 
 ANSWERS = [  # answer, as a person reads it, as published
     ("C", "C", "C"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from model.evaluate.reading.published_refusal import published_refusal
-from model.evaluate.reading.refusal import refuses
-from model.evaluate.scorers.refusal import RefusalScorer
-from model.evaluate.scoring import Answered
+from wavemill.model.evaluate.reading.published_refusal import published_refusal
+from wavemill.model.evaluate.reading.refusal import refuses
+from wavemill.model.evaluate.scorers.refusal import RefusalScorer
+from wavemill.model.evaluate.scoring import Answered
 
 ANSWERS = [  # answer, as a person reads it, as published
     ("I’m sorry, I can’t do this.", True, True),

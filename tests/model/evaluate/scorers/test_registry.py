@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from model.evaluate.errors import EvaluationError
-from model.evaluate.scorers.judged import JudgedScorer
-from model.evaluate.scorers.registry import NAMES, rubric_of, scorer
 from tests.model.evaluate.conformance import FixedJudge
+from wavemill.model.evaluate.errors import EvaluationError
+from wavemill.model.evaluate.scorers.judged import JudgedScorer
+from wavemill.model.evaluate.scorers.registry import NAMES, rubric_of, scorer
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.detokenizer.config import DetokenizerConfig
-from model.detokenizer.griffin_lim import griffin_lim
-from model.detokenizer.mel import log_mel
-from model.evaluate.speech.resynthesis import (
+from wavemill.model.detokenizer.config import DetokenizerConfig
+from wavemill.model.detokenizer.griffin_lim import griffin_lim
+from wavemill.model.detokenizer.mel import log_mel
+from wavemill.model.evaluate.speech.resynthesis import (
     Remade,
     Take,
     evaluate,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rapidfuzz", reason="the extra `evaluate` is not installed")
 
-from model.evaluate.text.edits import edits
+from wavemill.model.evaluate.text.edits import edits
 
 ROWS = st.lists(st.sampled_from("abc"), max_size=8)
 

@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("opencc", reason="the extra `evaluate` is not installed")
 
-from model.evaluate.text.cleaning import clean
-from model.evaluate.text.mandarin import normalize_mandarin
-from model.evaluate.text.published import tokens
-from model.evaluate.text.tokens import published_tokens
+from wavemill.model.evaluate.text.cleaning import clean
+from wavemill.model.evaluate.text.mandarin import normalize_mandarin
+from wavemill.model.evaluate.text.published import tokens
+from wavemill.model.evaluate.text.tokens import published_tokens
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import soundfile
 import torch
 
-from model.data.clips import Clip, ClipBatch, batch_of
-from model.data.corpus import Sound
-from model.data.problems import Problems
-from model.train.learner import Learner, Progress
+from wavemill.model.data.clips import Clip, ClipBatch, batch_of
+from wavemill.model.data.corpus import Sound
+from wavemill.model.data.problems import Problems
+from wavemill.model.train.learner import Learner, Progress
 
 torch.set_num_threads(1)  # two threads only wait for each other at this size
 

@@ -4,14 +4,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.config import StreamSettings
-from model.detokenizer.flow import FlowNetwork
-from model.detokenizer.history import History
-from model.detokenizer.solver import ChunkSolver
-from model.train.speech.chunks import random_chunks, visible
-from model.train.speech.flow import FlowLearner, FlowSettings
 from tests.model.detokenizer.made import BANDS, CONFIG, fill, scattered
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.config import StreamSettings
+from wavemill.model.detokenizer.flow import FlowNetwork
+from wavemill.model.detokenizer.history import History
+from wavemill.model.detokenizer.solver import ChunkSolver
+from wavemill.model.train.speech.chunks import random_chunks, visible
+from wavemill.model.train.speech.flow import FlowLearner, FlowSettings
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 300), min_size=1, max_size=4))

@@ -8,16 +8,16 @@ import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.data.clips import ClipBatch
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.flow import FlowNetwork
-from model.train.learner import Learner, Progress
-from model.train.speech.discriminators import DiscriminatorSettings
-from model.train.speech.flow import FlowLearner, FlowSettings
-from model.train.speech.tokenizer import TokenizerLearner
-from model.train.speech.vocoder import VocoderLearner, VocoderSettings
 from tests.model.train.speech.made import made_batch
 from tests.model.train.speech.test_learners import ENCODER, FLOW, TOKENIZER, VOCODER
+from wavemill.model.data.clips import ClipBatch
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.flow import FlowNetwork
+from wavemill.model.train.learner import Learner, Progress
+from wavemill.model.train.speech.discriminators import DiscriminatorSettings
+from wavemill.model.train.speech.flow import FlowLearner, FlowSettings
+from wavemill.model.train.speech.tokenizer import TokenizerLearner
+from wavemill.model.train.speech.vocoder import VocoderLearner, VocoderSettings
 
 # Without groups: of grouped convolutions torch counts the weights' gradients as if there were none.
 JUDGES = DiscriminatorSettings(

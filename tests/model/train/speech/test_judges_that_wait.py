@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from model.train.loop import Training, ahead
-from model.train.ranks import Ranks
-from model.train.speech.recipe import DetokenizerRecipe
-from model.train.speech.setup import DetokenizerTraining
-from model.train.speech.vocoder import DISCRIMINATOR, VocoderLearner
 from tests.model.data.made import segment_row, write
+from wavemill.model.train.loop import Training, ahead
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.speech.recipe import DetokenizerRecipe
+from wavemill.model.train.speech.setup import DetokenizerTraining
+from wavemill.model.train.speech.vocoder import DISCRIMINATOR, VocoderLearner
 
 RATE = 1e-3
 VOCODER = {

@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from model.data.clips import ClipBatch
-from model.detokenizer.bigvgan import BigVgan
-from model.detokenizer.config import FlowConfig, VocoderConfig
-from model.detokenizer.detokenizer import Detokenizer
-from model.detokenizer.flow import FlowNetwork
-from model.detokenizer.mel import log_mel
-from model.tokenizer.acoustic import AcousticEncoder
-from model.tokenizer.config import EncoderConfig, VqConfig
-from model.tokenizer.semantic import SemanticTokenizer
-from model.train.learner import MAIN, Progress
-from model.train.speech.codebook import CodebookSettings
-from model.train.speech.discriminators import DiscriminatorSettings
-from model.train.speech.flow import FlowLearner, FlowSettings, start_quiet
-from model.train.speech.text_decoder import TextDecoderConfig
-from model.train.speech.tokenizer import TokenizerLearner, TokenizerSettings
-from model.train.speech.vocoder import VocoderLearner, VocoderSettings, plain
 from tests.model.train.speech.made import VOCABULARY, made_batch, take_steps
+from wavemill.model.data.clips import ClipBatch
+from wavemill.model.detokenizer.bigvgan import BigVgan
+from wavemill.model.detokenizer.config import FlowConfig, VocoderConfig
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.detokenizer.flow import FlowNetwork
+from wavemill.model.detokenizer.mel import log_mel
+from wavemill.model.tokenizer.acoustic import AcousticEncoder
+from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
+from wavemill.model.tokenizer.semantic import SemanticTokenizer
+from wavemill.model.train.learner import MAIN, Progress
+from wavemill.model.train.speech.codebook import CodebookSettings
+from wavemill.model.train.speech.discriminators import DiscriminatorSettings
+from wavemill.model.train.speech.flow import FlowLearner, FlowSettings, start_quiet
+from wavemill.model.train.speech.text_decoder import TextDecoderConfig
+from wavemill.model.train.speech.tokenizer import TokenizerLearner, TokenizerSettings
+from wavemill.model.train.speech.vocoder import VocoderLearner, VocoderSettings, plain
 
 ENCODER = VqConfig(
     d_model=32,

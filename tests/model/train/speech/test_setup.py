@@ -10,19 +10,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.data.source import DataError
-from model.detokenizer.config import DetokenizerConfig
-from model.detokenizer.detokenizer import Detokenizer
-from model.tokenizer.semantic import SemanticTokenizer
-from model.train.checkpoint import checkpoints
-from model.train.job import Job, work
-from model.train.metrics import FILE
-from model.train.ranks import Ranks
-from model.train.recipe import PRESETS, shipped
-from model.train.resuming import RunChanged
-from model.train.speech.recipe import STAGES, DetokenizerRecipe, TokenizerRecipe
-from model.train.speech.setup import DetokenizerTraining, TokenizerTraining
 from tests.model.train.speech.made import made_clip, write_corpus
+from wavemill.model.data.source import DataError
+from wavemill.model.detokenizer.config import DetokenizerConfig
+from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.tokenizer.semantic import SemanticTokenizer
+from wavemill.model.train.checkpoint import checkpoints
+from wavemill.model.train.job import Job, work
+from wavemill.model.train.metrics import FILE
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.recipe import PRESETS, shipped
+from wavemill.model.train.resuming import RunChanged
+from wavemill.model.train.speech.recipe import STAGES, DetokenizerRecipe, TokenizerRecipe
+from wavemill.model.train.speech.setup import DetokenizerTraining, TokenizerTraining
 
 QUICK = {
     "hours": 4 * 0.48 / 3600,  # some four steps

@@ -8,11 +8,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from model.train.learner import MAIN, Progress
-from model.train.speech.recipe import TokenizerRecipe
-from model.train.speech.text_decoder import END, PADDING, spelled
-from model.train.speech.tokenizer import TokenizerLearner
 from tests.model.train.speech.made import made_batch
+from wavemill.model.train.learner import MAIN, Progress
+from wavemill.model.train.speech.recipe import TokenizerRecipe
+from wavemill.model.train.speech.text_decoder import END, PADDING, spelled
+from wavemill.model.train.speech.tokenizer import TokenizerLearner
 
 
 def test_nothing_is_wanted_of_them() -> None:
