@@ -5,9 +5,11 @@
 #
 # PYTHON=python3.13 takes another Python. VERSIONS=locked (the default) installs the versions in
 # constraints/, VERSIONS=newest or lowest what pyproject.toml allows, each in a folder of its own.
+# TEST_WORKERS=4 runs the tests in four processes, each with about 3 GB; 0 runs them in one.
 
 PYTHON ?= python3
 VERSIONS ?= locked
+TEST_WORKERS ?= 2
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv$(patsubst %,-%,$(filter-out locked,$(VERSIONS)))
 BIN := $(VENV)/bin
@@ -27,8 +29,9 @@ endif
 demo: $(VENV)/demo
 	$(BIN)/wavemill curate examples/recordings --out demo-output --truth examples/truth
 
+# Files of tests are shared out to TEST_WORKERS processes; a file's tests stay together.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile
 
 soak: $(VENV)/dev
 	WAVEMILL_KILLS=25 $(BIN)/python -m pytest -s tests/faults

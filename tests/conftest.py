@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
+from typing import Any
+
+# `make test` has a process for each core: more threads would only wait for one another. To be
+# set before what starts them is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
@@ -18,6 +26,38 @@ def pytest_configure() -> None:
     # How long an example takes says how busy the machine is.
     settings.register_profile("any_machine", deadline=None)
     settings.load_profile("any_machine")
+
+
+# Modules with a `TABLE` that is printed after the tests, and its title.
+TABLES = {
+    "tests.model.conformance": "conformance",
+    "tests.model.evaluate.conformance": "conformance of scoring",
+}
+_lines: dict[str, list[str]] = {title: [] for title in TABLES.values()}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take the lines of the tables, and send them to the process that prints."""
+    for module, title in TABLES.items():
+        if module in sys.modules and sys.modules[module].TABLE.rows:
+            _lines[title] = sys.modules[module].TABLE.lines()
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tables"] = _lines
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the lines of a process that has ended; the first of them names the columns."""
+    for title, lines in getattr(node, "workeroutput", {}).get("tables", {}).items():
+        _lines[title] += lines[1:] if _lines[title] else lines
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for title, lines in _lines.items():
+        if lines:
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
