@@ -17,6 +17,7 @@ import soundfile
 from click.testing import Result
 from typer.testing import CliRunner
 
+from tests.command import wavemill as program
 from tests.support import ROOT
 from wavemill.jobs.cli import app
 from wavemill.pipeline.lock import locked
@@ -35,11 +36,6 @@ def wavemill(*arguments: object) -> Result:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
-
-
-def program(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from tests import command
 from tests.support import ROOT
 from wavemill.pipeline.corpora import pretrain
 
@@ -25,10 +26,16 @@ RECORDINGS = ROOT / "examples" / "recordings"
 NAMES = ("clean_dialogue.flac", "stereo_call.flac")
 
 
-def wavemill(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does."""
-    command = [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+def program(*arguments: object) -> None:
+    """Run the command line as a user does, in a process of its own."""
+    line = [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def wavemill(*arguments: object, check: bool = True) -> command.Done:
+    """Run the command line in this process."""
+    done = command.wavemill(*arguments)
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done
@@ -66,7 +73,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inline(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("inline")
     arguments = ("curate", sources / "recordings", sources / "manifest.jsonl", "--out", out)
-    wavemill(*arguments, "--executor", "inline", "--set", "shard_seconds=15")
+    program(*arguments, "--executor", "inline", "--set", "shard_seconds=15")
     return out
 
 
@@ -79,7 +86,7 @@ def rows(out: Path) -> list[dict]:  # type: ignore[type-arg]
 
 def test_ray_gives_the_same_corpus(inline: Path, sources: Path, tmp_path: Path) -> None:
     arguments = ("curate", sources / "recordings", sources / "manifest.jsonl", "--out", tmp_path)
-    wavemill(*arguments, "--executor", "ray", "--workers", "2", "--set", "shard_seconds=15")
+    program(*arguments, "--executor", "ray", "--workers", "2", "--set", "shard_seconds=15")
     assert rows(tmp_path) == rows(inline)
     assert len(rows(inline)) >= 8
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.command import wavemill
 from tests.stages.audio.made import chirp, encoded
 from tests.support import ROOT, MemoryUpstream
 from wavemill.manifests.identify import content_id
@@ -169,9 +168,8 @@ def test_through_curate(repo: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in" / "a.flac", samples[: 4 * rate], rate)
     chosen = {"engine": "demucs", "device": "cpu", "demucs.repo": repo, "demucs.model": "tiny"}
     options = [f"--set=denoise.{key}={value}" for key, value in chosen.items()]
-    command = [sys.executable, "-m", "wavemill.jobs.cli", "curate", str(tmp_path / "in")]
-    command += ["--out", str(tmp_path / "out"), "--executor", "inline", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
+    out = tmp_path / "out"
+    done = wavemill("curate", tmp_path / "in", "--out", out, "--executor", "inline", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "out").rglob("*.parquet"))
 
