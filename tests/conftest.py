@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.object_store import ObjectStore, running_object_store
 
@@ -23,8 +23,9 @@ def pytest_configure() -> None:
     """Heed Ctrl-C even as a shell's background job, so that the programs under test do."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # How long an example takes says how busy the machine is.
-    settings.register_profile("any_machine", deadline=None)
+    # How long an example takes, or its making, says how busy the machine is.
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("any_machine", deadline=None, suppress_health_check=slow)
     settings.load_profile("any_machine")
 
 
