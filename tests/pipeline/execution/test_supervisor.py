@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -214,8 +213,6 @@ def test_no_child_outlives_its_supervisor(tmp_path: Path, name: str, sent: signa
     with subprocess.Popen(program(code), stderr=subprocess.DEVNULL) as supervisor:
         assert wait_until(lambda: bool(pids_in(log)))
         supervisor.send_signal(sent)
-        started = time.monotonic()
-        supervisor.wait(10)
+        supervisor.wait(30)  # without a signal it would be minutes
     (child,) = set(pids_in(log))
-    assert wait_until(lambda: is_gone(child), 5)
-    assert time.monotonic() - started < 5
+    assert wait_until(lambda: is_gone(child), 30)

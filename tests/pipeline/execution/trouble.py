@@ -175,7 +175,8 @@ def pids_in(log: Path) -> list[int]:
     return [int(line.split()[0]) for line in lines]
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> bool:
+def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
+    """Return as soon as a condition holds; false if it does not even on a busy machine."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
