@@ -115,11 +115,11 @@ def program(*arguments: str | Path, **environment: str) -> subprocess.Popen[byte
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
 
 
 def wait_for_part(folder: Path) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while not list(folder.glob("answers/0*.parquet")):
         assert time.monotonic() < until, "no answer came"
         time.sleep(0.02)
@@ -204,13 +204,13 @@ def test_an_endpoint_survives_a_kill_and_is_asked_for_what_is_missing_only(
         asked[number] += 1
         if sum(asked.values()) > 5 and not free.is_set():
             stuck.set()
-            free.wait(60)
+            free.wait(240)
         return "The answer is B."
 
     with chat_server(reply) as server:
         command = ["evaluate", server.url, "--served", "stub", "-b", bench, "--batch", "2"]
         process = program(*command, "--out", runs)
-        assert stuck.wait(60)
+        assert stuck.wait(240)
         kill(process)
         free.set()
         folder = runs / "voicebench-openbookqa/stub"

@@ -119,5 +119,5 @@ def _killed_run(s3: ObjectStore, folder: Path, writes: int) -> None:
             os.kill(child.pid, signal.SIGKILL)
 
     s3.intercept = kill
-    assert child.wait(timeout=60) == -signal.SIGKILL
+    assert child.wait(timeout=240) == -signal.SIGKILL
     s3.intercept = lambda _: None
