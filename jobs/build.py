@@ -201,7 +201,7 @@ def _is_light(build: Build) -> bool:
     if execution.address is not None:
         return False
     for load in build.plan.loads():
-        has_engine = "engine" in build.plan.graph.stages[load.stage].parameters
+        has_engine = build.plan.graph.stages[load.stage].has_engine
         if has_engine and load.shards > load.additions:
             return False
     seconds = total_cpu_seconds(estimate(build.plan))

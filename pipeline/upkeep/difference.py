@@ -19,7 +19,8 @@ from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import read_errors
-from wavemill.stages.filter import score_text, verdict
+from wavemill.stages.filter.score_text import ScoreText
+from wavemill.stages.filter.verdict import Verdict
 
 # Of a segment whose recording failed in a stage: nothing of it is in the corpus.
 FAILED = "(error)"
@@ -101,9 +102,9 @@ def _attach(
     store.view(database, f"{side}_recordings", recordings, RECORDINGS)
     errors = read_errors(store, f"{snapshot.folder}/errors.parquet")
     database.register(f"{side}_errors", errors)
-    for stage in (verdict, score_text):
-        keys = _outputs(store, snapshot, stage.NAME)
-        store.view(database, f"{side}_{stage.NAME}", keys, stage.SCHEMA)
+    for stage in (Verdict, ScoreText):
+        keys = _outputs(store, snapshot, stage.name)
+        store.view(database, f"{side}_{stage.name}", keys, stage.schema)
     database.execute(_JUDGED.format(side=side, failed=FAILED))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,20 +11,16 @@ import pyarrow as pa
 from wavemill.manifests.recording import Recording
 from wavemill.model.mel import tokens_in
 from wavemill.stages.audio.flac import encode_flac
-from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
 from wavemill.stages.audio.track import Track, open_tracks
-from wavemill.stages.audio.version import VersionSettings, choose_version
-from wavemill.stages.engine import StageSettings, selected_engine, with_engines
-from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.audio.version import choose_audio_version
+from wavemill.stages.engine import StageSettings, with_engines
+from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
 from wavemill.stages.tokenize.engine import TokenizeEngine
 from wavemill.stages.tokenize.engines import ENGINES
 
-NAME = "tokenize"
-VERSION = 2
-INPUTS = ("denoise", "diarize")
-COVERS = "verdict"  # the segments with `kept` there are tokenized; their values do not depend on it
 SEGMENTS_AT_ONCE = 32  # in a batch: bounds memory, at 27 s and 48 kHz, to about 50 MB
 SCHEMA = pa.schema(
     [
@@ -51,18 +47,23 @@ class TokenizeSettings(StageSettings):
 Config = with_engines(TokenizeSettings, ENGINES)
 
 
-class Tokenize:
+class Tokenize(EngineStage[TokenizeSettings, TokenizeEngine[Any]]):
     """The stage."""
 
-    def __init__(
-        self,
-        engine: TokenizeEngine[Any],
-        version: VersionSettings,
-        limits: DecodeLimits = DEFAULT_LIMITS,
-    ) -> None:
-        self.engine = engine
-        self.version = version
-        self.limits = limits
+    name = "tokenize"
+    version = 2
+    inputs = ("denoise", "diarize")
+    schema = SCHEMA
+    engines = ENGINES
+    Settings = Config
+    shared = ("audio_version", "limits")
+    selected_by = "verdict"
+
+    def file_metadata(self) -> dict[str, str]:
+        return {
+            "semantic_tokenizer": f"{self.engine.name} {self.engine.weights_identity()}",
+            "semantic_vocab_size": str(self.engine.vocab_size),
+        }
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         verdicts = upstream.table("verdict", ["segment_id", "kept"]).to_pylist()
@@ -70,8 +71,8 @@ class Tokenize:
         segments = [s for s in segments_of(recording, upstream) if s.segment_id in kept]
         if not segments:
             return
-        version = choose_version(recording, self.version)
-        opened = open_tracks(recording, upstream, version, self.limits)
+        version = choose_audio_version(recording, self.shared_settings.audio_version)
+        opened = open_tracks(recording, upstream, version, self.shared_settings.limits)
         tracks = {track.track: track for track in opened}
         for first in range(0, len(segments), SEGMENTS_AT_ONCE):
             group = segments[first : first + SEGMENTS_AT_ONCE]
@@ -100,15 +101,3 @@ class Tokenize:
             "audio": encode_flac(stored, track.sample_rate),
         }
         return columns, clip
-
-
-def build(
-    config: TokenizeSettings,
-    device: str,
-    version: VersionSettings,
-    limits: DecodeLimits = DEFAULT_LIMITS,
-) -> RecordingStage:
-    """Construct the stage and load its engine; all stages share `version` and `limits`."""
-    engine = cast(TokenizeEngine[Any], selected_engine(config, ENGINES))
-    engine.load(device)
-    return Tokenize(engine, version, limits)

@@ -12,15 +12,20 @@ import pytest
 from tests.model.bsrnn.made import small_network
 from tests.stages.transcribe.whisper_models import random_checkpoint
 from wavemill.model.bsrnn.checkpoint import save_checkpoint
+from wavemill.pipeline.curation import STAGES
 from wavemill.stages.denoise import stage as denoise
 from wavemill.stages.diarize import stage as diarize
 from wavemill.stages.engine import Engine, EngineUnavailable, fingerprint_parameters
-from wavemill.stages.filter import score_audio
-from wavemill.stages.tokenize import tokenize, tokenize_text
+from wavemill.stages.stage import EngineStage
+from wavemill.stages.tokenize import tokenize
 from wavemill.stages.transcribe import stage as transcribe
 
-STAGES = (denoise, diarize, transcribe, score_audio, tokenize, tokenize_text)
-ENGINES: list[type[Engine[Any]]] = [e for stage in STAGES for e in stage.ENGINES.values()]
+ENGINES: list[type[Engine[Any]]] = [
+    engine
+    for stage in STAGES
+    if issubclass(stage, EngineStage)
+    for engine in stage.engines.values()
+]
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)

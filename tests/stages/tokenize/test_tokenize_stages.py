@@ -13,8 +13,9 @@ from tests.support import MemoryUpstream
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.flac import decode_flac, encode_flac
-from wavemill.stages.audio.version import VersionSettings
+from wavemill.stages.audio.version import AudioVersionSettings
 from wavemill.stages.segments import segments_of
+from wavemill.stages.stage import SharedSettings
 from wavemill.stages.tokenize import tokenize, tokenize_text
 from wavemill.stages.tokenize.whisper_bpe import WhisperBpe
 
@@ -70,12 +71,13 @@ def upstream(kept: list[bool], version_gain: float = 0.5) -> MemoryUpstream:
     return MemoryUpstream("r", {stage: pa.Table.from_pylist(r) for stage, r in rows.items()})
 
 
-def version(enhanced_share: float) -> VersionSettings:
-    return VersionSettings(seed=0, enhanced_share=enhanced_share)
+def version(enhanced_share: float) -> SharedSettings:
+    chosen = AudioVersionSettings(seed=0, enhanced_share=enhanced_share)
+    return SharedSettings(audio_version=chosen)
 
 
 def run(recording: Recording, tables: MemoryUpstream, share: float = 0.0) -> list[dict]:
-    stage = tokenize.build(tokenize.Config(), "cpu", version(share))
+    stage = tokenize.Tokenize.build(tokenize.Config(), "cpu", version(share))
     return pa.Table.from_batches(stage(recording, tables), schema=tokenize.SCHEMA).to_pylist()
 
 
@@ -104,7 +106,7 @@ def test_the_version_that_was_chosen_is_stored() -> None:
 
 def test_many_segments_come_in_bounded_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenize, "SEGMENTS_AT_ONCE", 2)
-    stage = tokenize.build(tokenize.Config(), "cpu", version(0.0))
+    stage = tokenize.Tokenize.build(tokenize.Config(), "cpu", version(0.0))
     batches = list(stage(RAW, upstream([True, True, True])))
     assert [len(batch) for batch in batches] == [2, 1]
 
@@ -127,7 +129,7 @@ def test_items_keep_their_own_rate(tmp_path: Path) -> None:
 
 
 def text_rows(recording: Recording) -> dict[str, list[int]]:
-    stage = tokenize_text.build(tokenize_text.Config(), "cpu")
+    stage = tokenize_text.TokenizeText.build(tokenize_text.Config(), "cpu")
     batches = stage(recording, upstream([False] * 3))
     table = pa.Table.from_batches(batches, schema=tokenize_text.SCHEMA)
     return {row["segment_id"]: row["text_tokens"] for row in table.to_pylist()}
