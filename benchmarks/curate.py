@@ -59,8 +59,8 @@ class BareLoop:
         from wavemill.stages.denoise.stage import Denoise
         from wavemill.stages.diarize.stage import Diarize
         from wavemill.stages.filter.score_audio import ScoreAudio
-        from wavemill.stages.tokenize.tokenize import Tokenize
-        from wavemill.stages.tokenize.tokenize_text import TokenizeText
+        from wavemill.stages.tokenize.stage import Tokenize
+        from wavemill.stages.tokenize_text.stage import TokenizeText
         from wavemill.stages.transcribe.stage import Transcribe
 
         config = load_config(Config)

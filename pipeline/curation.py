@@ -34,8 +34,9 @@ from wavemill.stages.filter.score_text import ScoreText
 from wavemill.stages.filter.verdict import Verdict
 from wavemill.stages.recording_stage import RecordingStage
 from wavemill.stages.stage import NoSettings, S, SharedSettings, Stage
-from wavemill.stages.tokenize.tokenize import Tokenize
-from wavemill.stages.tokenize.tokenize_text import TokenizeText
+from wavemill.stages.store_audio.stage import StoreAudio
+from wavemill.stages.tokenize.stage import Tokenize
+from wavemill.stages.tokenize_text.stage import TokenizeText
 from wavemill.stages.transcribe.stage import Transcribe
 
 STAGES: tuple[type[Stage[Any]], ...] = (  # in the order in which they are built
@@ -45,6 +46,7 @@ STAGES: tuple[type[Stage[Any]], ...] = (  # in the order in which they are built
     ScoreAudio,
     ScoreText,
     Verdict,
+    StoreAudio,
     Tokenize,
     TokenizeText,
     Pretrain,
@@ -133,7 +135,7 @@ def _configured(stage: Stage[Any], metadata: Mapping[str, Mapping[str, str]]) ->
         selected_by=stage.selected_by,
         corpus=stage.corpus,
         labelled_only=stage.labelled_only,
-        has_engine=stage.has_engine,
+        needs_worker=stage.needs_worker(),
         file_metadata={key: value for name in about for key, value in metadata[name].items()},
         check=stage.check,
     )

@@ -77,6 +77,7 @@ class Pretrain(Stage[NoSettings]):
         "score_audio",
         "score_text",
         "verdict",
+        "store_audio",
         "tokenize",
         "tokenize_text",
     )
@@ -114,7 +115,7 @@ def _row(
     lineage_id: str,
 ) -> dict[str, Any]:
     key, item = segment.segment_id, segment.item
-    tokens = tables["tokenize"][key]
+    stored = tables["store_audio"][key]
     scores = {**tables["score_audio"][key], **tables["score_text"][key]}
     transcript = tables["transcribe"].get(key, {})
     label: Recording | Item = item or recording
@@ -131,10 +132,10 @@ def _row(
         "text": transcript["text"] if item is None else item.text,
         "text_source": "asr" if item is None else "manifest",
         "words": transcript.get("words"),
-        "audio": {"bytes": tokens["audio"], "path": f"{key}.flac"},
-        "sample_rate": tokens["sample_rate"],
-        "audio_version": tokens["audio_version"],
-        "semantic_tokens": tokens["semantic_tokens"],
+        "audio": {"bytes": stored["audio"], "path": f"{key}.flac"},
+        "sample_rate": stored["sample_rate"],
+        "audio_version": stored["audio_version"],
+        "semantic_tokens": tables["tokenize"][key]["semantic_tokens"],
         "text_tokens": tables["tokenize_text"][key]["text_tokens"],
         "license": label.license,
         "split": label.split,
