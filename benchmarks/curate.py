@@ -56,19 +56,20 @@ class BareLoop:
 
         from wavemill.pipeline.config import load_config
         from wavemill.pipeline.curation import Config
-        from wavemill.stages.denoise import stage as denoise
-        from wavemill.stages.diarize import stage as diarize
-        from wavemill.stages.filter import score_audio
-        from wavemill.stages.tokenize import tokenize, tokenize_text
-        from wavemill.stages.transcribe import stage as transcribe
+        from wavemill.stages.denoise.stage import Denoise
+        from wavemill.stages.diarize.stage import Diarize
+        from wavemill.stages.filter.score_audio import ScoreAudio
+        from wavemill.stages.tokenize.stage import Tokenize
+        from wavemill.stages.tokenize_text.stage import TokenizeText
+        from wavemill.stages.transcribe.stage import Transcribe
 
-        self.config = load_config(Config)
-        self.denoise = denoise.build(self.config.denoise, "cpu")
-        self.diarize = diarize.build(self.config.diarize, "cpu")
-        self.transcribe = transcribe.build(self.config.transcribe, "cpu")
-        self.quality = score_audio.build(self.config.filter.audio, "cpu", self.config.version)
-        self.tokenize = tokenize.build(self.config.tokenize, "cpu", self.config.version)
-        self.text = tokenize_text.build(self.config.tokenize_text, "cpu")
+        config = load_config(Config)
+        self.denoise = Denoise.build(config.settings_of(Denoise))
+        self.diarize = Diarize.build(config.settings_of(Diarize))
+        self.transcribe = Transcribe.build(config.settings_of(Transcribe))
+        self.quality = ScoreAudio.build(config.settings_of(ScoreAudio))
+        self.tokenize = Tokenize.build(config.settings_of(Tokenize))
+        self.text = TokenizeText.build(config.settings_of(TokenizeText))
         self.limits = threadpool_limits(1)
         self.seconds: Counter[str] = Counter()
 
@@ -97,7 +98,7 @@ class BareLoop:
         clips = [track.read(s.turn.start_ms, s.turn.end_ms) for s in segments]
         with self.timed("transcribe"):
             transcripts = self.transcribe.engine.transcribe(clips)
-        settings = self.config.filter.audio
+        settings = self.quality.settings
         with self.timed("score_audio"):
             for clip in clips:
                 self.quality.engine.quality([np.clip(clip, -1, 1)])

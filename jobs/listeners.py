@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +12,8 @@ from wavemill.jobs.sound import sound_of
 from wavemill.model.evaluate.runs.speech import Listener, Listeners
 from wavemill.pipeline.config import load_config
 from wavemill.pipeline.curation import Config
-from wavemill.stages.engine import selected_engine
-from wavemill.stages.filter.engines import ENGINES as QUALITY_ENGINES
-from wavemill.stages.filter.quality import QualityEngine
-from wavemill.stages.transcribe.engine import TranscribeEngine
-from wavemill.stages.transcribe.engines import ENGINES as TRANSCRIBE_ENGINES
+from wavemill.stages.filter.score_audio import ScoreAudio
+from wavemill.stages.transcribe.stage import Transcribe
 
 
 def listeners(
@@ -32,11 +29,9 @@ def listeners(
     pyannote.audio; without either, voices are not compared. Raises ConfigError and
     EngineUnavailable.
     """
-    config: Any = load_config(Config, profile, None, overrides)
-    transcriber = cast(
-        "TranscribeEngine[Any]", selected_engine(config.transcribe, TRANSCRIBE_ENGINES)
-    )
-    rater = cast("QualityEngine[Any]", selected_engine(config.filter.audio, QUALITY_ENGINES))
+    config = load_config(Config, profile, None, overrides)
+    transcriber = Transcribe(config.settings_of(Transcribe)).engine
+    rater = ScoreAudio(config.settings_of(ScoreAudio)).engine
     for engine in (transcriber, rater):
         engine.check()
         engine.load(device)

@@ -136,6 +136,7 @@ class StageSettings(BaseModel):
 
 
 S = TypeVar("S", bound=StageSettings)
+E = TypeVar("E", bound=Engine[Any])
 
 
 def with_engines(settings: type[S], engines: Mapping[str, type[Engine[Any]]]) -> type[S]:
@@ -151,9 +152,7 @@ def with_engines(settings: type[S], engines: Mapping[str, type[Engine[Any]]]) ->
     return create_model(settings.__name__, __base__=settings, __validators__=checks, **fields)
 
 
-def selected_engine(
-    settings: StageSettings, engines: Mapping[str, type[Engine[Any]]]
-) -> Engine[Any]:
+def selected_engine(settings: StageSettings, engines: Mapping[str, type[E]]) -> E:
     """Construct (not load) the engine that `settings.engine` names, with its sub-section."""
     return engines[settings.engine](getattr(settings, settings.engine))
 

@@ -12,21 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 from wavemill.manifests.recording import Item, Recording, Task
-from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.stage import NoSettings, Stage
 from wavemill.stages.tables import batch, field
-
-NAME = "pretrain"
-VERSION = 1
-INPUTS = (
-    "diarize",
-    "transcribe",
-    "score_audio",
-    "score_text",
-    "verdict",
-    "tokenize",
-    "tokenize_text",
-)
 
 WORD = pa.struct(
     [
@@ -77,23 +66,37 @@ SCHEMA = pa.schema(
 HUGGINGFACE = json.dumps({"info": {"features": {"audio": {"_type": "Audio"}}}})
 
 
-def build(device: str) -> RecordingStage:
-    """Return the assembly as a stage; `device` does not matter."""
-    del device
-    return rows_of
+class Pretrain(Stage[NoSettings]):
+    """The corpus as a stage."""
 
+    name = "pretrain"
+    version = 1
+    inputs = (
+        "diarize",
+        "transcribe",
+        "score_audio",
+        "score_text",
+        "verdict",
+        "store_audio",
+        "tokenize",
+        "tokenize_text",
+    )
+    schema = SCHEMA.with_metadata({"huggingface": HUGGINGFACE})
+    Settings = NoSettings
+    reads_labels = True
+    corpus = True
 
-def rows_of(recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
-    """Yield one row per kept segment that has a transcript, in time order."""
-    kept = {r["segment_id"] for r in upstream.table("verdict").to_pylist() if r["kept"]}
-    tables = {name: _by_segment(upstream, name) for name in INPUTS if name != "diarize"}
-    rows = [
-        _row(recording, segment, tables, upstream.lineage_id)
-        for segment in segments_of(recording, upstream)
-        if segment.segment_id in kept and _is_transcribed_speech(segment.item)
-    ]
-    if rows:
-        yield batch(rows, SCHEMA)
+    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+        """Yield one row per kept segment that has a transcript, in time order."""
+        kept = {r["segment_id"] for r in upstream.table("verdict").to_pylist() if r["kept"]}
+        tables = {name: _by_segment(upstream, name) for name in self.inputs if name != "diarize"}
+        rows = [
+            _row(recording, segment, tables, upstream.lineage_id)
+            for segment in segments_of(recording, upstream)
+            if segment.segment_id in kept and _is_transcribed_speech(segment.item)
+        ]
+        if rows:
+            yield batch(rows, SCHEMA)
 
 
 def _by_segment(upstream: Upstream, stage: str) -> dict[str, dict[str, Any]]:
@@ -112,7 +115,7 @@ def _row(
     lineage_id: str,
 ) -> dict[str, Any]:
     key, item = segment.segment_id, segment.item
-    tokens = tables["tokenize"][key]
+    stored = tables["store_audio"][key]
     scores = {**tables["score_audio"][key], **tables["score_text"][key]}
     transcript = tables["transcribe"].get(key, {})
     label: Recording | Item = item or recording
@@ -129,10 +132,10 @@ def _row(
         "text": transcript["text"] if item is None else item.text,
         "text_source": "asr" if item is None else "manifest",
         "words": transcript.get("words"),
-        "audio": {"bytes": tokens["audio"], "path": f"{key}.flac"},
-        "sample_rate": tokens["sample_rate"],
-        "audio_version": tokens["audio_version"],
-        "semantic_tokens": tokens["semantic_tokens"],
+        "audio": {"bytes": stored["audio"], "path": f"{key}.flac"},
+        "sample_rate": stored["sample_rate"],
+        "audio_version": stored["audio_version"],
+        "semantic_tokens": tables["tokenize"][key]["semantic_tokens"],
         "text_tokens": tables["tokenize_text"][key]["text_tokens"],
         "license": label.license,
         "split": label.split,

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from wavemill.manifests.recording import Recording
 from wavemill.pipeline.execution.faults import disk_full
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import OnRecording, Task, TaskReport, needs_function, run_task
 from wavemill.stages.recording_stage import RecordingStage, Upstream
@@ -70,7 +70,7 @@ class Worker:
     def _run(
         self, task: Task, function: RecordingStage, on_recording: OnRecording | None
     ) -> TaskReport:
-        stage: Stage = self._graph.stages[task.stage]
+        stage: ConfiguredStage = self._graph.stages[task.stage]
         try:
             return run_task(task, stage, function, self._store, on_recording)
         except OSError as error:

@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.renamed import RENAMED, with_new_names
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import read_errors
-from wavemill.stages.filter import score_text, verdict
+from wavemill.stages.filter.score_text import ScoreText
+from wavemill.stages.filter.verdict import Verdict
 
 # Of a segment whose recording failed in a stage: nothing of it is in the corpus.
 FAILED = "(error)"
@@ -88,9 +90,12 @@ def compare(store: Store, older: Snapshot, newer: Snapshot) -> Difference:
 
 
 def read_config(store: Store, snapshot: Snapshot) -> dict[str, Any]:
-    """Return the configuration that a snapshot was built with (without `execution`)."""
-    found: dict[str, Any] = json.loads(store.read_text(f"{snapshot.folder}/config.json") or "{}")
-    return found
+    """Return the configuration that a snapshot was built with (without `execution`).
+
+    Its fields have the names of today.
+    """
+    values = json.loads(store.read_text(f"{snapshot.folder}/config.json") or "{}")
+    return with_new_names(values, RENAMED)[0]
 
 
 def _attach(
@@ -101,9 +106,9 @@ def _attach(
     store.view(database, f"{side}_recordings", recordings, RECORDINGS)
     errors = read_errors(store, f"{snapshot.folder}/errors.parquet")
     database.register(f"{side}_errors", errors)
-    for stage in (verdict, score_text):
-        keys = _outputs(store, snapshot, stage.NAME)
-        store.view(database, f"{side}_{stage.NAME}", keys, stage.SCHEMA)
+    for stage in (Verdict, ScoreText):
+        keys = _outputs(store, snapshot, stage.name)
+        store.view(database, f"{side}_{stage.name}", keys, stage.schema)
     database.execute(_JUDGED.format(side=side, failed=FAILED))
 
 

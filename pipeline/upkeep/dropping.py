@@ -2,7 +2,7 @@
 
 A row leaves the ledger before its file goes: what the ledger knows is there. A file that is left
 without a row is taken as it is by a worker that is to make it, so it has to be right: an output of
-a covering stage holds what the earlier ones of its stem lack, and must not outlive them. Hence
+a selected stage holds what the earlier ones of its stem lack, and must not outlive them. Hence
 rounds: each takes the newest output of every stem.
 """
 

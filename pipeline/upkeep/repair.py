@@ -1,7 +1,7 @@
 """Mending a WORKDIR that `verify` found damaged, so that the next build makes it whole.
 
 A damaged output goes, and with it everything of its shard that was made from it: nobody can tell
-whether those stages read it before it was damaged. (Of a covering stage all outputs of the stem
+whether those stages read it before it was damaged. (Of a selected stage all outputs of the stem
 go, since each holds only what the earlier ones lack.) The next `curate` finds them missing and
 makes exactly those again; `relink` then puts corpus parts back into the snapshots they stood in.
 """

@@ -6,7 +6,7 @@ published, and the next build takes them over. Without any snapshot all outputs 
 (Such a build may have counted on outputs of an older configuration too; if those are garbage
 here, it makes them again.)
 
-The outputs of one stem (see `pipeline.ledger`) are kept or removed together: a covering stage
+The outputs of one stem (see `pipeline.ledger`) are kept or removed together: a selected stage
 writes to each only what the earlier ones lack.
 """
 

@@ -102,7 +102,7 @@ def _inspect_lineage(
             found.damages.append(Damage(f"{folder}/{name}", problem, Kind.PART))
 
 
-# An output of a covering stage may have been made again under another name of the same stem.
+# An output of a selected stage may have been made again under another name of the same stem.
 _UNKNOWN = """
 select distinct n.stage, n.shard_id, regexp_replace(n.output, '[.]parquet$', '') as output
 from lineage n where not exists (

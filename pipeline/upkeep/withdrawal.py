@@ -17,7 +17,7 @@ from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.pipeline.catalogue import CATALOGUE
 from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.snapshots import all_snapshots, latest_snapshot, save_snapshot
 from wavemill.pipeline.store import Store
@@ -229,31 +229,32 @@ class ModelNeeded(BaseException):
 def check_no_model_has_work(plan: Plan) -> None:
     """Raise LookupError unless what is to do is the cheap work that fewer recordings bring.
 
-    That is: stages that read labels, and covering ones, for which nothing new can be kept.
+    That is: stages that read labels, and selected ones, for which nothing new can be kept.
     """
     for load in plan.loads():
-        cheap = load.stage in plan.graph.label_dependent or plan.graph.stages[load.stage].covers
+        selected = plan.graph.stages[load.stage].selected_by is not None
+        cheap = selected or load.stage in plan.graph.label_dependent
         if load.shards and not cheap:
             raise LookupError(f"{load.stage} of {load.shards} shards has not been done yet")
 
 
 def without_models(graph: Graph) -> Graph:
-    """Return the graph with covering stages that need nothing loaded, and may find nothing to do.
+    """Return the graph with selected stages that need nothing loaded, and may find nothing to do.
 
     They raise ModelNeeded where there is something.
     """
 
-    def emptied(stage: Stage) -> Stage:
-        if stage.covers is None:
+    def emptied(stage: ConfiguredStage) -> ConfiguredStage:
+        if stage.selected_by is None:
             return stage
-        return replace(stage, build=lambda _device: _nothing_more(str(stage.covers)))
+        return replace(stage, build=lambda _device: _nothing_more(str(stage.selected_by)))
 
     return Graph(emptied(stage) for stage in graph.stages.values())
 
 
-def _nothing_more(covered: str) -> RecordingStage:
+def _nothing_more(selecting: str) -> RecordingStage:
     def stage(recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
-        if upstream.table(covered, ["segment_id"]).num_rows:
+        if upstream.table(selecting, ["segment_id"]).num_rows:
             raise ModelNeeded(f"segments of {recording.uri} are kept and not worked on yet")
         yield from ()
 

@@ -1,5 +1,8 @@
 """Engines of perceived quality, by name."""
 
-from wavemill.stages.filter.dnsmos import Dnsmos
+from typing import Any
 
-ENGINES = {Dnsmos.name: Dnsmos}
+from wavemill.stages.filter.dnsmos import Dnsmos
+from wavemill.stages.filter.quality import QualityEngine
+
+ENGINES: dict[str, type[QualityEngine[Any]]] = {Dnsmos.name: Dnsmos}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from wavemill.manifests.recording import Recording
-from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
 from wavemill.stages.audio.missing import span_errors
 from wavemill.stages.audio.timeline import Kind
 from wavemill.stages.audio.track import Track, open_tracks
-from wavemill.stages.audio.version import VersionSettings, choose_version
-from wavemill.stages.engine import StageSettings, selected_engine, with_engines
+from wavemill.stages.audio.version import choose_audio_version
+from wavemill.stages.engine import StageSettings, with_engines
 from wavemill.stages.filter.engines import ENGINES
 from wavemill.stages.filter.quality import QualityEngine
 from wavemill.stages.filter.signal import (
@@ -24,13 +23,11 @@ from wavemill.stages.filter.signal import (
     peak_dbfs,
     snr_db,
 )
-from wavemill.stages.recording_stage import RecordingStage, SpanError, Upstream
+from wavemill.stages.recording_stage import SpanError, Upstream
 from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
 
-NAME = "score_audio"
-VERSION = 3
-INPUTS = ("denoise", "diarize")
 SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Recording that the segment is of"),
@@ -73,27 +70,24 @@ class ScoreAudioSettings(StageSettings):
 Config = with_engines(ScoreAudioSettings, ENGINES)
 
 
-class ScoreAudio:
+class ScoreAudio(EngineStage[ScoreAudioSettings, QualityEngine[Any]]):
     """The stage; one segment at a time is in memory."""
 
-    def __init__(
-        self,
-        config: ScoreAudioSettings,
-        engine: QualityEngine[Any],
-        version: VersionSettings,
-        limits: DecodeLimits = DEFAULT_LIMITS,
-    ) -> None:
-        self.config = config
-        self.engine = engine
-        self.version = version
-        self.limits = limits
+    name = "score_audio"
+    version = 3
+    inputs = ("denoise", "diarize")
+    schema = SCHEMA
+    engines = ENGINES
+    Settings = Config
+    section = "filter.audio"
+    shared = ("audio_version", "limits")
 
     def __call__(
         self, recording: Recording, upstream: Upstream
     ) -> Iterator[pa.RecordBatch | SpanError]:
         """Yield the scores; then the spans of a labelled recording that are damaged."""
-        version = choose_version(recording, self.version)
-        opened = open_tracks(recording, upstream, version, self.limits)
+        version = choose_audio_version(recording, self.shared_settings.audio_version)
+        opened = open_tracks(recording, upstream, version, self.shared_settings.limits)
         tracks = {track.track: track for track in opened}
         rows = [
             {
@@ -107,7 +101,7 @@ class ScoreAudio:
         if rows:
             yield batch(rows, SCHEMA)
         for track in opened[:1]:  # all share a source; of a raw recording denoise has told
-            yield from span_errors(recording.uri, track.found_missing, self.limits)
+            yield from span_errors(recording.uri, track.found_missing, self.shared_settings.limits)
 
     def _scores(self, track: Track, segment: Segment) -> dict[str, Any]:
         span = segment.start_ms, segment.end_ms
@@ -120,22 +114,10 @@ class ScoreAudio:
             "missing_ratio": min(1.0, beyond + track.lacking(*span, Kind.DAMAGE)),
             "gap_ratio": track.lacking(*span, Kind.GAP),
             "peak_dbfs": peak_dbfs(native),
-            "snr_db": snr_db(audio, self.engine.sample_rate, self.config.snr),
-            "clipping_ratio": clipping_ratio(native, self.config.clipping),
+            "snr_db": snr_db(audio, self.engine.sample_rate, self.settings.snr),
+            "clipping_ratio": clipping_ratio(native, self.settings.clipping),
             "dnsmos_overall": quality.overall if quality else None,
             "dnsmos_signal": quality.signal if quality else None,
             "dnsmos_background": quality.background if quality else None,
             "inverted_channels": track.inverted(segment.start_ms, segment.end_ms),
         }
-
-
-def build(
-    config: ScoreAudioSettings,
-    device: str,
-    version: VersionSettings,
-    limits: DecodeLimits = DEFAULT_LIMITS,
-) -> RecordingStage:
-    """Construct the stage and load its engine; all stages share `version` and `limits`."""
-    engine = cast(QualityEngine[Any], selected_engine(config, ENGINES))
-    engine.load(device)
-    return ScoreAudio(config, engine, version, limits)

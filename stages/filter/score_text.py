@@ -16,13 +16,11 @@ from wavemill.stages.filter.text import (
     repeated_ngram_ratio,
     words_of,
 )
-from wavemill.stages.recording_stage import RecordingError, RecordingStage, Upstream
+from wavemill.stages.recording_stage import RecordingError, Upstream
 from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.stage import Stage
 from wavemill.stages.tables import batch, field
 
-NAME = "score_text"
-VERSION = 2
-INPUTS = ("diarize", "transcribe")
 SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Recording that the segment is of"),
@@ -107,16 +105,21 @@ class Transcript:
     no_speech_prob: float | None = None
 
 
-class ScoreText:
+class ScoreText(Stage[Config]):
     """The stage."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    name = "score_text"
+    version = 2
+    inputs = ("diarize", "transcribe")
+    schema = SCHEMA
+    Settings = Config
+    section = "filter.text"
+    reads_labels = True
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         transcripts = transcripts_of(recording, upstream)
         rows = [
-            score(recording.recording_id, segment, transcripts[segment.segment_id], self.config)
+            score(recording.recording_id, segment, transcripts[segment.segment_id], self.settings)
             for segment in segments_of(recording, upstream)
         ]
         if rows:
@@ -217,9 +220,3 @@ def _text_scores(transcript: Transcript, duration: float, config: Config) -> dic
 
 def _ratio(amount: float, duration: float) -> float:
     return amount / duration if duration > 0 else 0.0
-
-
-def build(config: Config, device: str) -> RecordingStage:
-    """Construct the stage; `device` does not matter."""
-    del device
-    return ScoreText(config)

@@ -12,12 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from wavemill.manifests.recording import Recording
 from wavemill.stages.filter.rules import RULES, Rule
 from wavemill.stages.filter.thresholds import LabelledThresholds, RawThresholds, Thresholds
-from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.recording_stage import Upstream
+from wavemill.stages.stage import Stage
 from wavemill.stages.tables import field
-
-NAME = "verdict"
-VERSION = 2
-INPUTS = ("score_audio", "score_text")
 
 BROKEN = pa.struct(
     [
@@ -47,16 +44,20 @@ class Config(BaseModel):
     labelled: LabelledThresholds = LabelledThresholds()
 
 
-class Verdict:
+class Verdict(Stage[Config]):
     """The stage: joins the scores of a recording and judges them."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    name = "verdict"
+    version = 2
+    inputs = ("score_audio", "score_text")
+    schema = SCHEMA
+    Settings = Config
+    section = "filter"
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         del recording  # everything it needs stands in the scores
         scores = join_scores(upstream.table("score_audio"), upstream.table("score_text"))
-        yield from judge(scores, self.config).combine_chunks().to_batches()
+        yield from judge(scores, self.settings).combine_chunks().to_batches()
 
 
 def join_scores(score_audio: pa.Table, score_text: pa.Table) -> pa.Table:
@@ -133,9 +134,3 @@ def _details(rule: Rule, values: pa.ChunkedArray, thresholds: Thresholds) -> pa.
         columns = [values.cast(pa.float64()).combine_chunks(), texts, limit, texts]
     name = pa.repeat(pa.scalar(rule.name, pa.string()), count)
     return pa.StructArray.from_arrays([name, *columns], fields=list(BROKEN))
-
-
-def build(config: Config, device: str) -> RecordingStage:
-    """Construct the stage; `device` does not matter."""
-    del device
-    return Verdict(config)

@@ -14,7 +14,7 @@ from wavemill.manifests.table import recordings_table
 from wavemill.pipeline.catalogue import Catalogue
 from wavemill.pipeline.execution.events import TaskDone
 from wavemill.pipeline.execution.inline import run_inline
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import Ledger
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.store import Store
@@ -33,7 +33,7 @@ def graph(reason: str) -> Graph:
             row = {"recording_id": rec.recording_id, "segment_id": "s", "number": number}
             yield pa.RecordBatch.from_pylist([row], schema=NUMBERS)
 
-    return Graph([Stage("draw", 1, (), NUMBERS, {}, lambda _: stage, corpus=True)])
+    return Graph([ConfiguredStage("draw", 1, (), NUMBERS, {}, lambda _: stage, corpus=True)])
 
 
 def plan_of(store: Store, reason: str, *recordings: Recording) -> Plan:

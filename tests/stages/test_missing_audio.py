@@ -9,17 +9,18 @@ import pyarrow as pa
 import pytest
 
 from tests.stages.audio.made import sweep, timed
-from tests.stages.filter.test_score_stages import Loudness, VersionSettings
+from tests.stages.filter.test_score_stages import Loudness
 from tests.support import MemoryUpstream
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.decode import probe
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.audio.limits import DecodeLimits
-from wavemill.stages.denoise.stage import SCHEMA, Config, build
+from wavemill.stages.denoise.stage import SCHEMA, Config, Denoise
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.filter import score_audio
 from wavemill.stages.recording_stage import SpanError
+from wavemill.stages.stage import SharedSettings
 
 RATE = 48_000
 SOUND = sweep(10, RATE)
@@ -35,7 +36,7 @@ def damaged(path: Path) -> Path:
 
 
 def denoised(path: Path, **settings: object) -> tuple[list[dict], list[SpanError]]:
-    stage = build(Config(engine="none", **settings), "cpu")
+    stage = Denoise.build(Config(engine="none", **settings), "cpu")
     found = list(
         stage(Recording(content_id(str(path)), str(path), 10_000), MemoryUpstream("r", {}))
     )
@@ -78,9 +79,7 @@ def test_labelled_items_count_damage_as_missing_and_tell_of_it(tmp_path: Path) -
     recording = Recording(
         content_id(str(path)), str(path), probe(str(path)).duration_ms, items=items
     )
-    stage = score_audio.ScoreAudio(
-        score_audio.Config(), Loudness(EngineConfig()), VersionSettings(), DecodeLimits()
-    )
+    stage = score_audio.ScoreAudio(score_audio.Config(), engine=Loudness(EngineConfig()))
     scores, *errors = stage(recording, MemoryUpstream("r", {}))
     assert isinstance(scores, pa.RecordBatch)
     ratios = {row["segment_id"]: row["missing_ratio"] for row in scores.to_pylist()}
@@ -98,7 +97,7 @@ def test_labels_behind_a_closed_hole_miss_the_sound(tmp_path: Path) -> None:
         content_id(str(path)), str(path), probe(str(path), limits).duration_ms, items=items
     )
     stage = score_audio.ScoreAudio(
-        score_audio.Config(), Loudness(EngineConfig()), VersionSettings(), limits
+        score_audio.Config(), SharedSettings(limits=limits), Loudness(EngineConfig())
     )
     scores, error = stage(recording, MemoryUpstream("r", {}))
     assert isinstance(scores, pa.RecordBatch)

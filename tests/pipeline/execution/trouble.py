@@ -23,7 +23,7 @@ from wavemill.pipeline.execution.events import Event, ShardDone, ShardFailed, Ta
 from wavemill.pipeline.execution.faults import TaskFailed
 from wavemill.pipeline.execution.inline import run_inline
 from wavemill.pipeline.execution.supervisor import Supervisor
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import Ledger
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.snapshots import write_snapshot
@@ -88,9 +88,9 @@ def trouble_graph(pause_s: float = 0.0, log: Path | None = None, load: str = "")
         yield _row(rec, 1)
 
     stages = [
-        Stage("draw", 1, (), NUMBERS, {}, build),
-        Stage("double", 1, ("draw",), NUMBERS, {}, lambda _: _double),
-        Stage("gather", 1, ("double",), NUMBERS, {}, lambda _: _gather, corpus=True),
+        ConfiguredStage("draw", 1, (), NUMBERS, {}, build),
+        ConfiguredStage("double", 1, ("draw",), NUMBERS, {}, lambda _: _double),
+        ConfiguredStage("gather", 1, ("double",), NUMBERS, {}, lambda _: _gather, corpus=True),
     ]
     return Graph(stages)
 

@@ -33,6 +33,7 @@ STAGES = (
     "score_audio",
     "score_text",
     "verdict",
+    "store_audio",
     "tokenize",
     "tokenize_text",
     "pretrain",

@@ -19,7 +19,7 @@ from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.denoise.demucs import DemucsConfig, DemucsVocals
-from wavemill.stages.denoise.stage import Config, build
+from wavemill.stages.denoise.stage import Config, Denoise
 from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
 
 RATE = 44_100
@@ -152,7 +152,7 @@ def test_shifts_average_and_repeat(repo: Path) -> None:
 
 def test_through_the_stage(repo: Path, tmp_path: Path) -> None:
     path = encoded(tmp_path / "a.wav", chirp(1.7, 16_000), 16_000)
-    stage = build(Config(engine="demucs", demucs={"model": "tiny", "repo": repo}), "cpu")
+    stage = Denoise.build(Config(engine="demucs", demucs={"model": "tiny", "repo": repo}), "cpu")
     (batch,) = stage(Recording(content_id(str(path)), str(path), 0), MemoryUpstream("r", {}))
     original, enhanced = batch.to_pylist()
     assert (original["version"], enhanced["version"]) == ("original", "enhanced")

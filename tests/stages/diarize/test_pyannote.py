@@ -22,7 +22,7 @@ from wavemill.stages.diarize.pyannote import Pyannote, PyannoteConfig
 from wavemill.stages.diarize.pyannote_weights import load_model, pipeline_files
 from wavemill.stages.diarize.span_embedding import SpanEmbedder, SpanWindows
 from wavemill.stages.diarize.spans import intersect, length
-from wavemill.stages.diarize.stage import Config, build
+from wavemill.stages.diarize.stage import Config, Diarize
 from wavemill.stages.engine import EngineUnavailable
 
 SECONDS = 2.0  # of the small models' windows
@@ -267,7 +267,7 @@ def test_nothing_is_sent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_through_the_stage(folder: Path) -> None:
     config = Config(engine="pyannote", pyannote={"pipeline": str(folder)})
-    rows = rows_of(build(config, "cpu"), upstream_of(talk()))
+    rows = rows_of(Diarize.build(config, "cpu"), upstream_of(talk()))
     assert rows
     assert rows[0]["recording_id"] == RECORDING.recording_id
     assert {row["speaker"] for row in rows} >= {"S00"}

@@ -15,12 +15,13 @@ from tests.support import MemoryUpstream
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Item, Recording, Task
 from wavemill.stages.audio.flac import encode_flac
-from wavemill.stages.audio.version import VersionSettings, choose_version
+from wavemill.stages.audio.version import AudioVersionSettings, choose_audio_version
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.filter import score_audio, score_text, verdict
 from wavemill.stages.filter.quality import Quality, QualityEngine
 from wavemill.stages.filter.thresholds import LabelledThresholds
 from wavemill.stages.recording_stage import RecordingError
+from wavemill.stages.stage import SharedSettings
 
 RATE = 16_000
 DIARIZE = [
@@ -101,8 +102,10 @@ RAW = Recording("r", "r.wav", 3000)
 
 
 def audio_rows(recording: Recording, seed: int = 0, share: float = 0.5) -> list[dict]:
-    version = VersionSettings(seed=seed, enhanced_share=share)
-    stage = score_audio.ScoreAudio(score_audio.Config(), Loudness(EngineConfig()), version)
+    version = AudioVersionSettings(seed=seed, enhanced_share=share)
+    stage = score_audio.ScoreAudio(
+        score_audio.Config(), SharedSettings(audio_version=version), Loudness(EngineConfig())
+    )
     table = pa.Table.from_batches(stage(recording, upstream()), schema=score_audio.SCHEMA)
     return table.to_pylist()
 
@@ -120,8 +123,8 @@ def test_the_chosen_version_is_scored(share: float, version: str, peak: float) -
 
 def test_the_version_depends_on_the_seed() -> None:
     for seed in range(4):
-        assert audio_rows(RAW, seed)[0]["audio_version"] == choose_version(
-            RAW, VersionSettings(seed=seed)
+        assert audio_rows(RAW, seed)[0]["audio_version"] == choose_audio_version(
+            RAW, AudioVersionSettings(seed=seed)
         )
 
 
@@ -186,7 +189,7 @@ def test_a_labelled_clip_that_is_silent_is_never_kept(tmp_path: Path, task: str)
 
 
 def text_rows(recording: Recording, tables: MemoryUpstream) -> list[dict]:
-    stage = score_text.build(score_text.Config(ngram=2), "cpu")
+    stage = score_text.ScoreText.build(score_text.Config(ngram=2))
     return pa.Table.from_batches(stage(recording, tables), schema=score_text.SCHEMA).to_pylist()
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 
 from wavemill.manifests.recording import Recording
-from wavemill.stages.engine import StageSettings, selected_engine, with_engines
-from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.engine import StageSettings, with_engines
+from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.segments import segments_of
+from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
-from wavemill.stages.tokenize.engine import TextTokenizeEngine
-from wavemill.stages.tokenize.engines import TEXT_ENGINES as ENGINES
+from wavemill.stages.tokenize_text.engine import TextTokenizeEngine
+from wavemill.stages.tokenize_text.engines import ENGINES
 
-NAME = "tokenize_text"
-VERSION = 1
-INPUTS = ("diarize", "transcribe")
 SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Recording that the segment is of"),
@@ -36,11 +34,19 @@ class TokenizeTextSettings(StageSettings):
 Config = with_engines(TokenizeTextSettings, ENGINES)
 
 
-class TokenizeText:
+class TokenizeText(EngineStage[TokenizeTextSettings, TextTokenizeEngine[Any]]):
     """The stage."""
 
-    def __init__(self, engine: TextTokenizeEngine[Any]) -> None:
-        self.engine = engine
+    name = "tokenize_text"
+    version = 1
+    inputs = ("diarize", "transcribe")
+    schema = SCHEMA
+    engines = ENGINES
+    Settings = Config
+    reads_labels = True
+
+    def file_metadata(self) -> dict[str, str]:
+        return {"text_tokenizer": f"{self.engine.name} {self.engine.weights_identity()}"}
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         texts = texts_of(recording, upstream)
@@ -59,10 +65,3 @@ def texts_of(recording: Recording, upstream: Upstream) -> dict[str, str]:
         return {s.segment_id: s.item.text for s in segments if s.item and s.item.text is not None}
     rows = upstream.table("transcribe", ["segment_id", "text"]).to_pylist()
     return {row["segment_id"]: row["text"] for row in rows}
-
-
-def build(config: TokenizeTextSettings, device: str) -> RecordingStage:
-    """Construct the stage and load its engine."""
-    engine = cast(TextTokenizeEngine[Any], selected_engine(config, ENGINES))
-    engine.load(device)
-    return TokenizeText(engine)
