@@ -145,7 +145,7 @@ def resynthesise(
 
 def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
     from wavemill.model.data.clips import batch_of
-    from wavemill.model.data.problems import Problems
+    from wavemill.model.data.source import Problems
     from wavemill.model.evaluate.speech.resynthesis import Take
 
     for clip in clips:

@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavemill.model.data.files import Files, corpus_files
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import DataError
+from wavemill.model.data.source import DataError, Problems
 
 TRAIN = frozenset({"train", None})  # splits to learn from; None: no split was assigned
 SEGMENT_COLUMNS = [
@@ -105,12 +104,12 @@ class Conversation:
 
 
 class Corpus:
-    """One corpus of a WORKDIR. Rows that cannot be used are problems, and passed over."""
+    """One corpus of a WORKDIR. Rows that cannot be used are counted as problems and skipped."""
 
     def __init__(
         self, files: Files, splits: frozenset[str | None] = TRAIN, audio: bool = True
     ) -> None:
-        """`audio` False leaves the stored audio in the files: sounds have codes and no data."""
+        """Read rows of `splits`; with `audio` False, sounds have codes and no data."""
         self.files = files
         self.splits = splits
         self.audio = audio
@@ -123,9 +122,9 @@ class Corpus:
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """Return what the files say of all their rows: `semantic_tokenizer` and the like.
+        """Return the key-value metadata of the first readable file: `semantic_tokenizer` etc.
 
-        It is the first readable file's. Raises DataError when there is none.
+        Raises DataError when no file can be read.
         """
         for file in self.files.files:
             try:
@@ -136,11 +135,11 @@ class Corpus:
 
     @property
     def codebook_size(self) -> int:
-        """Return how many semantic tokens there are. Raises DataError where no file says it."""
-        told = self.metadata.get("semantic_vocab_size", "")
-        if not told.isdigit():
+        """Return how many semantic tokens there are. Raises DataError if the files do not say."""
+        size = self.metadata.get("semantic_vocab_size", "")
+        if not size.isdigit():
             raise DataError(f"{self.files.place}: no semantic_vocab_size in the files' metadata")
-        return int(told)
+        return int(size)
 
     @cached_property
     def _read(self) -> _Read:
@@ -205,17 +204,17 @@ class _Unusable(Exception):
 
 @dataclass(frozen=True)
 class _Read:
-    """What is wanted of a sound, and which codes it may have."""
+    """Whether audio is read, and which codes are valid."""
 
     audio: bool
-    codes: int | None = None  # size of the codebook, where files tell it
+    codes: int | None = None  # size of the codebook, if the files say it
 
 
 def _segment(how: _Read, number: int, row: dict[str, Any]) -> Segment:
     return Segment(
         row=number,
-        segment_id=_told(row, "segment_id"),
-        recording_id=_told(row, "recording_id"),
+        segment_id=_required(row, "segment_id"),
+        recording_id=_required(row, "recording_id"),
         split=row["split"],
         language=row["language"],
         speaker=row["speaker"] or "",
@@ -231,7 +230,7 @@ def _conversation(how: _Read, number: int, row: dict[str, Any]) -> Conversation:
         raise _Unusable("no_answer")
     return Conversation(
         row=number,
-        sample_id=_told(row, "sample_id"),
+        sample_id=_required(row, "sample_id"),
         task=row["task"] or "",
         language=row["language"],
         split=row["split"],
@@ -239,15 +238,15 @@ def _conversation(how: _Read, number: int, row: dict[str, Any]) -> Conversation:
     )
 
 
-def _message(how: _Read, told: dict[str, Any]) -> Spoken:
-    if told.get("role") not in ("user", "assistant"):
+def _message(how: _Read, message: dict[str, Any]) -> Spoken:
+    if message.get("role") not in ("user", "assistant"):
         raise _Unusable("unknown_role")
-    if told.get("kind") == "audio":
-        sound = _sound(how, told.get("audio"), told.get("semantic_tokens"))
-        return Spoken(told["role"], told.get("text"), sound)
-    if told.get("text") is None:
+    if message.get("kind") == "audio":
+        sound = _sound(how, message.get("audio"), message.get("semantic_tokens"))
+        return Spoken(message["role"], message.get("text"), sound)
+    if message.get("text") is None:
         raise _Unusable("no_text")
-    return Spoken(told["role"], told["text"], None)
+    return Spoken(message["role"], message["text"], None)
 
 
 def _sound(how: _Read, audio: dict[str, Any] | None, codes: list[int] | None) -> Sound:
@@ -262,7 +261,7 @@ def _sound(how: _Read, audio: dict[str, Any] | None, codes: list[int] | None) ->
     return Sound(audio["bytes"], np.asarray(codes, np.int32))
 
 
-def _told(row: dict[str, Any], column: str) -> str:
+def _required(row: dict[str, Any], column: str) -> str:
     if not row[column]:
         raise _Unusable(f"no_{column}")
     return str(row[column])

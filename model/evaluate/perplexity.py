@@ -12,7 +12,7 @@ import torch
 
 from wavemill.model.data.batch import PackedBatch, packed_batch
 from wavemill.model.data.corpus import Corpus
-from wavemill.model.data.document import Document
+from wavemill.model.data.documents import Document
 from wavemill.model.data.llm import epoch
 from wavemill.model.data.planning import Planner, Span
 from wavemill.model.data.sound import SoundError

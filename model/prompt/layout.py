@@ -181,7 +181,7 @@ class Format:
 def read_aloud(text: Sequence[int], vocabulary: Vocabulary) -> Layout:
     """Return what pre-training's text-to-speech task puts before the codes of a text.
 
-    MEDIA_END is to follow the codes (report section 4.1; `wavemill.model.data.pretraining`). Raises
+    MEDIA_END is to follow the codes (report section 4.1; `wavemill.model.data.documents`). Raises
     LayoutError for an empty text.
     """
     if not text:

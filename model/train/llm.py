@@ -58,7 +58,10 @@ class LlmLearner(Learner[PackedBatch]):
             parameter.requires_grad_(learns and not _fixed(name))
 
     def counts(self, batch: PackedBatch) -> Mapping[str, float]:
-        return {"text": float(batch.text_counts.sum()), "audio": float(batch.audio_counts.sum())}
+        return {
+            "text": float(batch.text_loss_mask.sum()),
+            "audio": float(batch.audio_loss_mask.sum()),
+        }
 
     def loss(self, optimizer: str, batch: PackedBatch, progress: Progress) -> Loss:
         del optimizer
@@ -75,10 +78,10 @@ class LlmLearner(Learner[PackedBatch]):
         """Return 6 operations a parameter and position, and what attention adds to that."""
         config = self.network.llm.config
         attended = sum(length * length for length in batch.lengths) / 2
-        speaks = bool(batch.audio_counts.any())
+        speaks = bool(batch.audio_loss_mask.any())
         layers = config.num_hidden_layers + (config.audio_layers if speaks else 0)
         body = self._body + (self._mouth if speaks else 0)
-        scored = int(batch.text_counts.sum()) + int(batch.audio_counts.sum())
+        scored = int(batch.text_loss_mask.sum()) + int(batch.audio_loss_mask.sum())
         frames = sum(group.mels.shape[0] * group.mels.shape[2] // 2 for group in batch.mels)
         return (
             6.0 * body * batch.units
@@ -102,8 +105,8 @@ class LlmLearner(Learner[PackedBatch]):
         places = torch.tensor([tasks.index(task) for task in batch.tasks])
         task_of = places.repeat_interleave(torch.tensor(batch.lengths)).to(batch.audio_ids.device)
         for head, losses, counts in (
-            ("text", text.detach(), batch.text_counts),
-            ("audio", audio.detach(), batch.audio_counts),
+            ("text", text.detach(), batch.text_loss_mask),
+            ("audio", audio.detach(), batch.audio_loss_mask),
         ):
             yield head, (losses.sum(), counts.sum())
             owners = task_of[counts]

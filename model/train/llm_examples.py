@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from wavemill.model.data.conversations import message_of
 from wavemill.model.data.corpus import Conversation, Recording, Sound
+from wavemill.model.data.documents import message_of
 from wavemill.model.data.sound import SoundError, waveform_of
 from wavemill.model.generate.generate import generate
 from wavemill.model.generate.streams import GenerateSettings, NoRoom

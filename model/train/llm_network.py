@@ -51,13 +51,13 @@ class LearningLlm(nn.Module):
             continuous=batch.continuous[None],
             position_ids=batch.position_ids[None],
             documents=Documents.of(batch.lengths, batch.audio_ids.device),
-            speaks=self.always_hears or bool(batch.audio_counts.any()),
+            speaks=self.always_hears or bool(batch.audio_loss_mask.any()),
         )
         if silence is not None:
             audio = audio + silence
         return PositionLosses(
-            _losses(audio[0], self.llm.mimo_output, batch.audio_labels, batch.audio_counts),
-            _losses(text[0], self.llm.lm_head, batch.text_labels, batch.text_counts),
+            _losses(audio[0], self.llm.mimo_output, batch.audio_labels, batch.audio_loss_mask),
+            _losses(text[0], self.llm.lm_head, batch.text_labels, batch.text_loss_mask),
         )
 
     def _silence(self, rows: Tensor) -> Tensor:

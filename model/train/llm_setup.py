@@ -12,14 +12,13 @@ import numpy as np
 import torch
 
 from wavemill.model.assistant import ACOUSTIC_FOLDER
-from wavemill.model.data.augmented import Augmentation
+from wavemill.model.data.augment import Augmentation
 from wavemill.model.data.batch import PackedBatch, audible_batch
 from wavemill.model.data.corpus import Corpus
-from wavemill.model.data.document import Document
+from wavemill.model.data.documents import Document, Task, Tasks
 from wavemill.model.data.files import Files
 from wavemill.model.data.llm import LlmBatches, epoch, epoch_positions
 from wavemill.model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
-from wavemill.model.data.pretraining import Task, Tasks
 from wavemill.model.data.source import DataError, Share
 from wavemill.model.data.texts import Texts
 from wavemill.model.llm.config import LlmConfig, preset
@@ -239,7 +238,7 @@ def _evaluated(
     rows: list[list[Document]] = [[]]
     planner = planners.of(held_out, None, changed=False)
     for one in epoch(planner, Span(window_bytes=MB)):
-        if one.learnt:
+        if one.loss_positions:
             if sum(map(len, rows[-1])) + len(one) > planners.positions:
                 rows.append([])
             if len(rows) > count:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field
 
 from wavemill.model.data.augment import AugmentSettings
-from wavemill.model.data.pretraining import WEIGHTS, Task
+from wavemill.model.data.documents import WEIGHTS, Task
 from wavemill.model.train.settings import Settings, TrainingRecipe
 
 RECIPES = Path(__file__).parent / "recipes"

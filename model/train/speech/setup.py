@@ -24,8 +24,7 @@ from wavemill.model.data.clips import (
 )
 from wavemill.model.data.corpus import Corpus
 from wavemill.model.data.files import Files
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import DataError, Share
+from wavemill.model.data.source import DataError, Problems, Share
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer

@@ -13,8 +13,7 @@ from tests.model.train.speech.made import RATE, made_audio, made_clip, write_cor
 from wavemill.model.data.clip_batches import ClipBatches
 from wavemill.model.data.clips import Clip, ClipSettings, batch_of, clips_of, cut
 from wavemill.model.data.corpus import Corpus, Sound
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import DataError, Share
+from wavemill.model.data.source import DataError, Problems, Share
 
 CLIPS = [made_clip(n, 2 + n % 5) for n in range(23)]
 SMALL = ClipSettings(window_clips=9, batch_s=1.0, batch_clips=4)

@@ -24,7 +24,7 @@ def test_a_micro_batch_that_cannot_be_heard_teaches_nothing(tmp_path: Path) -> N
     rows = [conversation_row(i, answer=ALONE) for i in range(4)]
     rows[2]["messages"][1]["audio"] = {"bytes": b"no flac", "path": "x"}
     source = batches(planner(write(tmp_path, "sft", [rows])))
-    learnt = {batch.ids: bool(batch.text_counts.any()) for batch in (next(source) for _ in rows)}
+    learnt = {batch.ids: bool(batch.text_loss_mask.any()) for batch in (next(source) for _ in rows)}
     assert learnt == {("s0",): True, ("s1",): True, ("s2",): False, ("s3",): True}
     assert source.problems() == {"undecodable_audio": 1}
 

@@ -34,7 +34,7 @@ def fixture_batch(case: str) -> tuple[PackedBatch, torch.Tensor]:
         ids=(case,), tasks=("fixture",), lengths=(len(audio),),
         audio_ids=audio, text_ids=given["text_input_ids"][0],
         audio_labels=given["audio_labels"][0], text_labels=given["text_labels"][0],
-        audio_counts=given["audio_loss_mask"][0], text_counts=given["text_loss_mask"][0],
+        audio_loss_mask=given["audio_loss_mask"][0], text_loss_mask=given["text_loss_mask"][0],
         continuous=torch.zeros_like(audio).bool() if mask is None else mask[0].bool(),
         position_ids=torch.arange(len(audio)), mels=(),
     )  # fmt: skip

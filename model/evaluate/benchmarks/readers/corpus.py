@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from wavemill.model.data.files import corpus_files
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import DataError
+from wavemill.model.data.source import DataError, Problems
 from wavemill.model.evaluate.benchmarks.items import ABOUT, Item
 from wavemill.model.evaluate.benchmarks.readers.layout import SourceError
 from wavemill.model.evaluate.benchmarks.schema import Benchmark, Data, Metric, ScorerChoice

@@ -14,7 +14,7 @@ import torch
 
 from wavemill.model.data.clips import Clip, ClipBatch, batch_of
 from wavemill.model.data.corpus import Sound
-from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import Problems
 from wavemill.model.train.learner import Learner, Progress
 
 torch.set_num_threads(1)  # two threads only wait for each other at this size
