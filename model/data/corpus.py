@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -17,6 +17,7 @@ from wavemill.model.data.files import Files, corpus_files
 from wavemill.model.data.source import DataError, Problems
 
 TRAIN = frozenset({"train", None})  # splits to learn from; None: no split was assigned
+DRAWN = ("validation", "test")  # splits that curate draws
 SEGMENT_COLUMNS = [
     "recording_id", "segment_id", "split", "language", "speaker", "text", "text_tokens",
     "semantic_tokens", "audio",
@@ -194,6 +195,31 @@ class Corpus:
             except _Unusable as error:
                 name = row.get("segment_id") or row.get("sample_id") or f"row {number}"
                 self.problems.add(error.reason, f"{source.name} {name}")
+
+
+def nothing_held_out(
+    place: str, split: str, field: str, there: Collection[str | None], speaker: str | None = None
+) -> str:
+    """Return a line that a corpus has no row of a held-out split, what it has, and what to do.
+
+    `field` is the recipe's field that names the split; `there` are the splits that have usable
+    rows (None: rows without a split), of one `speaker` if the training is on one.
+    """
+    whose = "" if speaker is None else f" of speaker {speaker!r}"
+    others = sorted(name for name in there if name is not None and name not in TRAIN)
+    named = [*others, *(["train"] if "train" in there else [])]
+    listed = ", ".join([*named, *(["rows without a split"] if None in there else [])]) or "none"
+    if others:
+        remedy = f"--set {field}={'test' if 'test' in others else others[0]}"
+    elif speaker is None:
+        remedy = f"wavemill curate --set splits.{split if split in DRAWN else DRAWN[0]}=0.05"
+    else:  # curate draws splits by speaker
+        remedy = f"a manifest that gives some of them the split {split!r}"
+    return (
+        f"nothing is held out: {place} has no usable row{whose} in split {split!r} "
+        f"(splits there: {listed}), "
+        f"so no held-out losses and no decoded samples will appear; remedy: {remedy}"
+    )
 
 
 class _Unusable(Exception):

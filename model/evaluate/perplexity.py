@@ -16,11 +16,8 @@ from wavemill.model.data.documents import Document
 from wavemill.model.data.llm import epoch
 from wavemill.model.data.planning import Planner, Span
 from wavemill.model.data.sound import SoundError
-from wavemill.model.data.texts import Texts
 from wavemill.model.train.learner import MAIN, Progress
-from wavemill.model.train.llm import LlmLearner
-from wavemill.model.train.llm_network import LearningLlm
-from wavemill.model.train.llm_setup import LlmTraining, Planners, build_network
+from wavemill.model.train.llm import LearningLlm, LlmLearner, LlmTraining, build_network
 from wavemill.model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
 
 LOSS = "loss/"
@@ -77,10 +74,9 @@ def corpus_perplexity(
     rows = Corpus.open(corpus, kind, frozenset({split}))
     network = build_network(NetworkSettings(), model, rows.codebook_size, 0).to(device)
     recipe = PretrainRecipe() if kind == "pretrain" else SftRecipe()
-    training = LlmTraining(corpus, recipe, Path(), texts, init=model)
-    planners = Planners(training, network.llm.config)
-    planner = planners.of(rows, Texts.open(texts) if texts else None)
-    found = _batches(planner, planners.positions, documents, network.acoustic.filled)
+    data = LlmTraining(corpus, recipe, Path(), texts, init=model).data_source()
+    planner = data.planner(rows, data.opened_texts())
+    found = _batches(planner, data.positions, documents, data.filled)
     return perplexity(network, (batch.to(torch.device(device)) for batch in found))
 
 

@@ -40,7 +40,7 @@ def tokenizer_flops(
     weights = 6 * width * width + 2 * width * decoder.ffn_dim
     learnt += decoder.layers * (
         letters * weights
-        + pooled * 2 * width * width  # keys and values of what is heard
+        + pooled * 2 * width * width  # keys and values of the states
         + _attention(width, letters, letters + pooled)
     )
     learnt += letters * width * IDS
@@ -70,19 +70,19 @@ def flow_flops(flow: FlowConfig, vocoder: VocoderConfig, frames: int, chunked: b
 
 
 def vocoder_flops(
-    config: VocoderConfig, settings: DiscriminatorSettings, samples: int, judged: bool
+    config: VocoderConfig, settings: DiscriminatorSettings, samples: int, adversarial: bool
 ) -> float:
-    """Return those of both turns; where it is not `judged`, of the generator's without judges."""
+    """Return those of both optimizers; if not `adversarial`, of the vocoder's mel loss alone."""
     frames = samples // config.hop_size
     mel = 2.0 * _mel(config, frames)
-    speaks, first, filters = _speaking(config, frames)
+    speaks, first, filters = _vocoder(config, frames)
     # Filters have no gradient of their own; the mel of what is said has one, that of speech none.
     generator = 3 * speaks - first + 2 * filters + 3 * mel
-    if not judged:
+    if not adversarial:
         return generator
-    judging, heard, _ = _judging(settings, samples)
-    generator += judging + 2 * judging  # of speech; of what is said, back to it
-    discriminator = mel + speaks + filters + 2 * (3 * judging - heard)
+    scores, entry, _ = _discriminators(settings, samples)
+    generator += scores + 2 * scores  # of real audio; of the vocoder's, back to it
+    discriminator = mel + speaks + filters + 2 * (3 * scores - entry)
     return generator + discriminator
 
 
@@ -90,17 +90,17 @@ Forward = tuple[float, float, float]  # all convolutions, the first of each netw
 
 
 @lru_cache(maxsize=512)
-def _speaking(config: VocoderConfig, frames: int) -> Forward:
+def _vocoder(config: VocoderConfig, frames: int) -> Forward:
     with torch.device("meta"):  # shapes alone, and nothing is computed
         vocoder = BigVgan(config)
         return _forward(vocoder, [vocoder], (frames, config.num_mels))
 
 
 @lru_cache(maxsize=512)
-def _judging(settings: DiscriminatorSettings, samples: int) -> Forward:
+def _discriminators(settings: DiscriminatorSettings, samples: int) -> Forward:
     with FakeTensorMode():  # likewise, where autocast does not know the meta device
-        judges = Discriminators(settings)
-        return _forward(judges, judges.parts, (samples,))
+        network = Discriminators(settings)
+        return _forward(network, network.parts, (samples,))
 
 
 def _forward(network: nn.Module, parts: Iterable[nn.Module], shape: tuple[int, ...]) -> Forward:

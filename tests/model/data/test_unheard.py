@@ -14,7 +14,7 @@ from tests.model.data.made import conversation_row, write
 from tests.model.data.test_llm import batches, planner
 from tests.model.train.test_sharding import training
 from wavemill.model.data.source import DataError
-from wavemill.model.train.job import work
+from wavemill.model.train.loop import work
 from wavemill.model.train.ranks import Ranks
 
 ALONE = "y" * 60  # as an answer: a micro-batch has room for no other
@@ -53,6 +53,6 @@ def test_held_out_audio_that_cannot_be_heard_is_left_out(tmp_path: Path) -> None
     rows = [conversation_row(i, split="validation" if i < 3 else None) for i in range(6)]
     rows[0]["messages"][1]["audio"] = {"bytes": b"no flac", "path": "x"}
     corpus = write(tmp_path / "work", "sft", [rows])
-    parts = training(corpus, tmp_path / "run", False).build(Ranks())
-    assert [batch.ids for batch in parts.held_out] == [("s1", "s2")]
+    data = training(corpus, tmp_path / "run", False).data(Ranks())
+    assert [batch.ids for batch in data.held_out] == [("s1", "s2")]
     assert work(training(corpus, tmp_path / "run", False), Ranks()).complete

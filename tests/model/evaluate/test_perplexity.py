@@ -15,8 +15,8 @@ from wavemill.model.llm.config import preset
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import presets
-from wavemill.model.train.llm_export import export_llm
-from wavemill.model.train.llm_network import LearningLlm
+from wavemill.model.train.llm import LearningLlm
+from wavemill.model.train.llm_output import export_llm
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for head in (network.llm.lm_head, network.llm.mimo_output):
         torch.nn.init.zeros_(head.weight)
     folder = tmp_path_factory.mktemp("run") / "model"
-    export_llm(network, folder, None, None)
+    export_llm(network.llm, network.acoustic, folder, None, None)
     return folder
 
 
