@@ -169,8 +169,8 @@ class Augmentation:
         key = (self.seed, epoch, zlib.crc32(conversation.id.encode()))
         rng = np.random.default_rng(key)
         messages = conversation.messages
-        heard = any(m.role == "user" and m.sound is not None for m in messages)
-        if heard and rng.random() < self.settings.bare_share:
+        spoken = any(m.role == "user" and m.sound is not None for m in messages)
+        if spoken and rng.random() < self.settings.bare_share:
             messages = tuple(m for m in messages if m.role != "user" or m.sound is not None)
         return replace(conversation, messages=tuple(self._message(m, rng) for m in messages))
 

@@ -95,7 +95,7 @@ class ClipBatches(Batches[ClipBatch]):
         return self.corpus.problems.counts
 
     def _at_hand(self, mine: int) -> _ClipWindow:
-        """Return the window, reading it if need be; `mine` is the next micro-batch wanted of it."""
+        """Return the current window, read if necessary; `mine` is the rank's next batch in it."""
         if self._window is None:
             ahead = self._ahead
             window = self._read(self._place, mine) if ahead is None else ahead.result()

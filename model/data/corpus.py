@@ -31,7 +31,7 @@ class Sound:
 
     data: bytes  # a file of sound: FLAC, mono
     codes: np.ndarray  # int32 (tokens,), 12.5 a second
-    # float32 (samples,), mono, at 16 kHz, where it is not what is stored (augmentation)
+    # float32 (samples,), mono, at 16 kHz, if it differs from `data` (augmentation)
     waveform: np.ndarray | None = None
 
 

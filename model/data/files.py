@@ -1,4 +1,4 @@
-"""Which files a corpus consists of, here or in an object store, and the audio that is in them."""
+"""The Parquet files of a corpus, local or in an object store: their rows and their audio."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Walk(Generic[T]):
             yield from (pair for pair in pairs if pair[1].entry - 1 == self.stream % count)
 
     def _all(self, cursor: Cursor, order: list[int]) -> Iterator[tuple[T, Cursor]]:
-        """Yield what is behind a cursor in files in this order, for all streams."""
+        """Yield the entries behind a cursor of files in this order, of all streams."""
         number, row = cursor.entry, cursor.row
         for place in range(cursor.file, len(order)):
             for entry in self.read(order[place], row):
@@ -285,10 +285,10 @@ class PretrainPlanner(Planner):
     def _spoken(self) -> list[Task]:
         return [t for t in Task if t is not Task.TEXT and self.weights.get(t, 0) > 0]
 
-    def _text_is_next(self, done: dict[Task, int], there: bool) -> bool:
+    def _text_is_next(self, done: dict[Task, int], has_texts: bool) -> bool:
         spoken, text = self._spoken(), self.weights.get(Task.TEXT, 0)
-        if not there or not text or not spoken:
-            return there and not spoken
+        if not has_texts or not text or not spoken:
+            return has_texts and not spoken
         share = sum(self.weights[t] for t in spoken)
         return done[Task.TEXT] * share < sum(done[t] for t in spoken) * text
 

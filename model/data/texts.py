@@ -43,7 +43,7 @@ class Texts:
     def open(cls, places: Sequence[str]) -> Texts:
         """Find files by path or URL, and all JSONL and Parquet files below folders.
 
-        Raises DataError when a place has none, or is not there.
+        Raises DataError when a place does not exist or has no such file.
         """
         files: list[DataFile] = []
         for place in places:
@@ -93,7 +93,7 @@ def _text_of(line: bytes) -> object:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether there is no half of a surrogate pair in it, which JSON lets pass."""
+    """Whether a text has no lone surrogate, which JSON allows."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -87,7 +87,7 @@ def _places(frames: int, samples: int, pace: tuple[float, ...]) -> np.ndarray:
 
 
 def _retimed(spectrum: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the spectrum at other places; phases go on as fast as they did there."""
+    """Return the spectrum at other places, with the phase steps that it has there."""
     before = np.minimum(places.astype(int), len(spectrum) - 2)
     share = (places - before).astype(np.float32)[:, None]
     size = np.abs(spectrum)

@@ -89,7 +89,7 @@ def load(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizers)
                 for key in stored.below(prefix):
                     if key == f"{prefix}step":
                         value = stored.read(key)
-                        if optimizer.defaults.get("fused"):  # whose kernels read it there
+                        if optimizer.defaults.get("fused"):  # kernels read it there
                             value = value.to(parameter.device)
                     else:
                         value = stored.like(key, parameter)
@@ -195,7 +195,7 @@ class Resuming(Generic[B]):
     """The checkpoints of one run; all ranks take part."""
 
     run: Path
-    identity: Mapping[str, Any]  # what a checkpoint must agree in
+    identity: Mapping[str, Any]  # a checkpoint must have the same
     settings: CheckpointSettings
     stepper: Stepper[B]
     batches: Prefetched[B]
@@ -215,7 +215,7 @@ class Resuming(Generic[B]):
             prune(self.run, self.settings)
 
     def resume(self) -> tuple[int, int]:
-        """Take up the last checkpoint, if there is one; return the steps and units done.
+        """Load the last checkpoint, if there is one; return the steps and units done.
 
         Raises RunChanged, and WeightsError for a bad checkpoint.
         """
@@ -231,9 +231,9 @@ class Resuming(Generic[B]):
 
 
 def last_checkpoint(run: Path, identity: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
-    """Return the last checkpoint of a run and its state, None where there is none yet.
+    """Return the last checkpoint of a run and its state; None if there is none yet.
 
-    Raises RunChanged where it does not agree in `identity`, and WeightsError for a bad one.
+    Raises RunChanged if it has another `identity`, and WeightsError for a bad checkpoint.
     """
     found = checkpoints(run)
     if not found:

@@ -238,7 +238,7 @@ class Training(Generic[B]):
         self.step += 1
 
     def _named(self, error: NotFinite) -> NotFinite:
-        """Return an error that names all its data: in a file of the run if there are many."""
+        """Return an error that names all its data; many are named in a file of the run."""
         if len(error.ids) <= MAX_NAMED_IDS:
             return error
         file = self.run / NOT_FINITE.format(rank=self.ranks.rank)

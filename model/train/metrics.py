@@ -1,6 +1,6 @@
 """Metrics of a training: means over steps and ranks, written by the first rank.
 
-`metrics.jsonl` has a line per record, for programs and for whoever watches; TensorBoard the same.
+`metrics.jsonl` has a line per record, and TensorBoard has the same.
 """
 
 from __future__ import annotations

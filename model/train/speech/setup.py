@@ -74,7 +74,7 @@ class DetokenizerTraining(JobFromModel):
 
     recipe: FlowRecipe | VocoderRecipe
     stage: Stage
-    preset: str  # networks where there is nothing to begin with
+    preset: str  # networks that are built without `init`
 
     @property
     def name(self) -> str:

@@ -206,7 +206,7 @@ class TokenizerLearner(Learner[ClipBatch]):
         return {MAIN: [p for n in networks for p in n.parameters() if p.requires_grad]}
 
     def counts(self, batch: ClipBatch) -> Mapping[str, float]:
-        """Return bytes to be said, and tokens."""
+        """Return the bytes and tokens that the losses are means over."""
         texts = spelled(batch.texts, self.settings.decoder.most_bytes)
         return {"bytes": texts.loss_positions, "tokens": int(batch.token_counts.sum())}
 
@@ -230,10 +230,10 @@ class TokenizerLearner(Learner[ClipBatch]):
         )
         loss_mask = texts.targets != PADDING
         right = (logits.argmax(-1) == texts.targets)[loss_mask].sum()
-        said, tokens = loss_mask.sum(), real.sum()
+        letters, tokens = loss_mask.sum(), real.sum()
         parts: dict[str, Tensor | tuple[Tensor, Tensor]] = {
-            "loss/asr": (asr.detach(), said),
-            "asr/right_bytes": (right, said),
+            "loss/asr": (asr.detach(), letters),
+            "asr/right_bytes": (right, letters),
             "loss/commitment": (commitment.detach(), tokens),
             "codebook/perplexity": perplexity(self.encoder.ema_count),
             "codebook/alive": self.moving.alive(),
