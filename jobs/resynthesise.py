@@ -19,7 +19,7 @@ from wavemill.pipeline.config import ConfigError
 if TYPE_CHECKING:
     import numpy as np
 
-    from wavemill.model.data.clips import Clip
+    from wavemill.model.data.clips import SpeechClip
     from wavemill.model.detokenizer.detokenizer import Detokenizer
     from wavemill.model.evaluate.scoring import Scores
     from wavemill.model.evaluate.speech.resynthesis import Measure, Remade, Take
@@ -143,7 +143,7 @@ def resynthesise(
     typer.echo(f"{len(takes)} segments of {split}\n\n{table(scores)}")
 
 
-def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
+def _takes(clips: list[SpeechClip], rate: int) -> Iterator[Take]:
     from wavemill.model.data.clips import batch_of
     from wavemill.model.data.source import Problems
     from wavemill.model.evaluate.speech.resynthesis import Take

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from wavemill.model.data.clips import Clip, ClipBatch, ClipSettings, batch_of, clips_in, cut
+from wavemill.model.data.clips import ClipBatch, ClipSettings, SpeechClip, batch_of, clips_in, cut
 from wavemill.model.data.corpus import Corpus
 from wavemill.model.data.files import stored_audio
 from wavemill.model.data.source import Batches, DataError, Share
@@ -34,8 +34,8 @@ class _WindowStart:
 
 @dataclass(frozen=True)
 class _ClipWindow:
-    batches: list[list[Clip]]  # of all ranks, without audio
-    own: dict[int, list[Clip]]  # this rank's, by number: with audio
+    batches: list[list[SpeechClip]]  # of all ranks, without audio
+    own: dict[int, list[SpeechClip]]  # this rank's, by number: with audio
     after: _WindowStart
 
 
@@ -115,12 +115,12 @@ class ClipBatches(Batches[ClipBatch]):
         read = self._with_audio([batches[number] for number in mine])
         return _ClipWindow(batches, dict(zip(mine, read, strict=True)), after)
 
-    def _planned(self, start: _WindowStart) -> tuple[list[Clip], _WindowStart]:
+    def _planned(self, start: _WindowStart) -> tuple[list[SpeechClip], _WindowStart]:
         """Return a window's clips and where the next one starts; a window ends with its epoch."""
         order = np.random.default_rng((self.settings.seed, start.epoch)).permutation(
             len(self.corpus.files.files)
         )
-        clips: list[Clip] = []
+        clips: list[SpeechClip] = []
         row = start.row
         for file in range(start.file, len(order)):
             for clip, next_row in clips_in(self._plan, int(order[file]), self.settings, row):
@@ -132,12 +132,12 @@ class ClipBatches(Batches[ClipBatch]):
             raise DataError(f"{self.corpus.files.place}: no clip to learn from{_why(self)}")
         return clips, _WindowStart(start.epoch + 1)
 
-    def _with_audio(self, batches: Sequence[Sequence[Clip]]) -> list[list[Clip]]:
+    def _with_audio(self, batches: Sequence[Sequence[SpeechClip]]) -> list[list[SpeechClip]]:
         """Return micro-batches with their audio; a clip that has none is left out."""
         files, problems = self.corpus.files, self.corpus.problems
         places = [clip.stored for clips in batches for clip in clips if clip.stored is not None]
         sounds = stored_audio(files, self.settings.corpus, places, problems)
-        read: list[list[Clip]] = [[] for _ in batches]
+        read: list[list[SpeechClip]] = [[] for _ in batches]
         for mine, clips in zip(read, batches, strict=True):
             for clip in clips:
                 data = None if clip.stored is None else sounds.get(clip.stored)
@@ -147,14 +147,14 @@ class ClipBatches(Batches[ClipBatch]):
                     problems.add("no_audio", f"{files.files[clip.stored.file].name} {clip.id}")
         return read
 
-    def _made(self, clips: Sequence[Clip]) -> ClipBatch | None:
+    def _made(self, clips: Sequence[SpeechClip]) -> ClipBatch | None:
         settings = self.settings
         seeds = [(settings.seed, self._place.epoch, zlib.crc32(clip.id.encode())) for clip in clips]
         cropped = [_cropped(c, settings.crop_tokens, s) for c, s in zip(clips, seeds, strict=True)]
         return batch_of(cropped, self.sample_rate, self.corpus.problems)
 
 
-def _cropped(clip: Clip, length: int | None, seed: tuple[int, ...]) -> tuple[Clip, int]:
+def _cropped(clip: SpeechClip, length: int | None, seed: tuple[int, ...]) -> tuple[SpeechClip, int]:
     """Return a clip, or a random part of it without its words, and the token it begins with."""
     if length is None or clip.tokens <= length:
         return clip, 0

@@ -41,7 +41,7 @@ class ClipSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class Clip:
+class SpeechClip:
     """One stretch of speech."""
 
     id: str
@@ -54,11 +54,11 @@ class Clip:
     def tokens(self) -> int:
         return len(self.sound.codes)
 
-    def beginning(self, tokens: int) -> Clip:
+    def beginning(self, tokens: int) -> SpeechClip:
         """Return the first so many tokens, without words unless that is all."""
         return self if self.tokens <= tokens else self.part(0, tokens)
 
-    def part(self, first: int, tokens: int) -> Clip:
+    def part(self, first: int, tokens: int) -> SpeechClip:
         """Return the tokens from `first` on, without words; the sound stays whole."""
         codes = self.sound.codes[first : first + tokens]
         return replace(self, text="", sound=replace(self.sound, codes=codes))
@@ -99,12 +99,12 @@ class ClipBatch:
 
 
 def cut(
-    clips: Sequence[Clip], settings: ClipSettings, rng: np.random.Generator
-) -> list[list[Clip]]:
+    clips: Sequence[SpeechClip], settings: ClipSettings, rng: np.random.Generator
+) -> list[list[SpeechClip]]:
     """Return micro-batches of clips of similar length, in random order."""
     shuffled = [clips[i] for i in rng.permutation(len(clips))]
     by_length = sorted(shuffled, key=lambda clip: _used_tokens(clip, settings))
-    batches: list[list[Clip]] = []
+    batches: list[list[SpeechClip]] = []
     room = settings.batch_s * TOKENS_PER_SECOND
     for clip in by_length:
         held = batches[-1] if batches else []
@@ -116,7 +116,7 @@ def cut(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def clips_of(corpus: Corpus, settings: ClipSettings) -> Iterator[Clip]:
+def clips_of(corpus: Corpus, settings: ClipSettings) -> Iterator[SpeechClip]:
     """Yield all clips that the settings want, in the order of the corpus."""
     for file in range(len(corpus.files.files)):
         for clip, _ in clips_in(corpus, file, settings, 0):
@@ -124,7 +124,7 @@ def clips_of(corpus: Corpus, settings: ClipSettings) -> Iterator[Clip]:
 
 
 def batch_of(
-    clips: Sequence[tuple[Clip, int] | Clip], sample_rate: int, problems: Problems
+    clips: Sequence[tuple[SpeechClip, int] | SpeechClip], sample_rate: int, problems: Problems
 ) -> ClipBatch | None:
     """Return a batch of clips, or of the parts of them that begin at a token; None if empty.
 
@@ -132,7 +132,7 @@ def batch_of(
     counted as a problem and left out.
     """
     per_token = round(sample_rate * TOKEN_MS / 1000)
-    kept: list[tuple[Clip, np.ndarray]] = []
+    kept: list[tuple[SpeechClip, np.ndarray]] = []
     for entry in clips:
         clip, first = entry if isinstance(entry, tuple) else (entry, 0)
         try:
@@ -168,7 +168,7 @@ def batch_of(
 
 def clips_in(
     corpus: Corpus, file: int, settings: ClipSettings, start: int
-) -> Iterator[tuple[Clip, int]]:
+) -> Iterator[tuple[SpeechClip, int]]:
     """Yield the wanted clips of a file and the row behind each."""
     shortest = settings.shortest_s * TOKENS_PER_SECOND
     longest = settings.longest_s * TOKENS_PER_SECOND
@@ -181,11 +181,13 @@ def clips_in(
         yield clip, next_row
 
 
-def _all_in(corpus: Corpus, file: int, kind: str, start: int) -> Iterator[tuple[Clip, int]]:
+def _all_in(corpus: Corpus, file: int, kind: str, start: int) -> Iterator[tuple[SpeechClip, int]]:
     if kind == "pretrain":
         for segment in corpus.segments(file, start):
             stored = Stored(file, segment.row)
-            clip = Clip(segment.segment_id, segment.text, segment.speaker, segment.sound, stored)
+            clip = SpeechClip(
+                segment.segment_id, segment.text, segment.speaker, segment.sound, stored
+            )
             yield clip, segment.row + 1
         return
     for conversation in corpus.conversations(file, start):
@@ -193,7 +195,7 @@ def _all_in(corpus: Corpus, file: int, kind: str, start: int) -> Iterator[tuple[
             message, sound = found
             text = conversation.messages[-1].text or ""
             stored = Stored(file, conversation.row, message)
-            yield Clip(conversation.sample_id, text, "", sound, stored), conversation.next_row
+            yield SpeechClip(conversation.sample_id, text, "", sound, stored), conversation.next_row
 
 
 def _recognised(conversation: Conversation) -> tuple[int, Sound] | None:
@@ -206,5 +208,5 @@ def _recognised(conversation: Conversation) -> tuple[int, Sound] | None:
     return sounds[0] if conversation.task == "asr" and len(sounds) == 1 else None
 
 
-def _used_tokens(clip: Clip, settings: ClipSettings) -> int:
+def _used_tokens(clip: SpeechClip, settings: ClipSettings) -> int:
     return min(clip.tokens, settings.crop_tokens or clip.tokens)

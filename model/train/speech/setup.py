@@ -16,9 +16,9 @@ from wavemill.model.checkpoint import resolve
 from wavemill.model.data.clip_batches import ClipBatches
 from wavemill.model.data.clips import (
     TOKEN_MS,
-    Clip,
     ClipBatch,
     ClipSettings,
+    SpeechClip,
     batch_of,
     clips_of,
     cut,
@@ -195,7 +195,7 @@ class _Clips:
         quick = Corpus(self.files, frozenset({split}), audio=False)
         return next(clips_of(quick, self.recipe.clips), None) is not None
 
-    def _held_out_clips(self, clips: ClipSettings) -> Iterator[Clip]:
+    def _held_out_clips(self, clips: ClipSettings) -> Iterator[SpeechClip]:
         if not self._something_held_out:
             return
         split = frozenset({self.recipe.held_out_split})
@@ -204,7 +204,7 @@ class _Clips:
             yield clip if crop is None else clip.beginning(crop)
 
 
-def _batches(groups: Iterable[list[Clip]], sample_rate: int) -> Iterator[ClipBatch]:
+def _batches(groups: Iterable[list[SpeechClip]], sample_rate: int) -> Iterator[ClipBatch]:
     for group in groups:
         if (batch := batch_of(group, sample_rate, Problems())) is not None:
             yield batch

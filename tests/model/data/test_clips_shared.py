@@ -17,7 +17,7 @@ import wavemill.model.data.files
 from tests.model.data.made import conversation_row, write
 from tests.model.train.speech.made import RATE, made_clip, write_corpus
 from wavemill.model.data.clip_batches import ClipBatches
-from wavemill.model.data.clips import Clip, ClipSettings
+from wavemill.model.data.clips import ClipSettings, SpeechClip
 from wavemill.model.data.corpus import Corpus, Sound
 from wavemill.model.data.files import Files, Stored, stored_audio
 from wavemill.model.data.source import Problems, Share
@@ -154,7 +154,7 @@ def test_conversations_without_any_audio_have_none(tmp_path: Path) -> None:
 
 def test_a_clip_is_equal_wherever_it_is_stored() -> None:
     clip = CLIPS[0]
-    assert clip == Clip(clip.id, clip.text, clip.speaker, clip.sound, Stored(1, 2))
+    assert clip == SpeechClip(clip.id, clip.text, clip.speaker, clip.sound, Stored(1, 2))
 
 
 SFT = ClipSettings(corpus="sft")
