@@ -75,7 +75,7 @@ def transcribe(
     from wavemill.model.evaluate.models.answering import Asked, ModelError
     from wavemill.model.evaluate.models.spec import ModelSpec, load_model
     from wavemill.model.evaluate.recipes.recipe import load_recipe
-    from wavemill.model.generate.streams import NoRoom
+    from wavemill.model.generate.generate import NoRoom
     from wavemill.model.prompt.layout import LayoutError
     from wavemill.stages.audio.decode import probe
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from wavemill.model.data.corpus import Conversation, Spoken
 from wavemill.model.data.document import Document, document
-from wavemill.model.prompt.layout import Format, Layout, Message, Reply, Role
+from wavemill.model.prompt.layout import Format, Layout, Reply, Role, TokenMessage
 from wavemill.model.prompt.text import TextTokenizer
 
 
@@ -22,7 +22,7 @@ def conversation_document(
     messages = [message_of(message, text) for message in conversation.messages]
     speaks = any(m.role == Role.ASSISTANT and m.codes is not None for m in messages)
     reply = Reply.BOTH if speaks else Reply.TEXT
-    layout = form.layout(messages, reply, ask=False, teach=True)
+    layout = form.layout(messages, reply, ask=False, training=True)
     heard = [m for m in conversation.messages if m.sound is not None and m.text is None]
     layout = replace(layout, continuous=_heard_by_user(layout, [m.role for m in heard]))
     sounds = [m.sound for m in heard if m.sound is not None and m.role == Role.USER]
@@ -31,9 +31,9 @@ def conversation_document(
     )
 
 
-def message_of(message: Spoken, text: TextTokenizer) -> Message:
+def message_of(message: Spoken, text: TextTokenizer) -> TokenMessage:
     """Return a message in the ids of a text tokenizer."""
-    return Message(
+    return TokenMessage(
         Role(message.role),
         None if message.text is None else tuple(text.encode(message.text)),
         None if message.sound is None else tuple(message.sound.codes.tolist()),

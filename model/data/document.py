@@ -48,8 +48,8 @@ def document(
     name: str, task: str, layout: Layout, sounds: Sequence[Sound], pad: int, turn: int = 0
 ) -> Document:
     """Return the document of a layout; position p predicts p + 1 (fixture finetune_layouts)."""
-    audio_labels, audio_counts = shifted(layout.audio_ids, layout.audio_learnt, pad)
-    text_labels, text_counts = shifted(layout.text_ids, layout.text_learnt, pad)
+    audio_labels, audio_counts = shifted(layout.audio_ids, layout.audio_loss_mask, pad)
+    text_labels, text_counts = shifted(layout.text_ids, layout.text_loss_mask, pad)
     return Document(
         id=name,
         task=task,

@@ -13,8 +13,7 @@ from enum import StrEnum
 
 from wavemill.model.data.corpus import Segment, Sound
 from wavemill.model.data.document import Document, document
-from wavemill.model.prompt.layout import Streams
-from wavemill.model.prompt.vocabulary import Vocabulary
+from wavemill.model.prompt.layout import LayoutBuilder, Vocabulary
 
 
 class Task(StrEnum):
@@ -66,19 +65,19 @@ class Tasks:
         pair) that is too long by itself is told to `too_long` by its id.
         """
         size = 2 if task in INTERLEAVED else 1
-        held = Streams(self.vocabulary.blank)
+        held = LayoutBuilder(self.vocabulary.blank)
         sounds: list[Sound] = []
         first = ""
         for at in range(0, len(segments) - size + 1, size):
             group = segments[at : at + size]
-            element = Streams(self.vocabulary.blank)
+            element = LayoutBuilder(self.vocabulary.blank)
             heard = self._element(element, task, group[0], group[-1])
             if len(element.positions) > self.positions:
                 too_long(group[0].segment.segment_id)
                 continue
             if len(held.positions) + len(element.positions) > self.positions:
                 yield self._document(first, task, held, sounds, turn)
-                held, sounds = Streams(self.vocabulary.blank), []
+                held, sounds = LayoutBuilder(self.vocabulary.blank), []
             first = group[0].segment.segment_id if not held.positions else first
             held.positions += element.positions
             sounds += heard
@@ -89,18 +88,18 @@ class Tasks:
         """Yield a text, cut where it is too long; the last piece ends with TEXT_EOS."""
         whole = [*ids, self.vocabulary.text_eos]
         for start in range(0, len(whole), self.positions - 1):
-            streams = Streams(self.vocabulary.blank)
+            streams = LayoutBuilder(self.vocabulary.blank)
             # The first id is not predicted from anything, so something has to stand before it.
             streams.text([self.vocabulary.blank])
-            streams.text(whole[start : start + self.positions - 1], learnt=True)
+            streams.text(whole[start : start + self.positions - 1], in_loss=True)
             yield self._document(name, Task.TEXT, streams, [], turn)
 
     def _document(
-        self, name: str, task: Task, streams: Streams, sounds: list[Sound], turn: int
+        self, name: str, task: Task, streams: LayoutBuilder, sounds: list[Sound], turn: int
     ) -> Document:
         return document(name, task, streams.layout(), sounds, self.vocabulary.pad, turn)
 
-    def _element(self, streams: Streams, task: Task, one: Said, next_: Said) -> list[Sound]:
+    def _element(self, streams: LayoutBuilder, task: Task, one: Said, next_: Said) -> list[Sound]:
         """Add what a task makes of a segment (and the next one); return the sounds heard."""
         names = self.vocabulary
         if task is Task.AUDIO:
@@ -115,17 +114,17 @@ class Tasks:
         streams.audio([names.media_end])
         if task in (Task.ASR, Task.TO_TEXT):
             answer = one if task is Task.ASR else next_
-            streams.text([*answer.text, names.text_eos], learnt=True)
+            streams.text([*answer.text, names.text_eos], in_loss=True)
         elif task is Task.TO_AUDIO:
             self._spoken(streams, next_)
         else:
             codes = [*self._codes(next_), names.media_end]
-            streams.both(codes, [*next_.text, names.text_eos], self.delay, learnt=True)
+            streams.both(codes, [*next_.text, names.text_eos], self.delay, in_loss=True)
         return [one.segment.sound]
 
-    def _spoken(self, streams: Streams, said: Said) -> None:
+    def _spoken(self, streams: LayoutBuilder, said: Said) -> None:
         streams.audio([self.vocabulary.media_begin])
-        streams.audio([*self._codes(said), self.vocabulary.media_end], learnt=True)
+        streams.audio([*self._codes(said), self.vocabulary.media_end], in_loss=True)
 
     def _codes(self, said: Said) -> list[int]:
         return [self.vocabulary.audio_offset + int(code) for code in said.segment.sound.codes]

@@ -10,10 +10,8 @@ import torch
 from wavemill.model.data.conversations import message_of
 from wavemill.model.data.corpus import Conversation, Recording, Sound
 from wavemill.model.data.sound import SoundError, waveform_of
-from wavemill.model.generate.generate import generate
-from wavemill.model.generate.streams import GenerateSettings, NoRoom
-from wavemill.model.llm.batch import Sample
-from wavemill.model.prompt.layout import Format, Layout, LayoutError, Streams
+from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, NoRoom, generate
+from wavemill.model.prompt.layout import Format, Layout, LayoutBuilder, LayoutError
 from wavemill.model.prompt.text import TextTokenizer
 from wavemill.model.train.learner import Example
 from wavemill.model.train.llm_network import LearningLlm
@@ -49,7 +47,7 @@ def asked_of_conversation(
 def asked_of_recording(recording: Recording, form: Format) -> Asked:
     """Return the first segment of a recording, to be written down: the ASR task."""
     first, names = recording.segments[0], form.vocabulary
-    streams = Streams(names.blank)
+    streams = LayoutBuilder(names.blank)
     streams.audio([names.media_begin])
     streams.audio([names.audio_offset + int(c) for c in first.sound.codes], continuous=True)
     streams.audio([names.media_end])
@@ -63,7 +61,7 @@ def decoded(network: LearningLlm, asked: Sequence[Asked], text: TextTokenizer) -
         try:
             waveforms = [waveform_of(sound.data) for sound in one.sounds]
             features = [rows.cpu() for rows in network.acoustic.features(waveforms)]
-            sample = Sample(
+            sample = LlmPrompt(
                 torch.tensor(one.prompt.audio_ids),
                 torch.tensor(one.prompt.text_ids),
                 torch.tensor(one.prompt.continuous),

@@ -24,9 +24,8 @@ from wavemill.model.data.source import DataError, Share
 from wavemill.model.data.texts import Texts
 from wavemill.model.llm.config import LlmConfig, preset
 from wavemill.model.llm.network import AudioLlm
-from wavemill.model.prompt.layout import Format
+from wavemill.model.prompt.layout import Format, Vocabulary
 from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
-from wavemill.model.prompt.vocabulary import Vocabulary
 from wavemill.model.prompt.whisper_bpe import WhisperBpe
 from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig, presets

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -60,6 +61,15 @@ def worst(found: Tensor, wanted: Tensor) -> float:
 def tensors(name: str) -> dict[str, Tensor]:
     """Return the tensors of `llm/<name>.safetensors`."""
     return load_file(LLM / f"{name}.safetensors")
+
+
+def tensor_names(name: str) -> list[str]:
+    """Return the names of the tensors of `llm/<name>.safetensors`; none where there is no file."""
+    file = LLM / f"{name}.safetensors"
+    if not file.is_file():
+        return []
+    with safe_open(file, "pt") as content:
+        return list(content.keys())
 
 
 @lru_cache

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import torch
 
-from wavemill.model.assistant import Assistant, Turn
+from wavemill.model.assistant import Assistant, Message
 from wavemill.model.checkpoint import WeightsError
 from wavemill.model.detokenizer.history import History
 from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError, Speech
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import decoded
-from wavemill.model.generate.generate import generate
-from wavemill.model.generate.sampling import Sampling
-from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.generate.generate import GenerateSettings, Sampling, generate
 from wavemill.model.prompt.layout import Reply, Role
 
 
@@ -67,7 +65,7 @@ class AssistantModel:
             return [self._spoken(one) for one in asked]
         begun = time.perf_counter()
         model = self._assistant
-        prompts = [model.prompt(self._turns(one), Reply.TEXT) for one in asked]
+        prompts = [model.prompt(self._messages(one), Reply.TEXT) for one in asked]
         results = generate(model.llm, prompts, self.settings)
         seconds = (time.perf_counter() - begun) / len(asked)
         vocabulary = model.llm.config.text_vocab
@@ -80,9 +78,9 @@ class AssistantModel:
             for result in results
         ]
 
-    def _turns(self, one: Asked) -> list[Turn]:
-        words = [Turn(Role.USER, text=text) for text in (one.system, one.prompt) if text]
-        sound = [] if one.audio is None else [Turn(Role.USER, audio=one.audio)]
+    def _messages(self, one: Asked) -> list[Message]:
+        words = [Message(Role.USER, text=text) for text in (one.system, one.prompt) if text]
+        sound = [] if one.audio is None else [Message(Role.USER, audio=one.audio)]
         return [*words, *sound] if self._text_first else [*sound, *words]
 
     def _spoken(self, one: Asked) -> Answer:
@@ -90,7 +88,7 @@ class AssistantModel:
         rate = self._assistant.detokenizer.config.vocoder.sampling_rate
         begun = time.perf_counter()
         text, sounds, first, complete = "", [], None, False
-        for piece in self._assistant.reply(self._turns(one), self.settings, self._voice):
+        for piece in self._assistant.reply(self._messages(one), self.settings, self._voice):
             text += piece.text
             complete = piece.complete
             if len(piece.audio):

@@ -9,8 +9,7 @@ import numpy as np
 
 from wavemill.model.assistant import Assistant, read_aloud_settings
 from wavemill.model.evaluate.speech.resynthesis import Take
-from wavemill.model.generate.generate import generate
-from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.generate.generate import GenerateSettings, generate
 
 TOGETHER = 32  # texts that are read at once
 LONGEST = 2.0  # times the longest recording: where a reading that does not end is cut

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from wavemill.model.assistant import Assistant, Turn
+from wavemill.model.assistant import Assistant, Message
 from wavemill.model.evaluate.models.answering import Asked, ModelError
 from wavemill.model.evaluate.models.assistant import AssistantModel, settings_for
 from wavemill.model.evaluate.models.identity import identity_of
@@ -43,8 +43,8 @@ def test_answers_are_those_of_the_assistant_whatever_they_are_batched_with(tiny:
     answers = model.answer(asked)
     assistant = Assistant.from_pretrained(tiny, speaks=False)
     for one, answer in zip(asked, answers, strict=True):
-        turns = [Turn(Role.USER, text="listen"), Turn(Role.USER, audio=one.audio)]
-        pieces = list(assistant.reply(turns, model.settings))
+        messages = [Message(Role.USER, text="listen"), Message(Role.USER, audio=one.audio)]
+        pieces = list(assistant.reply(messages, model.settings))
         assert answer.text == "".join(piece.text for piece in pieces)
         assert answer.complete == pieces[-1].complete
 
