@@ -1,7 +1,8 @@
-"""What every scorer takes and gives: answered items in, verdicts and metrics out.
+"""What every scorer takes and returns: answered items in, verdicts and metrics out.
 
-A scorer never fails for one bad item: what cannot be scored gets a verdict without a value and
-with a note, and is counted as `unscored` in the metrics.
+A scorer never fails because of one bad item: an item that cannot be scored gets a verdict without
+a value and with a note, and is counted as `unscored` in the metrics. `EvaluationError` is for what
+stops the whole evaluation.
 """
 
 from __future__ import annotations
@@ -86,3 +87,15 @@ class Scorer(Protocol):
     def score(self, answered: Sequence[Answered]) -> Scores:
         """Return one verdict for each item, in order, and the metrics over them."""
         ...
+
+
+class EvaluationError(Exception):
+    """Names what is missing or wrong, and the remedy; for people, without a traceback."""
+
+
+def missing(package: str, purpose: str) -> EvaluationError:
+    """Return the error for a package of the extra `evaluate` that is not installed."""
+    return EvaluationError(
+        f"{purpose} needs the package {package}, which is not installed: "
+        "pip install 'wavemill[evaluate]'"
+    )

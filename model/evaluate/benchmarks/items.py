@@ -56,7 +56,7 @@ class ItemsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Item:
+class BenchmarkItem:
     """One thing to ask a model, with what it should answer."""
 
     item_id: str
@@ -91,7 +91,7 @@ class Items:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def read(self, skip: Collection[str] = (), sound: bool = True) -> Iterator[Item]:
+    def read(self, skip: Collection[str] = (), sound: bool = True) -> Iterator[BenchmarkItem]:
         """Yield the items in order, without those whose ids are in `skip`.
 
         `sound` False leaves `audio` out, and is fast.
@@ -158,11 +158,11 @@ class Items:
                     )
                 yield values
 
-    def _item(self, values: Mapping[str, Any]) -> Item:
+    def _item(self, values: Mapping[str, Any]) -> BenchmarkItem:
         item_id = values["item_id"]
         details = values.get("details") or {}
         try:
-            return Item(
+            return BenchmarkItem(
                 item_id=item_id,
                 audio=self._sound(values.get("audio")),
                 question=values.get("question"),
@@ -197,7 +197,7 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def write_items(path: Path, items: Iterable[Item]) -> int:
+def write_items(path: Path, items: Iterable[BenchmarkItem]) -> int:
     """Write items with their sound to a Parquet file, whole or not at all; return how many."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -219,7 +219,7 @@ def write_items(path: Path, items: Iterable[Item]) -> int:
     return count
 
 
-def _row(item: Item) -> dict[str, Any]:
+def _row(item: BenchmarkItem) -> dict[str, Any]:
     name = f"{item.item_id}.{_ending(item.audio)}" if item.audio else None
     return {
         "item_id": item.item_id,

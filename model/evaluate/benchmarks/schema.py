@@ -67,7 +67,7 @@ class ScorerChoice(_Strict):
     options: dict[str, Any] = {}
 
 
-class Metric(_Strict):
+class MetricSpec(_Strict):
     """The number that is published."""
 
     name: str
@@ -98,7 +98,7 @@ class Benchmark(_Strict):
     prompt: str = ""
     options: tuple[str, ...] = ()  # of a closed set: for items that state none themselves
     scorer: ScorerChoice | None = None  # None: people listen, or it is made of other benchmarks
-    metric: Metric
+    metric: MetricSpec
     aggregation: str  # how items become the number
     mean_of: dict[str, float] = {}  # of an aggregate: benchmark -> factor before the mean
     data: Data
@@ -112,10 +112,6 @@ class Benchmark(_Strict):
         if self.task != "aggregate" and self.mean_of:
             raise ValueError("`mean_of` is for aggregates")
         return self
-
-    @property
-    def runnable(self) -> bool:
-        return self.scorer is not None
 
     def dumped(self) -> str:
         """Return the YAML that `read_benchmark` reads."""

@@ -1,12 +1,20 @@
-"""What a judge is asked and what comes back."""
+"""Questions to a judge: an LLM behind an OpenAI-compatible endpoint, with its replies on disk."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+
+from wavemill.model.evaluate.chat_api import ChatApi, Refused, first_choice
+from wavemill.model.evaluate.scoring import EvaluationError
 
 
 @dataclass(frozen=True)
@@ -53,3 +61,117 @@ class Judge(Protocol):
     def ask(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]:
         """Return one reply for each prompt, in order; a failed one has no text but an error."""
         ...
+
+
+class ReplyCache:
+    """A folder of replies; several processes may share it. None as the folder keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def get(self, digest: str) -> str | None:
+        """Return a stored reply; None where there is none, or its file is damaged."""
+        if self.folder is None:
+            return None
+        try:
+            stored = json.loads(self._path(digest).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        text = stored.get("reply") if isinstance(stored, dict) else None
+        return text if isinstance(text, str) else None
+
+    def put(self, digest: str, request: dict[str, object], reply: str) -> None:
+        """Store a reply with its request, in one step."""
+        if self.folder is None:
+            return
+        path = self._path(digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"request": request, "reply": reply}, file, ensure_ascii=False)
+        Path(name).replace(path)
+
+    def _path(self, digest: str) -> Path:
+        assert self.folder is not None
+        return self.folder / digest[:2] / f"{digest}.json"
+
+
+URL, KEY, MODEL = "WAVEMILL_JUDGE_URL", "WAVEMILL_JUDGE_KEY", "WAVEMILL_JUDGE_MODEL"
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """Who judges, and how many questions are asked at a time."""
+
+    api: ChatApi
+    model: str
+    concurrent: int = 8
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> JudgeSettings:
+        """Return the judge that WAVEMILL_JUDGE_URL, _MODEL and _KEY name.
+
+        Raises EvaluationError where URL or model are not set.
+        """
+        url, model = environment.get(URL, ""), environment.get(MODEL, "")
+        if not url or not model:
+            raise EvaluationError(
+                f"this benchmark needs an LLM judge: set {URL} to an OpenAI-compatible endpoint "
+                f"(e.g. https://api.openai.com/v1), {MODEL} to its model and, if it wants one, "
+                f"{KEY} to its key; or run with --skip-scoring and score later with --rescore"
+            )
+        if not url.startswith(("http://", "https://")):
+            raise EvaluationError(f"{URL} must begin with http:// or https://, not {url!r}")
+        return cls(ChatApi(url, environment.get(KEY, "")), model)
+
+
+class EndpointJudge:
+    """Asks concurrently, tries again with growing pauses, and keeps replies on disk."""
+
+    def __init__(
+        self,
+        settings: JudgeSettings,
+        cache: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """`cache`: a folder for replies; `progress` is told how many of how many are there."""
+        self.model = settings.model
+        self._settings = settings
+        self._cache = ReplyCache(cache)
+        self._progress = progress
+
+    def ask(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]:
+        """Return one reply for each prompt, in order. Equal prompts are asked once."""
+        distinct = {prompt.digest(self.model): prompt for prompt in prompts}
+        replies: dict[str, JudgeReply] = {}
+        pool = ThreadPoolExecutor(self._settings.concurrent)
+        try:
+            results = pool.map(lambda pair: self._reply(*pair), distinct.items())
+            for digest, reply in zip(distinct, results, strict=True):
+                replies[digest] = reply
+                if self._progress:
+                    self._progress(len(replies), len(distinct))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        return [replies[prompt.digest(self.model)] for prompt in prompts]
+
+    def _reply(self, digest: str, prompt: JudgePrompt) -> JudgeReply:
+        stored = self._cache.get(digest)
+        if stored is not None:
+            return JudgeReply(stored, cached=True)
+        body = prompt.body(self.model)
+        try:
+            text = self._settings.api.ask(body, _text_of)
+        except Refused as refused:
+            return JudgeReply(None, str(refused))
+        with contextlib.suppress(OSError):  # a full disk costs a repeated question, no more
+            self._cache.put(digest, body, text)
+        return JudgeReply(text)
+
+
+def _text_of(content: bytes) -> str:
+    """Return the text of a reply. Raises Refused for an empty or an odd one."""
+    text, _ = first_choice(content)
+    if not text.strip():
+        raise Refused("empty reply")
+    return text.strip()

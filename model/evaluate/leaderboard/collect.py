@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wavemill.model.evaluate.aggregate import mean_of
 from wavemill.model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
+from wavemill.model.evaluate.metrics import mean_of
 from wavemill.model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
 from wavemill.model.evaluate.runs.score import (
     VERDICTS_FILE,
@@ -50,7 +50,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class BoardLine:
     """One benchmark: cells of runs and of published scores, by the name of the model."""
 
     benchmark: Benchmark
@@ -82,7 +82,7 @@ class Speaking:
 class Board:
     """The whole table; `problems` are runs that could not be read or have no score yet."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[BoardLine, ...]
     problems: tuple[str, ...] = ()
     labels: tuple[str, ...] = field(default=())  # models that were run
     published: tuple[str, ...] = ()  # models of the report
@@ -149,7 +149,7 @@ def find_speech(folder: Path) -> Iterator[Speaking]:
                 yield Speaking(record.label, record.benchmark.name, scores)
 
 
-def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) -> Line:
+def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) -> BoardLine:
     assert benchmark is not None
     cells = {}
     for label, run in runs.get(benchmark.name, {}).items():
@@ -157,10 +157,10 @@ def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) ->
         assert main.value is not None
         cells[label] = Cell(main.value, main.low, main.high, run)
     published = {name: Cell(score) for name, score in benchmark.published.scores.items()}
-    return Line(benchmark, cells, published)
+    return BoardLine(benchmark, cells, published)
 
 
-def _aggregate(benchmark: Benchmark, lines: Mapping[str, Line]) -> Line:
+def _aggregate(benchmark: Benchmark, lines: Mapping[str, BoardLine]) -> BoardLine:
     """Add the mean for each model that was run on all of the benchmarks it is made of."""
     parts = {name: lines[name].runs for name in benchmark.mean_of}
     labels = set.intersection(*map(set, parts.values()))
@@ -170,9 +170,9 @@ def _aggregate(benchmark: Benchmark, lines: Mapping[str, Line]) -> Line:
         )
         for label in sorted(labels)
     }
-    return Line(benchmark, cells, lines[benchmark.name].published)
+    return BoardLine(benchmark, cells, lines[benchmark.name].published)
 
 
-def _columns(lines: Sequence[Line]) -> tuple[str, ...]:
+def _columns(lines: Sequence[BoardLine]) -> tuple[str, ...]:
     """Return the published models, the report's own first, as it prints it last."""
     return tuple(dict.fromkeys(name for line in lines for name in reversed(line.published)))

@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from wavemill.model.evaluate.bootstrap import DRAWS, INDICES_AT_ONCE
 from wavemill.model.evaluate.leaderboard.collect import Cell, Run
+from wavemill.model.evaluate.metrics import DRAWS, INDICES_AT_ONCE
 from wavemill.model.evaluate.runs.score import read_verdicts
 from wavemill.model.evaluate.scoring import Verdict
 
@@ -26,7 +26,7 @@ SAME_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
-class Difference:
+class ScoreDifference:
     """The first number minus the second, in the metric's unit; `low` to `high`: 95 %."""
 
     value: float
@@ -40,7 +40,7 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-def difference(first: Cell, second: Cell) -> Difference | None:
+def difference(first: Cell, second: Cell) -> ScoreDifference | None:
     """Return how two cells of a line differ; None where nothing can be said."""
     if first.run is None and second.run is None:
         return None
@@ -52,27 +52,27 @@ def difference(first: Cell, second: Cell) -> Difference | None:
     return _intervals(first, second)
 
 
-def _published(first: Cell, second: Cell) -> Difference | None:
+def _published(first: Cell, second: Cell) -> ScoreDifference | None:
     run = first if first.run is not None else second
     if run.low is None or run.high is None or run.run is None or not run.run.whole:
         return None
     value = first.value - second.value
     if run is first:
-        return Difference(value, run.low - second.value, run.high - second.value, "published")
-    return Difference(value, first.value - run.high, first.value - run.low, "published")
+        return ScoreDifference(value, run.low - second.value, run.high - second.value, "published")
+    return ScoreDifference(value, first.value - run.high, first.value - run.low, "published")
 
 
-def _intervals(first: Cell, second: Cell) -> Difference | None:
+def _intervals(first: Cell, second: Cell) -> ScoreDifference | None:
     bounds = (first.low, first.high, second.low, second.high)
     if any(bound is None for bound in bounds):
         return None
     low, high, other_low, other_high = (float(bound or 0.0) for bound in bounds)
     error = np.hypot(high - low, other_high - other_low) / 2
     value = first.value - second.value
-    return Difference(value, value - error, value + error, "intervals")
+    return ScoreDifference(value, value - error, value + error, "intervals")
 
 
-def _paired(first: Run, second: Run) -> Difference | None:
+def _paired(first: Run, second: Run) -> ScoreDifference | None:
     mine, other = read_verdicts(first.folder), read_verdicts(second.folder)
     parts, others = _parts(first, mine), _parts(second, other)
     shared = sorted(parts.keys() & others.keys())
@@ -95,7 +95,7 @@ def _paired(first: Run, second: Run) -> Difference | None:
     found = found[np.isfinite(found).all(axis=-1)]
     low, high = np.percentile(found[:, 0] - found[:, 1], [2.5, 97.5])
     value = float(whole[0] - whole[1])
-    return Difference(value, float(low), float(high), "paired", len(shared))
+    return ScoreDifference(value, float(low), float(high), "paired", len(shared))
 
 
 def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from wavemill.model.evaluate.leaderboard.collect import Board, Cell, Line, Run, Speaking
+from wavemill.model.evaluate.leaderboard.collect import Board, BoardLine, Cell, Run, Speaking
 from wavemill.model.evaluate.leaderboard.compare import difference
 
 PARTIAL = "†"
@@ -127,7 +127,7 @@ def _speaking(one: Speaking) -> tuple[str, ...]:
     return (one.label, one.benchmark, f"{one.scores.spoken:,}", *shown)
 
 
-def _line(line: Line, board: Board) -> ShownLine:
+def _line(line: BoardLine, board: Board) -> ShownLine:
     metric = line.benchmark.metric
     arrow = "↓" if metric.better == "lower" else "↑"
     return ShownLine(
@@ -140,7 +140,7 @@ def _line(line: Line, board: Board) -> ShownLine:
     )
 
 
-def _cell(line: Line, cell: Cell | None) -> ShownCell:
+def _cell(line: BoardLine, cell: Cell | None) -> ShownCell:
     if cell is None:
         return ShownCell()
     partial = cell.run is not None and not cell.run.whole
@@ -154,13 +154,13 @@ def _cell(line: Line, cell: Cell | None) -> ShownCell:
     )
 
 
-def _tied(line: Line, cell: Cell) -> bool:
+def _tied(line: BoardLine, cell: Cell) -> bool:
     """Whether some best cell of the line is one that this cell cannot be told from."""
     found = [difference(cell, best) for best in line.bests]
     return any(one is not None and not one.significant for one in found)
 
 
-def _comparisons(line: Line) -> Iterator[Comparison]:
+def _comparisons(line: BoardLine) -> Iterator[Comparison]:
     pairs = list(combinations(line.runs.items(), 2))
     pairs += [(run, other) for run in line.runs.items() for other in line.published.items()]
     for (first, mine), (second, other) in pairs:

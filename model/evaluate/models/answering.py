@@ -14,7 +14,7 @@ class ModelError(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelInput:
     """One item as a model hears it."""
 
     item_id: str
@@ -47,6 +47,6 @@ class Answer:
 class Model(Protocol):
     """Answers items, several at once. One that is wrong in itself raises ModelError."""
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
         """Return one answer per item, in order."""
         ...

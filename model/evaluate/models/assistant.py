@@ -11,7 +11,7 @@ import torch
 from wavemill.model.assistant import Assistant, Message
 from wavemill.model.checkpoint import WeightsError
 from wavemill.model.detokenizer.history import History
-from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError, Speech
+from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput, Speech
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import decoded
 from wavemill.model.generate.generate import GenerateSettings, Sampling, generate
@@ -60,7 +60,7 @@ class AssistantModel:
         except (OSError, ValueError) as error:
             raise ModelError(f"--voice: {path}: {error}") from None
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
         if self.settings.reply is Reply.BOTH:
             return [self._spoken(one) for one in asked]
         begun = time.perf_counter()
@@ -78,12 +78,12 @@ class AssistantModel:
             for result in results
         ]
 
-    def _messages(self, one: Asked) -> list[Message]:
+    def _messages(self, one: ModelInput) -> list[Message]:
         words = [Message(Role.USER, text=text) for text in (one.system, one.prompt) if text]
         sound = [] if one.audio is None else [Message(Role.USER, audio=one.audio)]
         return [*words, *sound] if self._text_first else [*sound, *words]
 
-    def _spoken(self, one: Asked) -> Answer:
+    def _spoken(self, one: ModelInput) -> Answer:
         assert self._assistant.detokenizer is not None
         rate = self._assistant.detokenizer.config.vocoder.sampling_rate
         begun = time.perf_counter()

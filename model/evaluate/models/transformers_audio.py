@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from wavemill.model.checkpoint import CONFIG_FILE, WeightsError, resolve
-from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError
+from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput
 from wavemill.model.evaluate.models.spec import TRANSFORMERS_FILES
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import SAMPLE_RATE
@@ -61,7 +61,7 @@ class TransformersModel:
         except ModelError:
             raise
         except Exception as error:  # a folder's files can make the package raise anything
-            raise ModelError(f"{source}: {_told(error)}") from None
+            raise ModelError(f"{source}: {_reason(error)}") from None
         self._network: Any = network.to(device).eval()
         self._dtype = next(network.parameters()).dtype
         tokenizer = getattr(self._processor, "tokenizer", None)
@@ -90,7 +90,7 @@ class TransformersModel:
         )
 
     @torch.inference_mode()
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
         begun = time.perf_counter()
         torch.manual_seed(self._seed)
         inputs = self._inputs(asked)
@@ -113,7 +113,7 @@ class TransformersModel:
         end = self._network.generation_config.eos_token_id
         return set() if end is None else {end} if isinstance(end, int) else set(end)
 
-    def _inputs(self, asked: Sequence[Asked]) -> dict[str, Any]:
+    def _inputs(self, asked: Sequence[ModelInput]) -> dict[str, Any]:
         sounds = [one.audio for one in asked if one.audio is not None]
         if self._hears_only:
             if len(sounds) != len(asked):
@@ -135,7 +135,7 @@ class TransformersModel:
             for name, value in made.items()
         }
 
-    def _prompt(self, one: Asked) -> str:
+    def _prompt(self, one: ModelInput) -> str:
         if self._recipe.as_is:
             return one.prompt
         if not getattr(self._processor, "chat_template", None):
@@ -168,15 +168,17 @@ def _names_hub_code(config: Any) -> bool:
     return isinstance(config, list) and any(map(_names_hub_code, config))
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Return in one line why a model cannot be loaded."""
-    told = " ".join(str(error).split())
-    if "trust_remote_code" in told:  # to set it is what the package advises
+    reason = " ".join(str(error).split())
+    if "trust_remote_code" in reason:  # to set it is what the package advises
         return (
             "it wants code that comes with it or from a hub, which is never run; remedy: a model "
             "of a type that the installed transformers knows"
         )
-    return told if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {told}"
+    return (
+        reason if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {reason}"
+    )
 
 
 def _hears_only(network: Any) -> bool:

@@ -9,7 +9,7 @@ from string import ascii_uppercase
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.schema import Benchmark
 
 FOLDER = Path(__file__).parent
@@ -65,7 +65,7 @@ class Prompt:
     system: str | None
 
 
-def prompt_for(recipe: Recipe, benchmark: Benchmark, item: Item) -> Prompt:
+def prompt_for(recipe: Recipe, benchmark: Benchmark, item: BenchmarkItem) -> Prompt:
     """Return what to tell the model. Nothing in an item is interpreted: it is put in as it is."""
     keys = (benchmark.name, f"{benchmark.asks}/{item.language}", benchmark.asks)
     template = next((recipe.prompts[key] for key in keys if key in recipe.prompts), None)
@@ -74,7 +74,7 @@ def prompt_for(recipe: Recipe, benchmark: Benchmark, item: Item) -> Prompt:
     return Prompt(own if template is None else _filled(template, {"prompt": own}), system)
 
 
-def _values(benchmark: Benchmark, item: Item) -> dict[str, str]:
+def _values(benchmark: Benchmark, item: BenchmarkItem) -> dict[str, str]:
     options = item.options or benchmark.options
     return {
         "question": item.question or "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from datetime import UTC, datetime
@@ -104,9 +103,3 @@ def write_json(path: Path, values: Any) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
     temporary.replace(path)
-
-
-def digest_of(values: Any) -> str:
-    """Return the SHA-256 (hex) of JSON values."""
-    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +13,11 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wavemill.model.evaluate.benchmarks.items import Items
+from wavemill.model.evaluate.benchmarks.schema import Benchmark
+from wavemill.model.evaluate.judge.asking import EndpointJudge, Judge, JudgeSettings
 from wavemill.model.evaluate.runs.answers import Answers
 from wavemill.model.evaluate.runs.record import Record, RunError, now, write_json
+from wavemill.model.evaluate.scorers.registry import scorer
 from wavemill.model.evaluate.scoring import Answered, Better, Metric, Mode, Scorer, Scores, Verdict
 
 SCORES_FILE = "scores.json"
@@ -195,3 +198,36 @@ def read_verdicts(folder: Path) -> Sequence[Verdict]:
         Verdict(row["item_id"], row["value"], row["note"] or "", json.loads(row["details"] or "{}"))
         for row in pq.read_table(folder / VERDICTS_FILE).to_pylist()
     ]
+
+
+def scorer_for(
+    benchmark: Benchmark, mode: Mode = "default", judge: Callable[[], Judge] | None = None
+) -> Scorer:
+    """Return what scores a benchmark; `judge` is called where it needs one.
+
+    Raises RunError for a benchmark that no program scores, and EvaluationError.
+    """
+    chosen = benchmark.scorer
+    if chosen is None:
+        why = (
+            "it is the mean of other benchmarks: run those, and `wavemill leaderboard` adds it"
+            if benchmark.mean_of
+            else "people listen to it"
+        )
+        raise RunError(f"{benchmark.name} cannot be scored: {why}")
+    return scorer(chosen.name, chosen.options, mode, judge)
+
+
+def judge_from_environment(
+    cache: Path, progress: Callable[[int, int], None] | None = None
+) -> Callable[[], Judge]:
+    """Return what makes the judge that WAVEMILL_JUDGE_URL and its kind name.
+
+    `cache` is a folder for its replies. What is returned raises EvaluationError where the
+    environment names none.
+    """
+
+    def made() -> Judge:
+        return EndpointJudge(JudgeSettings.from_environment(), cache, progress)
+
+    return made

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from wavemill.model.evaluate.errors import EvaluationError
 from wavemill.model.evaluate.judge.asking import Judge
 from wavemill.model.evaluate.judge.rubrics import rubrics
 from wavemill.model.evaluate.scorers.asr import AsrScorer
@@ -13,7 +12,7 @@ from wavemill.model.evaluate.scorers.choice import ChoiceScorer, LabelScorer
 from wavemill.model.evaluate.scorers.ifeval import IfevalScorer
 from wavemill.model.evaluate.scorers.judged import JudgedScorer
 from wavemill.model.evaluate.scorers.refusal import RefusalScorer
-from wavemill.model.evaluate.scoring import Mode, Scorer
+from wavemill.model.evaluate.scoring import EvaluationError, Mode, Scorer
 
 BY_RULES: Mapping[str, Callable[[Mode], Scorer]] = {
     "asr": AsrScorer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wavemill.model.evaluate.errors import missing
+from wavemill.model.evaluate.scoring import missing
 
 SHOWN = {"replace": "[{old}>{new}]", "delete": "{{-{old}-}}", "insert": "{{+{new}+}}"}
 

@@ -9,9 +9,8 @@ import pytest
 pytest.importorskip("langdetect", reason="the extra `evaluate` is not installed")
 pytest.importorskip("nltk", reason="the extra `evaluate` is not installed")
 
-from wavemill.model.evaluate.ifeval import sentences
-from wavemill.model.evaluate.ifeval.checking import INSTRUCTIONS, followed, relaxed
-from wavemill.model.evaluate.scorers.ifeval import IfevalScorer
+from wavemill.model.evaluate.ifeval import text_analysis
+from wavemill.model.evaluate.scorers.ifeval import INSTRUCTIONS, IfevalScorer, followed, relaxed
 from wavemill.model.evaluate.scoring import Answered
 
 AT_LEAST, LESS = "at least", "less than"
@@ -107,10 +106,10 @@ def test_sentences_are_counted_with_punkt_and_never_guessed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = {"num_sentences": 2, "relation": AT_LEAST}
-    if sentences.has_punkt():
+    if text_analysis.has_punkt():
         assert followed("One. Two.", "length_constraints:number_sentences", told).strict
         assert not followed("One", "length_constraints:number_sentences", told).strict
-    monkeypatch.setattr(sentences, "has_punkt", lambda: False)
+    monkeypatch.setattr(text_analysis, "has_punkt", lambda: False)
     found = followed("One. Two.", "length_constraints:number_sentences", told)
     assert (found.strict, found.loose) == (None, None)
     assert "nltk.downloader" in found.note

@@ -9,16 +9,16 @@ from typing import Any, Literal
 from wavemill.model.data.files import corpus_files
 from wavemill.model.data.problems import Problems
 from wavemill.model.data.source import DataError
-from wavemill.model.evaluate.benchmarks.items import ABOUT, Item
+from wavemill.model.evaluate.benchmarks.items import ABOUT, BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers.layout import SourceError
-from wavemill.model.evaluate.benchmarks.schema import Benchmark, Data, Metric, ScorerChoice
+from wavemill.model.evaluate.benchmarks.schema import Benchmark, Data, MetricSpec, ScorerChoice
 
 COLUMNS = ["sample_id", "task", "language", "split", *ABOUT, "messages"]
 LABELS = ("ser", "sec", "asc")  # tasks of which the answer is one of a closed set
 MOST_LABELS = 100  # more different answers are no closed set
 NO_SPLIT = "all"  # as --split: rows of every split, and of none
-WER = Metric(name="wer", unit="%", better="lower", meaning="word errors by reference words")
-ACCURACY = Metric(name="accuracy", unit="%", better="higher", meaning="share of right answers")
+WER = MetricSpec(name="wer", unit="%", better="lower", meaning="word errors by reference words")
+ACCURACY = MetricSpec(name="accuracy", unit="%", better="higher", meaning="share of right answers")
 
 
 def benchmark_of(source: str, split: str, task: str, name: str) -> Benchmark:
@@ -59,12 +59,12 @@ def benchmark_of(source: str, split: str, task: str, name: str) -> Benchmark:
     )
 
 
-def read(source: str, split: str, task: str) -> Iterator[Item]:
+def read(source: str, split: str, task: str) -> Iterator[BenchmarkItem]:
     """Yield the conversations of a split and a task; the instruction is the question."""
     for row in _rows(source, split, task, sound=True):
         audio = next(m["audio"] for m in row["messages"] if m["kind"] == "audio")
         asked = next((m["text"] for m in row["messages"] if m["role"] == "user" and m["text"]), "")
-        yield Item(
+        yield BenchmarkItem(
             row["sample_id"],
             audio["bytes"],
             question=asked,

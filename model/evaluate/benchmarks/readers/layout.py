@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 
 
 class SourceError(ValueError):
@@ -22,7 +22,7 @@ DAMAGED = (OSError, EOFError, UnicodeDecodeError, csv.Error, tarfile.TarError, z
 # as the content of a FLAC file, mono, 16 kHz. Handed in by whoever can decode anything.
 Cut = Callable[[Path, float, float | None], bytes]
 # Reads a data set: its folder, and which part of it.
-Reader = Callable[[Path, str, Cut], Iterator[Item]]
+Reader = Callable[[Path, str, Cut], Iterator[BenchmarkItem]]
 
 
 def found(source: Path, names: Sequence[str], what: str) -> Path:
@@ -53,7 +53,7 @@ def rows_of_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
         yield from reader
 
 
-def nonempty(items: Iterator[Item], where: str) -> Iterator[Item]:
+def nonempty(items: Iterator[BenchmarkItem], where: str) -> Iterator[BenchmarkItem]:
     """Pass items on; raises SourceError when there is none, and for files that are damaged."""
     count = 0
     try:

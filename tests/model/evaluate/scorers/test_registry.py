@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.model.evaluate.conformance import FixedJudge
-from wavemill.model.evaluate.errors import EvaluationError
 from wavemill.model.evaluate.scorers.judged import JudgedScorer
 from wavemill.model.evaluate.scorers.registry import NAMES, rubric_of, scorer
+from wavemill.model.evaluate.scoring import EvaluationError
 
 
 @pytest.mark.parametrize(

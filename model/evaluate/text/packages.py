@@ -1,9 +1,12 @@
-"""Whisper's normalisers of English and of every other language."""
+"""Normalisers of other packages: Whisper's for English and other languages, OpenCC for Chinese."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
+
+from wavemill.model.evaluate.scoring import missing
 
 
 @lru_cache
@@ -28,3 +31,20 @@ def normalize_english(text: str) -> str:
 def normalize_basic(text: str) -> str:
     """Return `text` in lower case, without bracketed remarks, symbols and combining marks."""
     return _basic()(text)
+
+
+@lru_cache
+def _converter() -> Any:
+    try:
+        from opencc import OpenCC
+    except ImportError as error:
+        raise missing("opencc", "simplifying Chinese text") from error
+    return OpenCC("t2s")
+
+
+def simplify(text: str) -> str:
+    """Return `text` in simplified characters; text without Han passes unchanged.
+
+    Raises EvaluationError where OpenCC is not installed.
+    """
+    return _converter().convert(text) if any("\u3400" <= c <= "\u9fff" for c in text) else text

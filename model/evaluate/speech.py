@@ -1,23 +1,25 @@
-"""Speech said again from its own tokens, measured against the recording.
+"""Speech made again from tokens or texts, measured against the recording.
 
-What listens (a rater of quality, a transcriber, an embedding of speakers) is handed in: this
-package knows none of them.
+The caller passes the engines that listen (a rater of quality, a transcriber, an embedding of
+speakers); this module imports none of them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wavemill.model.assistant import Assistant, read_aloud_settings
 from wavemill.model.detokenizer.config import VocoderConfig
 from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.evaluate.metrics import mean
 from wavemill.model.evaluate.scoring import Better, Scores, Verdict
+from wavemill.model.generate.generate import GenerateSettings, generate
 
 DECIBELS = 20 / math.log(10)  # of a natural logarithm of magnitude
 AUDIBLE = math.log(1e-3)  # log-mel magnitude: softer bands are the floor of a recording
@@ -155,3 +157,25 @@ def _cell(scores: Scores) -> str:
         return f"unscored ({metric.unscored})"
     bounds = f" ({metric.low:.2f} to {metric.high:.2f})" if metric.low is not None else ""
     return f"{metric.value:.2f}{bounds}"
+
+
+TOGETHER = 32  # texts that are read at once
+LONGEST = 2.0  # times the longest recording: where a reading that does not end is cut
+
+
+def read_takes(
+    assistant: Assistant, takes: Sequence[Take], settings: GenerateSettings
+) -> Iterator[Take]:
+    """Yield takes with the tokens, int32 (n,), that an LLM says their texts with, as they come.
+
+    Their audio stays that of the recordings, which the tokens know nothing of. Nothing at all may
+    be said. Raises LayoutError for a take without text, NoRoom for one that is too long.
+    """
+    limit = round(LONGEST * max((len(take.tokens) for take in takes), default=0)) + 1
+    limited = read_aloud_settings(settings).model_copy(update={"max_new_tokens": limit})
+    for start in range(0, len(takes), TOGETHER):
+        some = takes[start : start + TOGETHER]
+        prompts = [assistant.text_prompt(take.text) for take in some]
+        seeded = limited.model_copy(update={"seed": settings.seed + start})
+        for take, result in zip(some, generate(assistant.llm, prompts, seeded), strict=True):
+            yield replace(take, tokens=np.array(result.codes, np.int32))
