@@ -21,7 +21,7 @@ def ratio(
     scale: float = PERCENT,
     unscored: int = 0,
 ) -> Metric:
-    """Return sum(shares) / sum(weights) times `scale`, with its interval; NaN over nothing."""
+    """Return sum(shares) / sum(weights) times `scale` with its interval; NaN without items."""
     whole = sum(weights)
     value = scale * sum(shares) / whole if whole else math.nan
     bounds = interval(shares, weights) if math.isfinite(value) else None
@@ -32,14 +32,14 @@ def ratio(
 def mean(
     name: str, verdicts: Sequence[Verdict], *, better: Better = "higher", scale: float = PERCENT
 ) -> Metric:
-    """Return the mean value of those verdicts that have one, times `scale`."""
+    """Return the mean value of the verdicts that have a value, times `scale`."""
     values = [verdict.value for verdict in verdicts if verdict.value is not None]
     unscored = len(verdicts) - len(values)
     return ratio(name, values, [1.0] * len(values), better=better, scale=scale, unscored=unscored)
 
 
 def share(name: str, verdicts: Sequence[Verdict], *, better: Better = "higher") -> Metric:
-    """Return the percentage right (value 1) of all items, the unscored ones counted as wrong."""
+    """Return the percentage of items with value 1; unscored items count as wrong."""
     values = [verdict.value or 0.0 for verdict in verdicts]
     unscored = sum(verdict.value is None for verdict in verdicts)
     return ratio(name, values, [1.0] * len(values), better=better, unscored=unscored)
@@ -52,9 +52,10 @@ INDICES_AT_ONCE = 2_000_000
 def interval(
     shares: Sequence[float], weights: Sequence[float], seed: int = 0, draws: int = DRAWS
 ) -> tuple[float, float] | None:
-    """Return the bounds of sum(shares) / sum(weights) over drawn items.
+    """Return the 95 % interval of sum(shares) / sum(weights), by bootstrap over the items.
 
-    `shares` and `weights` are per item: errors and reference words, or verdicts and ones.
+    `shares` and `weights` have one number per item: errors and reference words, or values of
+    verdicts and ones. None for fewer than two items.
     """
     return interval_of(np.column_stack([shares, weights]), lambda s: s[:, 0] / s[:, 1], seed, draws)
 
@@ -65,11 +66,11 @@ def interval_of(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> tuple[float, float] | None:
-    """Return the 2.5th and 97.5th percentile of a value of column sums.
+    """Return the 2.5th and 97.5th percentile of a function of column sums over drawn items.
 
-    `table`: items x columns. `value` takes draws x columns of sums and gives one number a draw;
-    draws that give none (0 / 0) are left out. None for fewer than two items, or where no draw
-    gives a number. The same input gives the same interval.
+    `table` is (items, columns). `value` maps sums, (draws, columns), to one number per draw; draws
+    whose number is not finite (0 / 0) are left out. None for fewer than two items, or if no draw
+    has a number. The same input gives the same interval.
     """
     count, columns = table.shape
     if count < 2:
@@ -92,7 +93,7 @@ def interval_of(
 
 
 def mean_of(values: Mapping[str, float], factors: Mapping[str, float]) -> float:
-    """Return the mean of values times their factors, NaN where one is missing.
+    """Return the mean of values times their factors; NaN if a value is missing.
 
     VoiceBench: ratings of 1 to 5 times 20 and percentages times 1
     (aggregation/aggregation_rules.json).

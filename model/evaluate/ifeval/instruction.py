@@ -1,4 +1,4 @@
-"""What an instruction is: a check with the arguments it takes."""
+"""Kinds of instructions: a check and the arguments it takes."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ CODES = frozenset(
 )
 """Codes of the published table; `zh` is not among them."""
 ALSO = {"zh": ("zh-cn", "zh-tw"), "no": ("no",), "nb": ("no",), "iw": ("he",)}
-"""What langdetect calls a language, where it is not its code."""
+"""What langdetect calls a language, if that is not its code."""
 
 
 @lru_cache
@@ -32,9 +32,9 @@ def _factory() -> Any:
 
 
 def is_language(text: str, code: str, mode: Mode = "default") -> bool:
-    """Tell whether `text` is in the language `code` (ISO 639-1); True where no language shows.
+    """Return whether `text` is in the language `code` (ISO 639-1); True if none is recognised.
 
-    Raises Unscored for a code that is not known.
+    Raises Unscored for an unknown code.
     """
     from langdetect.lang_detect_exception import LangDetectException
 
@@ -54,7 +54,7 @@ def is_language(text: str, code: str, mode: Mode = "default") -> bool:
 
 
 def _is_chinese(text: str) -> bool:
-    """Tell Chinese by its script: langdetect takes short sentences of it for Korean."""
+    """Recognise Chinese by its script: langdetect takes short Chinese sentences for Korean."""
     letters = [c for c in text if c.isalpha()]
     han = sum("\u3400" <= c <= "\u9fff" for c in letters)
     return han * 2 > len(letters) and not any("\u3040" <= c <= "\u30ff" for c in letters)
@@ -74,7 +74,7 @@ def _nltk() -> Any:
 
 
 def has_punkt() -> bool:
-    """Tell whether NLTK's data for finding sentences in English is there."""
+    """Return whether NLTK's data for English sentences is installed."""
     try:
         _nltk().data.find("tokenizers/punkt_tab/english/")
     except LookupError:
@@ -83,7 +83,7 @@ def has_punkt() -> bool:
 
 
 def count_sentences(text: str) -> int:
-    """Return the number of sentences. Raises Unscored where punkt is not there."""
+    """Return the number of sentences. Raises Unscored if punkt is not installed."""
     if not has_punkt():
         raise Unscored(NEEDS_PUNKT)
     return len(_nltk().sent_tokenize(text))
@@ -92,7 +92,7 @@ def count_sentences(text: str) -> int:
 def capital_words(text: str) -> int:
     """Return the number of words in capitals; parts of a contraction are words (DO, N'T).
 
-    Raises Unscored where punkt is not there and the text may be more than one sentence.
+    Raises Unscored if punkt is not installed and the text may be more than one sentence.
     """
     if has_punkt():
         words = _nltk().word_tokenize(text)

@@ -46,7 +46,7 @@ class JudgePrompt:
 
 @dataclass(frozen=True)
 class JudgeReply:
-    """What the judge wrote, or why it did not."""
+    """What the judge wrote, or why there is no reply."""
 
     text: str | None
     error: str = ""
@@ -54,23 +54,26 @@ class JudgeReply:
 
 
 class Judge(Protocol):
-    """Whoever judges."""
+    """Judges answers."""
 
     model: str
 
     def ask(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]:
-        """Return one reply for each prompt, in order; a failed one has no text but an error."""
+        """Return one reply per prompt, in order; a failed one has an error and no text."""
         ...
 
 
 class ReplyCache:
-    """A folder of replies; several processes may share it. None as the folder keeps nothing."""
+    """A folder of replies, found by the hash of the question; None stores nothing.
+
+    Several processes may share a folder.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
     def get(self, digest: str) -> str | None:
-        """Return a stored reply; None where there is none, or its file is damaged."""
+        """Return a stored reply; None if there is none or its file is damaged."""
         if self.folder is None:
             return None
         try:
@@ -81,7 +84,7 @@ class ReplyCache:
         return text if isinstance(text, str) else None
 
     def put(self, digest: str, request: dict[str, object], reply: str) -> None:
-        """Store a reply with its request, in one step."""
+        """Store a reply with its request, atomically."""
         if self.folder is None:
             return
         path = self._path(digest)
@@ -101,7 +104,7 @@ URL, KEY, MODEL = "WAVEMILL_JUDGE_URL", "WAVEMILL_JUDGE_KEY", "WAVEMILL_JUDGE_MO
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """Who judges, and how many questions are asked at a time."""
+    """The judge, and how many questions it gets at a time."""
 
     api: ChatApi
     model: str
@@ -111,7 +114,7 @@ class JudgeSettings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> JudgeSettings:
         """Return the judge that WAVEMILL_JUDGE_URL, _MODEL and _KEY name.
 
-        Raises EvaluationError where URL or model are not set.
+        Raises EvaluationError if URL or model is not set.
         """
         url, model = environment.get(URL, ""), environment.get(MODEL, "")
         if not url or not model:
@@ -126,7 +129,7 @@ class JudgeSettings:
 
 
 class EndpointJudge:
-    """Asks concurrently, tries again with growing pauses, and keeps replies on disk."""
+    """Asks concurrently, retries with growing pauses, and stores replies on disk."""
 
     def __init__(
         self,
@@ -134,14 +137,14 @@ class EndpointJudge:
         cache: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """`cache`: a folder for replies; `progress` is told how many of how many are there."""
+        """`cache` is a folder for replies; `progress` gets the number of replies and the total."""
         self.model = settings.model
         self._settings = settings
         self._cache = ReplyCache(cache)
         self._progress = progress
 
     def ask(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]:
-        """Return one reply for each prompt, in order. Equal prompts are asked once."""
+        """Return one reply per prompt, in order. Equal prompts are asked once."""
         distinct = {prompt.digest(self.model): prompt for prompt in prompts}
         replies: dict[str, JudgeReply] = {}
         pool = ThreadPoolExecutor(self._settings.concurrent)
@@ -170,7 +173,7 @@ class EndpointJudge:
 
 
 def _text_of(content: bytes) -> str:
-    """Return the text of a reply. Raises Refused for an empty or an odd one."""
+    """Return the text of a reply. Raises Refused if it is empty or invalid."""
     text, _ = first_choice(content)
     if not text.strip():
         raise Refused("empty reply")

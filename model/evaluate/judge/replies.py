@@ -19,7 +19,7 @@ DECODER = json.JSONDecoder()
 
 
 def objects(reply: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in a reply, whatever stands around them."""
+    """Yield the JSON objects in a reply, whatever text is around them."""
     place = reply.find("{")
     while place >= 0:
         try:
@@ -33,7 +33,7 @@ def objects(reply: str) -> Iterator[dict[str, Any]]:
 
 
 def verdict(reply: str) -> float | None:
-    """Return 1 for `{"verdict": "correct"}`, 0 for "incorrect"; a lone word will do, too.
+    """Return 1 for `{"verdict": "correct"}` and 0 for "incorrect"; a single word is enough.
 
     The last object with a verdict counts. None for anything else.
     """
@@ -47,7 +47,7 @@ def verdict(reply: str) -> float | None:
 
 
 def points(reply: str, low: float, high: float) -> float | None:
-    """Return the number of `{"rating": 4}`, or of a reply that is nothing but a number.
+    """Return the number of `{"rating": 4}`, or of a reply that is only a number.
 
     None for anything else and for a number outside `low` to `high`.
     """
@@ -68,13 +68,13 @@ SCORE_IS = re.compile(r"[Tt]he score is \[([Cc]orrect|[Ii]ncorrect)\]")
 
 
 def yes_or_no(reply: str) -> float | None:
-    """Look for yes, then for no, anywhere in the last line ("unknown" is no)."""
+    """Look for yes, then for no, anywhere in the last line ("unknown" counts as no)."""
     last = reply.strip().split("\n")[-1].lower()
     return 1.0 if "yes" in last else 0.0 if "no" in last else None
 
 
 def rating(reply: str) -> float | None:
-    """Take whatever Python reads as a number, in no range, or the first [[number]]."""
+    """Take anything that Python reads as a number, in any range, or the first [[number]]."""
     try:
         return float(reply)
     except ValueError:
@@ -83,7 +83,7 @@ def rating(reply: str) -> float | None:
 
 
 def rating_of_ten(reply: str) -> float | None:
-    """Take ten times the first [[number]]; the toolkit stops for good outside 1 to 10."""
+    """Take ten times the first [[number]]; outside 1 to 10 the toolkit crashes."""
     found = DOUBLE_BRACKETS.search(reply)
     return 10.0 * int(found[1]) if found and 1 <= int(found[1]) <= 10 else None
 

@@ -1,10 +1,9 @@
 """Whether two numbers differ by more than chance.
 
-Two runs on the same items: the items are drawn anew, together for both (paired bootstrap), and the
-difference is significant when 95 % of the draws have it on one side. Two runs on different items:
-from the widths of their intervals. A run and a published score, of which no items are known: the
-score lies outside of the run's interval, as if it were exact. Two published scores: nothing can
-be said.
+Two runs on the same items: paired bootstrap, which draws the same items for both; the difference is
+significant if 95 % of the draws have the same sign. Two runs on different items: from the widths
+of their intervals. A run and a published score, whose items are unknown: whether the score is
+outside the run's interval, as if it were exact. Two published scores cannot be compared.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class ScoreDifference:
 
 
 def difference(first: Cell, second: Cell) -> ScoreDifference | None:
-    """Return how two cells of a line differ; None where nothing can be said."""
+    """Return the difference of two cells of a line; None if they cannot be compared."""
     if first.run is None and second.run is None:
         return None
     if first.run is None or second.run is None:
@@ -104,10 +103,11 @@ def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
 
 
 def _parts(run: Run, verdicts: Sequence[Verdict]) -> dict[str, tuple[float, float]]:
-    """Return what an item adds above and below the bar of the main metric.
+    """Return by item what it adds to the numerator and denominator of the main metric.
 
-    Errors and reference words where a verdict counts them, else its value and 1. Items without a
-    value are left out, unless the metric counts them as wrong: then its `count` is of all.
+    These are errors and reference words if the verdict counts them, else its value and 1. Items
+    without a value are left out, unless the metric counts them as wrong (its `count` is that of
+    all items).
     """
     counts_all = run.main.count == len(verdicts)
     parts = {}
@@ -121,7 +121,7 @@ def _parts(run: Run, verdicts: Sequence[Verdict]) -> dict[str, tuple[float, floa
 
 
 def _scale(run: Run, parts: Mapping[str, tuple[float, float]]) -> float | None:
-    """Return what turns the ratio of the parts into the metric's unit; None for a ratio of 0."""
+    """Return the factor from the ratio of the parts to the metric's unit; None for a ratio of 0."""
     over = sum(part[0] for part in parts.values())
     under = sum(part[1] for part in parts.values())
     return run.main.value * under / over if over and run.main.value else None

@@ -1,4 +1,4 @@
-"""This project's own model."""
+"""This project's own model, as one that can be evaluated."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from wavemill.model.prompt.layout import Reply, Role
 
 
 class AssistantModel:
-    """An `Assistant` folder or hub id. Text answers are decoded together, spoken ones singly.
+    """An `Assistant` folder or hub id. Text answers are decoded in batches, spoken ones singly.
 
-    With best tokens an answer does not depend on what it is batched with; drawn ones do.
+    With the best tokens, an answer does not depend on its batch; with sampling it does.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class AssistantModel:
         voice: Path | None = None,
         seed: int = 0,
     ) -> None:
-        """`voice` is a WAV, FLAC, OGG or MP3 file to sound like.
+        """`voice` is a WAV, FLAC, OGG or MP3 file of the voice to speak with.
 
         Raises ModelError, and RecipeError for a recipe that this model cannot follow.
         """
@@ -104,7 +104,7 @@ class AssistantModel:
 def settings_for(
     decoding: Decoding, device: str = "cpu", speaks: bool = False, seed: int = 0
 ) -> GenerateSettings:
-    """Return a recipe's decoding for `generate`; raises RecipeError for what it cannot do."""
+    """Return a recipe's decoding as settings of `generate`; raises RecipeError if it has none."""
     if decoding.top_p is not None:
         raise RecipeError("decoding.top_p: this project's model draws by top_k only")
     defaults = GenerateSettings()

@@ -1,4 +1,4 @@
-"""A server with OpenAI's chat API that takes sound: vLLM, SGLang, llama.cpp, hosted models."""
+"""A server with OpenAI's chat API that takes audio: vLLM, SGLang, llama.cpp, hosted models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wavemill.model.evaluate.recipes.recipe import Recipe
 from wavemill.model.evaluate.sound import SAMPLE_RATE, encoded
 
 KEY_VARIABLES = ("WAVEMILL_ENDPOINT_KEY", "OPENAI_API_KEY")
-HOPELESS = {401, 403, 404}  # wrong key, path or model: no item will fare better
+HOPELESS = {401, 403, 404}  # wrong key, path or model: every item would fail
 
 
 class EndpointModel:

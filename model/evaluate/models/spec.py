@@ -36,12 +36,12 @@ class ModelSpec:
 
     @property
     def batch(self) -> int:
-        """How many items it likes to be asked at once."""
+        """Return how many items it is asked at once."""
         return 4 * self.concurrency if self.kind == "endpoint" else 8
 
 
 def kind_of(source: str) -> Kind:
-    """Tell what a source is. Raises ModelError for none, and for a hub id that may be either."""
+    """Return the kind of a source. Raises ModelError if it has none or, for a hub id, two."""
     if source.startswith(("http://", "https://")):
         return "endpoint"
     if Path(source).is_dir():
@@ -93,9 +93,9 @@ PACKAGES = ("wavemill", "torch", "transformers", "numpy", "ray")
 
 
 def identity_of(spec: ModelSpec) -> dict[str, str]:
-    """Return kind, name and what else tells this model from others. Raises ModelError.
+    """Return what a run records of a model: kind, name, hashes. Loads nothing.
 
-    Of a folder or hub id the SHA-256 of its files; of an endpoint only what it is called.
+    A folder or hub id has the SHA-256 of its files, an endpoint only a name. Raises ModelError.
     """
     if spec.kind == "endpoint":
         if not spec.served:
@@ -140,7 +140,7 @@ def _content(path: Path) -> bytes:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that results depend on, where they are installed."""
+    """Return the versions of the installed packages that results depend on."""
     found = {}
     for name in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Any audio model of the package `transformers`: its processor and its `generate`."""
+"""Any audio model of the package `transformers`, by its processor and its `generate`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wavemill.model.evaluate.models.spec import TRANSFORMERS_FILES
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import SAMPLE_RATE
 
-# Tried in turn where no class is named, as the package registers model types.
+# Tried in order if no class is named; the package registers model types with them.
 AUTO_CLASSES = (
     "AutoModelForSpeechSeq2Seq",
     "AutoModelForMultimodalLM",
@@ -27,8 +27,8 @@ AUTO_CLASSES = (
 class TransformersModel:
     """A model folder or hub id. Code that comes with a model is never run.
 
-    A model whose processor has a chat template is asked by it; with a recipe that says `as_is`
-    the prompt is all that it reads; one whose processor takes no text (Whisper) only hears.
+    The processor's chat template wraps the prompt, unless the recipe says `as_is`. A model whose
+    processor takes no text (Whisper) gets only the audio.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class TransformersModel:
 
 
 def _names_hub_code(config: Any) -> bool:
-    """Whether a configuration asks for kernels of a hub, which are compiled code."""
+    """Return whether a configuration asks for kernels of a hub, which are compiled code."""
     if isinstance(config, dict):
         return any(
             (key.endswith("_implementation") and "/" in str(value)) or _names_hub_code(value)
@@ -182,12 +182,12 @@ def _reason(error: Exception) -> str:
 
 
 def _hears_only(network: Any) -> bool:
-    """Whether sound alone goes in (Whisper and its kind): an encoder-decoder of features."""
+    """Return whether the model takes only audio, as encoder-decoders such as Whisper do."""
     return bool(network.config.is_encoder_decoder) and network.main_input_name != "input_ids"
 
 
 def _generation(decoding: Decoding) -> dict[str, Any]:
-    """Return a recipe's decoding as arguments of `generate`; nothing: the model's own."""
+    """Return a recipe's decoding as arguments of `generate`; missing ones are the model's own."""
     options: dict[str, Any] = {}
     if decoding.max_new_tokens is not None:
         options["max_new_tokens"] = decoding.max_new_tokens

@@ -14,14 +14,14 @@ from wavemill.model.evaluate.recipes.recipe import Recipe, prompt_for
 from wavemill.model.evaluate.runs.answers import Answers, Row
 from wavemill.model.evaluate.sound import SAMPLE_RATE, UnreadableSound, decoded, encoded
 
-# Asks a model about batches of items, in this process or elsewhere; answers come in any order.
+# Asks a model about batches of items, in this process or others; answers come in any order.
 Answerer = Callable[[Iterable[list[BenchmarkItem]]], Iterator[list[Row]]]
-ONLY_ERRORS = 40  # items on end without one answer: something is wrong with the model
+ONLY_ERRORS = 40  # consecutive items without an answer: the model itself does not work
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is."""
+    """The progress of a run, in items."""
 
     total: int
     answered: int
@@ -33,7 +33,7 @@ class RunProgress:
 
 
 def one_by_one(worker: Callable[[list[BenchmarkItem]], list[Row]]) -> Answerer:
-    """Return an answerer that works in this process, a batch after another."""
+    """Return an answerer that works in this process, one batch after another."""
 
     def answerer(batches: Iterable[list[BenchmarkItem]]) -> Iterator[list[Row]]:
         for batch in batches:
@@ -50,9 +50,10 @@ def answer_all(
     limit: int | None = None,
     retry_failed: bool = False,
 ) -> Iterator[RunProgress]:
-    """Ask about every item without an answer; yield how far it is, first and after each batch.
+    """Ask about every item without an answer; yield the progress, first and after each batch.
 
-    What is yielded has been written. Raises ModelError when only errors come.
+    Answers that are counted have been written. Raises ModelError after ONLY_ERRORS errors in a
+    row.
     """
     answers = Answers(folder)
     wanted = items.ids if limit is None else items.ids[:limit]
@@ -89,15 +90,15 @@ def _why(rows: Sequence[Row]) -> str:
 
 
 class ItemAnswerer:
-    """A model with its recipe for one benchmark."""
+    """Answers items of one benchmark with a model and a recipe."""
 
     def __init__(self, model: Model, recipe: Recipe, benchmark: Benchmark) -> None:
         self._model, self._recipe, self._benchmark = model, recipe, benchmark
 
     def __call__(self, items: Sequence[BenchmarkItem]) -> list[Row]:
-        """Return a row per item, in order; what fails is a row with an error.
+        """Return one row per item, in order; an item that fails has a row with an error.
 
-        Raises ModelError when the model itself is wrong, not an item.
+        Raises ModelError if the model itself does not work.
         """
         asked: dict[str, ModelInput] = {}
         rows: dict[str, Row] = {}
@@ -134,7 +135,7 @@ class ItemAnswerer:
         return None
 
     def _answers(self, asked: list[ModelInput]) -> list[Answer]:
-        """Ask all at once; if that fails, one by one, so that only the culprits have no answer."""
+        """Ask all at once; if that fails, one by one, so that only bad items have no answer."""
         if not asked:
             return []
         try:

@@ -17,9 +17,9 @@ UNREAD = "unread"
 class ChoiceScorer:
     """Accuracy (%) over all items; an answer without a readable letter is `unread` and wrong.
 
-    The first reference is the gold letter, or the gold option's text where the item has options.
-    Mode `compat` is the published `vb-mcq`: letters A to D, and for an unread answer a letter by
-    lot (`seed`; the toolkit sets none). Source: mcq/extraction_cases.json and
+    The first reference is the right letter, or the text of the right option if the item has
+    options. Mode `compat` is the published `vb-mcq`: letters A to D, and a random letter for an
+    unread answer (`seed`; the toolkit sets none). Source: mcq/extraction_cases.json and
     mcq/vb_mcq_end_to_end.json.
     """
 
@@ -37,9 +37,9 @@ class ChoiceScorer:
 
 @dataclass(frozen=True)
 class LabelScorer:
-    """Accuracy (%) of naming one class of `options`, by its letter, name or an inflected form.
+    """Accuracy (%) of naming one class of `options` by its letter, its name or an inflected form.
 
-    Unread answers are wrong. What names a class by a synonym needs the judge (`closed_set`).
+    Unread answers are wrong. Synonyms of a class need the judge (rubric `closed_set`).
     """
 
     name: str = "closed_set"

@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 SPEAKERS = ("<1>", "<2>", "<3>")
-TURN = "<|user|>"
+NEXT_MESSAGE = "<|user|>"
 
 
 def without_tags(answer: str) -> str:
-    """Return an answer without the number of its speaker and the mark of the next turn.
+    """Return an answer without the speaker number and the mark of the next message.
 
     Source: `response_cleanup_helper_cases` of ifeval/aggregate_scores.json.
     """
     if answer.startswith(SPEAKERS):
         answer = answer[len(SPEAKERS[0]) :].lstrip()
-    return answer.removesuffix(TURN).rstrip() if answer.endswith(TURN) else answer
+    return answer.removesuffix(NEXT_MESSAGE).rstrip() if answer.endswith(NEXT_MESSAGE) else answer
 
 
 MARKUP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\b|[\\*`#_{}$]")
@@ -73,7 +73,7 @@ def _compiled(patterns: tuple[str, ...], letters: str) -> tuple[re.Pattern[str],
 
 
 def read_letter(answer: str, options: int = 4) -> str | None:
-    """Return the letter that `answer` takes among the first `options` of the alphabet, or None."""
+    """Return the letter that `answer` chooses among the first `options` letters, or None."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:options]
     if not letters:
         return None
@@ -106,7 +106,7 @@ def _letters_of(patterns: tuple[str, ...], letters: str, text: str, small: bool 
 
 
 def _is_named(match: re.Match[str], text: str) -> bool:
-    """Tell a small letter from the article and from parts of phrases such as "a bird"."""
+    """Return whether a small letter names an option, and is not part of a phrase ("a bird")."""
     after = text[match.end("letter") :]
     return not re.match(r"\s*\w", after) or (match["letter"] != "a" and after.startswith(" "))
 
@@ -115,19 +115,20 @@ CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 ENDINGS = ("ness", "ing", "ter", "ed", "es", "s")
 LONGEST = 4  # words of a label
 WORD_FIRST = re.compile(r"\s*[AI]\s+(?=[a-z])")
-"""An article or a pronoun that an answer begins with, and that is no letter."""
+"""An article or a pronoun at the start of an answer, which names no option."""
 
 
 def same_label(one: str, other: str) -> bool:
-    """Tell whether two spellings name the same class: SubwayStation and subway_stations do."""
+    """Return whether two spellings name the same class, as SubwayStation and subway_stations do."""
     return not _forms(_words(one)).isdisjoint(_forms(_words(other)))
 
 
 def read_label(answer: str, options: Sequence[str]) -> str | None:
-    """Return the option that `answer` names, None where it names none or several.
+    """Return the option that `answer` names, or None if it names none or several.
 
-    Read first as an option's text, then as its letter, then as a sentence that holds the words of
-    one option; of two options one within the other (subway, subway station) the longer counts.
+    The answer is read first as the text of an option, then as its letter, then as a sentence that
+    contains the words of one option; if one option contains another (subway, subway station), the
+    longer one counts.
     """
     exact = [option for option in options if same_label(option, answer)]
     if len(exact) == 1:
@@ -148,7 +149,7 @@ def _words(label: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    """Return what inflected forms share: laughing, laughter and laughs are laugh."""
+    """Return the part that inflected forms share: laugh for laughing, laughter and laughs."""
     for ending in ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             word = word.removesuffix(ending)
@@ -157,7 +158,7 @@ def _stem(word: str) -> str:
 
 
 def _forms(words: Sequence[str]) -> set[str]:
-    """Return a label without blanks, as written and by stems; none for no words."""
+    """Return a label without blanks, as written and by stems; empty for no words."""
     return {"".join(words), "".join(map(_stem, words))} - {""}
 
 

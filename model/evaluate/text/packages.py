@@ -29,7 +29,7 @@ def normalize_english(text: str) -> str:
 
 
 def normalize_basic(text: str) -> str:
-    """Return `text` in lower case, without bracketed remarks, symbols and combining marks."""
+    """Return `text` in lower case without bracketed remarks, symbols and combining marks."""
     return _basic()(text)
 
 
@@ -43,8 +43,8 @@ def _converter() -> Any:
 
 
 def simplify(text: str) -> str:
-    """Return `text` in simplified characters; text without Han passes unchanged.
+    """Return `text` in simplified Chinese characters; text without Han is unchanged.
 
-    Raises EvaluationError where OpenCC is not installed.
+    Raises EvaluationError if OpenCC is not installed.
     """
     return _converter().convert(text) if any("\u3400" <= c <= "\u9fff" for c in text) else text

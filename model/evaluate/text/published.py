@@ -10,7 +10,7 @@ from wavemill.model.evaluate.text.packages import normalize_basic, normalize_eng
 
 
 def normalize(text: str, language: str) -> str:
-    """Return cleaned `text` in the form that is cut into tokens."""
+    """Return cleaned `text` in the form that is split into tokens."""
     if language == "zh":
         return normalize_mandarin(text)
     if language == "yue":
@@ -26,14 +26,14 @@ def tokens(text: str, language: str) -> list[str]:
 
 
 TAG = re.compile(r"<\|.*?\|>")
-"""A special token that a model left in its answer, such as <|en|>."""
+"""A special token that a model wrote in its answer, such as <|en|>."""
 
 BLANKS = re.compile(r"\s+")
 BLANK_BEFORE_STOP = re.compile(r" ?([!,.?;:])")
 
 
 def clean(text: str, language: str) -> str:
-    """Return `text` without tags and needless blanks; for `zh` without any blank.
+    """Return `text` without tags and unnecessary blanks; for `zh` without any blanks.
 
     Source: `remove_sp` cases of asr/normalizer_cases.json.
     """
@@ -57,7 +57,7 @@ SPLITS = (
 
 
 def published_tokens(text: str) -> list[str]:
-    """Return Han characters one by one, other words whole; punctuation is dropped, case folded.
+    """Return each Han character and each other word, in lower case; punctuation is dropped.
 
     Source: `tokenizer` cases of asr/normalizer_cases.json (the rules of SacreBLEU's `zh`).
     """

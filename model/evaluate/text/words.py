@@ -15,10 +15,10 @@ from wavemill.model.evaluate.text.packages import normalize_english, simplify
 from wavemill.model.evaluate.text.published import TAG
 
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
-"""Languages written without blanks: their rate is of characters (CER), as Whisper reports them."""
+"""Languages written without blanks: their error rate is of characters (CER), as for Whisper."""
 
 OPTIONAL_MARKS = frozenset({"ar", "fa", "ur", "he"})
-"""Languages whose vowel signs are mostly left out in writing."""
+"""Languages that are mostly written without their vowel signs."""
 
 BRACKETED = re.compile(r"<[^<>]*>|\[[^\[\]]*\]")
 IN_PARENTHESES = re.compile(r"\([^()]+\)")
@@ -48,14 +48,14 @@ SAID = (  # symbols of English text that its normaliser would drop, as they are 
 
 
 def rate_name(language: str) -> str:
-    """Return "cer" for a language whose tokens are characters, otherwise "wer"."""
+    """Return "cer" for a language whose tokens are characters, and "wer" for others."""
     return "cer" if language in BY_CHARACTER else "wer"
 
 
 def words(text: str, language: str) -> list[str]:
     """Return the tokens of an utterance: characters or words, see `rate_name`.
 
-    Raises EvaluationError where Chinese text needs OpenCC and it is not installed.
+    Raises EvaluationError if Chinese text needs OpenCC and it is not installed.
     """
     text = BRACKETED.sub(" ", TAG.sub(" ", text.translate(APOSTROPHES)))
     if language == "en":
@@ -114,9 +114,9 @@ def _as_digits(text: str) -> str:
 
 
 def value_of(run: str) -> int | None:
-    """Return the value of a number with units such as 两千零五, None for what is none (万一).
+    """Return the value of a number with units such as 两千零五; None if it is no number (万一).
 
-    A last digit without 零 counts the next lower unit, as in 一百五 (150).
+    A last digit without 零 stands for the next lower unit, as in 一百五 (150).
     """
     total = section = 0
     digit: int | None = None
@@ -146,7 +146,7 @@ def value_of(run: str) -> int | None:
 
 
 def _shortest(value: int) -> str:
-    """Write round numbers with 万 and 亿, so that a row of zeros does not outweigh the words."""
+    """Write round numbers with 万 and 亿, so that zeros do not outweigh the words."""
     for unit in ("亿", "万"):
         if value and value % LARGE[unit] == 0:
             return f"{value // LARGE[unit]}{unit}"

@@ -38,10 +38,10 @@ NUMBERS = {"nan": math.nan, "inf": math.inf}
 
 def _wanted(case: dict[str, Any]) -> float | None:
     """Return the value that the toolkit reads; None also where it stops."""
-    told = case.get("score", case.get("counted_as"))
-    if isinstance(told, str):
-        return {**VERDICTS, **NUMBERS}.get(told)
-    return told
+    value = case.get("score", case.get("counted_as"))
+    if isinstance(value, str):
+        return {**VERDICTS, **NUMBERS}.get(value)
+    return value
 
 
 def _judged(rubric: str, replies: list[str | None]) -> Scores:

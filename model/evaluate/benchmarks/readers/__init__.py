@@ -1,4 +1,4 @@
-"""Downloads of data sets, in the layouts that their makers give them, as items."""
+"""Readers of downloaded data sets, one file each, in the layouts of their makers."""
 
 from __future__ import annotations
 

@@ -84,5 +84,5 @@ def _item(item_id: str, row: Mapping[str, Any]) -> BenchmarkItem:
 
 
 def _given(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Parquet has every argument in every row; those that are null are not there."""
+    """Return the arguments that are not null: Parquet has a column for each in every row."""
     return {name: value for name, value in (values or {}).items() if value is not None}

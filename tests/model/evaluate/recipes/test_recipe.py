@@ -1,4 +1,4 @@
-"""What is told to which model for which item."""
+"""Which prompt goes to which model for which item."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wavemill.model.evaluate.recipes.recipe import (
 CHOICE = BenchmarkItem("a", question="Which?", options=("dog", "cat"))
 
 
-def told(recipe: str, benchmark: str, item: BenchmarkItem) -> tuple[str, str | None]:
+def prompt_of(recipe: str, benchmark: str, item: BenchmarkItem) -> tuple[str, str | None]:
     prompt = prompt_for(load_recipe(recipe), benchmark_named(benchmark), item)
     return prompt.text, prompt.system
 
@@ -65,16 +65,16 @@ def test_every_recipe_has_a_prompt_for_every_benchmark() -> None:
 def test_prompts_are_the_published_ones(
     recipe: str, benchmark: str, expected: tuple[str, str | None]
 ) -> None:
-    assert told(recipe, benchmark, CHOICE) == expected
+    assert prompt_of(recipe, benchmark, CHOICE) == expected
 
 
 def test_the_language_of_the_item_decides() -> None:
     item = BenchmarkItem("a", language="zh")
-    assert told("qwen2-audio", "aishell-1", item)[0].endswith("<|zh|>")
+    assert prompt_of("qwen2-audio", "aishell-1", item)[0].endswith("<|zh|>")
 
 
 def test_labels_of_the_benchmark_stand_in_for_an_item_without_options() -> None:
-    assert "dog, rooster, pig" in told("plain", "esc-50", BenchmarkItem("a"))[0]
+    assert "dog, rooster, pig" in prompt_of("plain", "esc-50", BenchmarkItem("a"))[0]
 
 
 @given(question=st.text(max_size=30))
