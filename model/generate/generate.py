@@ -1,7 +1,8 @@
 """Replies to prompts: fill the cache with the prompt, then decode both streams step by step.
 
 Each step, `ReplyStreams.choose` picks the next id of the text stream and of the audio stream from
-the scores behind the last position, and the network reads the two ids that were picked.
+the scores behind the last position, and the network reads the two ids that were picked. The rules
+and the sampler are those of the published code (docs/published-format.md, "Generation").
 """
 
 from __future__ import annotations

@@ -152,10 +152,10 @@ class AudioLlm(nn.Module):
         with the first of those. `last_only` scores the last position alone. Raises ValueError
         when features and positions differ in number.
 
-        Differs from the published model file where that fails: features of several rows and
-        several segments, and prompts without audio. The published file also leaves out the text
-        embedding whenever all text ids of a call are 0, which in a decoding step is an
-        exclamation mark; here only `text_ids` None leaves it out.
+        Differs from the published model file (docs/published-format.md, "Audio LLM") where that
+        fails: features of several rows and several segments, and prompts without audio. The
+        published file also leaves out the text embedding whenever all text ids of a call are 0,
+        which in a decoding step is an exclamation mark; here only `text_ids` None leaves it out.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)
         audio, text = self.model(

@@ -1,6 +1,6 @@
 """The vocabulary of the audio LLM, and conversations as two token streams of equal length.
 
-Report sections 2.3 and 4.1. Pure Python: ids in, ids out.
+Report sections 2.3 and 4.1; docs/published-format.md. Pure Python: ids in, ids out.
 """
 
 from __future__ import annotations
