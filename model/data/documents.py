@@ -9,9 +9,17 @@ from enum import StrEnum
 import numpy as np
 
 from wavemill.model.data.corpus import Conversation, Segment, Sound, Spoken
-from wavemill.model.prompt.layout import Format, Layout, Message, Reply, Role, Streams, shifted
+from wavemill.model.prompt.layout import (
+    Format,
+    Layout,
+    LayoutBuilder,
+    Reply,
+    Role,
+    TokenMessage,
+    Vocabulary,
+    shifted,
+)
 from wavemill.model.prompt.text import TextTokenizer
-from wavemill.model.prompt.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,8 @@ class Document:
 
 def document(name: str, task: str, layout: Layout, sounds: Sequence[Sound], pad: int) -> Document:
     """Return the document of a layout; position p predicts p + 1 (fixture finetune_layouts)."""
-    audio_labels, audio_loss_mask = shifted(layout.audio_ids, layout.audio_learnt, pad)
-    text_labels, text_loss_mask = shifted(layout.text_ids, layout.text_learnt, pad)
+    audio_labels, audio_loss_mask = shifted(layout.audio_ids, layout.audio_loss_mask, pad)
+    text_labels, text_loss_mask = shifted(layout.text_ids, layout.text_loss_mask, pad)
     return Document(
         id=name,
         task=task,
@@ -76,16 +84,16 @@ def conversation_document(
     messages = [message_of(message, text) for message in conversation.messages]
     speaks = any(m.role == Role.ASSISTANT and m.codes is not None for m in messages)
     reply = Reply.BOTH if speaks else Reply.TEXT
-    layout = form.layout(messages, reply, ask=False, teach=True)
+    layout = form.layout(messages, reply, ask=False, training=True)
     spoken = [m for m in conversation.messages if m.sound is not None and m.text is None]
     layout = replace(layout, continuous=_user_sounds(layout, [m.role for m in spoken]))
     sounds = [m.sound for m in spoken if m.sound is not None and m.role == Role.USER]
     return document(conversation.sample_id, conversation.task, layout, sounds, form.vocabulary.pad)
 
 
-def message_of(message: Spoken, text: TextTokenizer) -> Message:
+def message_of(message: Spoken, text: TextTokenizer) -> TokenMessage:
     """Return a message with its text as ids of a text tokenizer."""
-    return Message(
+    return TokenMessage(
         Role(message.role),
         None if message.text is None else tuple(text.encode(message.text)),
         None if message.sound is None else tuple(message.sound.codes.tolist()),
@@ -158,19 +166,19 @@ class Tasks:
         called with the id of a segment (or the first of a pair) that is too long by itself.
         """
         size = 2 if task in INTERLEAVED else 1
-        held = Streams(self.vocabulary.blank)
+        held = LayoutBuilder(self.vocabulary.blank)
         sounds: list[Sound] = []
         first = ""
         for at in range(0, len(segments) - size + 1, size):
             group = segments[at : at + size]
-            element = Streams(self.vocabulary.blank)
+            element = LayoutBuilder(self.vocabulary.blank)
             heard = self._element(element, task, group[0], group[-1])
             if len(element.positions) > self.positions:
                 too_long(group[0].segment.segment_id)
                 continue
             if len(held.positions) + len(element.positions) > self.positions:
                 yield self._document(first, task, held, sounds)
-                held, sounds = Streams(self.vocabulary.blank), []
+                held, sounds = LayoutBuilder(self.vocabulary.blank), []
             first = group[0].segment.segment_id if not held.positions else first
             held.positions += element.positions
             sounds += heard
@@ -181,16 +189,18 @@ class Tasks:
         """Yield a text, cut where it is too long; the last piece ends with TEXT_EOS."""
         whole = [*ids, self.vocabulary.text_eos]
         for start in range(0, len(whole), self.positions - 1):
-            streams = Streams(self.vocabulary.blank)
+            streams = LayoutBuilder(self.vocabulary.blank)
             # The first id needs a position before it from which it is predicted.
             streams.text([self.vocabulary.blank])
-            streams.text(whole[start : start + self.positions - 1], learnt=True)
+            streams.text(whole[start : start + self.positions - 1], in_loss=True)
             yield self._document(name, Task.TEXT, streams, [])
 
-    def _document(self, name: str, task: Task, streams: Streams, sounds: list[Sound]) -> Document:
+    def _document(
+        self, name: str, task: Task, streams: LayoutBuilder, sounds: list[Sound]
+    ) -> Document:
         return document(name, task, streams.layout(), sounds, self.vocabulary.pad)
 
-    def _element(self, streams: Streams, task: Task, one: Said, next_: Said) -> list[Sound]:
+    def _element(self, streams: LayoutBuilder, task: Task, one: Said, next_: Said) -> list[Sound]:
         """Add a segment (and the next one) as a task has them; return the sounds of the input."""
         names = self.vocabulary
         if task is Task.AUDIO:
@@ -205,17 +215,17 @@ class Tasks:
         streams.audio([names.media_end])
         if task in (Task.ASR, Task.TO_TEXT):
             answer = one if task is Task.ASR else next_
-            streams.text([*answer.text, names.text_eos], learnt=True)
+            streams.text([*answer.text, names.text_eos], in_loss=True)
         elif task is Task.TO_AUDIO:
             self._spoken(streams, next_)
         else:
             codes = [*self._codes(next_), names.media_end]
-            streams.both(codes, [*next_.text, names.text_eos], self.delay, learnt=True)
+            streams.both(codes, [*next_.text, names.text_eos], self.delay, in_loss=True)
         return [one.segment.sound]
 
-    def _spoken(self, streams: Streams, said: Said) -> None:
+    def _spoken(self, streams: LayoutBuilder, said: Said) -> None:
         streams.audio([self.vocabulary.media_begin])
-        streams.audio([*self._codes(said), self.vocabulary.media_end], learnt=True)
+        streams.audio([*self._codes(said), self.vocabulary.media_end], in_loss=True)
 
     def _codes(self, said: Said) -> list[int]:
         return [self.vocabulary.audio_offset + int(code) for code in said.segment.sound.codes]

@@ -18,7 +18,6 @@ from wavemill.model.data.batch import Mels, PackedBatch
 from wavemill.model.data.corpus import Corpus
 from wavemill.model.data.source import DataError
 from wavemill.model.llm.config import LlmConfig, preset
-from wavemill.model.llm.loss import COUNT_FLOOR
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.llm.packed import Documents
 from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
@@ -196,10 +195,13 @@ def _scored(hidden: Tensor, wanted: Tensor, head: nn.Linear) -> Tensor:
     return functional.cross_entropy(head(hidden).float(), wanted, reduction="none")
 
 
+COUNT_FLOOR = 1e-4  # added to the number of positions in the loss, as in the published fine-tuning
+
+
 class LlmLearner(Learner[PackedBatch]):
     """The loss of a step is the mean over its text positions plus that over its audio positions.
 
-    As in the published fine-tuning (fixture finetune_layouts, "loss"), but with the positions of
+    As in the published fine-tuning (docs/published-format.md), but with the positions of
     the whole step in place of those of one sample.
     """
 

@@ -22,9 +22,8 @@ from wavemill.model.data.planning import ConversationPlanner, Planner, PretrainP
 from wavemill.model.data.source import DataError, Share
 from wavemill.model.data.texts import Texts
 from wavemill.model.llm.config import LlmConfig
-from wavemill.model.prompt.layout import Format
+from wavemill.model.prompt.layout import Format, Vocabulary
 from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
-from wavemill.model.prompt.vocabulary import Vocabulary
 from wavemill.model.prompt.whisper_bpe import WhisperBpe
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig

@@ -14,12 +14,10 @@ from wavemill.model.data.corpus import Conversation, Recording, Sound
 from wavemill.model.data.documents import message_of
 from wavemill.model.data.sound import SoundError, waveform_of
 from wavemill.model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER
-from wavemill.model.generate.generate import generate
-from wavemill.model.generate.streams import GenerateSettings, NoRoom
+from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, NoRoom, generate
 from wavemill.model.learnt_from import read_learnt_from, write_learnt_from
-from wavemill.model.llm.batch import Sample
 from wavemill.model.llm.network import AudioLlm
-from wavemill.model.prompt.layout import Format, Layout, LayoutError, Streams
+from wavemill.model.prompt.layout import Format, Layout, LayoutBuilder, LayoutError
 from wavemill.model.prompt.text import RANKS_FILE, TOKENIZERS_FILE, TextTokenizer
 from wavemill.model.tokenizer import kmeans
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
@@ -56,7 +54,7 @@ def prompt_of_conversation(
 def prompt_of_recording(recording: Recording, form: Format) -> ExamplePrompt:
     """Return the first segment of a recording as a prompt of the ASR task."""
     first, names = recording.segments[0], form.vocabulary
-    streams = Streams(names.blank)
+    streams = LayoutBuilder(names.blank)
     streams.audio([names.media_begin])
     streams.audio([names.audio_offset + int(c) for c in first.sound.codes], continuous=True)
     streams.audio([names.media_end])
@@ -75,7 +73,7 @@ def decoded(
         try:
             waveforms = [waveform_of(sound.data) for sound in one.sounds]
             features = [rows.cpu() for rows in acoustic.features(waveforms)]
-            sample = Sample(
+            sample = LlmPrompt(
                 torch.tensor(one.prompt.audio_ids),
                 torch.tensor(one.prompt.text_ids),
                 torch.tensor(one.prompt.continuous),

@@ -10,9 +10,8 @@ import pytest
 from tests.model.conformance import LLM, TABLE, notes
 from wavemill.model.data.corpus import Conversation, Sound, Spoken
 from wavemill.model.data.documents import conversation_document
-from wavemill.model.prompt.layout import Format
+from wavemill.model.prompt.layout import Format, Vocabulary
 from wavemill.model.prompt.text import Utf8
-from wavemill.model.prompt.vocabulary import Vocabulary
 
 FORM = Format(Vocabulary(256, 320))
 

@@ -18,9 +18,8 @@ from wavemill.model.data.llm import LlmBatches, epoch_positions
 from wavemill.model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
 from wavemill.model.data.source import DataError, Prefetched, Share
 from wavemill.model.data.texts import Texts
-from wavemill.model.prompt.layout import Format
+from wavemill.model.prompt.layout import Format, Vocabulary
 from wavemill.model.prompt.text import Utf8
-from wavemill.model.prompt.vocabulary import Vocabulary
 
 V = Vocabulary(256, 320)
 FORM = Format(V)

@@ -7,8 +7,7 @@ import pytest
 
 from wavemill.model.data.corpus import Segment, Sound
 from wavemill.model.data.documents import WEIGHTS, Document, Said, Task, Tasks
-from wavemill.model.prompt.layout import LayoutError, read_aloud
-from wavemill.model.prompt.vocabulary import Vocabulary
+from wavemill.model.prompt.layout import LayoutError, Vocabulary, read_aloud
 
 V = Vocabulary(text_tokens=256, audio_offset=320)
 A0, B, EOS = V.audio_offset, V.blank, V.text_eos

@@ -31,13 +31,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(codes: int = 2048) -> dict[str, str]:
+def metadata_of(codes: int = 2048) -> dict[str, str]:
     return {"semantic_tokenizer": "kmeans x", "semantic_vocab_size": str(codes)}
 
 
 def test_one_who_knows_nothing_hesitates_among_all_ids(model: Path, tmp_path: Path) -> None:
     rows = [conversation_row(i, answer="ab", split="test" if i else "train") for i in range(4)]
-    place = write(tmp_path, "sft", [rows], metadata=told())
+    place = write(tmp_path, "sft", [rows], metadata=metadata_of())
     found = corpus_perplexity(model, str(place), "sft", "test")
     assert [(one.task, one.stream, one.tokens) for one in found] == [
         ("asr", "text", 9),  # three times "ab" and its end
@@ -53,7 +53,7 @@ def test_one_who_knows_nothing_hesitates_among_all_ids(model: Path, tmp_path: Pa
 
 def test_tasks_of_pretraining_are_told_apart(model: Path, tmp_path: Path) -> None:
     rows = [segment_row(r, i, split="test") for r in range(8) for i in range(2)]
-    place = write(tmp_path, "pretrain", [rows], metadata=told())
+    place = write(tmp_path, "pretrain", [rows], metadata=metadata_of())
     found = {
         (one.task, one.stream) for one in corpus_perplexity(model, str(place), "pretrain", "test")
     }
@@ -62,6 +62,6 @@ def test_tasks_of_pretraining_are_told_apart(model: Path, tmp_path: Path) -> Non
 
 
 def test_another_codebook_is_refused(model: Path, tmp_path: Path) -> None:
-    place = write(tmp_path, "sft", [[conversation_row(0, split="test")]], metadata=told(64))
+    place = write(tmp_path, "sft", [[conversation_row(0, split="test")]], metadata=metadata_of(64))
     with pytest.raises(DataError, match="codebook of 2048 codes, the corpus one of 64"):
         corpus_perplexity(model, str(place), "sft", "test")

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavemill.model.evaluate.benchmarks.items import Item, Items, write_items
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem, Items, write_items
 from wavemill.model.evaluate.benchmarks.schema import benchmark_named
-from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError, Speech
+from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput, Speech
 from wavemill.model.evaluate.recipes.recipe import Recipe
 from wavemill.model.evaluate.runs.answers import Answers, Row
-from wavemill.model.evaluate.runs.execute import ONLY_ERRORS, answer_all, one_by_one
-from wavemill.model.evaluate.runs.worker import Worker
+from wavemill.model.evaluate.runs.execute import ONLY_ERRORS, ItemAnswerer, answer_all, one_by_one
 from wavemill.model.evaluate.sound import decoded, encoded
 
 BENCHMARK = benchmark_named("fleurs-en")
@@ -28,7 +27,7 @@ class Echo:
         self.asked: list[str] = []
         self.speech = speech
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
         if any(one.item_id == "bad" for one in asked):
             raise ValueError("no room\nfor it")
         self.asked += [one.item_id for one in asked]
@@ -41,8 +40,12 @@ def clip(seconds: float) -> bytes:
 
 
 def test_only_the_culprit_of_a_batch_has_no_answer() -> None:
-    items = [Item("a", clip(0.5)), Item("bad", clip(0.5)), Item("c", clip(0.25))]
-    rows = Worker(Echo(), RECIPE, BENCHMARK)(items)
+    items = [
+        BenchmarkItem("a", clip(0.5)),
+        BenchmarkItem("bad", clip(0.5)),
+        BenchmarkItem("c", clip(0.25)),
+    ]
+    rows = ItemAnswerer(Echo(), RECIPE, BENCHMARK)(items)
     assert [(row.item_id, row.answer) for row in rows] == [
         ("a", "8000"),
         ("bad", None),
@@ -58,22 +61,24 @@ def test_only_the_culprit_of_a_batch_has_no_answer() -> None:
 )
 def test_recordings_outside_of_the_recipes_lengths_are_not_sent(seconds: float, sent: bool) -> None:
     model = Echo()
-    (row,) = Worker(model, RECIPE, BENCHMARK)([Item("a", clip(seconds))])
+    (row,) = ItemAnswerer(model, RECIPE, BENCHMARK)([BenchmarkItem("a", clip(seconds))])
     assert (row.error is None) is sent
     assert bool(model.asked) is sent
     assert sent or "not sent" in (row.error or "")
 
 
 def test_sound_that_cannot_be_read_is_an_error_of_its_item() -> None:
-    rows = Worker(Echo(), RECIPE, BENCHMARK)([Item("a", b"noise"), Item("b", clip(1))])
+    rows = ItemAnswerer(Echo(), RECIPE, BENCHMARK)(
+        [BenchmarkItem("a", b"noise"), BenchmarkItem("b", clip(1))]
+    )
     assert "no readable sound" in (rows[0].error or "")
     assert rows[1].answer == "16000"
 
 
 def test_speech_is_kept_with_its_times() -> None:
     samples = np.sin(np.arange(4800, dtype=np.float32) / 9)
-    (row,) = Worker(Echo(Speech(samples, 24_000, 0.03, 0.1)), RECIPE, BENCHMARK)(
-        [Item("a", clip(1))]
+    (row,) = ItemAnswerer(Echo(Speech(samples, 24_000, 0.03, 0.1)), RECIPE, BENCHMARK)(
+        [BenchmarkItem("a", clip(1))]
     )
     assert (row.speech_s, row.first_chunk_s) == (0.2, 0.03)
     assert row.speech is not None
@@ -82,41 +87,43 @@ def test_speech_is_kept_with_its_times() -> None:
 
 def test_a_model_that_is_wrong_stops() -> None:
     class Wrong(Echo):
-        def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
             raise ModelError(f"wrong key for {len(asked)} items")
 
     with pytest.raises(ModelError, match="wrong key"):
-        Worker(Wrong(), RECIPE, BENCHMARK)([Item("a", clip(1)), Item("b", clip(1))])
+        ItemAnswerer(Wrong(), RECIPE, BENCHMARK)(
+            [BenchmarkItem("a", clip(1)), BenchmarkItem("b", clip(1))]
+        )
 
 
-def run_of(folder: Path, count: int, worker: Worker) -> list[tuple[int, int, int]]:
-    items = [Item(f"i{n}", clip(0.1)) for n in range(count)]
+def run_of(folder: Path, count: int, worker: ItemAnswerer) -> list[tuple[int, int, int]]:
+    items = [BenchmarkItem(f"i{n}", clip(0.1)) for n in range(count)]
     write_items(folder / "items.parquet", items)
     going = answer_all(folder, Items(folder / "items.parquet"), one_by_one(worker), 4)
     return [(at.total, at.answered, at.failed) for at in going]
 
 
 def test_a_run_yields_what_has_been_written(tmp_path: Path) -> None:
-    assert run_of(tmp_path, 6, Worker(Echo(), RECIPE, BENCHMARK)) == [
+    assert run_of(tmp_path, 6, ItemAnswerer(Echo(), RECIPE, BENCHMARK)) == [
         (6, 0, 0),
         (6, 4, 0),
         (6, 6, 0),
     ]
-    assert run_of(tmp_path, 6, Worker(Echo(), RECIPE, BENCHMARK)) == [(6, 6, 0)]
+    assert run_of(tmp_path, 6, ItemAnswerer(Echo(), RECIPE, BENCHMARK)) == [(6, 6, 0)]
 
 
 def test_nothing_but_errors_stops_the_run_and_says_why(tmp_path: Path) -> None:
     class Down(Echo):
-        def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
             return [Answer(error="no server")] * len(asked)
 
     with pytest.raises(ModelError, match=r"40 items on end had no answer.*no server"):
-        run_of(tmp_path, ONLY_ERRORS + 20, Worker(Down(), RECIPE, BENCHMARK))
+        run_of(tmp_path, ONLY_ERRORS + 20, ItemAnswerer(Down(), RECIPE, BENCHMARK))
     assert len(Answers(tmp_path).states()) == ONLY_ERRORS
 
 
 def test_recordings_that_are_not_sent_do_not_stop_the_run(tmp_path: Path) -> None:
     strict = RECIPE.model_copy(update={"shortest_s": 0.2})
-    going = run_of(tmp_path, ONLY_ERRORS + 4, Worker(Echo(), strict, BENCHMARK))
+    going = run_of(tmp_path, ONLY_ERRORS + 4, ItemAnswerer(Echo(), strict, BENCHMARK))
     assert going[-1] == (ONLY_ERRORS + 4, 0, ONLY_ERRORS + 4)
     assert all(isinstance(row, Row) and row.seconds is None for row in Answers(tmp_path).rows())

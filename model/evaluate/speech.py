@@ -1,23 +1,25 @@
-"""Speech said again from its own tokens, measured against the recording.
+"""Speech made again from tokens or texts, measured against the recording.
 
-What listens (a rater of quality, a transcriber, an embedding of speakers) is handed in: this
-package knows none of them.
+The caller passes the engines that listen (a rater of quality, a transcriber, an embedding of
+speakers); this module imports none of them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wavemill.model.assistant import Assistant, read_aloud_settings
 from wavemill.model.detokenizer.config import VocoderConfig
 from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.evaluate.metrics import mean
 from wavemill.model.evaluate.scoring import Better, Scores, Verdict
+from wavemill.model.generate.generate import GenerateSettings, generate
 
 DECIBELS = 20 / math.log(10)  # of a natural logarithm of magnitude
 AUDIBLE = math.log(1e-3)  # log-mel magnitude: softer bands are the floor of a recording
@@ -25,19 +27,19 @@ AUDIBLE = math.log(1e-3)  # log-mel magnitude: softer bands are the floor of a r
 
 @dataclass(frozen=True)
 class Remade:
-    """A recording and what was made after it; float32 (samples,) both, at `sample_rate`."""
+    """A recording and the speech made from it, both float32 (samples,) at `sample_rate`."""
 
     item_id: str
     text: str
     original: Tensor
     made: Tensor
     sample_rate: int
-    aligned: bool = True  # of equal length, and to be compared frame by frame
+    aligned: bool = True  # of equal length, so that frames can be compared
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number for each item, None where it has none; `scale` is 100 for shares."""
+    """A function with one number per item, or None; `scale` is 100 for shares."""
 
     name: str
     of: Callable[[Remade], float | None]
@@ -47,7 +49,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Take:
-    """One thing to say again: a clip's id, text, tokens (n,) and audio (samples,)."""
+    """A clip to be spoken again: its id, text, tokens int32 (n,) and audio float32 (samples,)."""
 
     item_id: str
     text: str
@@ -61,7 +63,7 @@ Speak = Callable[[Take], Tensor]  # audio float32 (samples,) at the vocoder's ra
 def resynthesised(
     takes: Iterable[Take], speak: Speak, sample_rate: int, aligned: bool = True
 ) -> Iterator[Remade]:
-    """Say each take again; where `aligned`, recording and speech are cut to the shorter one."""
+    """Speak each take again; if `aligned`, recording and speech are cut to the shorter one."""
     for take in takes:
         made = speak(take)
         if not aligned:
@@ -73,7 +75,7 @@ def resynthesised(
 
 
 def evaluate(remade: Sequence[Remade], measures: Sequence[Measure]) -> dict[str, Scores]:
-    """Return each measure's verdicts and mean. One that fails on an item leaves it unscored."""
+    """Return the verdicts and the mean of each measure; if it fails, the item is unscored."""
     return {m.name: _scores(remade, m) for m in measures}
 
 
@@ -95,9 +97,10 @@ def _verdict(one: Remade, measure: Measure) -> Verdict:
 
 
 def mel_distance(config: VocoderConfig) -> Measure:
-    """Return the mean absolute distance of log-mel frames in dB; 0 for the recording itself.
+    """Return the measure "mean absolute distance of log-mel frames" in dB.
 
-    Bands that are softer than AUDIBLE in both count as equal. What is not aligned has none.
+    It is 0 for the recording itself. Bands that are softer than AUDIBLE in both count as equal.
+    Speech that is not aligned has no value.
     """
 
     def distance(one: Remade) -> float | None:
@@ -113,7 +116,7 @@ def mel_distance(config: VocoderConfig) -> Measure:
 def heard_right(
     hear: Callable[[np.ndarray, int], str | None], name: str = "heard_right"
 ) -> Measure:
-    """Return the share of items in which `hear(audio, rate)` hears exactly the text, in percent."""
+    """Return the measure "share of items of which `hear(audio, rate)` returns the text" (%)."""
 
     def right(one: Remade) -> float:
         heard = hear(one.made.numpy(), one.sample_rate) if len(one.made) else None
@@ -125,12 +128,12 @@ def heard_right(
 def rated(
     name: str, rate: Callable[[np.ndarray, int], float | None], better: Better = "higher"
 ) -> Measure:
-    """Return a rating of what was made, `rate(audio, rate)`: DNSMOS, for one."""
+    """Return the measure `rate(audio, rate)` of the made speech, DNSMOS for example."""
     return Measure(name, lambda one: rate(one.made.numpy(), one.sample_rate), better)
 
 
 def speaker_similarity(embed: Callable[[np.ndarray, int], np.ndarray]) -> Measure:
-    """Return the cosine of the embeddings of the recording and of what was made."""
+    """Return the measure "cosine of the embeddings of recording and made speech"."""
 
     def cosine(one: Remade) -> float:
         first, second = (embed(x.numpy(), one.sample_rate) for x in (one.original, one.made))
@@ -140,7 +143,7 @@ def speaker_similarity(embed: Callable[[np.ndarray, int], np.ndarray]) -> Measur
 
 
 def table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
-    """Return Markdown: a row per way of speaking, a column per measure, with 95 % intervals."""
+    """Return a Markdown table: a row per name, a column per measure, with 95 % intervals."""
     names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
     lines = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for row, scores in rows.items():
@@ -155,3 +158,26 @@ def _cell(scores: Scores) -> str:
         return f"unscored ({metric.unscored})"
     bounds = f" ({metric.low:.2f} to {metric.high:.2f})" if metric.low is not None else ""
     return f"{metric.value:.2f}{bounds}"
+
+
+TOGETHER = 32  # texts that are read at once
+LONGEST = 2.0  # times the longest recording: a reading that does not end is cut there
+
+
+def read_takes(
+    assistant: Assistant, takes: Sequence[Take], settings: GenerateSettings
+) -> Iterator[Take]:
+    """Yield each take with the tokens, int32 (n,), with which an LLM reads its text aloud.
+
+    It is the text-to-speech task of pre-training. The audio of a take stays that of the recording,
+    and its tokens may be empty. Raises LayoutError for a take without text, and NoRoom for one
+    that is too long.
+    """
+    limit = round(LONGEST * max((len(take.tokens) for take in takes), default=0)) + 1
+    limited = read_aloud_settings(settings).model_copy(update={"max_new_tokens": limit})
+    for start in range(0, len(takes), TOGETHER):
+        some = takes[start : start + TOGETHER]
+        prompts = [assistant.text_prompt(take.text) for take in some]
+        seeded = limited.model_copy(update={"seed": settings.seed + start})
+        for take, result in zip(some, generate(assistant.llm, prompts, seeded), strict=True):
+            yield replace(take, tokens=np.array(result.codes, np.int32))

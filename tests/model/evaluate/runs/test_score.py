@@ -9,7 +9,7 @@ import pytest
 from wavemill.model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
 from wavemill.model.evaluate.judge.asking import JudgePrompt, JudgeReply
 from wavemill.model.evaluate.runs.record import RunError
-from wavemill.model.evaluate.runs.scorers import scorer_for
+from wavemill.model.evaluate.runs.score import scorer_for
 from wavemill.model.evaluate.scoring import Answered
 
 KNOWN = published_benchmarks()

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavemill.model.evaluate.aggregate import mean_of
-from wavemill.model.evaluate.bootstrap import interval
-from wavemill.model.evaluate.metrics import mean
+from wavemill.model.evaluate.metrics import interval, mean, mean_of
 from wavemill.model.evaluate.scoring import Verdict
 
 

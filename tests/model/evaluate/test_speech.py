@@ -9,7 +9,7 @@ import torch
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.griffin_lim import griffin_lim
 from wavemill.model.detokenizer.mel import log_mel
-from wavemill.model.evaluate.speech.resynthesis import (
+from wavemill.model.evaluate.speech import (
     Remade,
     Take,
     evaluate,

@@ -11,12 +11,10 @@ import pytest
 from tests.model.evaluate.conformance import TABLE, needs_cases, stored
 from tests.model.evaluate.judge.server import Response, Server, says, serving
 from wavemill.model.evaluate.chat_api import ChatApi
-from wavemill.model.evaluate.errors import EvaluationError
-from wavemill.model.evaluate.judge.asking import JudgePrompt
-from wavemill.model.evaluate.judge.endpoint import EndpointJudge, JudgeSettings
+from wavemill.model.evaluate.judge.asking import EndpointJudge, JudgePrompt, JudgeSettings
 from wavemill.model.evaluate.judge.rubrics import rubrics
 from wavemill.model.evaluate.scorers.judged import JudgedScorer
-from wavemill.model.evaluate.scoring import Answered
+from wavemill.model.evaluate.scoring import Answered, EvaluationError
 
 FAILED = Response(500, b"overloaded")
 

@@ -1,17 +1,30 @@
-"""The letter of a multiple choice as a careful person reads it, or none.
+"""The letter or the class that an answer names, as a careful person reads it, or none.
 
-Evidence, strongest first: the answer is nothing but a letter; it says which letter it takes; it
-begins with one; it marks one; it ends with one. Letters that it rejects ("not A", "B is wrong") do
-not count, and evidence of one kind for two letters is evidence for none.
+Evidence for a letter, strongest first: the answer is only a letter; it says which letter it takes;
+it begins with one; it marks one; it ends with one. Letters that it rejects ("not A", "B is wrong")
+do not count, and evidence of one kind for two letters is evidence for none.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
-from wavemill.model.evaluate.reading.tags import without_tags
+SPEAKERS = ("<1>", "<2>", "<3>")
+NEXT_MESSAGE = "<|user|>"
+
+
+def without_tags(answer: str) -> str:
+    """Return an answer without the speaker number and the mark of the next message.
+
+    Source: `response_cleanup_helper_cases` of ifeval/aggregate_scores.json.
+    """
+    if answer.startswith(SPEAKERS):
+        answer = answer[len(SPEAKERS[0]) :].lstrip()
+    return answer.removesuffix(NEXT_MESSAGE).rstrip() if answer.endswith(NEXT_MESSAGE) else answer
+
 
 MARKUP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\b|[\\*`#_{}$]")
 
@@ -60,7 +73,7 @@ def _compiled(patterns: tuple[str, ...], letters: str) -> tuple[re.Pattern[str],
 
 
 def read_letter(answer: str, options: int = 4) -> str | None:
-    """Return the letter that `answer` takes among the first `options` of the alphabet, or None."""
+    """Return the letter that `answer` chooses among the first `options` letters, or None."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:options]
     if not letters:
         return None
@@ -93,6 +106,67 @@ def _letters_of(patterns: tuple[str, ...], letters: str, text: str, small: bool 
 
 
 def _is_named(match: re.Match[str], text: str) -> bool:
-    """Tell a small letter from the article and from parts of phrases such as "a bird"."""
+    """Return whether a small letter names an option, and is not part of a phrase ("a bird")."""
     after = text[match.end("letter") :]
     return not re.match(r"\s*\w", after) or (match["letter"] != "a" and after.startswith(" "))
+
+
+CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+ENDINGS = ("ness", "ing", "ter", "ed", "es", "s")
+LONGEST = 4  # words of a label
+WORD_FIRST = re.compile(r"\s*[AI]\s+(?=[a-z])")
+"""An article or a pronoun at the start of an answer, which names no option."""
+
+
+def same_label(one: str, other: str) -> bool:
+    """Return whether two spellings name the same class, as SubwayStation and subway_stations do."""
+    return not _forms(_words(one)).isdisjoint(_forms(_words(other)))
+
+
+def read_label(answer: str, options: Sequence[str]) -> str | None:
+    """Return the option that `answer` names, or None if it names none or several.
+
+    The answer is read first as the text of an option, then as its letter, then as a sentence that
+    contains the words of one option; if one option contains another (subway, subway station), the
+    longer one counts.
+    """
+    exact = [option for option in options if same_label(option, answer)]
+    if len(exact) == 1:
+        return exact[0]
+    said = answer[begins.end() :] if (begins := WORD_FIRST.match(answer)) else answer
+    letter = read_letter(said, len(options))
+    if letter:
+        return options[ord(letter) - ord("A")]
+    words = _words(answer)
+    found = [option for option in options if _holds(words, _forms(_words(option)))]
+    longest = [o for o in found if not any(_inside(o, other) for other in found)]
+    return longest[0] if len(longest) == 1 else None
+
+
+def _words(label: str) -> list[str]:
+    text = unicodedata.normalize("NFKC", CAMEL.sub(" ", label)).casefold()
+    return re.findall(r"[^\W_]+", text)
+
+
+def _stem(word: str) -> str:
+    """Return the part that inflected forms share: laugh for laughing, laughter and laughs."""
+    for ending in ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word.removesuffix(ending)
+            break
+    return word.removesuffix("e") if len(word) > 4 else word
+
+
+def _forms(words: Sequence[str]) -> set[str]:
+    """Return a label without blanks, as written and by stems; empty for no words."""
+    return {"".join(words), "".join(map(_stem, words))} - {""}
+
+
+def _holds(words: Sequence[str], forms: set[str]) -> bool:
+    spans = (words[i : i + n] for i in range(len(words)) for n in range(1, LONGEST + 1))
+    return any(not forms.isdisjoint(_forms(span)) for span in spans)
+
+
+def _inside(option: str, other: str) -> bool:
+    one, two = "".join(_words(option)), "".join(_words(other))
+    return one != two and one in two

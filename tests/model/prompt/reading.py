@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wavemill.model.prompt.layout import LayoutError, Message, Role
-from wavemill.model.prompt.vocabulary import Vocabulary
+from wavemill.model.prompt.layout import LayoutError, Role, TokenMessage, Vocabulary
 
 
 def read(
     audio_ids: Sequence[int], text_ids: Sequence[int], vocabulary: Vocabulary | None = None
-) -> list[Message]:
+) -> list[TokenMessage]:
     """Return the messages of a layout of either revision.
 
     Neighbouring texts of one role come back as one, and so does a spoken message with the text
@@ -28,11 +27,11 @@ class _Reader:
     vocabulary: Vocabulary
     at: int = 0
 
-    def conversation(self) -> list[Message]:
+    def conversation(self) -> list[TokenMessage]:
         if len(self.audio) != len(self.text):
             raise LayoutError(f"{len(self.audio)} audio ids beside {len(self.text)} text ids")
         names = self.vocabulary
-        messages: list[Message] = []
+        messages: list[TokenMessage] = []
         while self.at < len(self.audio):
             marker = self.audio[self.at]
             if marker not in (names.user, names.assistant):
@@ -42,16 +41,16 @@ class _Reader:
                 messages += self._run(Role.USER if marker == names.user else Role.ASSISTANT)
         return messages
 
-    def _run(self, role: Role) -> list[Message]:
+    def _run(self, role: Role) -> list[TokenMessage]:
         names = self.vocabulary
-        messages: list[Message] = []
+        messages: list[TokenMessage] = []
         while self.at < len(self.audio):
             id_ = self.audio[self.at]
             if id_ == names.msg_end:
                 self.at += 1
                 return messages
             if id_ == names.media_begin:
-                messages.append(Message(role, codes=self._codes()))
+                messages.append(TokenMessage(role, codes=self._codes()))
             elif id_ == names.blank or id_ >= names.audio_offset:
                 messages.append(self._spoken(role))
             elif id_ in (names.reply_text, names.reply_both):
@@ -71,7 +70,7 @@ class _Reader:
         self.at += 1
         return tuple(id_ - offset for id_ in self.audio[start : self.at - 1])
 
-    def _spoken(self, role: Role) -> Message:
+    def _spoken(self, role: Role) -> TokenMessage:
         """Read a text, or a text with codes beside it that start some blanks later."""
         names, start = self.vocabulary, self.at
         while self.at < len(self.audio) and (
@@ -85,7 +84,7 @@ class _Reader:
         if any(id_ >= names.text_tokens for id_ in text):
             raise LayoutError(f"positions {start} to {self.at - 1}: text ids that are no text")
         codes = [a - names.audio_offset for a in self.audio[span] if a != names.blank]
-        return Message(role, tuple(text), tuple(codes) if codes else None)
+        return TokenMessage(role, tuple(text), tuple(codes) if codes else None)
 
     def _unexpected(self, wanted: str) -> LayoutError:
         found = self.audio[self.at] if self.at < len(self.audio) else "the end"
