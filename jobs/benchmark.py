@@ -16,7 +16,7 @@ from wavemill.jobs.entry import run_app
 from wavemill.jobs.options import AsJson
 from wavemill.jobs.plain import Terminal, plain
 from wavemill.jobs.sound import Cutter
-from wavemill.model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem, Items, ItemsError, write_items
 from wavemill.model.evaluate.benchmarks.readers import corpus, read_source
 from wavemill.model.evaluate.benchmarks.readers.layout import SourceError, nonempty
 from wavemill.model.evaluate.benchmarks.schema import (
@@ -166,7 +166,7 @@ def _as_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in text).lstrip("._-") or CORPUS
 
 
-def _counted(items: Iterator[Item]) -> Iterator[Item]:
+def _counted(items: Iterator[BenchmarkItem]) -> Iterator[BenchmarkItem]:
     """Show on a terminal how many items have been read."""
     console = Terminal(stderr=True)
     if not console.is_terminal:

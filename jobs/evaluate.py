@@ -17,14 +17,20 @@ from wavemill.jobs.extras import need_model_packages
 from wavemill.model.checkpoint import HUB_FILES, name_of, resolve
 from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
 from wavemill.model.evaluate.benchmarks.schema import Benchmark
-from wavemill.model.evaluate.errors import EvaluationError
 from wavemill.model.evaluate.models.answering import Model, ModelError
-from wavemill.model.evaluate.models.identity import identity_of, versions
-from wavemill.model.evaluate.models.spec import Kind, ModelSpec, Precision, kind_of, load_model
+from wavemill.model.evaluate.models.spec import (
+    Kind,
+    ModelSpec,
+    Precision,
+    identity_of,
+    kind_of,
+    load_model,
+    versions,
+)
 from wavemill.model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, recipe_names
-from wavemill.model.evaluate.runs.execute import Answerer, answer_all, one_by_one
+from wavemill.model.evaluate.runs.execute import Answerer, ItemAnswerer, answer_all, one_by_one
 from wavemill.model.evaluate.runs.record import Record, RunError, begin, now, read_record
-from wavemill.model.evaluate.runs.worker import Worker
+from wavemill.model.evaluate.scoring import EvaluationError
 from wavemill.model.learnt_from import read_learnt_from
 from wavemill.pipeline.config import ConfigError
 
@@ -238,7 +244,7 @@ class _Asking:
     def answerer(self, benchmark: Benchmark) -> Answerer:
         if self._workers is None and self._address is None:
             self._model = self._model or load_model(self.spec, self.recipe)
-            return one_by_one(Worker(self._model, self.recipe, benchmark))
+            return one_by_one(ItemAnswerer(self._model, self.recipe, benchmark))
         from wavemill.jobs.evaluation_workers import ray_answerer
 
         gpus = 1.0 if self.spec.device.startswith("cuda") else 0.0
@@ -248,7 +254,7 @@ class _Asking:
 
 def _made(spec: ModelSpec, recipe: Recipe, benchmark: Benchmark) -> Asking:
     """Load a model in a worker."""
-    return Worker(load_model(spec, recipe), recipe, benchmark)
+    return ItemAnswerer(load_model(spec, recipe), recipe, benchmark)
 
 
 def _label(spec: ModelSpec) -> str:

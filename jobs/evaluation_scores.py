@@ -16,10 +16,11 @@ from wavemill.model.evaluate.runs.score import (
     SCORES_FILE,
     StoredMetric,
     StoredScores,
+    judge_from_environment,
     read_verdicts,
     score_run,
+    scorer_for,
 )
-from wavemill.model.evaluate.runs.scorers import judge_from_environment, scorer_for
 from wavemill.model.evaluate.runs.speech import Listeners, score_speech
 from wavemill.model.evaluate.scorers.asr import AsrScorer, worst
 from wavemill.model.evaluate.scoring import Mode, Scorer

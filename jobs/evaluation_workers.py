@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wavemill.jobs.entry import stopping
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.models.answering import ModelError
 from wavemill.model.evaluate.recipes.recipe import RecipeError
 from wavemill.model.evaluate.runs.answers import Row
@@ -18,7 +18,7 @@ from wavemill.pipeline.execution.ray_session import ray_session, starting_ray
 from wavemill.pipeline.execution.settings import ExecutionSettings
 
 ATTEMPTS = 3  # workers that a batch may lose before its items count as failed
-Asking = Callable[[list[Item]], list[Row]]
+Asking = Callable[[list[BenchmarkItem]], list[Row]]
 
 
 class Seat:
@@ -28,7 +28,7 @@ class Seat:
         self._make = make
         self._asking: Asking | None = None
 
-    def ask(self, items: list[Item]) -> list[Row]:
+    def ask(self, items: list[BenchmarkItem]) -> list[Row]:
         if self._asking is None:
             self._asking = self._make()
         return self._asking(items)
@@ -36,7 +36,7 @@ class Seat:
 
 @dataclass
 class _Batch:
-    items: list[Item]
+    items: list[BenchmarkItem]
     lost: int = 0
 
 
@@ -49,7 +49,7 @@ def ray_answerer(
     itself raises.
     """
 
-    def answerer(batches: Iterable[list[Item]]) -> Iterator[list[Row]]:
+    def answerer(batches: Iterable[list[BenchmarkItem]]) -> Iterator[list[Row]]:
         print(starting_ray(address), file=sys.stderr)
         settings = ExecutionSettings(workers=workers, address=address)
         with stopping(), ray_session(settings) as ray, stopping():
@@ -65,7 +65,7 @@ class _Crew:
         self._idle = [self._seat() for _ in range(workers)]
         self._running: dict[Any, tuple[Any, _Batch]] = {}
 
-    def run(self, batches: Iterator[list[Item]]) -> Iterator[list[Row]]:
+    def run(self, batches: Iterator[list[BenchmarkItem]]) -> Iterator[list[Row]]:
         again: list[_Batch] = []
         while True:
             while self._idle and (batch := again.pop() if again else _next(batches)) is not None:
@@ -98,6 +98,6 @@ class _Crew:
         return self._class.options(**self._options).remote(self._make)
 
 
-def _next(batches: Iterator[list[Item]]) -> _Batch | None:
+def _next(batches: Iterator[list[BenchmarkItem]]) -> _Batch | None:
     items = next(batches, None)
     return None if items is None else _Batch(items)

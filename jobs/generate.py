@@ -18,7 +18,7 @@ from wavemill.pipeline.config import ConfigError
 if TYPE_CHECKING:
     import numpy as np
 
-    from wavemill.model.assistant import Assistant, Piece
+    from wavemill.model.assistant import Assistant, ReplyPiece
     from wavemill.model.detokenizer.history import History
 
 FORMATS = (".wav", ".flac")
@@ -112,9 +112,8 @@ def generate(
     need_model_packages()
     import torch
 
-    from wavemill.model.assistant import Assistant, Turn
-    from wavemill.model.generate.sampling import Sampling
-    from wavemill.model.generate.streams import GenerateSettings
+    from wavemill.model.assistant import Assistant, Message
+    from wavemill.model.generate.generate import GenerateSettings, Sampling
     from wavemill.model.prompt.layout import Reply, Role
 
     if say is not None and (audio or instruction is not None):
@@ -126,8 +125,8 @@ def generate(
     speaks = say is not None or output == "both"
     if speaks:
         _check_out(out)
-    turns = [] if instruction is None else [Turn(Role.USER, text=instruction)]
-    turns += [Turn(Role.USER, audio=sound_of(path, SAMPLE_RATE)) for path in audio or ()]
+    messages = [] if instruction is None else [Message(Role.USER, text=instruction)]
+    messages += [Message(Role.USER, audio=sound_of(path, SAMPLE_RATE)) for path in audio or ()]
     wanted = None if dtype == "stored" else getattr(torch, dtype)
     try:
         settings = GenerateSettings(
@@ -141,7 +140,7 @@ def generate(
         assistant = Assistant.from_pretrained(source, device, wanted, semantic, speaks, detokenizer)
         sounds_like = _voice(assistant, voice) if voice is not None and speaks else None
         pieces = (
-            assistant.reply(turns, settings, sounds_like)
+            assistant.reply(messages, settings, sounds_like)
             if say is None
             else assistant.say(say, settings, sounds_like)
         )
@@ -169,7 +168,7 @@ def _voice(assistant: Assistant, path: Path) -> History:
         raise ConfigError(f"--voice: {path}: {error}") from None
 
 
-def _printed(pieces: Iterable[Piece], words: bool) -> np.ndarray:
+def _printed(pieces: Iterable[ReplyPiece], words: bool) -> np.ndarray:
     """Print a reply's text as it comes, if it has `words`, and return its sound."""
     import numpy as np
 

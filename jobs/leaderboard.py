@@ -14,8 +14,7 @@ from wavemill.jobs import places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal, plain
 from wavemill.model.evaluate.leaderboard.collect import board_of
-from wavemill.model.evaluate.leaderboard.markdown import markdown
-from wavemill.model.evaluate.leaderboard.page import page
+from wavemill.model.evaluate.leaderboard.page import markdown, page
 from wavemill.model.evaluate.leaderboard.view import LEGEND, SPEECH_HEAD, View, view_of
 from wavemill.pipeline.config import ConfigError
 

@@ -19,10 +19,10 @@ from wavemill.pipeline.config import ConfigError
 if TYPE_CHECKING:
     import numpy as np
 
-    from wavemill.model.data.clips import Clip
+    from wavemill.model.data.clips import SpeechClip
     from wavemill.model.detokenizer.detokenizer import Detokenizer
     from wavemill.model.evaluate.scoring import Scores
-    from wavemill.model.evaluate.speech.resynthesis import Measure, Remade, Take
+    from wavemill.model.evaluate.speech import Measure, Remade, Take
 
 HEARD_RATE = 16_000  # Hz, of the engines that listen
 ENDING = 8  # tokens that an answer may have beyond the bytes of the longest text
@@ -114,7 +114,7 @@ def resynthesise(
     from wavemill.model.data.corpus import Corpus
     from wavemill.model.data.source import DataError
     from wavemill.model.detokenizer.detokenizer import Detokenizer
-    from wavemill.model.evaluate.speech.resynthesis import evaluate, resynthesised, table
+    from wavemill.model.evaluate.speech import evaluate, resynthesised, table
 
     detokenizer = Detokenizer.from_pretrained(model)
     rate = detokenizer.config.vocoder.sampling_rate
@@ -143,10 +143,10 @@ def resynthesise(
     typer.echo(f"{len(takes)} segments of {split}\n\n{table(scores)}")
 
 
-def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
+def _takes(clips: list[SpeechClip], rate: int) -> Iterator[Take]:
     from wavemill.model.data.clips import batch_of
-    from wavemill.model.data.problems import Problems
-    from wavemill.model.evaluate.speech.resynthesis import Take
+    from wavemill.model.data.source import Problems
+    from wavemill.model.evaluate.speech import Take
 
     for clip in clips:
         batch = batch_of([clip], rate, Problems())  # broken audio is logged and left out
@@ -155,7 +155,7 @@ def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
 
 
 def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> list[Measure]:
-    from wavemill.model.evaluate.speech.resynthesis import heard_right, mel_distance, rated
+    from wavemill.model.evaluate.speech import heard_right, mel_distance, rated
     from wavemill.stages.filter.dnsmos import Dnsmos, DnsmosConfig
 
     dnsmos = Dnsmos(DnsmosConfig(shortest_seconds=shortest))
@@ -182,10 +182,10 @@ def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> l
 
 def _heard_by_model(folder: Path, instruction: str, longest: int) -> Measure:
     """Return a measure of what a model writes down, of `longest` tokens: what goes on is wrong."""
-    from wavemill.model.evaluate.models.answering import Asked, ModelError
+    from wavemill.model.evaluate.models.answering import ModelError, ModelInput
     from wavemill.model.evaluate.models.assistant import AssistantModel
     from wavemill.model.evaluate.recipes.recipe import Decoding, load_recipe
-    from wavemill.model.evaluate.speech.resynthesis import heard_right
+    from wavemill.model.evaluate.speech import heard_right
 
     asked = load_recipe("plain").model_copy(update={"decoding": Decoding(max_new_tokens=longest)})
     try:
@@ -194,7 +194,7 @@ def _heard_by_model(folder: Path, instruction: str, longest: int) -> Measure:
         raise ConfigError(f"--listener: {error}") from None
 
     def hear(audio: np.ndarray) -> str:
-        (answer,) = model.answer([Asked("", instruction, audio=audio)])
+        (answer,) = model.answer([ModelInput("", instruction, audio=audio)])
         return answer.text
 
     return heard_right(_at_heard_rate(hear), "heard_by_model")

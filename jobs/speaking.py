@@ -14,10 +14,8 @@ from wavemill.model.assistant import Assistant
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.griffin_lim import griffin_lim
 from wavemill.model.detokenizer.mel import log_mel
-from wavemill.model.evaluate.speech.reading import read_takes
-from wavemill.model.evaluate.speech.resynthesis import Speak, Take
-from wavemill.model.generate.sampling import Sampling
-from wavemill.model.generate.streams import GenerateSettings, NoRoom
+from wavemill.model.evaluate.speech import Speak, Take, read_takes
+from wavemill.model.generate.generate import GenerateSettings, NoRoom, Sampling
 from wavemill.model.prompt.layout import LayoutError
 from wavemill.pipeline.config import ConfigError
 

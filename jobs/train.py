@@ -123,7 +123,7 @@ def _train(
     from wavemill.model.data.corpus import Corpus as Rows
     from wavemill.model.data.source import DataError
     from wavemill.model.data.texts import Texts
-    from wavemill.model.train.llm_setup import LlmTraining
+    from wavemill.model.train.llm import LlmTraining
     from wavemill.model.train.recipe import PretrainRecipe, SftRecipe, shipped
 
     recipes = {name: shipped(kind, name) for name in PRESETS}

@@ -125,7 +125,7 @@ def detokenizer(
     recipes = {name: shipped("detokenizer", name) for name in PRESETS}
     told = [*(overrides or []), *([f"{stage}.clips.speaker={speaker}"] if speaker else [])]
     recipe = recipe_of(DetokenizerRecipe, recipes, config, told)
-    course = recipe.course(stage)
+    course = recipe.of_stage(stage)
     if stage == "speaker" and course.clips.speaker is None:
         raise ConfigError("--stage speaker: whose voice is wanted? give --speaker NAME")
     try:

@@ -22,9 +22,8 @@ from wavemill.pipeline.execution.settings import ExecutionSettings
 from wavemill.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from wavemill.model.train.job import Job
-    from wavemill.model.train.loop import Outcome
-    from wavemill.model.train.settings import LoopSettings
+    from wavemill.model.train.loop import Job, Outcome
+    from wavemill.model.train.recipe import LoopSettings
 
 M = TypeVar("M", bound=BaseModel)
 PRESETS = ("tiny", "small", "paper")
@@ -148,17 +147,17 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     training has the folder.
     """
     from wavemill.model.data.source import DataError
-    from wavemill.model.train.job import MODEL, standing_of
+    from wavemill.model.train.checkpoint import RunChanged
+    from wavemill.model.train.loop import MODEL, run_status
     from wavemill.model.train.on_ray import TrainingFailed
-    from wavemill.model.train.resuming import RunChanged
-    from wavemill.model.train.stepping import NotFinite
+    from wavemill.model.train.step import NotFinite
 
     console = Terminal(stderr=True)
     _check(job, launch)
     try:
         # Two at once would write over each other's checkpoints.
         with hold(console, Store.open(job.run), "wavemill train"):
-            standing = standing_of(job)
+            standing = run_status(job)
             if standing.finished:
                 typer.echo(
                     f"already finished at step {standing.step}; the model is in {job.run / MODEL}"
@@ -222,7 +221,7 @@ def _check(job: Job, launch: Launch) -> None:
 def _inline(job: Job, launch: Launch, asked: _Asked) -> Outcome:
     import torch
 
-    from wavemill.model.train.job import work
+    from wavemill.model.train.loop import work
     from wavemill.model.train.ranks import Ranks
 
     there = torch.cuda.is_available()

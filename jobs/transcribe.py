@@ -72,10 +72,10 @@ def transcribe(
     need_model_packages()
     from wavemill.manifests.cache import HashCache
     from wavemill.manifests.scan import scan_sources
-    from wavemill.model.evaluate.models.answering import Asked, ModelError
+    from wavemill.model.evaluate.models.answering import ModelError, ModelInput
     from wavemill.model.evaluate.models.spec import ModelSpec, load_model
     from wavemill.model.evaluate.recipes.recipe import load_recipe
-    from wavemill.model.generate.streams import NoRoom
+    from wavemill.model.generate.generate import NoRoom
     from wavemill.model.prompt.layout import LayoutError
     from wavemill.stages.audio.decode import probe
 
@@ -96,7 +96,9 @@ def transcribe(
         for recording in found.recordings:
             try:
                 sound = sound_of(recording.uri)
-                (answer,) = model.answer([Asked(recording.recording_id, instruction, audio=sound)])
+                (answer,) = model.answer(
+                    [ModelInput(recording.recording_id, instruction, audio=sound)]
+                )
             except (ConfigError, LayoutError, NoRoom) as error:
                 failed.append(f"{recording.uri}: {str(error).removeprefix(f'{recording.uri}: ')}")
                 continue

@@ -45,9 +45,9 @@ def piece_mels(
 ) -> list[tuple[Tensor, int]]:
     """Return the log-mel of each piece, float32 (128, frames), and how many tokens it has.
 
-    Pieces are those of `AcousticEncoder.features`; `filled` tells how long one is with silence
-    behind it. The waveform is first cut or filled up to `tokens`: resampling may have added or
-    lost a sample.
+    Pieces are those of `AcousticEncoder.features`; `filled` maps their samples to the samples with
+    the silence that follows. The waveform is first cut or filled up to `tokens`, since resampling
+    may have added or lost a sample.
     """
     whole = torch.zeros(tokens * TOKEN_SAMPLES)
     used = min(len(waveform), len(whole))

@@ -10,8 +10,7 @@ from wavemill.model.detokenizer.config import StreamSettings
 from wavemill.model.detokenizer.flow import FlowNetwork
 from wavemill.model.detokenizer.history import History
 from wavemill.model.detokenizer.solver import ChunkSolver
-from wavemill.model.train.speech.chunks import random_chunks, visible
-from wavemill.model.train.speech.flow import FlowLearner, FlowSettings
+from wavemill.model.train.speech.flow import FlowLearner, FlowSettings, random_chunks, visible
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 300), min_size=1, max_size=4))

@@ -17,11 +17,14 @@ from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
 from wavemill.model.train.learner import MAIN, Progress
-from wavemill.model.train.speech.codebook import CodebookSettings
 from wavemill.model.train.speech.discriminators import DiscriminatorSettings
 from wavemill.model.train.speech.flow import FlowLearner, FlowSettings, start_quiet
 from wavemill.model.train.speech.text_decoder import TextDecoderConfig
-from wavemill.model.train.speech.tokenizer import TokenizerLearner, TokenizerSettings
+from wavemill.model.train.speech.tokenizer import (
+    CodebookSettings,
+    TokenizerLearner,
+    TokenizerSettings,
+)
 from wavemill.model.train.speech.vocoder import VocoderLearner, VocoderSettings, plain
 
 ENCODER = VqConfig(
@@ -152,8 +155,8 @@ def test_each_side_moves_alone(short: ClipBatch) -> None:
         BigVgan(VOCODER), FlowNetwork(FLOW), VocoderSettings(discriminators=JUDGES)
     )
     learner.loss("generator", short, Progress(0, 0, 1)).total.backward()
-    assert all(p.grad is None for p in learner.judges.parameters())
-    assert all(p.requires_grad for p in learner.judges.parameters())
+    assert all(p.grad is None for p in learner.discriminators.parameters())
+    assert all(p.requires_grad for p in learner.discriminators.parameters())
     learner.vocoder.zero_grad()
     learner.loss("discriminator", short, Progress(0, 0, 1)).total.backward()
     assert all(p.grad is None for p in learner.vocoder.parameters())
