@@ -9,12 +9,12 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from wavemill.model.audio import vocoder_log_mel
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import DetokenizerConfig, StreamSettings
 from wavemill.model.detokenizer.flow import FlowNetwork
 from wavemill.model.detokenizer.history import History
 from wavemill.model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config, write_config
-from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.detokenizer.melstream import MelStream, PublishedMelStream, checked_tokens
 from wavemill.model.detokenizer.solver import ChunkSolver, Noise, seeded_noise
 from wavemill.model.detokenizer.voice import read_voice
@@ -108,7 +108,7 @@ class Detokenizer:
         `audio` float32 (samples,) at the vocoder's rate. Raises ValueError for a wrong token, or
         where audio and tokens differ by more than a token.
         """
-        mel = log_mel(audio, self.config.vocoder)
+        mel = vocoder_log_mel(audio, self.config.vocoder)
         repeats = self.settings.frames_per_token
         frame_tokens = checked_tokens(tokens, self.flow.config).repeat_interleave(repeats)
         if abs(len(mel) - len(frame_tokens)) > repeats:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavemill.model.audio import whisper_log_mel
 from wavemill.model.blocks import WhisperEncoder
 from wavemill.model.checkpoint import resolve, validated
 from wavemill.model.tokenizer.config import EncoderConfig
-from wavemill.model.tokenizer.log_mel import (
+from wavemill.model.tokenizer.pieces import (
     PIECE_SAMPLES,
     TOKEN_SAMPLES,
-    log_mel,
     padded,
     pieces_of,
     tokens_in,
@@ -51,7 +51,7 @@ class AcousticEncoder(nn.Module):
         log-mel is taken in float32 and cast to the weights' dtype, which the result has too.
         Silence that fills a piece up is attended to, as in the published code.
         """
-        return self.encode(log_mel(pieces))
+        return self.encode(whisper_log_mel(pieces))
 
     def encode(self, mels: Tensor) -> Tensor:
         """Encode log-mels, float32 (batch, 128, frames), as `forward` does; 8 frames give a row."""

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavemill.model.audio import WHISPER_HOP, whisper_log_mel
 from wavemill.model.checkpoint import resolve, validated
 from wavemill.model.tokenizer.config import VqConfig
-from wavemill.model.tokenizer.log_mel import (
-    HOP,
+from wavemill.model.tokenizer.pieces import (
     PIECE_FRAMES,
     PIECE_SAMPLES,
     TOKEN_FRAMES,
     TOKEN_SAMPLES,
-    log_mel,
     padded,
     pieces_of,
     tokens_in,
@@ -96,7 +95,7 @@ class SemanticTokenizer:
         stacked = torch.stack(
             [torch.nn.functional.pad(mel, (0, frames - mel.shape[1])) for mel in mels]
         )
-        starts = torch.arange(frames, device=stacked.device) * HOP
+        starts = torch.arange(frames, device=stacked.device) * WHISPER_HOP
         real = starts < torch.tensor(samples, device=stacked.device)[:, None]
         return self.network(stacked, real).codes
 
@@ -110,6 +109,6 @@ def piece_mel(piece: Tensor, alone: bool) -> Tensor:
     samples = tokens_in(len(piece)) * TOKEN_SAMPLES
     if not alone:
         samples = min(samples + TOKEN_SAMPLES, PIECE_SAMPLES)
-    mel = log_mel(padded(piece, samples)[None])[0]
+    mel = whisper_log_mel(padded(piece, samples)[None])[0]
     assert mel.shape[1] % TOKEN_FRAMES == 0
     return mel

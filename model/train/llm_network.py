@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from wavemill.model.audio import WHISPER_BANDS
 from wavemill.model.data.batch import Mels, PackedBatch
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.llm.packed import Documents
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
-from wavemill.model.tokenizer.log_mel import N_MELS, TOKEN_FRAMES
+from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
 
 SCORED_AT_ONCE = 2048  # positions: bounds the memory of scores over a large vocabulary
 
@@ -62,7 +63,7 @@ class LearningLlm(nn.Module):
 
     def _silence(self, rows: Tensor) -> Tensor:
         """Return 0, by way of the acoustic encoder and the adaptor."""
-        mels = rows.new_zeros(1, N_MELS, TOKEN_FRAMES)
+        mels = rows.new_zeros(1, WHISPER_BANDS, TOKEN_FRAMES)
         return 0.0 * self.llm.model.vq_adaptor(self.acoustic.encode(mels)).sum()
 
     def features(self, groups: tuple[Mels, ...]) -> Tensor:

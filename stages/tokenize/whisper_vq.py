@@ -85,7 +85,7 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
         self.check_packages()
         import torch
 
-        from wavemill.model.tokenizer.log_mel import PIECE_FRAMES
+        from wavemill.model.tokenizer.pieces import PIECE_FRAMES
         from wavemill.model.tokenizer.semantic import SemanticTokenizer
 
         if device.startswith("cuda") and not torch.cuda.is_available():

@@ -14,13 +14,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from wavemill.model.audio import griffin_lim, vocoder_log_mel
 from wavemill.model.data.clips import ClipBatch
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import StreamSettings
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.detokenizer.griffin_lim import griffin_lim
-from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.detokenizer.ode import CLEAN_TIME
 from wavemill.model.detokenizer.rotary import rotate
 from wavemill.model.detokenizer.solver import normalise
@@ -96,7 +95,7 @@ class FlowLearner(Learner[ClipBatch]):
     def frames(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Return normalised mel (B, T, bands), tokens int64 (B, T), and which frames are real."""
         with torch.autocast(batch.audio.device.type, enabled=False):
-            mel = normalise(log_mel(batch.audio, self.vocoder.config), self.flow.config)
+            mel = normalise(vocoder_log_mel(batch.audio, self.vocoder.config), self.flow.config)
         tokens = batch.tokens.repeat_interleave(self.repeats, dim=1)
         places = torch.arange(mel.shape[1], device=mel.device)
         return mel, tokens, places < batch.token_counts[:, None] * self.repeats

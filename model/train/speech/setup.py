@@ -30,7 +30,7 @@ from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.tokenizer.log_mel import SAMPLE_RATE
+from wavemill.model.tokenizer.pieces import SAMPLE_RATE
 from wavemill.model.train.held_out import none_held_out
 from wavemill.model.train.job import Job, JobFromModel, Parts
 from wavemill.model.train.learner import Learner

@@ -19,10 +19,10 @@ from tests.model.detokenizer.fixtures import (
     vocoder_with,
 )
 from tests.model.detokenizer.test_conformance_flow import outputs_of
+from wavemill.model.audio import vocoder_filters, vocoder_log_mel
 from wavemill.model.detokenizer.antialias import Activation, low_pass
 from wavemill.model.detokenizer.bigvgan import reach
 from wavemill.model.detokenizer.config import VocoderConfig
-from wavemill.model.detokenizer.mel import log_mel, mel_filters
 
 pytestmark = needs_fixtures
 FOLDING_TOLERANCE = 1e-6
@@ -147,13 +147,13 @@ def test_reach_is_what_was_measured() -> None:
 def test_mel_of_prefixes() -> None:
     stored, checks = tensors("bigvgan/mel_extraction"), notes("bigvgan/mel_checks")
     for name, wanted in below("bigvgan/mel_extraction", "mel_first").items():
-        found = log_mel(stored["wav_24000"][: int(name)], vocoder_config())
+        found = vocoder_log_mel(stored["wav_24000"][: int(name)], vocoder_config())
         assert len(found) == checks.get(f"frames_{name}", len(wanted))
         TABLE.add("mel: prefixes", worst(found, wanted), AUDIO_TOLERANCE)
-    silence = log_mel(torch.zeros(1920), vocoder_config())
+    silence = vocoder_log_mel(torch.zeros(1920), vocoder_config())
     TABLE.add("mel: silence", worst(silence, stored["mel_silence_1920"]), AUDIO_TOLERANCE)
     with pytest.raises(ValueError, match="300 samples"):
-        log_mel(stored["wav_24000"][:300], vocoder_config())
+        vocoder_log_mel(stored["wav_24000"][:300], vocoder_config())
 
 
 def test_mel_settings() -> None:
@@ -162,9 +162,9 @@ def test_mel_settings() -> None:
     for name in sets:
         changes = {key: value for key, value in checks[name].items() if key != "frames"}
         config = vocoder_config().model_copy(update=changes)
-        found = log_mel(stored["wav_24000"][:9600], config)
+        found = vocoder_log_mel(stored["wav_24000"][:9600], config)
         TABLE.add("mel: settings", worst(found, stored[f"{name}.mel"]), AUDIO_TOLERANCE)
-    basis = torch.from_numpy(mel_filters(vocoder_config()))
+    basis = torch.from_numpy(vocoder_filters(vocoder_config()))
     wanted = stored["set.w1024_0_12000.mel_basis"]
     TABLE.add("mel: filters", worst(basis, wanted), 1e-7)
     window = torch.hann_window(1024)

@@ -21,8 +21,8 @@ from tests.model.detokenizer.made import (
     scattered,
     tokens_for,
 )
+from wavemill.model.audio import vocoder_log_mel
 from wavemill.model.detokenizer.config import StreamSettings
-from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.detokenizer.solver import Noise
 
 FILE = Path(__file__).parents[2] / "data" / "detokenizer_golden.safetensors"
@@ -61,7 +61,7 @@ def stream_of(mode: str) -> tuple[Tensor, Tensor]:
 
 
 def golden() -> dict[str, Tensor]:
-    found = {"mel.sweep": log_mel(made_audio(20), CONFIG.vocoder)}
+    found = {"mel.sweep": vocoder_log_mel(made_audio(20), CONFIG.vocoder)}
     for mode in MODES:
         found[f"{mode}.mel"], found[f"{mode}.audio"] = stream_of(mode)
     return found
@@ -81,7 +81,7 @@ def test_modes_differ() -> None:
 
 
 def test_mel_of_audio() -> None:
-    found = log_mel(made_audio(20), CONFIG.vocoder)
+    found = vocoder_log_mel(made_audio(20), CONFIG.vocoder)
     assert worst(found, load_file(FILE)["mel.sweep"]) < AUDIO_TOLERANCE
 
 

@@ -7,9 +7,16 @@ import torch
 from torch import Tensor
 
 from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, tensors, waveform, worst
+from wavemill.model.audio import (
+    WHISPER_BANDS,
+    WHISPER_RATE,
+    WHISPER_WINDOW,
+    mel_filters,
+    whisper_log_mel,
+)
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import VqConfig, presets
-from wavemill.model.tokenizer.log_mel import PIECE_SAMPLES, log_mel, mel_filters, padded, tokens_in
+from wavemill.model.tokenizer.pieces import PIECE_SAMPLES, padded, tokens_in
 from wavemill.model.tokenizer.semantic import SemanticTokenizer, piece_mel
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
@@ -86,13 +93,19 @@ def test_names_and_shapes() -> None:
 
 def test_log_mel() -> None:
     features, tokens = tensors("whisper_features/cases"), tensors("tokenizer_vq/cases")
-    filters = worst(torch.from_numpy(mel_filters()), features["mel_filters_128"])
+    filters = worst(
+        torch.from_numpy(mel_filters(WHISPER_RATE, WHISPER_WINDOW, WHISPER_BANDS)),
+        features["mel_filters_128"],
+    )
     TABLE.add("mel: filters", filters)
     tail = waveform("w_long", PIECE_SAMPLES)
     found: list[tuple[Tensor, Tensor]] = [
-        (log_mel(padded(waveform("w_short"), PIECE_SAMPLES)[None])[0], features["logmel.w_short"]),
         (
-            log_mel(padded(tail, PIECE_SAMPLES)[None])[0, :, :400],
+            whisper_log_mel(padded(waveform("w_short"), PIECE_SAMPLES)[None])[0],
+            features["logmel.w_short"],
+        ),
+        (
+            whisper_log_mel(padded(tail, PIECE_SAMPLES)[None])[0, :, :400],
             features["logmel.w_long_second_segment.first400frames"],
         ),
         (piece_mel(tail, alone=True), tokens["mel.w_long_tail_alone"]),
