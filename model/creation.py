@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from wavemill.model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
-from wavemill.model.checkpoint import WeightsError, resolve
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.io.folders import WeightsError, resolve
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.from_text import from_text_llm, shaped_like
 from wavemill.model.llm.network import AudioLlm

@@ -10,10 +10,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from wavemill.model.bsrnn.checkpoint import save_checkpoint, write_atomically
+from wavemill.model.bsrnn.checkpoint import save_checkpoint
 from wavemill.model.bsrnn.config import PRESETS, BsrnnConfig
 from wavemill.model.bsrnn.mixing import Mixer, MixSettings
 from wavemill.model.bsrnn.network import LEVEL_FLOOR, Bsrnn
+from wavemill.model.io.folders import write_atomically
 
 STATE_FILE = "training.safetensors"
 NETWORK, OPTIMIZER = "network.", "optimizer."  # prefixes of its tensors

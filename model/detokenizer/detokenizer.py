@@ -14,22 +14,22 @@ from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import DetokenizerConfig, StreamSettings
 from wavemill.model.detokenizer.flow import FlowNetwork
 from wavemill.model.detokenizer.history import History
-from wavemill.model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config, write_config
+from wavemill.model.detokenizer.layout import (
+    FLOW_FOLDER,
+    VOCODER_FOLDER,
+    Container,
+    read_config,
+    stored_flow,
+    stored_vocoder,
+    write_config,
+    write_weights,
+)
 from wavemill.model.detokenizer.melstream import MelStream, PublishedMelStream, checked_tokens
 from wavemill.model.detokenizer.solver import ChunkSolver, Noise, seeded_noise
 from wavemill.model.detokenizer.voice import read_voice
 from wavemill.model.detokenizer.waveform import ContextStream, CrossFadeStream
-from wavemill.model.detokenizer.weights import (
-    Container,
-    load_into,
-    open_weights,
-    save_weights,
-    with_weight_norm,
-)
-from wavemill.model.weights import resolve
-
-FLOW_PREFIX = "speech_model."
-FLOW_ENTRY, VOCODER_ENTRY = "state_dict", "generator"
+from wavemill.model.io.folders import resolve
+from wavemill.model.io.tensors import assign
 
 
 class DetokenizerStream:
@@ -88,19 +88,15 @@ class Detokenizer:
         config = read_config(folder)
         with torch.device("meta"):
             detokenizer = cls.from_config(config, settings)
-        flow = open_weights(folder / FLOW_FOLDER, FLOW_ENTRY).below(FLOW_PREFIX)
-        load_into(detokenizer.flow, flow, device, dtype)
-        vocoder = open_weights(folder / VOCODER_FOLDER, VOCODER_ENTRY).folded()
-        load_into(detokenizer.vocoder, vocoder, device, dtype)
+        assign(detokenizer.flow, stored_flow(folder), folder / FLOW_FOLDER, device, dtype)
+        vocoder = stored_vocoder(folder)
+        assign(detokenizer.vocoder, vocoder, folder / VOCODER_FOLDER, device, dtype)
         return detokenizer
 
     def save_pretrained(self, folder: Path, container: Container = "safetensors") -> None:
         """Write the same layout; "pt" for the published loader, which reads nothing else."""
         write_config(self.config, folder)
-        flow = {FLOW_PREFIX + name: tensor for name, tensor in self.flow.state_dict().items()}
-        save_weights(folder / FLOW_FOLDER, flow, FLOW_ENTRY, container)
-        vocoder = with_weight_norm(self.vocoder)
-        save_weights(folder / VOCODER_FOLDER, vocoder, VOCODER_ENTRY, container)
+        write_weights(self.flow, self.vocoder, folder, container)
 
     def voice(self, tokens: Sequence[int] | Tensor, audio: Tensor) -> History:
         """Return a voice for any number of streams: tokens of a speaker, and what they said.

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from wavemill.model.audio import whisper_log_mel
 from wavemill.model.blocks import WhisperEncoder
-from wavemill.model.checkpoint import resolve, validated
+from wavemill.model.io.folders import resolve, validated
+from wavemill.model.io.tensors import fill, save, stored_tensors
 from wavemill.model.tokenizer.config import EncoderConfig
 from wavemill.model.tokenizer.pieces import (
     PIECE_SAMPLES,
@@ -23,7 +24,6 @@ from wavemill.model.tokenizer.pieces import (
     tokens_in,
 )
 from wavemill.model.tokenizer.vq_encoder import whisper_config
-from wavemill.model.weights import fill, save, stored_tensors
 
 STACKED = 4  # frames of 20 ms in a row of features
 SAMPLES_AT_ONCE = 8 * PIECE_SAMPLES

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from wavemill.model.audio import decibel_mel
-from wavemill.model.checkpoint import CONFIG_FILE, WeightsError, validated
+from wavemill.model.io.folders import CONFIG_FILE, WeightsError, validated, write_atomically
 
 if TYPE_CHECKING:  # the stages do without torch
     from torch import Tensor
@@ -148,7 +148,8 @@ class KMeansTokenizer:
     def save_pretrained(self, folder: Path) -> None:
         """Write `config.json` and the centroids as float16, which is what fitting leaves them."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({CENTROIDS: self.codebook.centroids.astype(np.float16)}, folder / CODEBOOK_FILE)
+        centroids = self.codebook.centroids.astype(np.float16)
+        write_atomically(folder / CODEBOOK_FILE, save({CENTROIDS: centroids}))
         told = KMeansFile(vocab_size=self.vocab_size, identity=self.identity)
         content = json.dumps(told.model_dump() | self.codebook.metadata, indent=2)
-        (folder / CONFIG_FILE).write_text(content + "\n")
+        write_atomically(folder / CONFIG_FILE, (content + "\n").encode())

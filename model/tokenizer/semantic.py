@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from wavemill.model.audio import WHISPER_HOP, whisper_log_mel
-from wavemill.model.checkpoint import resolve, validated
+from wavemill.model.io.folders import resolve, validated
+from wavemill.model.io.tensors import fill, save
 from wavemill.model.tokenizer.config import VqConfig
 from wavemill.model.tokenizer.pieces import (
     PIECE_FRAMES,
@@ -22,7 +23,6 @@ from wavemill.model.tokenizer.pieces import (
     tokens_in,
 )
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
-from wavemill.model.weights import fill, save
 
 FRAMES_AT_ONCE = 16 * PIECE_FRAMES  # log-mel frames of a batch, padding included
 

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from wavemill.model.checkpoint import MODEL_FOLDER
 from wavemill.model.data.source import Batches
+from wavemill.model.io.folders import MODEL_FOLDER
 from wavemill.model.train import checkpoint
 from wavemill.model.train.learner import Batch, Learner
 from wavemill.model.train.loop import Outcome, Training, ahead

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavemill.model.checkpoint import WeightsError
 from wavemill.model.data.source import DataError
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.train.job import Job, outcome_of, work
 from wavemill.model.train.loop import Outcome
 from wavemill.model.train.ranks import Ranks

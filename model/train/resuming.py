@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from wavemill.model.checkpoint import WeightsError
 from wavemill.model.data.source import Prefetched
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.train import checkpoint
 from wavemill.model.train.learner import Batch
 from wavemill.model.train.settings import CheckpointSettings

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wavemill.model.checkpoint import (
+from wavemill.model.io.folders import (
     CONFIG_FILE,
     HUB_FILES,
     WeightsError,

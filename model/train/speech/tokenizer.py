@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from wavemill.model.audio import WHISPER_HOP, whisper_log_mel
 from wavemill.model.data.clips import ClipBatch
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import VqConfig
 from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
@@ -31,7 +32,6 @@ from wavemill.model.train.speech.text_decoder import (
     TextDecoderConfig,
     spelled,
 )
-from wavemill.model.weights import WeightsError
 
 
 class TokenizerSettings(BaseModel):
