@@ -74,7 +74,7 @@ def inspect(folder: Path) -> list[Part]:
             ),
         )
         if has_llm
-        else _absent("audio LLM", folder, "this folder is no model that replies"),
+        else _absent("audio LLM", folder, "without it, the folder holds no model that replies"),
         _kmeans(folder / kmeans.FOLDER)
         if (folder / kmeans.FOLDER).is_dir()
         else _part(

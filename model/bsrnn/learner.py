@@ -48,7 +48,7 @@ class TrainSettings(BaseModel):
         return max(1, round(1000 * self.mix.seconds * self.batch))
 
     def loop(self, save_minutes: float = 10.0) -> LoopSettings:
-        """Return what the training loop is told: Adam without decay, one micro-batch a step."""
+        """Return the training loop's settings: Adam without decay, one micro-batch a step."""
         return LoopSettings(
             seed=self.seed,
             optimizer=OptimizerSettings(

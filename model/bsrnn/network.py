@@ -1,4 +1,4 @@
-"""The Band-Split RNN: band split, recurrences over time and bands in turn, complex mask.
+"""The Band-Split RNN: band split, recurrences over time and over bands, complex mask.
 
 Shapes: B items of a batch, F bins, T frames, K bands, N features. Everything is float32, spectra
 are complex64. Sources: Luo and Yu 2022 (arXiv 2209.15174), Yu et al. 2022 (arXiv 2212.00406).

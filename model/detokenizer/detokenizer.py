@@ -24,10 +24,13 @@ from wavemill.model.detokenizer.layout import (
     write_config,
     write_weights,
 )
-from wavemill.model.detokenizer.melstream import MelStream, PublishedMelStream, checked_tokens
 from wavemill.model.detokenizer.solver import ChunkSolver, Noise, seeded_noise
-from wavemill.model.detokenizer.voice import read_voice
-from wavemill.model.detokenizer.waveform import ContextStream, CrossFadeStream
+from wavemill.model.detokenizer.streams import (
+    ContextStream,
+    MelStream,
+    checked_tokens,
+    read_voice,
+)
 from wavemill.model.io.folders import resolve
 from wavemill.model.io.tensors import assign
 
@@ -35,9 +38,7 @@ from wavemill.model.io.tensors import assign
 class DetokenizerStream:
     """One utterance. A new one knows nothing of any other, whatever became of that."""
 
-    def __init__(
-        self, mels: MelStream | PublishedMelStream, audio: ContextStream | CrossFadeStream
-    ) -> None:
+    def __init__(self, mels: MelStream, audio: ContextStream) -> None:
         self.mels = mels
         self.audio = audio
         self.closed = False
@@ -109,7 +110,7 @@ class Detokenizer:
         frame_tokens = checked_tokens(tokens, self.flow.config).repeat_interleave(repeats)
         if abs(len(mel) - len(frame_tokens)) > repeats:
             raise ValueError(f"audio of {len(mel)} frames, but tokens of {len(frame_tokens)}")
-        return read_voice(self._solver(), self.settings, mel, frame_tokens)
+        return self._voice(mel, frame_tokens)
 
     def stream(
         self, noise: torch.Generator | Noise, voice: History | None = None
@@ -124,11 +125,6 @@ class Detokenizer:
             noise = seeded_noise(noise, self.flow.config.input_size)
         history = History.empty(self.flow) if voice is None else voice
         samples = self.config.vocoder.samples_per_frame
-        if self.settings.mode == "published":
-            return DetokenizerStream(
-                PublishedMelStream(solver, self.settings, noise, history),
-                CrossFadeStream(self.vocoder, samples),
-            )
         return DetokenizerStream(
             MelStream(solver, self.settings, noise, history),
             ContextStream(
@@ -144,20 +140,9 @@ class Detokenizer:
     ) -> Tensor:
         """Return the audio of a whole utterance: float32 (samples,), 1920 samples a token.
 
-        In default mode it is what a stream gives in pieces, to float32's rounding of the vocoder.
-        In published mode the utterance is cut as the published interface does, `chunk_tokens` a
-        piece, the last one final.
+        It is what a stream gives in pieces, to float32's rounding of the vocoder.
         """
-        stream = self.stream(noise, voice)
-        if self.settings.mode == "default" or not len(tokens):
-            return stream.push(tokens, final=True)
-        size = self.settings.chunk_tokens
-        starts = range(0, len(tokens), size)
-        pieces = [
-            stream.push(tokens[start : start + size], final=start + size >= len(tokens))
-            for start in starts
-        ]
-        return torch.cat(pieces)
+        return self.stream(noise, voice).push(tokens, final=True)
 
     def mel(
         self,
@@ -167,11 +152,14 @@ class Detokenizer:
     ) -> Tensor:
         """Return the log-mel of a whole utterance, float32 (frames, bands), four frames a token.
 
-        What `decode` sounds in default mode; other ways of sounding can be held beside it.
+        What `decode` makes audible; other ways to do so can be compared with it.
         """
         draw = seeded_noise(noise, self.flow.config.input_size)
         history = History.empty(self.flow) if voice is None else voice
         return MelStream(self._solver(), self.settings, draw, history).push(tokens, final=True)
+
+    def _voice(self, mel: Tensor, tokens: Tensor) -> History:
+        return read_voice(self._solver(), self.settings, mel, tokens)
 
     def _solver(self) -> ChunkSolver:
         return ChunkSolver(self.flow, self.settings)

@@ -19,10 +19,8 @@ from wavemill.model.data.clips import ClipBatch
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import StreamSettings
 from wavemill.model.detokenizer.detokenizer import Detokenizer
-from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.detokenizer.ode import CLEAN_TIME
-from wavemill.model.detokenizer.rotary import rotate
-from wavemill.model.detokenizer.solver import normalise
+from wavemill.model.detokenizer.flow import FlowNetwork, rotate
+from wavemill.model.detokenizer.solver import CLEAN_TIME, normalise
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
 from wavemill.model.train.speech.chunks import random_chunks, visible
 from wavemill.model.train.speech.flops import flow_flops
@@ -127,8 +125,8 @@ class FlowLearner(Learner[ClipBatch]):
         positions = _positions(real)
         given = torch.full_like(time, CLEAN_TIME)
         _, read = self.flow(clean, tokens, given, positions, mask=earlier | own)
-        turn = self.flow.turn(positions)
-        past = [(rotate(key, turn), value) for key, value in read]
+        rotation = self.flow.rotation(positions)
+        past = [(rotate(key, rotation), value) for key, value in read]
         seen = torch.cat((earlier, own), -1)
         found, _ = self.flow(noisy, tokens, time, positions, past, seen)
         return found

@@ -20,7 +20,7 @@ from wavemill.model.detokenizer.layout import folded
 from wavemill.model.io.tensors import StoredTensor, assign, dtype_name
 
 FOLDER = conformance.FOLDER / "detokenizer"
-TOLERANCE = 2e-4  # of velocities, keys, values and mel (fixtures' README)
+TOLERANCE = 2e-4  # of velocities, keys, values and mel
 AUDIO_TOLERANCE = 1e-5  # of waveforms and extracted log-mel
 
 needs_fixtures = pytest.mark.skipif(

@@ -22,6 +22,7 @@ from tests.model.detokenizer.fixtures import (
     tensors,
 )
 from tests.model.detokenizer.made import QUICK, made_detokenizer, random, tokens_for
+from tests.model.detokenizer.published import PublishedDetokenizer, PublishedSettings
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.layout import normed
@@ -191,8 +192,7 @@ def test_fixtures_in_the_published_layout(tmp_path: Path) -> None:
         (tmp_path / name).write_text((FOLDER / source / Path(name).name).read_text())
     stored = tensors("streaming/api_4s")
     noises = iter([stored["chunk0.noise"], stored["chunk1.noise"]])
-    settings = QUICK.model_copy(update={"mode": "published", "ode_points": 30})
-    read = Detokenizer.from_pretrained(tmp_path, settings=settings)
+    read = PublishedDetokenizer.from_pretrained(tmp_path, settings=PublishedSettings())
     tokens = torch.cat((stored["chunk0.tokens"], stored["chunk1.tokens"]))
     found = read.decode(tokens, lambda _frames: next(noises))
     wanted = torch.cat((stored["chunk0.wav"], stored["chunk1.wav"]), 1)[0]
