@@ -157,5 +157,5 @@ def test_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"cannot read .*model\.safetensors"):
         fill(blank(), tmp_path)
     (tmp_path / INDEX_FILE).write_text("[]")
-    with pytest.raises(WeightsError, match="is no index of shards"):
+    with pytest.raises(WeightsError, match="is not an index of shards"):
         fill(blank(), tmp_path)
