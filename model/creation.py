@@ -26,7 +26,7 @@ def create(folder: Path, name: str, text_llm: str | Path | None = None, seed: in
 
     With `text_llm`, a Qwen2 or Qwen2.5 folder or hub id, the LLM has its shape, starts from its
     weights, in their dtype, and reads text with its tokenizer. Raises WeightsError, and ValueError
-    for a name that is no preset.
+    for a name without a preset.
     """
     torch.manual_seed(seed)
     if text_llm is None:

@@ -1,4 +1,4 @@
-"""Conversations of the `sft` corpus as sequences (report section 4.2; fixture finetune_layouts)."""
+"""Conversations of the `sft` corpus as sequences (report section 4.2)."""
 
 from __future__ import annotations
 

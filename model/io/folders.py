@@ -114,7 +114,7 @@ def read_index(folder: Path) -> dict[str, Path] | None:
         where = json.loads(index.read_bytes())["weight_map"]
         return {name: folder / Path(file).name for name, file in where.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{index} is no index of shards: {error!r}") from None
+        raise WeightsError(f"{index} is not an index of shards: {error!r}") from None
 
 
 def files_of(folder: Path) -> list[Path]:

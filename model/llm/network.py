@@ -147,10 +147,10 @@ class AudioLlm(nn.Module):
         with the first of those. `last_only` scores the last position alone. Raises ValueError
         when features and positions differ in number.
 
-        Differs from the published model file where that fails (fixture README 2.3): features of
-        several rows and several segments, and prompts without audio. It also leaves the text
-        embedding out whenever all text ids of a call are 0, which in a decoding step is an
-        exclamation mark; here that is a matter of `text_ids` alone.
+        Differs from the published model file where that fails (docs/published-format.md, "Audio
+        LLM"): features of several rows and several segments, and prompts without audio. It also
+        leaves the text embedding out whenever all text ids of a call are 0, which in a decoding
+        step is an exclamation mark; here that is a matter of `text_ids` alone.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)
         audio, text = self.model(

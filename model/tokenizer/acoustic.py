@@ -118,7 +118,7 @@ class AcousticEncoder(nn.Module):
         return network.eval()
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write what `from_pretrained` reads; there is no decoder in it."""
+        """Write what `from_pretrained` reads: the encoder without Whisper's decoder."""
         save(self, self.config.published(), folder)
 
 

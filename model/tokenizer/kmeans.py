@@ -134,22 +134,22 @@ class KMeansTokenizer:
     @classmethod
     def from_pretrained(cls, folder: Path) -> KMeansTokenizer:
         """Read what `save_pretrained` wrote; raises WeightsError."""
-        told = validated(KMeansFile, folder)
+        config = validated(KMeansFile, folder)
         file = folder / CODEBOOK_FILE
         try:
             centroids = load_file(file)[CENTROIDS].astype(np.float32)
         except (OSError, SafetensorError, KeyError) as error:
             raise WeightsError(f"cannot read {file}: {error!r}") from None
-        wanted = (told.vocab_size, FRAMES_PER_TOKEN * N_MELS)
+        wanted = (config.vocab_size, FRAMES_PER_TOKEN * N_MELS)
         if centroids.shape != wanted:
             raise WeightsError(f"{file} holds centroids {centroids.shape}, not {wanted}")
-        return cls(Codebook(centroids, told.model_extra or {}), told.identity)
+        return cls(Codebook(centroids, config.model_extra or {}), config.identity)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write `config.json` and the centroids as float16, which is what fitting leaves them."""
         folder.mkdir(parents=True, exist_ok=True)
         centroids = self.codebook.centroids.astype(np.float16)
         write_atomically(folder / CODEBOOK_FILE, save({CENTROIDS: centroids}))
-        told = KMeansFile(vocab_size=self.vocab_size, identity=self.identity)
-        content = json.dumps(told.model_dump() | self.codebook.metadata, indent=2)
+        config = KMeansFile(vocab_size=self.vocab_size, identity=self.identity)
+        content = json.dumps(config.model_dump() | self.codebook.metadata, indent=2)
         write_atomically(folder / CONFIG_FILE, (content + "\n").encode())

@@ -30,7 +30,7 @@ FRAMES_AT_ONCE = 16 * PIECE_FRAMES  # log-mel frames of a batch, padding include
 class SemanticTokenizer:
     """A Whisper encoder with a codebook inside (GLM-4-Voice layout), in float32.
 
-    In bfloat16, one token in eight changes (fixture README 3.1).
+    In bfloat16, one token in eight changes (docs/published-format.md).
     """
 
     def __init__(self, network: VqEncoder, frames_at_once: int = FRAMES_AT_ONCE) -> None:

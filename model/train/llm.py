@@ -19,7 +19,7 @@ from wavemill.model.train.llm_network import LearningLlm
 class LlmLearner(Learner[PackedBatch]):
     """The loss of a step is the mean over its counted text positions plus that over its audio.
 
-    As in the published fine-tuning (fixture finetune_layouts, "loss"), with the counts of the whole
+    As in the published fine-tuning (docs/published-format.md), with the counts of the whole
     step in place of those of one sample.
     """
 
