@@ -103,8 +103,8 @@ class AcousticEncoder(nn.Module):
         order = sorted(range(len(lengths)), key=lambda i: lengths[i])
         for length, same in groupby(order, key=lambda i: lengths[i]):
             members = list(same)
-            most = SAMPLES_AT_ONCE // length
-            yield from (members[i : i + most] for i in range(0, len(members), most))
+            limit = SAMPLES_AT_ONCE // length
+            yield from (members[i : i + limit] for i in range(0, len(members), limit))
 
     @classmethod
     def from_pretrained(
