@@ -1,4 +1,4 @@
-"""One token out of scores (fixture README, section 6)."""
+"""One token out of scores (docs/published-format.md)."""
 
 from __future__ import annotations
 

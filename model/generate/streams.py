@@ -1,4 +1,4 @@
-"""The rules by which two streams go on and end (fixture README, section 5)."""
+"""The rules by which two streams go on and end (docs/published-format.md)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wavemill.model.prompt.vocabulary import Vocabulary
 
 
 class GenerateSettings(BaseModel):
-    """How to reply; the defaults are the published ones, apart from what README 5 calls cut.
+    """How to reply; the defaults are the published ones (docs/published-format.md, "Generation").
 
     The published code ignores `max_new_tokens` of spoken replies, and cuts replies of more than
     4096 tokens without a word. Here limits hold, and a prompt that leaves no room is an error.

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from wavemill.model.blocks import CACHE_ARGUMENT, Qwen2Config, Qwen2DecoderLayer, Qwen2RMSNorm
-from wavemill.model.checkpoint import resolve, validated
+from wavemill.model.io.folders import resolve, validated
+from wavemill.model.io.tensors import fill, save
 from wavemill.model.llm.attention import rotary, visible
 from wavemill.model.llm.cache import KeyValueCache
 from wavemill.model.llm.config import LlmConfig
 from wavemill.model.llm.packed import IMPLEMENTATION, Documents
-from wavemill.model.weights import fill, save
 
 # The published files hold rotary frequencies, which their own class ignores as well.
 IGNORED = r"\.rotary_emb\.inv_freq$"
@@ -147,10 +147,10 @@ class AudioLlm(nn.Module):
         with the first of those. `last_only` scores the last position alone. Raises ValueError
         when features and positions differ in number.
 
-        Differs from the published model file where that fails (fixture README 2.3): features of
-        several rows and several segments, and prompts without audio. It also leaves the text
-        embedding out whenever all text ids of a call are 0, which in a decoding step is an
-        exclamation mark; here that is a matter of `text_ids` alone.
+        Differs from the published model file where that fails (docs/published-format.md, "Audio
+        LLM"): features of several rows and several segments, and prompts without audio. It also
+        leaves the text embedding out whenever all text ids of a call are 0, which in a decoding
+        step is an exclamation mark; here that is a matter of `text_ids` alone.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)
         audio, text = self.model(

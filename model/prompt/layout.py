@@ -113,7 +113,7 @@ class Format:
         ask: bool = True,
         teach: bool = False,
     ) -> Layout:
-        """Return the streams of a conversation (fixture layouts.json).
+        """Return the streams of a conversation (docs/published-format.md).
 
         A run of messages by one role gets one role marker. Only when its last message is audio,
         the marker of the wanted `reply` follows; then MSG_END. `ask` appends the marker that lets
@@ -193,7 +193,7 @@ def read_aloud(text: Sequence[int], vocabulary: Vocabulary) -> Layout:
 
 
 def shifted(ids: Sequence[int], learnt: Sequence[bool], pad: int) -> tuple[list[int], list[bool]]:
-    """Return the labels of a stream and where the loss counts (fixture finetune_layouts).
+    """Return the labels of a stream and where the loss counts (docs/published-format.md).
 
     Position p is to predict what stands at p + 1; the last one predicts `pad`, uncounted.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # The special tokens that have a use or a name of their own, by their index in the list of special
-# tokens; every other index is a reserved token (fixture special_tokens.json).
+# tokens; every other index is a reserved token (docs/published-format.md).
 NAMED = {
     0: "[BOS]",
     1: "[EOS]",

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavemill.manifests.recording import Recording
-from wavemill.model.mel import tokens_in
+from wavemill.model.tokenizer.kmeans import tokens_in
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
 from wavemill.stages.audio.track import Track, open_tracks

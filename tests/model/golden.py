@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from wavemill.model.audio import whisper_log_mel
 from wavemill.model.generate.generate import generate
 from wavemill.model.generate.streams import GenerateSettings
 from wavemill.model.llm.batch import Sample
@@ -21,7 +22,6 @@ from wavemill.model.prompt.layout import Format, Message, Reply, Role
 from wavemill.model.prompt.vocabulary import Vocabulary
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
-from wavemill.model.tokenizer.log_mel import log_mel
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
@@ -85,7 +85,7 @@ def values() -> dict[str, Tensor]:
         features = acoustic.features(clips)
     found = {f"codes.{i}": torch.from_numpy(row) for i, row in enumerate(codes)}
     found |= {f"features.{i}": rows[:4] for i, rows in enumerate(features)}
-    found["log_mel"] = log_mel(torch.from_numpy(sound(0.08))[None])[0]
+    found["log_mel"] = whisper_log_mel(torch.from_numpy(sound(0.08))[None])[0]
     prompt = Format(Vocabulary(LLM.text_vocab, LLM.audio_offset)).layout(
         [
             Message(Role.USER, text=tuple(b"say it")),

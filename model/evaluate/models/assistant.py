@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from wavemill.model.assistant import Assistant, Turn
-from wavemill.model.checkpoint import WeightsError
 from wavemill.model.detokenizer.history import History
 from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError, Speech
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
@@ -17,6 +16,7 @@ from wavemill.model.evaluate.sound import decoded
 from wavemill.model.generate.generate import generate
 from wavemill.model.generate.sampling import Sampling
 from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.prompt.layout import Reply, Role
 
 

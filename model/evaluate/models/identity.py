@@ -6,9 +6,9 @@ import hashlib
 from importlib import metadata
 from pathlib import Path
 
-from wavemill.model.checkpoint import HUB_FILES, WeightsError, name_of, resolve
 from wavemill.model.evaluate.models.answering import ModelError
 from wavemill.model.evaluate.models.spec import TRANSFORMERS_FILES, ModelSpec
+from wavemill.model.io.folders import HUB_FILES, WeightsError, name_of, resolve
 
 HASHED = (".safetensors", ".json", ".model", ".pt", ".bin", ".yaml", ".txt", ".jinja")
 UNNAMED = "an endpoint needs --served NAME: the model as the server knows it"

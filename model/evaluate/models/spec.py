@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from wavemill.model.checkpoint import is_hub_id
 from wavemill.model.evaluate.models.answering import Model, ModelError
 from wavemill.model.evaluate.recipes.recipe import Recipe
+from wavemill.model.io.folders import is_hub_id
 
 Kind = Literal["assistant", "transformers", "endpoint"]
 Precision = Literal["stored", "float32", "bfloat16", "float16"]
