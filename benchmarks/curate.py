@@ -80,7 +80,7 @@ class BareLoop:
         self.seconds[step] += time.process_time() - started
 
     def run(self, path: str) -> None:
-        from wavemill.model.mel import tokens_in
+        from wavemill.model.tokenizer.kmeans import tokens_in
         from wavemill.stages.audio.decode import open_audio
         from wavemill.stages.audio.resample import resample
         from wavemill.stages.filter.signal import clipping_ratio, snr_db

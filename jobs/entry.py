@@ -24,7 +24,7 @@ from wavemill.jobs.plain import printable
 from wavemill.manifests.faults import ProgramFault
 from wavemill.manifests.filesystems import LocationError
 from wavemill.manifests.reasons import SourceNotFound
-from wavemill.model.checkpoint import WeightsError
+from wavemill.model.io.folders import WeightsError
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.damage import WorkdirDamaged
 from wavemill.pipeline.execution.faults import RunStopped, fault_of_surroundings

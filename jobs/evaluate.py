@@ -14,7 +14,6 @@ from wavemill.jobs.entry import run_command, stopping
 from wavemill.jobs.evaluation_progress import show_answers
 from wavemill.jobs.evaluation_scores import Scoring, Test
 from wavemill.jobs.extras import need_model_packages
-from wavemill.model.checkpoint import HUB_FILES, name_of, resolve
 from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
 from wavemill.model.evaluate.benchmarks.schema import Benchmark
 from wavemill.model.evaluate.models.answering import Model, ModelError
@@ -31,6 +30,7 @@ from wavemill.model.evaluate.recipes.recipe import Recipe, RecipeError, load_rec
 from wavemill.model.evaluate.runs.execute import Answerer, ItemAnswerer, answer_all, one_by_one
 from wavemill.model.evaluate.runs.record import Record, RunError, begin, now, read_record
 from wavemill.model.evaluate.scoring import EvaluationError
+from wavemill.model.io.folders import HUB_FILES, name_of, resolve
 from wavemill.model.learnt_from import read_learnt_from
 from wavemill.pipeline.config import ConfigError
 

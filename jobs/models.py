@@ -73,8 +73,8 @@ def inspect_model(
     model that was just trained has no detokenizer, and replies in text.
     """
     need_model_packages()
-    from wavemill.model.checkpoint import resolve
     from wavemill.model.inspection import inspect
+    from wavemill.model.io.folders import resolve
 
     folder = resolve(source)
     parts = inspect(folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 
 from wavemill.manifests.filesystems import anchored, is_url, without_file_scheme
-from wavemill.model.checkpoint import is_hub_id
+from wavemill.model.io.folders import is_hub_id
 
 
 def place(name: str) -> str:

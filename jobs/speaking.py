@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from wavemill.model.assistant import Assistant
+from wavemill.model.audio import griffin_lim, vocoder_log_mel
 from wavemill.model.detokenizer.detokenizer import Detokenizer
-from wavemill.model.detokenizer.griffin_lim import griffin_lim
-from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.evaluate.speech import Speak, Take, read_takes
 from wavemill.model.generate.generate import GenerateSettings, NoRoom, Sampling
 from wavemill.model.prompt.layout import LayoutError
@@ -55,7 +54,7 @@ def ways(
     }
 
     def recorded(take: Take) -> Tensor:
-        return log_mel(take.audio, detokenizer.config.vocoder)
+        return vocoder_log_mel(take.audio, detokenizer.config.vocoder)
 
     def made(take: Take) -> Tensor:
         noise = torch.Generator().manual_seed(seed)

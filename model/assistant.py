@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavemill.model.checkpoint import resolve
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.history import History
 from wavemill.model.detokenizer.layout import has_detokenizer
 from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, stream
+from wavemill.model.io.folders import resolve
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.prompt.layout import (
     Format,

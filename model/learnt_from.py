@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavemill.model.checkpoint import WeightsError
+from wavemill.model.io.folders import WeightsError
 
 FILE = "learnt-from.parquet"
 COLUMN = "recording_id"

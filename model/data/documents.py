@@ -55,7 +55,7 @@ class Document:
 
 
 def document(name: str, task: str, layout: Layout, sounds: Sequence[Sound], pad: int) -> Document:
-    """Return the document of a layout; position p predicts p + 1 (fixture finetune_layouts)."""
+    """Return the document of a layout; position p predicts p + 1 (docs/published-format.md)."""
     audio_labels, audio_loss_mask = shifted(layout.audio_ids, layout.audio_loss_mask, pad)
     text_labels, text_loss_mask = shifted(layout.text_ids, layout.text_loss_mask, pad)
     return Document(

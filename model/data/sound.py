@@ -11,10 +11,10 @@ import soxr
 import torch
 from torch import Tensor
 
-from wavemill.model.tokenizer.log_mel import (
+from wavemill.model.audio import whisper_log_mel
+from wavemill.model.tokenizer.pieces import (
     SAMPLE_RATE,
     TOKEN_SAMPLES,
-    log_mel,
     padded,
     pieces_of,
     tokens_in,
@@ -53,6 +53,6 @@ def piece_mels(
     used = min(len(waveform), len(whole))
     whole[:used] = torch.from_numpy(np.ascontiguousarray(waveform[:used]))
     return [
-        (log_mel(padded(piece, filled(len(piece)))[None])[0], tokens_in(len(piece)))
+        (whisper_log_mel(padded(piece, filled(len(piece)))[None])[0], tokens_in(len(piece)))
         for piece in pieces_of(whole)
     ]

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from wavemill.model.assistant import Assistant, read_aloud_settings
+from wavemill.model.audio import vocoder_log_mel
 from wavemill.model.detokenizer.config import VocoderConfig
-from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.evaluate.metrics import mean
 from wavemill.model.evaluate.scoring import Better, Scores, Verdict
 from wavemill.model.generate.generate import GenerateSettings, generate
@@ -107,7 +107,7 @@ def mel_distance(config: VocoderConfig) -> Measure:
         if len(one.original) < config.n_fft or not one.aligned:
             return None
         mels = torch.stack((one.original, one.made))
-        original, made = log_mel(mels, config).clamp_min(AUDIBLE)
+        original, made = vocoder_log_mel(mels, config).clamp_min(AUDIBLE)
         return DECIBELS * float((original - made).abs().mean())
 
     return Measure("mel_distance_db", distance, "lower")

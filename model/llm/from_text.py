@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wavemill.model.checkpoint import WeightsError, read_config, resolve
+from wavemill.model.io.folders import WeightsError, read_config, resolve
+from wavemill.model.io.tensors import fill, stored_tensors
 from wavemill.model.llm.config import LlmConfig, rope_theta_of
 from wavemill.model.llm.network import IGNORED, AudioLlm
 from wavemill.model.prompt.layout import Vocabulary
-from wavemill.model.weights import fill, stored_tensors
 
 SAME = (  # fields in which both must agree
     "hidden_size",

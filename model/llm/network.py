@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from wavemill.model.blocks import CACHE_ARGUMENT, Qwen2Config, Qwen2DecoderLayer, Qwen2RMSNorm
-from wavemill.model.checkpoint import resolve, validated
+from wavemill.model.io.folders import resolve, validated
+from wavemill.model.io.tensors import fill, save
 from wavemill.model.llm.cache import KeyValueCache
 from wavemill.model.llm.config import LlmConfig
 from wavemill.model.llm.packed import IMPLEMENTATION, Documents
-from wavemill.model.weights import fill, save
 
 # The published files store rotary frequencies, which the published class ignores as well.
 IGNORED = r"\.rotary_emb\.inv_freq$"

@@ -222,7 +222,7 @@ class Format:
         ask: bool = True,
         training: bool = False,
     ) -> Layout:
-        """Return the streams of a conversation.
+        """Return the streams of a conversation (docs/published-format.md).
 
         Consecutive messages of one role get one role marker. If the last of them is audio, the
         marker of the wanted `reply` follows; then MSG_END. `ask` appends the marker after which
@@ -304,7 +304,7 @@ def read_aloud(text: Sequence[int], vocabulary: Vocabulary) -> Layout:
 def shifted(
     ids: Sequence[int], loss_mask: Sequence[bool], pad: int
 ) -> tuple[list[int], list[bool]]:
-    """Return the labels of a stream and their loss mask, one per position.
+    """Return the labels of a stream and their loss mask (docs/published-format.md).
 
     Position p predicts the id at p + 1; the last one predicts `pad` and is not in the loss.
     """

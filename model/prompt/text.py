@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from wavemill.model.checkpoint import WeightsError
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.prompt import whisper_bpe
 
 RANKS_FILE = "tiktoken.model"  # of the published model: Qwen2.5's byte pairs

@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from wavemill.model.checkpoint import WeightsError
 from wavemill.model.data.source import Prefetched
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.train.learner import MicroBatch
 from wavemill.model.train.ranks import Ranks, whole
 from wavemill.model.train.recipe import CheckpointSettings

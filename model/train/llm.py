@@ -13,17 +13,18 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from wavemill.model.assistant import ACOUSTIC_FOLDER
-from wavemill.model.checkpoint import validated
+from wavemill.model.audio import WHISPER_BANDS
 from wavemill.model.data.batch import Mels, PackedBatch
 from wavemill.model.data.corpus import Corpus
 from wavemill.model.data.source import DataError
+from wavemill.model.io.folders import validated
 from wavemill.model.llm.config import LlmConfig, preset
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.llm.packed import Documents
 from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
 from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig, presets
-from wavemill.model.tokenizer.log_mel import N_MELS, TOKEN_FRAMES
+from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
 from wavemill.model.train.llm_data import LlmData
 from wavemill.model.train.llm_output import decoded, export_llm
@@ -163,7 +164,7 @@ class LearningLlm(nn.Module):
 
     def _zero(self, rows: Tensor) -> Tensor:
         """Return 0, computed through the acoustic encoder and the adaptor."""
-        mels = rows.new_zeros(1, N_MELS, TOKEN_FRAMES)
+        mels = rows.new_zeros(1, WHISPER_BANDS, TOKEN_FRAMES)
         return 0.0 * self.llm.model.vq_adaptor(self.acoustic.encode(mels)).sum()
 
     def features(self, groups: tuple[Mels, ...]) -> Tensor:

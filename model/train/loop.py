@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from wavemill.model.checkpoint import MODEL_FOLDER
 from wavemill.model.data.source import Batches, Prefetched
+from wavemill.model.io.folders import MODEL_FOLDER
 from wavemill.model.train.checkpoint import Resuming, checkpoints, last_checkpoint, load
 from wavemill.model.train.learner import Learner, MicroBatch, Progress
 from wavemill.model.train.metrics import Means, MetricsLog, peak_flops

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavemill.model.checkpoint import WeightsError
 from wavemill.model.data.source import DataError
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.train.checkpoint import RunChanged
 from wavemill.model.train.loop import Job, Outcome, outcome_of, work
 from wavemill.model.train.ranks import Ranks

@@ -17,10 +17,14 @@ class Settings(BaseModel):
 
 
 class OptimizerSettings(Settings):
-    """AdamW; the rate rises over a share of the training, then falls as a cosine to its end."""
+    """AdamW; the rate rises over a share of the training, then falls as a cosine to its end.
+
+    With `half_life_steps` it falls by half over so many steps instead, whatever the end is.
+    """
 
     learning_rate: float = Field(2e-5, gt=0)
     final_learning_rate: float = Field(2e-6, ge=0)
+    half_life_steps: int | None = Field(None, ge=1)  # instead of the cosine
     warm_up: float = Field(0.01, ge=0, le=1)  # share of the training's units
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = Field(1e-8, gt=0)

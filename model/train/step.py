@@ -45,11 +45,13 @@ def learning_rate(settings: OptimizerSettings, progress: Progress, step_units: i
     """Return the learning rate of a step of `step_units`.
 
     It rises linearly over the share `warm_up` of the training, the first step included, and then
-    falls as half a cosine to `final_learning_rate`.
+    falls as half a cosine to `final_learning_rate`, or by half every `half_life_steps`.
     """
     warm = settings.warm_up * progress.total_units
     if progress.units < warm:
         return settings.learning_rate * min(1.0, (progress.units + step_units) / warm)
+    if settings.half_life_steps is not None:
+        return settings.learning_rate * 0.5 ** (progress.step / settings.half_life_steps)
     rest = max(1.0, progress.total_units - warm)
     done = min(1.0, (progress.units - warm) / rest)
     swing = settings.learning_rate - settings.final_learning_rate

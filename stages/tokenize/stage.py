@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from wavemill.manifests.recording import Recording
-from wavemill.model.mel import tokens_in
+from wavemill.model.tokenizer.kmeans import tokens_in
 from wavemill.stages.audio.track import open_tracks
 from wavemill.stages.audio.version import choose_audio_version
 from wavemill.stages.engine import StageSettings, with_engines

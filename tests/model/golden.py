@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from wavemill.model.audio import whisper_log_mel
 from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, generate
 from wavemill.model.llm.config import LlmConfig
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.prompt.layout import Format, Reply, Role, TokenMessage, Vocabulary
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
-from wavemill.model.tokenizer.log_mel import log_mel
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
@@ -82,7 +82,7 @@ def values() -> dict[str, Tensor]:
         features = acoustic.features(clips)
     found = {f"codes.{i}": torch.from_numpy(row) for i, row in enumerate(codes)}
     found |= {f"features.{i}": rows[:4] for i, rows in enumerate(features)}
-    found["log_mel"] = log_mel(torch.from_numpy(sound(0.08))[None])[0]
+    found["log_mel"] = whisper_log_mel(torch.from_numpy(sound(0.08))[None])[0]
     prompt = Format(Vocabulary(LLM.text_vocab, LLM.audio_offset)).layout(
         [
             TokenMessage(Role.USER, text=tuple(b"say it")),

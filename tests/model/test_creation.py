@@ -10,9 +10,9 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from wavemill.model.assistant import Assistant, Message
-from wavemill.model.checkpoint import WeightsError
 from wavemill.model.creation import create
 from wavemill.model.generate.generate import GenerateSettings
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.from_text import shaped_like
 from wavemill.model.prompt.layout import Role

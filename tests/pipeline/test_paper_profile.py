@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.support import ROOT
-from wavemill.model.mel import TOKEN_MS
+from wavemill.model.tokenizer.kmeans import TOKEN_MS
 from wavemill.pipeline.config import PROFILES, load_config, profile_names
 from wavemill.pipeline.curation import Config, make_graph
 from wavemill.pipeline.execution.settings import resolve_groups

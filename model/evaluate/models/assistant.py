@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from wavemill.model.assistant import Assistant, Message
-from wavemill.model.checkpoint import WeightsError
 from wavemill.model.detokenizer.history import History
 from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput, Speech
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import decoded
 from wavemill.model.generate.generate import GenerateSettings, Sampling, generate
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.prompt.layout import Reply, Role
 
 

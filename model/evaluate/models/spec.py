@@ -8,9 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from wavemill.model.checkpoint import HUB_FILES, WeightsError, is_hub_id, name_of, resolve
 from wavemill.model.evaluate.models.answering import Model, ModelError
 from wavemill.model.evaluate.recipes.recipe import Recipe
+from wavemill.model.io.folders import HUB_FILES, WeightsError, is_hub_id, name_of, resolve
 
 Kind = Literal["assistant", "transformers", "endpoint"]
 Precision = Literal["stored", "float32", "bfloat16", "float16"]

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from wavemill.model.checkpoint import CONFIG_FILE, WeightsError, resolve
 from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput
 from wavemill.model.evaluate.models.spec import TRANSFORMERS_FILES
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import SAMPLE_RATE
+from wavemill.model.io.folders import CONFIG_FILE, WeightsError, resolve
 
 # Tried in order if no class is named; the package registers model types with them.
 AUTO_CLASSES = (

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from wavemill.model.audio import WHISPER_BANDS, WHISPER_WINDOW
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import FlowConfig, VocoderConfig
 from wavemill.model.detokenizer.flow import TIME_FEATURES
 from wavemill.model.tokenizer.config import VqConfig
-from wavemill.model.tokenizer.log_mel import N_MELS, TOKEN_FRAMES, WINDOW
+from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
 from wavemill.model.train.speech.discriminators import Discriminators, DiscriminatorSettings
 from wavemill.model.train.speech.text_decoder import IDS, TextDecoderConfig
 
@@ -44,9 +45,9 @@ def tokenizer_flops(
         + _attention(width, letters, letters + pooled)
     )
     trained += letters * width * IDS
-    first = 3 * N_MELS * width * frames
+    first = 3 * WHISPER_BANDS * width * frames
     looked_up = pooled * width * encoder.quantize_vocab_size
-    return _flops(trained, first, looked_up + frames * N_MELS * (WINDOW // 2 + 1))
+    return _flops(trained, first, looked_up + frames * WHISPER_BANDS * (WHISPER_WINDOW // 2 + 1))
 
 
 def flow_flops(flow: FlowConfig, vocoder: VocoderConfig, frames: int, chunked: bool) -> float:

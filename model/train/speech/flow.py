@@ -19,16 +19,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from wavemill.model.audio import griffin_lim, vocoder_log_mel
 from wavemill.model.data.clips import ClipBatch
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import StreamSettings
 from wavemill.model.detokenizer.detokenizer import Detokenizer
-from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.detokenizer.griffin_lim import griffin_lim
-from wavemill.model.detokenizer.mel import log_mel
-from wavemill.model.detokenizer.ode import CLEAN_TIME
-from wavemill.model.detokenizer.rotary import rotate
-from wavemill.model.detokenizer.solver import normalise
+from wavemill.model.detokenizer.flow import FlowNetwork, rotate
+from wavemill.model.detokenizer.solver import CLEAN_TIME, normalise
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
 from wavemill.model.train.speech.flops import flow_flops
 
@@ -135,7 +132,7 @@ class FlowLearner(Learner[ClipBatch]):
     def frames(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Return normalised mel (B, T, bands), tokens int64 (B, T), and which frames are real."""
         with torch.autocast(batch.audio.device.type, enabled=False):
-            mel = normalise(log_mel(batch.audio, self.vocoder.config), self.flow.config)
+            mel = normalise(vocoder_log_mel(batch.audio, self.vocoder.config), self.flow.config)
         tokens = batch.tokens.repeat_interleave(self.repeats, dim=1)
         places = torch.arange(mel.shape[1], device=mel.device)
         return mel, tokens, places < batch.token_counts[:, None] * self.repeats
@@ -167,8 +164,8 @@ class FlowLearner(Learner[ClipBatch]):
         positions = _positions(real)
         clean_time = torch.full_like(time, CLEAN_TIME)
         _, read = self.flow(clean, tokens, clean_time, positions, mask=earlier | own)
-        rotary = self.flow.turn(positions)
-        past = [(rotate(key, rotary), value) for key, value in read]
+        rotation = self.flow.rotation(positions)
+        past = [(rotate(key, rotation), value) for key, value in read]
         seen = torch.cat((earlier, own), -1)
         found, _ = self.flow(noisy, tokens, time, positions, past, seen)
         return found

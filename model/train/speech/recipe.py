@@ -7,9 +7,9 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from wavemill.manifests.filesystems import anchored
-from wavemill.model.checkpoint import is_hub_id
 from wavemill.model.data.clips import ClipSettings
 from wavemill.model.detokenizer.config import PRESETS
+from wavemill.model.io.folders import is_hub_id
 from wavemill.model.tokenizer.config import PRESETS as TOKENIZER_PRESETS
 from wavemill.model.tokenizer.config import VqConfig, presets
 from wavemill.model.train.recipe import Settings, TrainingRecipe

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from wavemill.model.checkpoint import resolve
 from wavemill.model.data.clip_batches import ClipBatches
 from wavemill.model.data.clips import (
     TOKEN_MS,
@@ -31,7 +30,8 @@ from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.flow import FlowNetwork
 from wavemill.model.detokenizer.layout import read_config
-from wavemill.model.tokenizer.log_mel import SAMPLE_RATE
+from wavemill.model.io.folders import resolve
+from wavemill.model.tokenizer.pieces import SAMPLE_RATE
 from wavemill.model.train.loop import Job, JobFromModel, TrainingData
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.speech.flow import FlowLearner, start_quiet

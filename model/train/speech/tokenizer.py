@@ -18,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from wavemill.model.audio import WHISPER_HOP, whisper_log_mel
 from wavemill.model.data.clips import ClipBatch
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import VqConfig
-from wavemill.model.tokenizer.log_mel import HOP, TOKEN_FRAMES, log_mel
+from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
@@ -32,7 +34,6 @@ from wavemill.model.train.speech.text_decoder import (
     TextDecoderConfig,
     spelled,
 )
-from wavemill.model.weights import WeightsError
 
 MIN_COUNT = 1e-12  # of a moving count; keeps the division finite
 
@@ -277,8 +278,8 @@ class TokenizerLearner(Learner[ClipBatch]):
     def _encoded(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return states behind the codebook, which are real, states before it, and codes."""
         with torch.autocast(batch.audio.device.type, enabled=False):
-            mel = log_mel(batch.audio)
-        starts = torch.arange(mel.shape[-1], device=mel.device) * HOP
+            mel = whisper_log_mel(batch.audio)
+        starts = torch.arange(mel.shape[-1], device=mel.device) * WHISPER_HOP
         real = starts < batch.samples[:, None]
         found = self.encoder(mel, real)
         return found.last_hidden, real[:, ::TOKEN_FRAMES], found.unquantized, found.codes

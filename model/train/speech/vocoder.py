@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+from wavemill.model.audio import vocoder_log_mel
 from wavemill.model.data.clips import ClipBatch
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.train.learner import Example, Learner, Loss, Progress
 from wavemill.model.train.speech.discriminators import (
     Discriminators,
@@ -159,7 +159,7 @@ class VocoderLearner(Learner[ClipBatch]):
 
     def _mel(self, audio: Tensor) -> Tensor:
         with torch.autocast(audio.device.type, enabled=False):
-            return log_mel(audio.float(), self.vocoder.config)
+            return vocoder_log_mel(audio.float(), self.vocoder.config)
 
 
 def convolutions(module: nn.Module) -> list[nn.Module]:

@@ -13,7 +13,7 @@ from wavemill.model.data import voices
 from wavemill.model.data.augment import Augmentation, AugmentSettings, augment
 from wavemill.model.data.corpus import Conversation, Sound, Spoken
 from wavemill.model.data.voices import Change
-from wavemill.model.tokenizer.log_mel import tokens_in
+from wavemill.model.tokenizer.pieces import tokens_in
 
 FORMANTS = (600.0, 1400.0, 2600.0)  # Hz
 PITCH = 120.0  # Hz

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, tensors, worst
+from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, run_notes, tensors, worst
 from tests.model.data.made import segment_row, write
 from wavemill.model.data.batch import PackedBatch
 from wavemill.model.llm.network import AudioLlm
@@ -40,7 +40,9 @@ def fixture_batch(case: str) -> tuple[PackedBatch, torch.Tensor]:
 
 
 @needs_fixtures
-@pytest.mark.parametrize("case", ["loss_understanding", "loss_generation"])
+@pytest.mark.parametrize(
+    "case", [name for name, told in run_notes().items() if "grad_l2_norms" in told]
+)
 def test_a_step_has_the_published_losses_and_gradients(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

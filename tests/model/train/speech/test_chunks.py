@@ -63,7 +63,7 @@ def test_training_sees_what_the_stream_sees() -> None:
     first = 0
     for size in sizes:
         span = slice(first, first + size)
-        wanted, _ = solver._evaluate(noisy[0, span], tokens[0, span], 437, past, past.past(flow))
+        wanted, _ = solver.evaluate(noisy[0, span], tokens[0, span], 437, past, past.past(flow))
         torch.testing.assert_close(found[0, span], wanted, atol=1e-4, rtol=1e-4)
         past = solver.observe(clean[0, span], tokens[0, span], past).recent(history)
         first += size

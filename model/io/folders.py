@@ -1,10 +1,11 @@
-"""Folders that hold checkpoints: where they are and what is in them, without importing torch."""
+"""Folders that hold models: where they are and what is in them, without importing torch."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,23 +65,44 @@ def _not_the_folder_around(folder: Path) -> None:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the content of `config.json`; raises WeightsError."""
+    return read_mapping(folder / CONFIG_FILE)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON or YAML file, by its suffix, that is an object at the top.
+
+    Raises WeightsError.
+    """
+    import yaml
+
     try:
-        content = json.loads((folder / CONFIG_FILE).read_bytes())
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read {folder / CONFIG_FILE}: {error}") from None
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise WeightsError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict):
-        raise WeightsError(f"{folder / CONFIG_FILE} is no JSON object")
+        raise WeightsError(f"{path} holds no object")
     return content
 
 
 def validated(kind: type[C], folder: Path) -> C:
     """Return `config.json` as a configuration; raises WeightsError naming file and field."""
+    return parsed(kind, read_config(folder), folder / CONFIG_FILE)
+
+
+def parsed(kind: type[C], fields: Mapping[str, Any], path: Path) -> C:
+    """Return fields that were read from `path` as a configuration.
+
+    Raises WeightsError naming file and field.
+    """
     try:
-        return kind.model_validate(read_config(folder))
+        return kind.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise WeightsError(f"{folder / CONFIG_FILE}: {field}: {first['msg']}") from None
+        raise WeightsError(f"{path}: {field}: {first['msg']}") from None
 
 
 def read_index(folder: Path) -> dict[str, Path] | None:
@@ -92,7 +114,7 @@ def read_index(folder: Path) -> dict[str, Path] | None:
         where = json.loads(index.read_bytes())["weight_map"]
         return {name: folder / Path(file).name for name, file in where.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{index} is no index of shards: {error!r}") from None
+        raise WeightsError(f"{index} is not an index of shards: {error!r}") from None
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -100,3 +122,13 @@ def files_of(folder: Path) -> list[Path]:
     shards = read_index(folder)
     weights = sorted(set(shards.values())) if shards else [folder / WEIGHTS_FILE]
     return [folder / CONFIG_FILE, *weights]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is never seen half written, also after a crash."""
+    unfinished = path.with_name(path.name + ".partial")
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
