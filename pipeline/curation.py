@@ -29,20 +29,29 @@ from wavemill.stages.audio.limits import DecodeLimits
 from wavemill.stages.audio.version import AudioVersionSettings
 from wavemill.stages.denoise.stage import Denoise
 from wavemill.stages.diarize.stage import Diarize
-from wavemill.stages.filter.score_audio import ScoreAudio
-from wavemill.stages.filter.score_text import ScoreText
-from wavemill.stages.filter.verdict import Verdict
 from wavemill.stages.recording_stage import RecordingStage
+from wavemill.stages.score import Score
+from wavemill.stages.score_audio.stage import ScoreAudio
+from wavemill.stages.score_signal.stage import ScoreSignal
+from wavemill.stages.score_text.stage import ScoreText
 from wavemill.stages.stage import NoSettings, S, SharedSettings, Stage
 from wavemill.stages.tokenize.tokenize import Tokenize
 from wavemill.stages.tokenize.tokenize_text import TokenizeText
 from wavemill.stages.transcribe.stage import Transcribe
+from wavemill.stages.verdict.stage import Verdict
 
-STAGES: tuple[type[Stage[Any]], ...] = (  # in the order in which they are built
+
+def together(stages: Sequence[type[Stage[Any]]]) -> tuple[type[Stage[Any]], ...]:
+    """Return the stages of a pipeline as they are beside each other (`Stage.among`)."""
+    return tuple(stage.among(stages) for stage in stages)
+
+
+DECLARED: tuple[type[Stage[Any]], ...] = (  # in the order in which they are built
     Denoise,
     Diarize,
     Transcribe,
     ScoreAudio,
+    ScoreSignal,
     ScoreText,
     Verdict,
     Tokenize,
@@ -50,6 +59,7 @@ STAGES: tuple[type[Stage[Any]], ...] = (  # in the order in which they are built
     Pretrain,
     Sft,
 )
+STAGES = together(DECLARED)
 
 
 class BaseConfig(BaseModel):
@@ -112,8 +122,10 @@ def make_graph(config: BaseConfig) -> Graph:
     """
     metadata: dict[str, dict[str, str]] = {}
     stages: list[ConfiguredStage] = []
+    built: dict[str, Stage[Any]] = {}
     for declared in STAGES:
-        stage = declared(config.settings_of(declared), config.shared_settings())
+        stage = declared(config.settings_of(declared), config.shared_settings()).beside(built)
+        built[stage.name] = stage
         metadata[stage.name] = stage.file_metadata()
         stages.append(_configured(stage, metadata))
     return Graph(stages)
@@ -154,6 +166,16 @@ def decode_limits(config: BaseConfig) -> DecodeLimits:
 def result_config(config: BaseConfig) -> dict[str, Any]:
     """Return what determines how recordings become rows, as JSON values."""
     return config.model_dump(mode="json", exclude={"execution", "sources"})
+
+
+def scoring_stages() -> tuple[type[Stage[Any]], ...]:
+    """Return the stages that score segments, in build order."""
+    return tuple(stage for stage in STAGES if stage.scores)
+
+
+def all_scores() -> tuple[Score, ...]:
+    """Return all scores that there are, in the order of their stages."""
+    return tuple(score for stage in scoring_stages() for score in stage.scores)
 
 
 def all_schemas() -> dict[str, pa.Schema]:

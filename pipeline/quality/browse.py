@@ -9,6 +9,8 @@ from typing import Any
 import duckdb
 
 from wavemill.pipeline.quality.details import Sample, read_details
+from wavemill.pipeline.quality.scores import columns_at
+from wavemill.stages.score import Place
 
 PAGE_SIZE = 50
 RECORDINGS_SHOWN = 200
@@ -17,10 +19,7 @@ ORDERS = {
     "text": "text {0}",
     **{
         name: f"{name} {{0}} nulls last"
-        for name in (
-            *("start_ms", "duration_s", "speaker", "language", "status"),
-            *("dnsmos_overall", "snr_db", "asr_confidence", "words_per_second"),
-        )
+        for name in ("start_ms", "duration_s", "speaker", "language", "status")
     },
 }
 FILTERS = {  # name of a parameter -> condition with the parameter bound
@@ -50,7 +49,8 @@ def segments(database: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> S
 
     Raises BadQuery.
     """
-    order = ORDERS.get(given.get("sort", "source"))
+    scores = {name: f"{name} {{0}} nulls last" for name in columns_at(Place.TABLE)}
+    order = {**scores, **ORDERS}.get(given.get("sort", "source"))
     if order is None:
         raise BadQuery("there is no such order")
     direction = "desc" if given.get("descending") else "asc"

@@ -136,7 +136,7 @@ from seen where status in ('kept', 'rejected')
 group by text_source order by count(*) desc, text_source
 """
 _RULES = """
-select rule, "column", concat('filter.', case text_source when 'asr' then 'raw'
+select rule, "column", concat('filter.', case text_source when 'asr' then 'asr'
        else 'labelled' end, '.', setting), side, value
 from thresholds join (select rule, setting from base.rules) using (rule)
 where side in ('min', 'max') and text_source = ? order by position

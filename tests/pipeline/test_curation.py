@@ -19,7 +19,7 @@ import pytest
 import soundfile
 
 from tests.support import ROOT
-from wavemill.pipeline.corpora import pretrain
+from wavemill.pipeline.curation import all_schemas
 
 RECORDINGS = ROOT / "examples" / "recordings"
 NAMES = ("clean_dialogue.flac", "stereo_call.flac")
@@ -110,7 +110,8 @@ def test_a_moved_threshold_runs_no_model(inline: Path, sources: Path) -> None:
 
 def test_the_schema_is_as_designed(inline: Path) -> None:
     (first, *_) = (inline / "corpus" / "pretrain").glob("*.parquet")
-    assert pq.read_schema(first).remove_metadata().equals(pretrain.SCHEMA.remove_metadata())
+    schema = all_schemas()["pretrain"]
+    assert pq.read_schema(first).remove_metadata().equals(schema.remove_metadata())
     metadata = pq.read_metadata(first).metadata
     for key in (
         b"wavemill.version",
@@ -280,7 +281,6 @@ def test_a_missing_source_is_one_line_and_exits_2(tmp_path: Path) -> None:
 
 
 def test_the_schemas_are_described() -> None:
-    from wavemill.pipeline.curation import all_schemas
 
     for name, schema in all_schemas().items():
         for column in schema:

@@ -12,8 +12,10 @@ import pytest
 from pyarrow import fs
 
 from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
+from tests.stages.verdict.scores import settings
 from tests.support import MemoryUpstream, without_channels
 from wavemill.manifests.recording import Item
+from wavemill.pipeline.curation import all_scores
 from wavemill.pipeline.quality.database import (
     DATABASE,
     NoSnapshot,
@@ -22,8 +24,7 @@ from wavemill.pipeline.quality.database import (
     newest_snapshot,
 )
 from wavemill.pipeline.store import Store
-from wavemill.stages.filter.rules import RULES
-from wavemill.stages.filter.thresholds import LabelledThresholds, RawThresholds
+from wavemill.stages.score import rules_of
 from wavemill.stages.segments import segments_of
 
 HOUR = 3_600_000
@@ -109,6 +110,7 @@ def test_funnel_follows_the_hours_through_the_stages(tmp_path: Path, shard: Shar
             ("diarize", 11, 6.5, 2),
             ("transcribe", 6.5, 6.5, 2),
             ("score_audio", 7.5, 7.5, 3),
+            ("score_signal", 7.5, 7.5, 3),
             ("score_text", 7.5, 7.5, 3),
             ("verdict", 7.5, 4.5, 3),
             ("tokenize", 4.5, 4, 3),
@@ -154,7 +156,7 @@ def test_tables_of_an_earlier_version_are_shown(tmp_path: Path, remote: bool) ->
     store = write_workdir(tmp_path, [shard])
     (key,) = (k for k in store.keys("snapshots") if k.endswith("/recordings.parquet"))
     store.write_table(key, without_channels(store.read_table(key)))
-    (key,) = (k for k in store.keys("stages/score_audio") if k.endswith(".parquet"))
+    (key,) = (k for k in store.keys("stages/score_signal") if k.endswith(".parquet"))
     late = ["peak_dbfs", "inverted_channels"]
     store.write_table(key, store.read_table(key).drop_columns(late))
     if remote:
@@ -182,8 +184,9 @@ def test_thresholds_are_those_of_the_verdict(tmp_path: Path, shard: Shard) -> No
                 'select rule, text_source, "column", side, value, allowed from thresholds',
             )
         }
-    for rule in RULES:
-        for source, thresholds in (("asr", RawThresholds()), ("manifest", LabelledThresholds())):
+    held = settings()
+    for rule in rules_of(all_scores()):
+        for source, thresholds in (("asr", held.asr), ("manifest", held.labelled)):
             column, side, value = found[rule.name, source]
             wanted = rule.threshold(thresholds)
             assert column == rule.column
