@@ -60,8 +60,8 @@ class BareLoop:
         from wavemill.stages.diarize.stage import Diarize
         from wavemill.stages.score_audio.stage import ScoreAudio
         from wavemill.stages.score_signal.stage import ScoreSignal
-        from wavemill.stages.tokenize.tokenize import Tokenize
-        from wavemill.stages.tokenize.tokenize_text import TokenizeText
+        from wavemill.stages.tokenize.stage import Tokenize
+        from wavemill.stages.tokenize_text.stage import TokenizeText
         from wavemill.stages.transcribe.stage import Transcribe
 
         config = load_config(Config)

@@ -25,7 +25,7 @@ import numpy as np
 
 from wavemill.stages.denoise.rnnoise import RNNoise
 from wavemill.stages.diarize.clustering import ClusteringConfig
-from wavemill.stages.diarize.diarization import Diarization, Turn
+from wavemill.stages.diarize.engine import Diarization, Turn
 from wavemill.stages.diarize.silero import SileroClustering, SileroConfig
 from wavemill.stages.diarize.spans import Span, intersect
 from wavemill.stages.diarize.stage import Config, Diarize

@@ -194,15 +194,15 @@ def _run(build: Build) -> Iterator[Event]:
 def _is_light(build: Build) -> bool:
     """Whether starting workers would take longer than the work: a moved threshold, say.
 
-    Only work without engines counts, and what it makes tokenize add: no new audio is touched, so
-    nothing can crash that the supervision of a worker would catch.
+    Only work without engines and decoding counts, and what it adds to stages that the verdict
+    selects: no new audio is touched, so nothing can crash that a worker's supervisor would catch.
     """
     execution = build.config.execution
     if execution.address is not None:
         return False
     for load in build.plan.loads():
-        has_engine = build.plan.graph.stages[load.stage].has_engine
-        if has_engine and load.shards > load.additions:
+        needs_worker = build.plan.graph.stages[load.stage].needs_worker
+        if needs_worker and load.shards > load.additions:
             return False
     seconds = total_cpu_seconds(estimate(build.plan))
     return seconds is not None and seconds < execution.inline_below_s

@@ -45,9 +45,9 @@ def curate(
 ) -> None:
     """Turn recordings into a Parquet pre-training corpus.
 
-    Runs denoise, diarize, transcribe, filter and tokenize on everything found under the
-    sources, and leaves the corpus in OUT/corpus/pretrain/*.parquet. Run it again after a crash,
-    with more audio or with other settings: only what is missing is computed.
+    Runs denoise, diarize, transcribe, filter, store_audio and tokenize on everything found
+    under the sources, and leaves the corpus in OUT/corpus/pretrain/*.parquet. Run it again after
+    a crash, with more audio or with other settings: only what is missing is computed.
 
     Example: wavemill curate recordings/ podcasts.jsonl --out work
     """

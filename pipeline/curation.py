@@ -16,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from wavemill.manifests.config import ScanConfig
 from wavemill.manifests.table import SCHEMA as RECORDINGS_SCHEMA
 from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
+from wavemill.pipeline.config import ConfigModel
 from wavemill.pipeline.corpora.pretrain import Pretrain
 from wavemill.pipeline.corpora.sft import Sft
 from wavemill.pipeline.corpora.splits import SplitSettings
 from wavemill.pipeline.execution.settings import ExecutionSettings
 from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from wavemill.pipeline.renamed import RENAMED
 from wavemill.pipeline.snapshots import LINEAGE_SCHEMA, STAGES_SCHEMA
 from wavemill.pipeline.task import ERRORS_SCHEMA
 from wavemill.pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
@@ -35,8 +37,9 @@ from wavemill.stages.score_audio.stage import ScoreAudio
 from wavemill.stages.score_signal.stage import ScoreSignal
 from wavemill.stages.score_text.stage import ScoreText
 from wavemill.stages.stage import NoSettings, S, SharedSettings, Stage
-from wavemill.stages.tokenize.tokenize import Tokenize
-from wavemill.stages.tokenize.tokenize_text import TokenizeText
+from wavemill.stages.store_audio.stage import StoreAudio
+from wavemill.stages.tokenize.stage import Tokenize
+from wavemill.stages.tokenize_text.stage import TokenizeText
 from wavemill.stages.transcribe.stage import Transcribe
 from wavemill.stages.verdict.stage import Verdict
 
@@ -54,6 +57,7 @@ DECLARED: tuple[type[Stage[Any]], ...] = (  # in the order in which they are bui
     ScoreSignal,
     ScoreText,
     Verdict,
+    StoreAudio,
     Tokenize,
     TokenizeText,
     Pretrain,
@@ -62,15 +66,16 @@ DECLARED: tuple[type[Stage[Any]], ...] = (  # in the order in which they are bui
 STAGES = together(DECLARED)
 
 
-class BaseConfig(BaseModel):
+class BaseConfig(ConfigModel):
     """What can be chosen beside the settings of the stages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed = RENAMED
 
     profile: str = "embedded"
     sources: ScanConfig = ScanConfig()
     shard_seconds: float = Field(60.0, gt=0)  # of audio in one unit of work; 3600 on a cluster
-    version: AudioVersionSettings = AudioVersionSettings()
+    audio_version: AudioVersionSettings = AudioVersionSettings()
     splits: SplitSettings = SplitSettings()
     execution: ExecutionSettings = ExecutionSettings()
 
@@ -84,7 +89,7 @@ class BaseConfig(BaseModel):
 
     def shared_settings(self) -> SharedSettings:
         """Return the settings that stages have in common."""
-        return SharedSettings(audio_version=self.version, limits=decode_limits(self))
+        return SharedSettings(audio_version=self.audio_version, limits=decode_limits(self))
 
 
 def config_class(stages: Sequence[type[Stage[Any]]]) -> type[BaseConfig]:
@@ -145,7 +150,7 @@ def _configured(stage: Stage[Any], metadata: Mapping[str, Mapping[str, str]]) ->
         selected_by=stage.selected_by,
         corpus=stage.corpus,
         labelled_only=stage.labelled_only,
-        has_engine=stage.has_engine,
+        needs_worker=stage.needs_worker(),
         file_metadata={key: value for name in about for key, value in metadata[name].items()},
         check=stage.check,
     )

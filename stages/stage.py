@@ -96,6 +96,11 @@ class Stage(ABC, Generic[S]):
         """Return where its settings stand in the config, with dots between the levels."""
         return cls.section or cls.name
 
+    @classmethod
+    def needs_worker(cls) -> bool:
+        """Return whether its work may crash a process: it runs a model or decodes audio."""
+        return cls.has_engine or "limits" in cls.shared
+
     @property
     def labelled_only(self) -> bool:
         """Whether it has nothing to say about shards without labelled recordings."""

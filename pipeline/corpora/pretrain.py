@@ -68,7 +68,15 @@ class Pretrain(Stage[NoSettings]):
 
     name = "pretrain"
     version = 1
-    inputs = ("diarize", "transcribe", "score_text", "verdict", "tokenize", "tokenize_text")
+    inputs = (
+        "diarize",
+        "transcribe",
+        "score_text",
+        "verdict",
+        "store_audio",
+        "tokenize",
+        "tokenize_text",
+    )
     schema = _schema(())
     Settings = NoSettings
     reads_labels = True
@@ -100,7 +108,7 @@ class Pretrain(Stage[NoSettings]):
         kept = {r["segment_id"] for r in upstream.table("verdict").to_pylist() if r["kept"]}
         tables = {
             name: _by_segment(upstream, name)
-            for name in ("transcribe", "score_text", "tokenize", "tokenize_text")
+            for name in ("transcribe", "score_text", "store_audio", "tokenize", "tokenize_text")
         }
         scores = [_by_segment(upstream, name, columns) for name, columns in self.quality.items()]
         rows = [
@@ -133,7 +141,7 @@ def _row(
 ) -> dict[str, Any]:
     """Return a row without its scores and without `lineage_id`."""
     key, item = segment.segment_id, segment.item
-    tokens = tables["tokenize"][key]
+    stored = tables["store_audio"][key]
     transcript = tables["transcribe"].get(key, {})
     label: Recording | Item = item or recording
     return {
@@ -149,10 +157,10 @@ def _row(
         "text": transcript["text"] if item is None else item.text,
         "text_source": "asr" if item is None else "manifest",
         "words": transcript.get("words"),
-        "audio": {"bytes": tokens["audio"], "path": f"{key}.flac"},
-        "sample_rate": tokens["sample_rate"],
-        "audio_version": tokens["audio_version"],
-        "semantic_tokens": tokens["semantic_tokens"],
+        "audio": {"bytes": stored["audio"], "path": f"{key}.flac"},
+        "sample_rate": stored["sample_rate"],
+        "audio_version": stored["audio_version"],
+        "semantic_tokens": tables["tokenize"][key]["semantic_tokens"],
         "text_tokens": tables["tokenize_text"][key]["text_tokens"],
         "license": label.license,
         "split": label.split,

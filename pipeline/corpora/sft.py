@@ -98,7 +98,7 @@ class Sft(Stage[SftSettings]):
 
     name = "sft"
     version = 2
-    inputs = ("diarize", "transcribe", "score_text", "verdict", "tokenize")
+    inputs = ("diarize", "transcribe", "score_text", "verdict", "store_audio", "tokenize")
     schema = SCHEMA.with_metadata({"huggingface": HUGGINGFACE})
     Settings = SftSettings
     reads_labels = True
@@ -115,7 +115,8 @@ class Sft(Stage[SftSettings]):
         """Yield one row per kept labelled item, or per transcribed segment if settings say so."""
         if not recording.labelled and self.labelled_only:
             return
-        tokens = _by_segment(upstream, "tokenize", "audio", "semantic_tokens")
+        audio = _by_segment(upstream, "store_audio", "audio")
+        tokens = _by_segment(upstream, "tokenize", "semantic_tokens")
         rows = [
             {
                 "sample_id": sample.sample_id,
@@ -126,7 +127,12 @@ class Sft(Stage[SftSettings]):
                 "language": sample.language,
                 "license": sample.about.license,
                 "split": sample.about.split,
-                "messages": _messages(sample, tokens[sample.sample_id], self.settings),
+                "messages": _messages(
+                    sample,
+                    audio[sample.sample_id]["audio"],
+                    tokens[sample.sample_id]["semantic_tokens"],
+                    self.settings,
+                ),
                 "metadata": sample.about.metadata,
                 "lineage_id": upstream.lineage_id,
             }
@@ -167,12 +173,12 @@ def _of_item(segment: Segment, item: Item, language: str | None) -> Sample:
 
 
 def _messages(
-    sample: Sample, tokens: dict[str, Any], settings: SftSettings
+    sample: Sample, flac: bytes, tokens: list[int], settings: SftSettings
 ) -> list[dict[str, Any]]:
-    audio = {"bytes": tokens["audio"], "path": f"{sample.sample_id}.flac"}
+    audio = {"bytes": flac, "path": f"{sample.sample_id}.flac"}
     return [
         _message("user", text=_instruction(sample, settings)),
-        _message("user", audio=audio, semantic_tokens=tokens["semantic_tokens"]),
+        _message("user", audio=audio, semantic_tokens=tokens),
         _message("assistant", text=sample.answer),
     ]
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.renamed import RENAMED, with_new_names
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import read_errors
@@ -89,9 +90,12 @@ def compare(store: Store, older: Snapshot, newer: Snapshot) -> Difference:
 
 
 def read_config(store: Store, snapshot: Snapshot) -> dict[str, Any]:
-    """Return the configuration that a snapshot was built with (without `execution`)."""
-    found: dict[str, Any] = json.loads(store.read_text(f"{snapshot.folder}/config.json") or "{}")
-    return found
+    """Return the configuration that a snapshot was built with (without `execution`).
+
+    Its fields have the names of today.
+    """
+    values = json.loads(store.read_text(f"{snapshot.folder}/config.json") or "{}")
+    return with_new_names(values, RENAMED)[0]
 
 
 def _attach(

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.track import open_tracks
-from wavemill.stages.diarize.diarization import Diarization, DiarizationEngine, TrackAudio, Turn
+from wavemill.stages.diarize.engine import Diarization, DiarizationEngine, TrackAudio, Turn
 from wavemill.stages.diarize.engines import ENGINES
 from wavemill.stages.diarize.postprocess import (
     ENERGY_FRAME_MS,

@@ -101,7 +101,7 @@ def test_plan_writes_nothing_but_the_hash_cache(sources: Path, tmp_path: Path) -
 
 def test_a_moved_threshold_runs_no_model(inline: Path, sources: Path) -> None:
     arguments = (sources / "recordings", sources / "manifest.jsonl", "--out", inline)
-    moved = ("--set", "filter.raw.min_duration_s=1.5", "--set", "shard_seconds=15")
+    moved = ("--set", "filter.asr.min_duration_s=1.5", "--set", "shard_seconds=15")
     todo = stages_to_do(wavemill("plan", *arguments, *moved).stdout)
     assert todo["verdict"] == 3
     idle = ("denoise", "diarize", "transcribe", "score_audio", "score_text", "tokenize_text")
@@ -257,7 +257,7 @@ def test_an_unreadable_file_is_a_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "filter.raw.min_snr=3"], "config: filter.raw.min_snr: there is no such field"),
+        (["--set", "filter.asr.min_snr=3"], "config: filter.asr.min_snr: there is no such field"),
         (["--set", "denoise.engine=magic"], "config: denoise.engine: "),
         (["--profile", "gold"], "there is no profile 'gold'"),
         (["--executor", "slurm"], "config: execution.executor: "),

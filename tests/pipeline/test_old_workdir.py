@@ -23,6 +23,9 @@ from wavemill.pipeline.request import remembered
 from wavemill.pipeline.store import Store
 
 MADE = ROOT / "tests" / "data" / "workdir"
+# On purpose: version 3 of tokenize leaves storing audio to store_audio, and the verdict reads the
+# new stage score_signal.
+CHANGED = {"verdict", "tokenize", "pretrain", "sft"}
 MADE_SNAPSHOT = MADE / "work" / "snapshots" / "000001"
 
 
@@ -44,7 +47,8 @@ def test_the_build_goes_on(workdir: Path) -> None:
     build = prepare(sources, str(out), config)
     stages = pq.read_table(MADE_SNAPSHOT / "stages.parquet").to_pylist()
     recorded = {row["stage"]: row["fingerprint"] for row in stages}
-    assert build.plan.graph.fingerprints == recorded
+    found = build.plan.graph.fingerprints
+    assert {name for name in recorded if found[name] != recorded[name]} == CHANGED
     # The recordings lie elsewhere now, which what reads labels has to see.
     to_do = {load.stage: load.shards for load in build.plan.loads()}
     assert [to_do[stage] for stage in ("denoise", "diarize", "transcribe", "score_audio")] == [

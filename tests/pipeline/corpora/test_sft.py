@@ -65,6 +65,7 @@ def upstream(
         "transcribe": _table(rid, said),
         "score_text": scored,
         "verdict": scored,
+        "store_audio": scored.filter(scored["kept"]),
         "tokenize": scored.filter(scored["kept"]),
     }
     return MemoryUpstream(rid, tables)

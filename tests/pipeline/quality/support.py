@@ -34,6 +34,7 @@ STAGES = (
     "score_signal",
     "score_text",
     "verdict",
+    "store_audio",
     "tokenize",
     "tokenize_text",
     "pretrain",

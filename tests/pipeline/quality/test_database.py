@@ -113,6 +113,7 @@ def test_funnel_follows_the_hours_through_the_stages(tmp_path: Path, shard: Shar
             ("score_signal", 7.5, 7.5, 3),
             ("score_text", 7.5, 7.5, 3),
             ("verdict", 7.5, 4.5, 3),
+            ("store_audio", 4.5, 4.5, 3),
             ("tokenize", 4.5, 4, 3),
             ("tokenize_text", 4, 4, 2),
             ("pretrain", 4, 3, 2),

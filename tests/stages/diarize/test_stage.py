@@ -13,7 +13,7 @@ from tests.support import MemoryUpstream, audio_folder
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.denoise.stage import SCHEMA as DENOISE_SCHEMA
-from wavemill.stages.diarize.diarization import Turn
+from wavemill.stages.diarize.engine import Turn
 from wavemill.stages.diarize.engines import ENGINES
 from wavemill.stages.diarize.stage import SCHEMA, Config, Diarize, DiarizeSettings
 

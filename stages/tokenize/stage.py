@@ -1,34 +1,29 @@
-"""Semantic tokens and stored audio of the segments that are kept."""
+"""Semantic tokens of the segments that are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from wavemill.manifests.recording import Recording
 from wavemill.model.mel import tokens_in
-from wavemill.stages.audio.flac import encode_flac
-from wavemill.stages.audio.track import Track, open_tracks
+from wavemill.stages.audio.track import open_tracks
 from wavemill.stages.audio.version import choose_audio_version
 from wavemill.stages.engine import StageSettings, with_engines
 from wavemill.stages.recording_stage import Upstream
-from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.segments import kept_segments
 from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
 from wavemill.stages.tokenize.engine import TokenizeEngine
 from wavemill.stages.tokenize.engines import ENGINES
 
-SEGMENTS_AT_ONCE = 32  # in a batch: bounds memory, at 27 s and 48 kHz, to about 50 MB
+SEGMENTS_AT_ONCE = 32  # handed to the engine: bounds memory, at 27 s and 16 kHz, to about 50 MB
 SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Recording that the segment is of"),
         field("segment_id", pa.string(), "The segment"),
-        field("audio_version", pa.string(), "Version that is stored: original or enhanced"),
-        field("sample_rate", pa.int32(), "Of audio, in Hz"),
-        field("audio", pa.binary(), "The segment's samples as FLAC, mono, 16 bit"),
         field(
             "semantic_tokens",
             pa.list_(pa.int32()),
@@ -51,7 +46,7 @@ class Tokenize(EngineStage[TokenizeSettings, TokenizeEngine[Any]]):
     """The stage."""
 
     name = "tokenize"
-    version = 2
+    version = 3
     inputs = ("denoise", "diarize")
     schema = SCHEMA
     engines = ENGINES
@@ -66,38 +61,26 @@ class Tokenize(EngineStage[TokenizeSettings, TokenizeEngine[Any]]):
         }
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
-        verdicts = upstream.table("verdict", ["segment_id", "kept"]).to_pylist()
-        kept = {row["segment_id"] for row in verdicts if row["kept"]}
-        segments = [s for s in segments_of(recording, upstream) if s.segment_id in kept]
+        """Yield a row for every kept segment, in order, a batch per SEGMENTS_AT_ONCE."""
+        segments = kept_segments(recording, upstream)
         if not segments:
             return
         version = choose_audio_version(recording, self.shared_settings.audio_version)
         opened = open_tracks(recording, upstream, version, self.shared_settings.limits)
         tracks = {track.track: track for track in opened}
+        rate = self.engine.sample_rate
         for first in range(0, len(segments), SEGMENTS_AT_ONCE):
-            group = segments[first : first + SEGMENTS_AT_ONCE]
-            rows, clips = zip(*(self._read(tracks[s.track], s) for s in group), strict=True)
-            tokens = self.engine.tokens(clips, [tokens_in(s.end_ms - s.start_ms) for s in group])
+            some = segments[first : first + SEGMENTS_AT_ONCE]
+            clips = [tracks[s.track].read(s.start_ms, s.end_ms, rate) for s in some]
+            tokens = self.engine.tokens(clips, [tokens_in(s.end_ms - s.start_ms) for s in some])
             yield batch(
                 [
                     {
                         "recording_id": recording.recording_id,
                         "segment_id": segment.segment_id,
-                        "audio_version": version,
                         "semantic_tokens": codes.tolist(),
-                        **row,
                     }
-                    for segment, row, codes in zip(group, rows, tokens, strict=True)
+                    for segment, codes in zip(some, tokens, strict=True)
                 ],
                 SCHEMA,
             )
-
-    def _read(self, track: Track, segment: Segment) -> tuple[dict[str, Any], np.ndarray]:
-        """Return a segment's stored columns, and its clip as the engine wants it."""
-        stored = track.read(segment.start_ms, segment.end_ms)
-        clip = track.read(segment.start_ms, segment.end_ms, self.engine.sample_rate)
-        columns = {
-            "sample_rate": track.sample_rate,
-            "audio": encode_flac(stored, track.sample_rate),
-        }
-        return columns, clip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wavemill.model.prompt import whisper_bpe
 from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
-from wavemill.stages.tokenize.engine import TextTokenizeEngine
+from wavemill.stages.tokenize_text.engine import TextTokenizeEngine
 
 
 class WhisperBpe(TextTokenizeEngine[EngineConfig]):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import ROOT
 from wavemill.stages.engine import EngineConfig
-from wavemill.stages.tokenize.whisper_bpe import WhisperBpe
+from wavemill.stages.tokenize_text.whisper_bpe import WhisperBpe
 
 TEXTS = [
     "",
@@ -52,7 +52,7 @@ def test_what_looks_like_a_special_token_is_text(engine: WhisperBpe) -> None:
 def test_neither_whisper_nor_torch_is_imported() -> None:
     code = (
         "import sys; from wavemill.stages.engine import EngineConfig\n"
-        "from wavemill.stages.tokenize.whisper_bpe import WhisperBpe\n"
+        "from wavemill.stages.tokenize_text.whisper_bpe import WhisperBpe\n"
         "w = WhisperBpe(EngineConfig()); w.load('cpu'); w.encode(['a'])\n"
         "print({'whisper', 'torch', 'numba'} & set(sys.modules))"
     )

@@ -13,8 +13,8 @@ from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.segments import segments_of
 from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
-from wavemill.stages.tokenize.engine import TextTokenizeEngine
-from wavemill.stages.tokenize.engines import TEXT_ENGINES as ENGINES
+from wavemill.stages.tokenize_text.engine import TextTokenizeEngine
+from wavemill.stages.tokenize_text.engines import ENGINES
 
 SCHEMA = pa.schema(
     [
