@@ -60,7 +60,7 @@ class Rule(ABC):
 
     name: str  # stable, snake_case: it stands in tables and reports
     asr: Threshold | Literal["engine"] = None  # segments that diarization cut
-    labelled: Threshold = None  # items of a manifest
+    labelled: Threshold | Literal["engine"] = None  # items of a manifest
     setting: str = ""  # field of Thresholds; by default min_ or max_ and the column
     column: str = ""  # of the scores
 

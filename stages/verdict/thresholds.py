@@ -63,7 +63,7 @@ def _fields(scores: Sequence[Score], kind: Literal["asr", "labelled"]) -> dict[s
     for rule in rules_of(scores):
         default = getattr(rule, kind)
         given = types[rule.column]
-        by_engine = rule.asr == BY_ENGINE
+        by_engine = BY_ENGINE in (rule.asr, rule.labelled)
         found[rule.setting] = (
             given | Literal["engine"] | None if by_engine else given | None,
             default,
