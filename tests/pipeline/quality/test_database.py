@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from pyarrow import fs
 
@@ -26,6 +27,7 @@ from wavemill.pipeline.quality.database import (
 from wavemill.pipeline.store import Store
 from wavemill.stages.score import rules_of
 from wavemill.stages.segments import segments_of
+from wavemill.stages.verdict.stage import join_scores
 
 HOUR = 3_600_000
 
@@ -292,3 +294,27 @@ def test_a_folder_without_a_snapshot_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoSnapshot, match="wavemill curate"):
         write(Store.open(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_of_snapshots_before_the_signal_had_a_stage_are_shown(tmp_path: Path) -> None:
+    """There score_audio had all columns; another shard of it may be of today."""
+    shards = [Shard(shard_id="a" * 16), Shard(shard_id="b" * 16)]
+    for number, shard in enumerate(shards):
+        shard.recordings.append(recording(number))
+        shard.segment(shard.recordings[0], 0, 1000)
+    store = write_workdir(tmp_path, shards)
+    (signal,) = (k for k in store.keys("stages/score_signal") if "/" + "a" * 16 in k)
+    (audio,) = (k for k in store.keys("stages/score_audio") if "/" + "a" * 16 in k)
+    both = join_scores([store.read_table(audio), store.read_table(signal)])
+    store.write_table(audio, both)
+    query = "select snr_db, audio_version, inverted_channels from segments"
+    with views(store) as database:
+        assert rows(database, query) == [(12.5, "original", [])] * 2
+    lineage = store.read_table("snapshots/000001/lineage.parquet")
+    kept = [row for row in lineage.to_pylist() if row["stage"] != "score_signal"]
+    alone = [row for row in kept if row["shard_id"] == "a" * 16]
+    store.write_table(
+        "snapshots/000001/lineage.parquet", pa.Table.from_pylist(alone, lineage.schema)
+    )
+    with views(store) as database:
+        assert rows(database, f"{query} where snr_db is not null") == [(12.5, "original", [])]
