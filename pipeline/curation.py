@@ -84,8 +84,9 @@ class BaseConfig(ConfigModel):
         section: Any = self
         for name in stage.section_name().split("."):
             section = getattr(section, name, None)
-        names = stage.Settings.model_fields
-        return stage.Settings(**{name: getattr(section, name) for name in names})
+        # By value: in a worker, sections that were sent to it are of classes of their own.
+        values = section.model_dump(include=set(stage.Settings.model_fields)) if section else {}
+        return stage.Settings.model_validate(values)
 
     def shared_settings(self) -> SharedSettings:
         """Return the settings that stages have in common."""
@@ -125,33 +126,36 @@ def make_graph(config: BaseConfig) -> Graph:
 
     Raises EngineUnavailable when the weights of an engine cannot be identified.
     """
-    metadata: dict[str, dict[str, str]] = {}
+    about: dict[str, dict[str, str]] = {}  # what the files of a corpus say of a stage
     stages: list[ConfiguredStage] = []
     built: dict[str, Stage[Any]] = {}
     for declared in STAGES:
         stage = declared(config.settings_of(declared), config.shared_settings()).beside(built)
         built[stage.name] = stage
-        metadata[stage.name] = stage.file_metadata()
-        stages.append(_configured(stage, metadata))
+        parameters = stage.parameters()  # first: where a package is missing, it names the remedy
+        about[stage.name] = stage.file_metadata()
+        read = stage.inputs if stage.corpus else ()
+        metadata = {key: value for name in read for key, value in about[name].items()}
+        stages.append(_configured(stage, parameters, metadata))
     return Graph(stages)
 
 
-def _configured(stage: Stage[Any], metadata: Mapping[str, Mapping[str, str]]) -> ConfiguredStage:
-    """Return what the graph has to know; `metadata` is of the stages up to this one."""
-    about = [stage.name, *(stage.inputs if stage.corpus else ())]
+def _configured(
+    stage: Stage[Any], parameters: dict[str, Any], file_metadata: dict[str, str]
+) -> ConfiguredStage:
     return ConfiguredStage(
         name=stage.name,
         version=stage.version,
         inputs=stage.inputs,
         schema=stage.schema,
-        parameters=stage.parameters(),
+        parameters=parameters,
         build=partial(_built, type(stage), stage.settings, stage.shared_settings),
         reads_labels=stage.reads_labels,
         selected_by=stage.selected_by,
         corpus=stage.corpus,
         labelled_only=stage.labelled_only,
         needs_worker=stage.needs_worker(),
-        file_metadata={key: value for name in about for key, value in metadata[name].items()},
+        file_metadata=file_metadata,
         check=stage.check,
     )
 

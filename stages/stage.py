@@ -149,7 +149,7 @@ class EngineStage(Stage[ES], Generic[ES, E]):
     ) -> None:
         """Take `engine`, loaded already, in place of the one that the settings name."""
         super().__init__(settings, shared)
-        self.engine = engine or selected_engine(settings, self.engines)
+        self.engine = selected_engine(settings, self.engines) if engine is None else engine
 
     def parameters(self) -> dict[str, Any]:
         own = fingerprint_parameters(self.settings, self.engines)

@@ -11,6 +11,7 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,6 +20,8 @@ from wavemill.jobs.build import execute, prepare, publish
 from wavemill.pipeline.config import config_from
 from wavemill.pipeline.curation import Config
 from wavemill.pipeline.execution.events import ShardFailed
+from wavemill.pipeline.quality.database import create_views, newest_snapshot
+from wavemill.pipeline.quality.listening import find_place, read_clips
 from wavemill.pipeline.request import remembered
 from wavemill.pipeline.store import Store
 
@@ -64,3 +67,21 @@ def test_the_build_goes_on(workdir: Path) -> None:
 
     assert rows(out / "corpus") == rows(MADE_SNAPSHOT)
     assert len(rows(out / "corpus")) == 2
+    assert_item_is_heard(build.store)
+
+
+def test_stored_audio_is_heard(workdir: Path) -> None:
+    """In the old snapshot tokenize stored it."""
+    assert_item_is_heard(Store.open(str(workdir / "work")))
+
+
+def assert_item_is_heard(store: Store) -> None:
+    with duckdb.connect() as database:
+        create_views(database, store, newest_snapshot(store), "1")
+        database.execute("create table seen as from segments where text_source = 'manifest'")
+        ((segment_id,),) = database.execute("select segment_id from seen").fetchall()
+        place = find_place(database, segment_id)
+        assert place is not None
+        (clip,) = read_clips(database, store, place)
+    assert clip.version == "original"
+    assert len(clip.audio) == (place.end_ms - place.start_ms) * clip.sample_rate // 1000
