@@ -45,25 +45,26 @@ from wavemill.stages.verdict.stage import Verdict
 
 
 def together(stages: Sequence[type[Stage[Any]]]) -> tuple[type[Stage[Any]], ...]:
-    """Return the stages of a pipeline as they are beside each other (`Stage.among`)."""
+    """Return the stages of a pipeline as they are among each other (`Stage.among`)."""
     return tuple(stage.among(stages) for stage in stages)
 
 
-DECLARED: tuple[type[Stage[Any]], ...] = (  # in the order in which they are built
-    Denoise,
-    Diarize,
-    Transcribe,
-    ScoreAudio,
-    ScoreSignal,
-    ScoreText,
-    Verdict,
-    StoreAudio,
-    Tokenize,
-    TokenizeText,
-    Pretrain,
-    Sft,
+STAGES = together(
+    (  # in the order in which they are built
+        Denoise,
+        Diarize,
+        Transcribe,
+        ScoreAudio,
+        ScoreSignal,
+        ScoreText,
+        Verdict,
+        StoreAudio,
+        Tokenize,
+        TokenizeText,
+        Pretrain,
+        Sft,
+    )
 )
-STAGES = together(DECLARED)
 
 
 class BaseConfig(ConfigModel):

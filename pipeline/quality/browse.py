@@ -1,4 +1,7 @@
-"""Segments and recordings, page by page. Names of columns come from here, values are bound."""
+"""Segments and recordings, page by page.
+
+Names of columns come from this module, and values are bound as parameters.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ def segments(database: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> S
 
 
 def recordings(database: duckdb.DuckDBPyConnection, search: str) -> list[dict[str, str]]:
-    """Return the first recordings with segments whose URI contains `search`."""
+    """Return the first recordings with segments whose source contains `search`."""
     found = database.execute(
         "select recording_id, any_value(source) as source from seen "
         "where contains(lower(source), lower(?)) group by recording_id order by source limit ?",

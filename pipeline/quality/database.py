@@ -1,14 +1,14 @@
 """`WORKDIR/quality.duckdb`: views over the Parquet files of the newest snapshot.
 
-The file holds queries and paths, and no rows but a few small ones (`about`, `snapshots`, `stages`,
-`rules`). So it is made anew in no time, and nothing that a view shows is computed before it is
-asked for. It is written under another name and renamed: a reader of the old file is not disturbed.
+The file holds queries and paths; its only rows are those of small tables (`about`, `snapshots`,
+`stages`, `rules`). So it takes little time to make, and a view computes its rows when it is read.
+It is written under another name and then renamed, so a reader of the old file goes on reading.
 
-The paths are absolute, so the file works from any folder; after the WORKDIR has moved it has to be
-made again. It is made in a folder with a plain name, since DuckDB does not write below every folder
-(`what?`). The views name every file: DuckDB takes no subquery there, a variable does not survive
-the file, and a pattern would also show what belongs to no snapshot. Measured on two cores, with
-files of ten rows: a list of 10,000 files costs a query 0.2 s for binding and 1 s for a scan,
+The paths are absolute, so the file works from any folder; after the WORKDIR has moved it must be
+made again. It is made in a folder with a plain name, since DuckDB cannot write below some folders
+(`what?`). The views name every file: DuckDB allows no subquery there, a variable is not stored in
+the file, and a pattern would also match files that belong to no snapshot. On two cores, with files
+of ten rows: a list of 10,000 files costs a query 0.2 s for binding and 1 s for a scan,
 100,000 files 1.1 s and 10 s; `segments` reads five lists.
 
 DuckDB's httpfs extension cannot be assumed. Of a WORKDIR that is not on a local file system the
@@ -72,7 +72,7 @@ OF_ERRORS = "columns(lambda name: name not in ('source', 'filename')), uri as so
 
 
 class NoSnapshot(ConfigError):
-    """The folder is no WORKDIR, or no build of it has succeeded yet."""
+    """The folder is not a WORKDIR, or no build has succeeded in it yet."""
 
 
 def newest_snapshot(store: Store) -> Snapshot:
@@ -89,7 +89,7 @@ def new_database(
 ) -> Iterator[tuple[Snapshot, duckdb.DuckDBPyConnection]]:
     """Make `quality.duckdb` of the newest snapshot; it is in place when the block has succeeded.
 
-    Gives the snapshot and a connection, for whoever wants to read at once. Raises NoSnapshot.
+    Gives the snapshot and a connection, so that the caller can read at once. Raises NoSnapshot.
     """
     snapshot = newest_snapshot(store)
     with scratch_folder() as folder, store.replacing(DATABASE) as path:
@@ -108,7 +108,7 @@ def create_views(
 ) -> None:
     """Make all views of a snapshot in an empty database, on disk or in memory.
 
-    With `shard_id` the stages' tables of that shard only: enough to look at its recordings.
+    With `shard_id`, only the stages' tables of that shard: enough to look at its recordings.
     """
     tables = _Tables(database, store)
     database.execute("create schema base")

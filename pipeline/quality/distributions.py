@@ -1,4 +1,4 @@
-"""How the values of segments are spread, with the thresholds that they are held against."""
+"""The distribution of each score over the segments, with the thresholds of its rules."""
 
 from __future__ import annotations
 

@@ -146,14 +146,17 @@ def read_figures(
 
 
 def see_segments(database: duckdb.DuckDBPyConnection, kind: str) -> None:
-    """Make the table `seen` (seen.sql)."""
+    """Make the table `seen` (seen.sql); `kind` is "table" or "temp table"."""
     script = resources.files("wavemill.pipeline.quality") / "seen.sql"
     text = script.read_text(encoding="utf-8")
     database.execute(text.format(kind=kind, scores=",\n       ".join(seen_columns())))
 
 
 def _shares(database: duckdb.DuckDBPyConnection, query: str) -> tuple[Share, ...]:
-    """Read the first rows of a query, which gives all fields of Share but `rest`; sum the rest."""
+    """Read the first rows of a query and sum up the others.
+
+    The query gives all fields of Share except `rest`.
+    """
     database.execute(f"create or replace temp table shares as {query}")
     found = database.execute(f"from shares limit {SHOWN}").fetchall()
     ((count, *sums),) = database.execute(

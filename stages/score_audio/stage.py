@@ -30,8 +30,8 @@ SCHEMA = pa.schema(
         *(score.field for score in stored(SCORES)),
     ]
 )
-# Once this stage measured the signal too. The fingerprint still has the settings of that, at their
-# defaults, since a WORKDIR of that time has the ratings already: they are not computed anew.
+# This stage measured the signal, too, before score_signal did. Its fingerprint still has those
+# settings at their defaults, so that a WORKDIR of that time keeps its ratings.
 _OF_THE_SIGNAL = {
     "snr": {"frame_ms": 25, "hop_ms": 10, "noise_quantile": 0.2, "highest_db": 60.0},
     "clipping": {

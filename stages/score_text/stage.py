@@ -30,7 +30,7 @@ SCHEMA = pa.schema(
         field(
             "text_source",
             pa.string(),
-            "Where text comes from, and so whose rules hold: asr (raw) or manifest (labelled)",
+            "Where text comes from, and so whose rules hold: asr or manifest (labelled)",
         ),
         *(score.field for score in stored(SCORES)),
     ]

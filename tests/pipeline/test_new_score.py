@@ -1,4 +1,4 @@
-"""A new score is declared with its stage: one folder (`toy_score`) and one line of DECLARED."""
+"""A new score is declared with its stage: one folder (`toy_score`) and one line of STAGES."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Loader = Callable[..., curation.BaseConfig]
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Loader:
     """Register the stage; return what loads a configuration with overrides."""
-    stages = list(curation.DECLARED)
+    stages = list(curation.STAGES)
     stages.insert(4, ScoreCalm)
     monkeypatch.setattr(curation, "STAGES", curation.together(stages))
     model = curation.config_class(curation.STAGES)

@@ -29,7 +29,7 @@ class TimedPretrain(Pretrain):
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> type[curation.BaseConfig]:
     """Register the stage; return the class of the configuration that follows."""
-    stages = [TimedPretrain if stage is Pretrain else stage for stage in curation.DECLARED]
+    stages = [TimedPretrain if s.name == Pretrain.name else s for s in curation.STAGES]
     stages.insert(2, Clock)
     monkeypatch.setattr(curation, "STAGES", curation.together(stages))
     return curation.config_class(curation.STAGES)
@@ -66,7 +66,7 @@ def test_its_settings_are_checked_like_all_others(registered: type[curation.Base
 
 
 def test_a_stage_that_no_corpus_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    unread = (*curation.DECLARED[:2], Clock, *curation.DECLARED[2:])
+    unread = (*curation.STAGES[:2], Clock, *curation.STAGES[2:])
     monkeypatch.setattr(curation, "STAGES", curation.together(unread))
     with pytest.raises(ValueError, match=r"^no corpus needs stage 'clock'[^\n]*$"):
         curation.make_graph(curation.config_class(curation.STAGES)())
