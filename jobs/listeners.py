@@ -12,7 +12,7 @@ from wavemill.jobs.sound import sound_of
 from wavemill.model.evaluate.runs.speech import Listener, Listeners
 from wavemill.pipeline.config import load_config
 from wavemill.pipeline.curation import Config
-from wavemill.stages.filter.score_audio import ScoreAudio
+from wavemill.stages.score_audio.stage import ScoreAudio
 from wavemill.stages.transcribe.stage import Transcribe
 
 

@@ -34,7 +34,7 @@ def plan(
     cache of content hashes in OUT/manifest. CPU, GPU and disk are judged by what the same stages
     took in OUT before; "newly kept" is what a moved threshold keeps, known once it is judged.
 
-    Example: wavemill plan recordings/ --out work --set filter.raw.min_snr_db=10
+    Example: wavemill plan recordings/ --out work --set filter.asr.min_snr_db=10
     """
     console = Terminal()
     run = options.RunOptions(executor, workers, address)

@@ -29,7 +29,7 @@ def refresh(
     New recordings join the corpus, changed ones are replaced, deleted and withdrawn ones leave;
     everything else stays as it is. Settings given here hold for the next refresh as well.
 
-    Example: wavemill refresh work --set filter.raw.min_snr_db=10
+    Example: wavemill refresh work --set filter.asr.min_snr_db=10
     """
     request = remembered(Store.open(workdir))
     if not request.sources:

@@ -156,7 +156,7 @@ def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
 
 def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> list[Measure]:
     from wavemill.model.evaluate.speech.resynthesis import heard_right, mel_distance, rated
-    from wavemill.stages.filter.dnsmos import Dnsmos, DnsmosConfig
+    from wavemill.stages.score_audio.dnsmos import Dnsmos, DnsmosConfig
 
     dnsmos = Dnsmos(DnsmosConfig(shortest_seconds=shortest))
     dnsmos.load("cpu")

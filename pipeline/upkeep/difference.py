@@ -20,8 +20,8 @@ from wavemill.pipeline.renamed import RENAMED, with_new_names
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import read_errors
-from wavemill.stages.filter.score_text import ScoreText
-from wavemill.stages.filter.verdict import Verdict
+from wavemill.stages.score_text.stage import ScoreText
+from wavemill.stages.verdict.stage import Verdict
 
 # Of a segment whose recording failed in a stage: nothing of it is in the corpus.
 FAILED = "(error)"

@@ -11,17 +11,20 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from tests.stages.verdict.scores import Labelled, judged
 from tests.support import MemoryUpstream
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Item, Recording, Task
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.audio.version import AudioVersionSettings, choose_audio_version
 from wavemill.stages.engine import EngineConfig
-from wavemill.stages.filter import score_audio, score_text, verdict
-from wavemill.stages.filter.quality import Quality, QualityEngine
-from wavemill.stages.filter.thresholds import LabelledThresholds
-from wavemill.stages.recording_stage import RecordingError
+from wavemill.stages.recording_stage import RecordingError, SpanError
+from wavemill.stages.score_audio.engine import Quality, QualityEngine
+from wavemill.stages.score_audio.stage import ScoreAudio
+from wavemill.stages.score_signal.stage import ScoreSignal
+from wavemill.stages.score_text.stage import ScoreText
 from wavemill.stages.stage import SharedSettings
+from wavemill.stages.verdict.stage import join_scores
 
 RATE = 16_000
 DIARIZE = [
@@ -101,13 +104,29 @@ def upstream() -> MemoryUpstream:
 RAW = Recording("r", "r.wav", 3000)
 
 
-def audio_rows(recording: Recording, seed: int = 0, share: float = 0.5) -> list[dict]:
-    version = AudioVersionSettings(seed=seed, enhanced_share=share)
-    stage = score_audio.ScoreAudio(
-        score_audio.Config(), SharedSettings(audio_version=version), Loudness(EngineConfig())
+def scored(
+    recording: Recording, shared: SharedSettings, tables: MemoryUpstream
+) -> tuple[list[pa.Table], list[SpanError]]:
+    """Return the tables of score_audio and score_signal, and the spans that they name."""
+    audio = ScoreAudio(ScoreAudio.Settings(), shared, Loudness(EngineConfig()))
+    found = list(audio(recording, tables))
+    spans = [one for one in found if isinstance(one, SpanError)]
+    rated = pa.Table.from_batches(
+        [one for one in found if isinstance(one, pa.RecordBatch)], schema=ScoreAudio.schema
     )
-    table = pa.Table.from_batches(stage(recording, upstream()), schema=score_audio.SCHEMA)
-    return table.to_pylist()
+    signal = ScoreSignal(ScoreSignal.Settings(), shared)
+    tables = MemoryUpstream(recording.recording_id, {**tables.tables, "score_audio": rated})
+    measured = pa.Table.from_batches(signal(recording, tables), schema=ScoreSignal.schema)
+    return [rated, measured], spans
+
+
+def score_tables(recording: Recording, seed: int = 0, share: float = 0.5) -> list[pa.Table]:
+    version = AudioVersionSettings(seed=seed, enhanced_share=share)
+    return scored(recording, SharedSettings(audio_version=version), upstream())[0]
+
+
+def audio_rows(recording: Recording, seed: int = 0, share: float = 0.5) -> list[dict]:
+    return join_scores(score_tables(recording, seed, share)).to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -177,20 +196,18 @@ def test_a_labelled_clip_that_is_silent_is_never_kept(tmp_path: Path, task: str)
     recording = Recording(
         content_id(str(tmp_path / "a.wav")), str(tmp_path / "a.wav"), 2000, items=tuple(items)
     )
-    scores = verdict.join_scores(
-        pa.Table.from_pylist(audio_rows(recording), schema=score_audio.SCHEMA),
-        pa.Table.from_pylist(text_rows(recording, upstream()), schema=score_text.SCHEMA),
-    )
-    found = verdict.judge(scores, verdict.Config()).to_pylist()
+    text = pa.Table.from_pylist(text_rows(recording, upstream()), schema=ScoreText.schema)
+    scores = join_scores([*score_tables(recording), text])
+    found = judged(scores).to_pylist()
     assert [row["kept"] for row in found] == [False] * 6 + [True] * 3
     assert {broken["rule"] for row in found for broken in row["broken"]} == {"silent"}
-    off = verdict.Config(labelled=LabelledThresholds(min_peak_dbfs=None))
-    assert all(row["kept"] for row in verdict.judge(scores, off).to_pylist())
+    off = Labelled(min_peak_dbfs=None)
+    assert all(row["kept"] for row in judged(scores, labelled=off).to_pylist())
 
 
 def text_rows(recording: Recording, tables: MemoryUpstream) -> list[dict]:
-    stage = score_text.ScoreText.build(score_text.Config(ngram=2))
-    return pa.Table.from_batches(stage(recording, tables), schema=score_text.SCHEMA).to_pylist()
+    stage = ScoreText.build(ScoreText.Settings(ngram=2))
+    return pa.Table.from_batches(stage(recording, tables), schema=ScoreText.schema).to_pylist()
 
 
 def test_text_scores_of_a_raw_recording() -> None:

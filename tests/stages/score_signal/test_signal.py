@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from tests.support import audio_folder
-from wavemill.stages.filter.signal import ClippingSettings, SnrSettings, clipping_ratio, snr_db
+from wavemill.stages.score_signal.signal import (
+    ClippingSettings,
+    SnrSettings,
+    clipping_ratio,
+    snr_db,
+)
 
 RATE = 16_000
 

@@ -10,13 +10,15 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from wavemill.manifests.recording import Item, Recording
-from wavemill.stages.filter.text import (
+from wavemill.stages.recording_stage import RecordingError, Upstream
+from wavemill.stages.score import stored
+from wavemill.stages.score_text.scores import SCORES
+from wavemill.stages.score_text.text import (
     character_count,
     compression_ratio,
     repeated_ngram_ratio,
     words_of,
 )
-from wavemill.stages.recording_stage import RecordingError, Upstream
 from wavemill.stages.segments import Segment, segments_of
 from wavemill.stages.stage import Stage
 from wavemill.stages.tables import batch, field
@@ -28,57 +30,9 @@ SCHEMA = pa.schema(
         field(
             "text_source",
             pa.string(),
-            "Where text comes from, and so whose rules hold: asr (raw) or manifest (labelled)",
+            "Where text comes from, and so whose rules hold: asr or manifest (labelled)",
         ),
-        field("duration_s", pa.float64(), "Length of the segment in seconds"),
-        field(
-            "speech_ratio",
-            pa.float64(),
-            "Share of the segment that voice activity detection calls speech; null: labelled",
-            True,
-        ),
-        field("overlap_ratio", pa.float64(), "Share with a second speaker; null: not known", True),
-        field(
-            "speaker_similarity",
-            pa.float64(),
-            "Cosine of the segment's embedding to its speaker's; null: not known",
-            True,
-        ),
-        field("language", pa.string(), "Language code; null: a manifest that names none", True),
-        field(
-            "language_probability",
-            pa.float64(),
-            "Certainty of the language; null: assumed; 0: assumed, but the manifest states another",
-            True,
-        ),
-        field(
-            "text_length",
-            pa.int64(),
-            "Characters of text without white space; null: an item without a transcript",
-            True,
-        ),
-        field("chars_per_second", pa.float64(), "text_length by duration; null as there", True),
-        field(
-            "words_per_second",
-            pa.float64(),
-            "Words (Chinese, Japanese, Korean: characters) by duration; null as text_length",
-            True,
-        ),
-        field(
-            "repeated_ngram_ratio",
-            pa.float64(),
-            "Share of word n-grams that occurred before in the text; null as text_length",
-            True,
-        ),
-        field(
-            "compression_ratio",
-            pa.float64(),
-            "Bytes of text by bytes after zlib (the transcriber's own where it has one)",
-            True,
-        ),
-        field("asr_confidence", pa.float64(), "Of the transcriber, 0 to 1; null: labelled", True),
-        field("avg_logprob", pa.float64(), "Mean log probability of tokens; null: unknown", True),
-        field("no_speech_prob", pa.float64(), "Of the transcriber; null: unknown", True),
+        *(score.field for score in stored(SCORES)),
     ]
 )
 
@@ -112,6 +66,7 @@ class ScoreText(Stage[Config]):
     version = 2
     inputs = ("diarize", "transcribe")
     schema = SCHEMA
+    scores = SCORES
     Settings = Config
     section = "filter.text"
     reads_labels = True

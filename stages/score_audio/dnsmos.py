@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
-from wavemill.stages.filter.quality import Quality, QualityEngine
+from wavemill.stages.score_audio.engine import Quality, QualityEngine
 
 SAMPLE_RATE = 16_000  # Hz
 WINDOW_SECONDS = 9.01  # what the model was trained on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wavemill.stages.filter.text import (
+from wavemill.stages.score_text.text import (
     character_count,
     compression_ratio,
     repeated_ngram_ratio,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wavemill.stages.filter.dnsmos import Dnsmos
-from wavemill.stages.filter.quality import QualityEngine
+from wavemill.stages.score_audio.dnsmos import Dnsmos
+from wavemill.stages.score_audio.engine import QualityEngine
 
 ENGINES: dict[str, type[QualityEngine[Any]]] = {Dnsmos.name: Dnsmos}

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from wavemill.stages.filter.dnsmos import SAMPLE_RATE, WINDOW, Dnsmos, DnsmosConfig, windows_of
+from wavemill.stages.score_audio.dnsmos import SAMPLE_RATE, WINDOW, Dnsmos, DnsmosConfig, windows_of
 
 
 def engine(hop_seconds: float) -> Dnsmos:
@@ -47,7 +47,7 @@ def package(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.mark.parametrize("seconds", [0.3, 9.5, 11.2])
 def test_equals_the_package_at_its_own_hop(package: ModuleType, seconds: float) -> None:
-    from wavemill.stages.filter.dnsmos import model_file
+    from wavemill.stages.score_audio.dnsmos import model_file
 
     folder = model_file().parent
     theirs = package.DNSMOS(str(model_file()), str(folder / "model_v8.onnx"))

@@ -11,19 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.stages.filter.scores import DIGIT, GOOD, SCORES, scores
+from tests.stages.verdict.scores import (
+    DIGIT,
+    GOOD,
+    SCORES,
+    SCORING,
+    Asr,
+    Judge,
+    Labelled,
+    judged,
+    scores,
+    settings,
+)
 from tests.support import MemoryUpstream
 from wavemill.manifests.recording import Recording
-from wavemill.stages.filter import score_audio, score_text
-from wavemill.stages.filter.rules import RULES, AtLeast, AtMost
-from wavemill.stages.filter.thresholds import LabelledThresholds, RawThresholds
-from wavemill.stages.filter.verdict import SCHEMA, Config, Verdict, join_scores, judge
+from wavemill.stages.score import AtLeast, AtMost, rules_of
+from wavemill.stages.verdict.stage import SCHEMA, join_scores
+from wavemill.stages.verdict.thresholds import AsrThresholds
 
-EVERY = RawThresholds(max_no_speech_probability=0.6)  # with the one that is off by default
+RULES = rules_of(Judge.known)
+EVERY = Asr(max_no_speech_probability=0.6)  # with the one that is off by default
 
 
-def broken(row: dict[str, Any], config: Config | None = None) -> list[str]:
-    verdict = judge(scores(row), config or Config(raw=EVERY)).to_pylist()[0]
+def broken(row: dict[str, Any], asr: AsrThresholds = EVERY, **others: Any) -> list[str]:
+    verdict = judged(scores(row), asr, **others).to_pylist()[0]
     names = [entry["rule"] for entry in verdict["broken"]]
     assert verdict["kept"] == (not names)
     return names
@@ -78,7 +89,7 @@ def test_a_value_equal_to_its_threshold_passes() -> None:
 
 def test_all_broken_rules_are_recorded_in_order_with_value_and_threshold() -> None:
     row = GOOD | {"language": "de", "asr_confidence": 0.05, "duration_s": 0.5}
-    assert judge(scores(row), Config()).to_pylist()[0]["broken"] == [
+    assert judged(scores(row)).to_pylist()[0]["broken"] == [
         {
             "rule": "too_short",
             "value": 0.5,
@@ -106,9 +117,9 @@ def test_all_broken_rules_are_recorded_in_order_with_value_and_threshold() -> No
 def test_labelled_items_have_rules_of_their_own() -> None:
     assert broken(DIGIT) == []
     assert broken(DIGIT | {"text_source": "asr"}) == ["too_short", "low_dnsmos_overall"]
-    strict = Config(labelled=LabelledThresholds(min_duration_s=0.5))
-    assert broken(DIGIT, strict) == ["too_short"]
-    assert broken(GOOD, strict) == []
+    strict = Labelled(min_duration_s=0.5)
+    assert broken(DIGIT, labelled=strict) == ["too_short"]
+    assert broken(GOOD, labelled=strict) == []
 
 
 def test_an_item_without_a_transcript_has_no_text_to_be_empty() -> None:
@@ -117,19 +128,21 @@ def test_an_item_without_a_transcript_has_no_text_to_be_empty() -> None:
 
 
 def test_a_threshold_of_none_switches_its_rule_off() -> None:
-    off = Config(raw=RawThresholds(allowed_languages=None, min_duration_s=None))
+    off = Asr(allowed_languages=None, min_duration_s=None)
     assert broken(GOOD | {"language": "de", "duration_s": 0.1}, off) == []
 
 
 def test_partial_settings_keep_the_defaults_of_their_own_set() -> None:
-    config = Config.model_validate({"labelled": {"min_snr_db": 5}, "raw": {"min_snr_db": 5}})
-    assert config.labelled.min_duration_s == LabelledThresholds().min_duration_s
-    assert config.raw.allowed_languages == ("en", "zh")
+    config: Any = Judge.Settings.model_validate(
+        {"labelled": {"min_snr_db": 5}, "asr": {"min_snr_db": 5}}
+    )
+    assert config.labelled.min_duration_s == Labelled().min_duration_s
+    assert config.asr.allowed_languages == ("en", "zh")
 
 
 def test_an_unknown_threshold_is_an_error() -> None:
     with pytest.raises(ValidationError):
-        Config.model_validate({"raw": {"min_snr": 5}})
+        Judge.Settings.model_validate({"asr": {"min_snr": 5}})
 
 
 def test_rows_keep_their_order_and_broken_rules_their_rows() -> None:
@@ -139,7 +152,7 @@ def test_rows_keep_their_order_and_broken_rules_their_rows() -> None:
         DIGIT | {"segment_id": "c", "text_length": 0},
         GOOD | {"segment_id": "d", "duration_s": 0.1, "text_length": 0},
     ]
-    table = judge(scores(*rows), Config())
+    table = judged(scores(*rows))
     assert table.schema.equals(SCHEMA, check_metadata=True)
     found = {r["segment_id"]: [b["rule"] for b in r["broken"]] for r in table.to_pylist()}
     assert found == {
@@ -152,29 +165,26 @@ def test_rows_keep_their_order_and_broken_rules_their_rows() -> None:
 
 
 def test_no_segments_give_no_rows() -> None:
-    assert judge(scores(), Config()).num_rows == 0
+    assert judged(scores()).num_rows == 0
 
 
 def test_stage_joins_the_scores_whatever_their_order() -> None:
     rows = [GOOD | {"segment_id": "a", "snr_db": -9.0}, GOOD | {"segment_id": "b"}]
     table = scores(*rows)
-    upstream = MemoryUpstream(
-        "r",
-        {
-            "score_audio": table.select(score_audio.SCHEMA.names).take([1, 0]),
-            "score_text": table.select(score_text.SCHEMA.names),
-        },
-    )
-    verdicts = pa.Table.from_batches(Verdict(Config())(Recording("r", "r.wav", 1), upstream))
+    tables = {stage.name: table.select(stage.schema.names) for stage in SCORING}
+    tables["score_signal"] = tables["score_signal"].take([1, 0])
+    upstream = MemoryUpstream("r", tables)
+    verdict = Judge(settings())
+    verdicts = pa.Table.from_batches(verdict(Recording("r", "r.wav", 1), upstream))
     assert verdicts["segment_id"].to_pylist() == ["a", "b"]
     assert verdicts["kept"].to_pylist() == [False, True]
 
 
 def test_scores_of_different_segments_do_not_join() -> None:
-    audio = scores(GOOD).select(score_audio.SCHEMA.names)
-    text = scores(GOOD | {"segment_id": "other"}).select(score_text.SCHEMA.names)
+    audio = scores(GOOD).select(SCORING[0].schema.names)
+    text = scores(GOOD | {"segment_id": "other"}).select(SCORING[2].schema.names)
     with pytest.raises(ValueError, match="same segments"):
-        join_scores(audio, text)
+        join_scores([audio, text])
 
 
 numbers = st.none() | st.floats(-5, 40)
@@ -204,8 +214,8 @@ def test_loosening_a_threshold_never_rejects_more(
 ) -> None:
     start, looser = round(start), round(start + change * (1 if isinstance(rule, AtMost) else -1))
     table = scores(*(GOOD | row for row in rows))
-    strict = judge(table, Config(raw=RawThresholds(**{rule.setting: start})))
-    loose = judge(table, Config(raw=RawThresholds(**{rule.setting: looser})))
+    strict = judged(table, Asr(**{rule.setting: start}))
+    loose = judged(table, Asr(**{rule.setting: looser}))
     for before, after in zip(strict.to_pylist(), loose.to_pylist(), strict=True):
         assert after["kept"] >= before["kept"]
         assert {b["rule"] for b in after["broken"]} <= {b["rule"] for b in before["broken"]}
@@ -216,8 +226,8 @@ def test_the_verdict_of_a_segment_depends_on_its_own_scores_only(
     rows: list[dict[str, Any]],
 ) -> None:
     full = [GOOD | row for row in rows]
-    together = judge(scores(*full), Config())
-    alone = [judge(scores(row), Config()).to_pylist()[0] for row in full]
+    together = judged(scores(*full))
+    alone = [judged(scores(row)).to_pylist()[0] for row in full]
     assert together.to_pylist() == alone
 
 
@@ -225,6 +235,6 @@ def test_a_hundred_thousand_segments_take_no_time() -> None:
     three = scores(GOOD, DIGIT, GOOD | {"snr_db": -9.0})
     table = three.take(pa.array([i % 3 for i in range(100_000)]))
     start = time.perf_counter()
-    verdicts = judge(table, Config())
+    verdicts = judged(table)
     assert time.perf_counter() - start < 2.0
     assert verdicts.num_rows == 100_000
