@@ -139,9 +139,9 @@ def execute(build: Build) -> Iterator[Event]:
     try:
         for event in _run(build):
             if isinstance(event, TaskDone):
-                outputs.add(event.report, gpus[event.report.stage])
-                if event.report.errors:
-                    _forget_changed(build, event.report.output)
+                outputs.add(event.result, gpus[event.result.stage])
+                if event.result.errors:
+                    _forget_changed(build, event.result.output)
             yield event
         outputs.end()
     finally:

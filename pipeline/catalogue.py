@@ -19,7 +19,7 @@ import pyarrow as pa
 from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import audio_digest, label_digest, recordings_from_table
 from wavemill.pipeline.damage import parsing
-from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.shard import group_by_duration, new_shard_id
 from wavemill.pipeline.store import Store
 
@@ -63,7 +63,7 @@ class Changes:
 def read_catalogue(store: Store) -> pa.Table:
     """Return the catalogue (SCHEMA), empty before the first build. Raises WorkdirDamaged."""
     if not store.exists(CATALOGUE):
-        if segments(store):  # outputs of shards that nobody knows the members of
+        if ledger_files(store):  # outputs of shards that nobody knows the members of
             raise store.damaged(CATALOGUE, "is missing")
         return SCHEMA.empty_table()
     table = store.read_table(CATALOGUE)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from wavemill.pipeline.damage import parsing
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import TaskReport
+from wavemill.pipeline.task import TaskResult
 
 FOLDER = "manifest/ledger"
 FLUSH_SECONDS = 5.0  # between two segments of a run
@@ -51,13 +51,13 @@ SCHEMA = pa.schema(
 )
 
 
-def segments(store: Store) -> list[str]:
+def ledger_files(store: Store) -> list[str]:
     """Return the keys of the segments, in order; what else lies in the folder is not the ledger."""
     names = sorted(name for name in store.names(FOLDER) if _SEGMENT.fullmatch(name))
     return [f"{FOLDER}/{name}" for name in names]
 
 
-def read_segment(store: Store, key: str) -> pa.Table:
+def read_ledger_file(store: Store, key: str) -> pa.Table:
     """Return the rows of a segment (SCHEMA). Raises WorkdirDamaged."""
     table = store.read_table(key)
     with parsing(store.root, key):
@@ -73,10 +73,10 @@ class Ledger:
         self._rows: list[dict[str, object]] = []
         self._flushed = time.monotonic()
 
-    def add(self, report: TaskReport, gpus: float = 0.0) -> None:
+    def add(self, result: TaskResult, gpus: float = 0.0) -> None:
         """Remember an output; written now and then, and by `flush`."""
-        row = {name: getattr(report, name) for name in SCHEMA.names if hasattr(report, name)}
-        row["fingerprint"] = report.stem.split("/")[2]
+        row = {name: getattr(result, name) for name in SCHEMA.names if hasattr(result, name)}
+        row["fingerprint"] = result.stem.split("/")[2]
         row["gpus"], row["finished_ms"] = gpus, time.time_ns() // 1_000_000
         self._rows.append(row)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
@@ -96,13 +96,13 @@ class Ledger:
         """
         self.flush()
         self._read = {
-            key: self._read[key] if key in self._read else read_segment(self._store, key)
-            for key in segments(self._store)
+            key: self._read[key] if key in self._read else read_ledger_file(self._store, key)
+            for key in ledger_files(self._store)
         }
         table = pa.concat_tables([SCHEMA.empty_table(), *self._read.values()])
-        database.register(f"{name}_segments", table)
+        database.register(f"{name}_rows", table)
         database.execute(
-            f"create or replace view {name} as select * from {name}_segments "
+            f"create or replace view {name} as select * from {name}_rows "
             "qualify row_number() over (partition by output order by finished_ms desc) = 1"
         )
 
@@ -119,7 +119,7 @@ class Ledger:
     def replace(self, table: pa.Table) -> None:
         """Write the ledger anew with exactly these rows (SCHEMA)."""
         self._rows = []
-        old = segments(self._store)
+        old = ledger_files(self._store)
         table = table.sort_by([("stage", "ascending"), ("stem", "ascending")])
         self._append(table)
         self._store.delete_all(old)
@@ -127,9 +127,9 @@ class Ledger:
     def compact(self) -> None:
         """Gather the segments into one, where there are many of them."""
         self.flush()
-        if len(segments(self._store)) > SEGMENTS:
+        if len(ledger_files(self._store)) > SEGMENTS:
             self.replace(self.rows())
 
     def _append(self, table: pa.Table) -> None:
-        last = max((int(Path(key).stem) for key in segments(self._store)), default=0)
+        last = max((int(Path(key).stem) for key in ledger_files(self._store)), default=0)
         self._store.write_table(f"{FOLDER}/{last + 1:08d}.parquet", table)

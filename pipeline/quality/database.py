@@ -33,7 +33,7 @@ from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.curation import all_schemas
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
-from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.quality.small_tables import (
     about_table,
     rules_table,
@@ -110,7 +110,7 @@ def create_views(
     tables.small("base.rules", rules_table())
     outputs, schemas = _outputs(store, snapshot, shard_id), all_schemas()
     _show_snapshot(tables, store, snapshot, schemas)
-    tables.show("base.ledger", segments(store), LEDGER)
+    tables.show("base.ledger", ledger_files(store), LEDGER)
     # A view binds what it stands on when it is made: over one file of each stage that takes no
     # time, over all of them it would take minutes for the views together.
     for stage in STAGES:

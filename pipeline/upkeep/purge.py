@@ -32,7 +32,7 @@ from wavemill.pipeline.ledger import Ledger
 from wavemill.pipeline.request import forget_sources
 from wavemill.pipeline.snapshots import Snapshot, all_snapshots
 from wavemill.pipeline.store import Store, StoredFile, is_temporary
-from wavemill.pipeline.task import REPORT, errors_key, table_key
+from wavemill.pipeline.task import TASK_RESULT, errors_key, table_key
 from wavemill.pipeline.upkeep.proof import (
     OWN_FOLDERS,
     Proof,
@@ -224,13 +224,13 @@ def _renewed(store: Store, row: Mapping[str, Any], journal: Journal) -> dict[str
     table, errors = table_key(row["output"]), errors_key(row["output"])
     sha256 = journal.renewed(table, row["sha256"])
     facts = store.facts(table) if sha256 != row["sha256"] else None
-    if facts is None or REPORT not in facts:
+    if facts is None or TASK_RESULT not in facts:
         return dict(row)
-    report = json.loads(facts[REPORT])
+    result = json.loads(facts[TASK_RESULT])
     return {
         **row,
-        "rows": report["rows"],
-        "errors": report["errors"],
+        "rows": result["rows"],
+        "errors": result["errors"],
         "bytes": store.size(table),
         "sha256": sha256,
         "errors_sha256": journal.renewed(errors, row["errors_sha256"]),

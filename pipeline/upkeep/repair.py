@@ -117,13 +117,13 @@ def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
             continue
         try:
             store.read_table(file.key)  # all of it: no hash says that it is whole, but checksums
-            report = finished_before(output, store)
+            result = finished_before(output, store)
         except (OSError, pa.ArrowException):
-            report = None
-        if report is None or report.output != output:
+            result = None
+        if result is None or result.output != output:
             damaged.append(Damage(file.key, "cannot be read", Kind.OUTPUT, output, output))
             continue
-        row = {name: getattr(report, name, None) for name in LEDGER_SCHEMA.names}
+        row = {name: getattr(result, name, None) for name in LEDGER_SCHEMA.names}
         fingerprint = output.split("/")[2]
         rows.append(
             {**row, "fingerprint": fingerprint, "gpus": 0.0, "finished_ms": file.modified_ms}

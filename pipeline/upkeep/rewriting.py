@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.table_file import TableWriter
-from wavemill.pipeline.task import REPORT
+from wavemill.pipeline.task import TASK_RESULT
 from wavemill.pipeline.upkeep.proof import Traces, mask_of
 
 JOURNAL = "manifest/purge.json"
@@ -108,9 +108,9 @@ def rewrite(store: Store, key: str, traces: Traces, changes: Mapping[str, Any]) 
             table = file.read_row_group(group)
             for batch in table.filter(pc.invert(mask_of(table, traces))).to_batches():
                 writer.write(batch)
-        if REPORT in facts:
-            report = {**json.loads(facts[REPORT]), **changes, "rows": writer.rows}
-            facts[REPORT] = json.dumps(report)
+        if TASK_RESULT in facts:
+            result = {**json.loads(facts[TASK_RESULT]), **changes, "rows": writer.rows}
+            facts[TASK_RESULT] = json.dumps(result)
         writer.close(facts)
 
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 from wavemill.pipeline.catalogue import CATALOGUE, read_catalogue
 from wavemill.pipeline.damage import Recorded, difference, short
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
-from wavemill.pipeline.ledger import read_segment, segments
+from wavemill.pipeline.ledger import ledger_files, read_ledger_file
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import REPORT, errors_key, table_key
+from wavemill.pipeline.task import TASK_RESULT, errors_key, table_key
 from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
 from wavemill.pipeline.upkeep.verify_snapshots import (
     inspect_corpora,
@@ -49,9 +49,9 @@ def inspect(store: Store, progress: Progress | None = None) -> Inspection:
 
 def _inspect_ledger(store: Store, found: Inspection) -> None:
     readable = []
-    for key in segments(store):
+    for key in ledger_files(store):
         try:
-            readable.append(read_segment(store, key))
+            readable.append(read_ledger_file(store, key))
         except (OSError, pa.ArrowException, ValueError) as error:
             found.damages.append(Damage(key, f"cannot be read: {short(error)}", Kind.LEDGER))
     with duckdb.connect() as database:
@@ -98,9 +98,9 @@ def _check_output(store: Store, row: dict[str, Any]) -> tuple[str, str]:
     key, errors = table_key(row["output"]), errors_key(row["output"])
     if problem := difference(store, key, Recorded(row["sha256"], row["bytes"])):
         return key, problem
-    report = json.loads((store.facts(key) or {}).get(REPORT, "{}"))
-    if report.get("output") != row["output"]:
-        return key, f"says that it is {report.get('output', 'no output')}"
+    result = json.loads((store.facts(key) or {}).get(TASK_RESULT, "{}"))
+    if result.get("output") != row["output"]:
+        return key, f"says that it is {result.get('output', 'no output')}"
     if row["errors"] and (problem := difference(store, errors, Recorded(row["errors_sha256"]))):
         return errors, problem
     return key, ""

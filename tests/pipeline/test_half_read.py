@@ -49,11 +49,11 @@ def run(store: Store, reason: str) -> tuple[Plan, set[str], list[str]]:
     reasons: list[str] = []
     for event in run_inline(plan, lambda: graph(reason), store):
         if isinstance(event, TaskDone):
-            plan.ledger.add(event.report)
+            plan.ledger.add(event.result)
             rows.update(
-                store.read_table(table_key(event.report.output))["recording_id"].to_pylist()
+                store.read_table(table_key(event.result.output))["recording_id"].to_pylist()
             )
-            reasons += store.read_table(errors_key(event.report.output))["reason"].to_pylist()
+            reasons += store.read_table(errors_key(event.result.output))["reason"].to_pylist()
     plan.ledger.flush()
     return plan, rows, reasons
 
