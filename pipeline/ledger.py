@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from wavemill.pipeline.damage import parsing
+from wavemill.pipeline.output_key import OutputKey
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import TaskResult
 
@@ -76,7 +77,7 @@ class Ledger:
     def add(self, result: TaskResult, gpus: float = 0.0) -> None:
         """Remember an output; written now and then, and by `flush`."""
         row = {name: getattr(result, name) for name in SCHEMA.names if hasattr(result, name)}
-        row["fingerprint"] = result.stem.split("/")[2]
+        row["fingerprint"] = OutputKey.parse(result.stem).fingerprint
         row["gpus"], row["finished_ms"] = gpus, time.time_ns() // 1_000_000
         self._rows.append(row)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:

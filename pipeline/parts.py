@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow.compute as pc
 
 from wavemill.pipeline.damage import Recorded
+from wavemill.pipeline.output_key import OutputKey, errors_key, table_key
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.snapshots import latest_snapshot
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, table_key
 
 THREADS = 4  # hash at a time; hashing leaves the interpreter free
 
@@ -28,7 +28,7 @@ def check_parts(store: Store, plan: Plan) -> None:
         there = store.names(f"{latest.folder}/{stage.name}") if latest else set()
         for row in outputs.filter(pc.field("stage") == stage.name).to_pylist():
             key = table_key(row["output"])
-            if row["rows"] and key.rsplit("/", 1)[1] not in there:
+            if row["rows"] and OutputKey.parse(row["output"]).part not in there:
                 wanted[key] = Recorded(row["sha256"], row["bytes"])
     for row in outputs.filter(pc.field("errors") > 0).to_pylist():
         wanted[errors_key(row["output"])] = Recorded(row["errors_sha256"])

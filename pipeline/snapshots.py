@@ -23,9 +23,10 @@ from pydantic import TypeAdapter, ValidationError
 from wavemill.manifests.recording import SourceError
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.digest import digest_of, digest_of_lines
+from wavemill.pipeline.output_key import OutputKey, table_key, table_sql
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import ERRORS_SCHEMA, error_row, lineage_of, table_key
+from wavemill.pipeline.task import ERRORS_SCHEMA, error_row, lineage_of
 from wavemill.pipeline.tombstones import Known, known_of, read_tombstones
 
 LATEST = "snapshots/LATEST"
@@ -235,7 +236,7 @@ def _link_parts(
     rows = mine["rows"].to_pylist()
     keys = [key for key, count in zip(mine["output"].to_pylist(), rows, strict=True) if count]
     store.link_all(
-        (table_key(key), f"{folder}/{corpus}/{key.rsplit('/', 1)[1]}.parquet") for key in keys
+        (table_key(key), f"{folder}/{corpus}/{OutputKey.parse(key).part}") for key in keys
     )
     if not keys:
         store.write_table(f"{folder}/{corpus}/empty.parquet", schema.empty_table())
@@ -262,7 +263,7 @@ def _lineage(plan: Plan, outputs: pa.Table) -> pa.Table:
         names = ", ".join(repr(name) for name in involved)
         rows = database.sql(
             "select p.output as part, o.shard_id, o.stage, o.fingerprint, "
-            "concat(o.output, '.parquet') as output from outputs p join outputs o using (shard_id) "
+            f"{table_sql('o.output')} as output from outputs p join outputs o using (shard_id) "
             f"where p.stage = '{stage.name}' and o.stage in ({names}) order by all"
         ).to_arrow_table()
         ids = {part: lineage_of(part) for part in rows["part"].unique().to_pylist()}

@@ -19,6 +19,7 @@ from wavemill.manifests.recording import Recording
 from wavemill.pipeline.damage import Recorded, WorkdirDamaged
 from wavemill.pipeline.digest import digest_of, digest_of_lines
 from wavemill.pipeline.graph import ConfiguredStage
+from wavemill.pipeline.output_key import OutputKey, errors_key, table_key
 from wavemill.pipeline.store import Store, file_sha256
 from wavemill.pipeline.table_file import TableFile, TableWriter
 from wavemill.stages.recording_stage import (
@@ -240,14 +241,6 @@ def needs_function(task: Task, stage: ConfiguredStage, store: Store) -> bool:
     return not stage.selected_by or _selected_rows(task, stage, store).rows.num_rows > 0
 
 
-def table_key(output: str) -> str:
-    return f"{output}.parquet"
-
-
-def errors_key(output: str) -> str:
-    return f"{output}.errors.parquet"
-
-
 def lineage_of(output: str) -> str:
     """Return the key into the lineage table of the rows of an output."""
     return digest_of(output)
@@ -288,11 +281,6 @@ def _check(task: Task, key: str, store: Store) -> None:
 def kept_digest(segment_ids: Iterable[str]) -> str:
     """Return the digest of the ids that a verdict keeps."""
     return digest_of_lines(sorted(segment_ids), 12)
-
-
-def selected_output(stem: str, kept: str) -> str:
-    """Return the key of the output that completes what is kept, by `kept_digest` of the ids."""
-    return f"{stem}-{kept}"
 
 
 @contextmanager
@@ -358,8 +346,9 @@ def _selected_rows(task: Task, stage: ConfiguredStage, store: Store) -> KeptRows
     for key in task.written:
         done.extend(_read(task, table_key(key), store, ["segment_id"])["segment_id"].to_pylist())
     missing = pc.invert(pc.is_in(rows["segment_id"], pa.array(done, pa.string())))
-    output = selected_output(task.output, kept_digest(rows["segment_id"].to_pylist()))
-    return KeptRows(stage.selected_by, rows.filter(missing), output)
+    kept = kept_digest(rows["segment_id"].to_pylist())
+    output = OutputKey.parse(task.output).with_kept(kept)
+    return KeptRows(stage.selected_by, rows.filter(missing), str(output))
 
 
 def _taken(task: Task, output: str, store: Store) -> TaskResult | None:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from wavemill.manifests.faults import FaultWatch, ProgramFault
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import TaskResult, errors_key, table_key
+from wavemill.pipeline.task import TaskResult
 
 
 class Outputs:

@@ -34,6 +34,7 @@ from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.curation import all_schemas
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
 from wavemill.pipeline.ledger import ledger_files
+from wavemill.pipeline.output_key import shard_sql
 from wavemill.pipeline.quality.small_tables import (
     about_table,
     rules_table,
@@ -55,10 +56,7 @@ SCRIPTS = ("segments.sql", "accounting.sql", "summaries.sql")
 HEAVY = frozenset({"audio", "messages", "semantic_tokens", "text_tokens"})  # never copied
 ALL = "columns(lambda c: c <> 'filename')"
 # Of a stage no audio, and the shard, after which a file is named: `<shard>[-<digest>].parquet`.
-OF_STAGE = (
-    "columns(lambda c: c not in ('filename', 'audio')), "
-    "regexp_extract(parse_filename(filename), '^[^-.]+') as shard_id"
-)
+OF_STAGE = f"columns(lambda c: c not in ('filename', 'audio')), {shard_sql('filename')} as shard_id"
 # Snapshots of older versions have `uri` only.
 OF_ERRORS = "columns(lambda name: name not in ('source', 'filename')), uri as source"
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.pipeline.ledger import SCHEMA, Ledger
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, table_key
 
 
 def drop_outputs(store: Store, ledger: pa.Table, dropped: pa.Table) -> None:

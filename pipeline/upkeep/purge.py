@@ -29,10 +29,11 @@ from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import NotAnOutputKey, OutputKey, errors_key, output_of, table_key
 from wavemill.pipeline.request import forget_sources
 from wavemill.pipeline.snapshots import Snapshot, all_snapshots
 from wavemill.pipeline.store import Store, StoredFile, is_temporary
-from wavemill.pipeline.task import TASK_RESULT, errors_key, table_key
+from wavemill.pipeline.task import TASK_RESULT
 from wavemill.pipeline.upkeep.proof import (
     OWN_FOLDERS,
     Proof,
@@ -43,7 +44,7 @@ from wavemill.pipeline.upkeep.proof import (
     prove,
 )
 from wavemill.pipeline.upkeep.purge_snapshots import purge_snapshot, renew_snapshot
-from wavemill.pipeline.upkeep.retention import broken_snapshots, output_of
+from wavemill.pipeline.upkeep.retention import broken_snapshots
 from wavemill.pipeline.upkeep.rewriting import (
     Journal,
     is_begun,
@@ -114,9 +115,12 @@ def _shards(store: Store, ids: pa.Array) -> set[str]:
     return set(table.filter(pc.is_in(table["recording_id"], ids))["shard_id"].to_pylist())
 
 
-def _shard_of(key: str) -> str:
-    """Return the shard that a file of a stage is named after."""
-    return key.rsplit("/", 1)[-1].split(".")[0].split("-")[0]
+def _shard_of(key: str) -> str | None:
+    """Return the shard of a file of a stage; None for a file that is not of an output."""
+    try:
+        return OutputKey.of_file(key).shard_id
+    except NotAnOutputKey:
+        return None
 
 
 def _remove_copies(store: Store) -> None:

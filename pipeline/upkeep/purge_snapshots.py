@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pyarrow.compute as pc
 
+from wavemill.pipeline.output_key import OutputKey
 from wavemill.pipeline.snapshots import Snapshot, save_snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.upkeep.proof import Traces, count_rows
@@ -68,7 +69,7 @@ def _outputs_of_parts(store: Store, snapshot: Snapshot) -> dict[str, str]:
     lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", ["stage", "output"])
     mine = lineage.group_by(["stage", "output"]).aggregate([]).to_pylist()
     return {
-        f"{snapshot.folder}/{row['stage']}/{row['output'].rsplit('/', 1)[1]}": row["output"]
+        f"{snapshot.folder}/{row['stage']}/{OutputKey.of_file(row['output']).part}": row["output"]
         for row in mine
         if row["stage"] in snapshot.rows
     }

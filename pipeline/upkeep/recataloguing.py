@@ -10,9 +10,9 @@ import pyarrow as pa
 from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import audio_digest, label_digest, recordings_from_table
 from wavemill.pipeline.catalogue import CATALOGUE, DIGITS, SCHEMA
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, table_key
 
 _MEMBERS = pa.schema(
     [("recording_id", pa.string()), ("shard_id", pa.string()), ("finished_ms", pa.int64())]

@@ -16,9 +16,17 @@ import pyarrow as pa
 
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import (
+    ERRORS,
+    NotAnOutputKey,
+    OutputKey,
+    errors_key,
+    output_of,
+    table_key,
+)
 from wavemill.pipeline.snapshots import LATEST, all_snapshots, point_corpus_at
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, finished_before, table_key
+from wavemill.pipeline.task import finished_before
 from wavemill.pipeline.upkeep.dropping import drop_outputs
 from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
 from wavemill.pipeline.upkeep.recataloguing import recatalogue
@@ -69,12 +77,12 @@ def relink(store: Store) -> None:
         except (OSError, pa.ArrowException):
             continue  # damaged: cannot be helped
         for key in lineage["output"].unique().to_pylist():
-            output = key.removesuffix(".parquet")
+            output = output_of(key)
             if output not in lost:
                 continue
             if store.exists(key):
-                _, corpus, _, part = key.split("/")
-                store.relink(key, f"{snapshot.folder}/{corpus}/{part}")
+                made = OutputKey.parse(output)
+                store.relink(key, f"{snapshot.folder}/{made.stage}/{made.part}")
             else:
                 waiting.add(output)
     _write_lost(store, waiting)
@@ -111,9 +119,9 @@ def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
     known = set(ledger["output"].to_pylist())
     rows, damaged = [], []
     for file in store.files("stages"):
-        output = file.key.removesuffix(".parquet")
+        output = output_of(file.key)
         name = file.key.rsplit("/", 1)[1]
-        if name.startswith(".") or name.endswith(".errors.parquet") or output in known:
+        if name.startswith(".") or name.endswith(ERRORS) or output in known:
             continue
         try:
             store.read_table(file.key)  # all of it: no hash says that it is whole, but checksums
@@ -124,7 +132,7 @@ def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
             damaged.append(Damage(file.key, "cannot be read", Kind.OUTPUT, output, output))
             continue
         row = {name: getattr(result, name, None) for name in LEDGER_SCHEMA.names}
-        fingerprint = output.split("/")[2]
+        fingerprint = OutputKey.parse(output).fingerprint
         rows.append(
             {**row, "fingerprint": fingerprint, "gpus": 0.0, "finished_ms": file.modified_ms}
         )
@@ -141,7 +149,7 @@ def _derived(
     below = {stage: _below(stage, inputs) for stage in inputs}
     with duckdb.connect() as database:
         database.register("ledger", ledger)
-        rows = [(d.output, d.stem, d.stage or d.output.split("/")[1], d.shard_id) for d in damaged]
+        rows = [(d.output, d.stem, d.stage or _stage_of(d.output), d.shard_id) for d in damaged]
         database.register("damaged", _strings(("output", "stem", "stage", "shard_id"), rows))
         pairs = [(stage, other) for stage, others in below.items() for other in others]
         database.register("below", _strings(("stage", "other"), pairs))
@@ -182,7 +190,7 @@ def _mend_part(store: Store, damage: Damage, dropped: set[str]) -> None:
 
 
 def _remember_lost(store: Store, corpora: set[str], outputs: Iterable[str]) -> None:
-    lost = {output for output in outputs if output and output.split("/")[1] in corpora}
+    lost = {output for output in outputs if output and _stage_of(output) in corpora}
     if lost:
         _write_lost(store, lost | set(_lost(store)))
 
@@ -200,3 +208,11 @@ def _write_lost(store: Store, outputs: set[str]) -> None:
         store.write_text(LOST, json.dumps(sorted(outputs), indent=2) + "\n")
     else:
         store.delete(LOST)
+
+
+def _stage_of(output: str) -> str:
+    """Return the stage of an output; "" for a file below `stages` that is not of one."""
+    try:
+        return OutputKey.parse(output).stage
+    except NotAnOutputKey:
+        return ""

@@ -23,12 +23,12 @@ import pyarrow as pa
 
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import has_stem_sql, output_of, output_sql
 from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, Snapshot, all_snapshots
 from wavemill.pipeline.store import Store, StoredFile, is_temporary
 from wavemill.pipeline.upkeep.dropping import drop_outputs
 
 LEFTOVER_MS = 3_600_000  # a temporary file that nobody has written to for so long is left over
-ENDINGS = (".errors.parquet", ".parquet")  # of an output's files, the longer ending first
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,6 @@ def freed_bytes(store: Store, files: Sequence[StoredFile], with_: Iterable[Store
     )
 
 
-def output_of(key: str) -> str:
-    """Return the output that a file below `stages/` belongs to."""
-    for ending in ENDINGS:
-        if key.endswith(ending):
-            return key.removesuffix(ending)
-    return key
-
-
 def _published_ms(kept: Sequence[Snapshot]) -> int:
     """Return when the newest snapshot was made, in ms since 1970; 0 without one."""
     return int(datetime.fromisoformat(kept[-1].created).timestamp() * 1000) if kept else 0
@@ -144,8 +136,7 @@ def _find_needed(
     lineages = [f"{snapshot.folder}/lineage.parquet" for snapshot in kept]
     store.view(database, "lineage", lineages, LINEAGE_SCHEMA)
     database.execute(
-        "create table named as "
-        "select distinct regexp_replace(output, '[.]parquet$', '') as output from lineage"
+        f"create table named as select distinct {output_sql('output')} as output from lineage"
     )
     database.execute(
         "create table needed_files as select distinct output from files anti join ledger "
@@ -155,7 +146,8 @@ def _find_needed(
     database.execute(
         "create table needed_stems as select distinct stem from ledger "
         "where output in (from named) or finished_ms >= $published "
-        "union select l.stem from ledger l join needed_files f on starts_with(f.output, l.stem)",
+        "union select l.stem from ledger l join needed_files f "
+        f"on {has_stem_sql('f.output', 'l.stem')}",
         {"published": _published_ms(kept)},
     )
 

@@ -19,8 +19,9 @@ from wavemill.pipeline.catalogue import CATALOGUE, read_catalogue
 from wavemill.pipeline.damage import Recorded, difference, short
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import ledger_files, read_ledger_file
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import TASK_RESULT, errors_key, table_key
+from wavemill.pipeline.task import TASK_RESULT
 from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
 from wavemill.pipeline.upkeep.verify_snapshots import (
     inspect_corpora,

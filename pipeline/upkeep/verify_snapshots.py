@@ -10,6 +10,7 @@ import duckdb
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.damage import Recorded, WorkdirDamaged, difference, short
 from wavemill.pipeline.digest import digest_of
+from wavemill.pipeline.output_key import has_stem_sql, output_sql, part_sql, table_key, table_sql
 from wavemill.pipeline.snapshots import (
     LATEST,
     LINEAGE_SCHEMA,
@@ -19,7 +20,6 @@ from wavemill.pipeline.snapshots import (
     read_snapshot,
 )
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import table_key
 from wavemill.pipeline.tombstones import WITHDRAWN, Known, are_lost, read_tombstones
 from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
 from wavemill.pipeline.upkeep.rewriting import JOURNAL, is_begun
@@ -103,17 +103,17 @@ def _inspect_lineage(
 
 
 # An output of a selected stage may have been made again under another name of the same stem.
-_UNKNOWN = """
-select distinct n.stage, n.shard_id, regexp_replace(n.output, '[.]parquet$', '') as output
+_UNKNOWN = f"""
+select distinct n.stage, n.shard_id, {output_sql("n.output")} as output
 from lineage n where not exists (
     select 1 from ledger l where l.stage = n.stage and l.fingerprint = n.fingerprint
-    and l.shard_id = n.shard_id and starts_with(n.output, l.stem))
+    and l.shard_id = n.shard_id and {has_stem_sql("n.output", "l.stem")})
 order by output
 """
 
-_PARTS = """
-select distinct parse_filename(n.output) as name, l.output, l.rows, l.sha256
-from lineage n left join ledger l on n.output = concat(l.output, '.parquet')
+_PARTS = f"""
+select distinct {part_sql("n.output")} as name, l.output, l.rows, l.sha256
+from lineage n left join ledger l on n.output = {table_sql("l.output")}
 where n.stage = ? order by name
 """
 

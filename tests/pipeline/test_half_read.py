@@ -16,9 +16,9 @@ from wavemill.pipeline.execution.events import TaskDone
 from wavemill.pipeline.execution.inline import run_inline
 from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, table_key
 from wavemill.stages.recording_stage import PASSING_REASONS, RecordingError, Upstream
 
 SOUND, CHANGING = recording("a"), recording("b")

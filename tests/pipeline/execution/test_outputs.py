@@ -17,7 +17,8 @@ from wavemill.pipeline.execution.events import TaskDone
 from wavemill.pipeline.execution.inline import run_inline
 from wavemill.pipeline.execution.outputs import Outputs
 from wavemill.pipeline.graph import Graph
-from wavemill.pipeline.task import failed_in, table_key
+from wavemill.pipeline.output_key import table_key
+from wavemill.pipeline.task import failed_in
 from wavemill.stages.recording_stage import RecordingStage, Upstream
 
 HEALTHY = [recording(f"r{number}") for number in range(6)]
