@@ -1,8 +1,8 @@
 """The ledger: one row per finished output, so that planning lists no folders and reads no tables.
 
-Rows are appended in segments, `manifest/ledger/<sequence>.parquet`. A run that dies loses at most
-the rows of its last seconds: the worker that meets such an output takes it as it is. A row whose
-output was replaced is superseded by a later one.
+It is a sequence of files, `manifest/ledger/<number>.parquet`; each flush adds one. A run that dies
+loses at most the rows of its last seconds: a worker that finds such an output uses it as it is. If
+an output has several rows, the last one counts.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import TaskResult
 
 FOLDER = "manifest/ledger"
-FLUSH_SECONDS = 5.0  # between two segments of a run
-_SEGMENT = re.compile(r"[0-9]{8}\.parquet")
-SEGMENTS = 64  # more of them are gathered into one
+FLUSH_SECONDS = 5.0  # between two files of a run
+_FILE = re.compile(r"[0-9]{8}\.parquet")
+MAX_FILES = 64  # more of them are merged into one
 
 
 def _field(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
@@ -53,29 +53,29 @@ SCHEMA = pa.schema(
 
 
 def ledger_files(store: Store) -> list[str]:
-    """Return the keys of the segments, in order; what else lies in the folder is not the ledger."""
-    names = sorted(name for name in store.names(FOLDER) if _SEGMENT.fullmatch(name))
+    """Return the keys of the ledger's files, in order; other files in the folder do not count."""
+    names = sorted(name for name in store.names(FOLDER) if _FILE.fullmatch(name))
     return [f"{FOLDER}/{name}" for name in names]
 
 
 def read_ledger_file(store: Store, key: str) -> pa.Table:
-    """Return the rows of a segment (SCHEMA). Raises WorkdirDamaged."""
+    """Return the rows of one file of the ledger (SCHEMA). Raises WorkdirDamaged."""
     table = store.read_table(key)
     with parsing(store.root, key):
         return table.select(SCHEMA.names).cast(SCHEMA)
 
 
 class Ledger:
-    """What is finished, in the store; new rows gather in memory and are written in segments."""
+    """The finished outputs of a store; new rows are held in memory until `flush`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: dict[str, pa.Table] = {}  # the segments, which never change
+        self._read: dict[str, pa.Table] = {}  # by file, which never change
         self._rows: list[dict[str, object]] = []
         self._flushed = time.monotonic()
 
     def add(self, result: TaskResult, gpus: float = 0.0) -> None:
-        """Remember an output; written now and then, and by `flush`."""
+        """Add the row of an output that a worker with `gpus` GPUs made; flushes every few seconds."""
         row = {name: getattr(result, name) for name in SCHEMA.names if hasattr(result, name)}
         row["fingerprint"] = OutputKey.parse(result.stem).fingerprint
         row["gpus"], row["finished_ms"] = gpus, time.time_ns() // 1_000_000
@@ -84,16 +84,16 @@ class Ledger:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is in memory as one more segment."""
+        """Write the rows in memory as one more file."""
         if self._rows:
             self._append(pa.Table.from_pylist(self._rows, schema=SCHEMA))
             self._rows = []
         self._flushed = time.monotonic()
 
     def show(self, database: duckdb.DuckDBPyConnection, name: str = "ledger") -> None:
-        """Make the ledger a view of a connection: the last row of each output, none withdrawn.
+        """Make the ledger a view of a connection: the last row of each output.
 
-        Raises WorkdirDamaged.
+        All rows are in a second view, `<name>_rows`. Raises WorkdirDamaged.
         """
         self.flush()
         self._read = {
@@ -108,7 +108,7 @@ class Ledger:
         )
 
     def rows(self, outputs: Iterable[str] | None = None) -> pa.Table:
-        """Return the rows of these outputs (of all, if None), in no order."""
+        """Return the rows (SCHEMA) of these outputs, or of all outputs, in any order."""
         with duckdb.connect() as database:
             self.show(database)
             if outputs is None:
@@ -118,7 +118,7 @@ class Ledger:
             return database.sql(query).to_arrow_table().cast(SCHEMA)
 
     def replace(self, table: pa.Table) -> None:
-        """Write the ledger anew with exactly these rows (SCHEMA)."""
+        """Replace all rows of the ledger by these (SCHEMA)."""
         self._rows = []
         old = ledger_files(self._store)
         table = table.sort_by([("stage", "ascending"), ("stem", "ascending")])
@@ -126,9 +126,9 @@ class Ledger:
         self._store.delete_all(old)
 
     def compact(self) -> None:
-        """Gather the segments into one, where there are many of them."""
+        """Merge the files into one if there are more than MAX_FILES."""
         self.flush()
-        if len(ledger_files(self._store)) > SEGMENTS:
+        if len(ledger_files(self._store)) > MAX_FILES:
             self.replace(self.rows())
 
     def _append(self, table: pa.Table) -> None:
