@@ -75,7 +75,7 @@ class Ledger:
         self._flushed = time.monotonic()
 
     def add(self, result: TaskResult, gpus: float = 0.0) -> None:
-        """Add the row of an output that a worker with `gpus` GPUs made; flushes every few seconds."""
+        """Add the row of an output, made with `gpus` GPUs; flushes every few seconds."""
         row = {name: getattr(result, name) for name in SCHEMA.names if hasattr(result, name)}
         row["fingerprint"] = OutputKey.parse(result.stem).fingerprint
         row["gpus"], row["finished_ms"] = gpus, time.time_ns() // 1_000_000

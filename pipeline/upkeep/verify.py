@@ -56,10 +56,10 @@ def _inspect_ledger(store: Store, found: Inspection) -> None:
         except (OSError, pa.ArrowException, ValueError) as error:
             found.damages.append(Damage(key, f"cannot be read: {short(error)}", Kind.LEDGER))
     with duckdb.connect() as database:
-        database.register("rows", pa.concat_tables([found.ledger, *readable]))
+        database.register("ledger_rows", pa.concat_tables([found.ledger, *readable]))
         found.ledger = (
             database.sql(
-                "from rows qualify row_number() over "
+                "from ledger_rows qualify row_number() over "
                 "(partition by output order by finished_ms desc) = 1 order by output"
             )
             .to_arrow_table()
