@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavemill.manifests.bulk import no_cycle_search
 from wavemill.manifests.filesystems import Stamp
+from wavemill.manifests.gc_pause import paused_gc
 
 _VERSION = "1"
 _VERSION_KEY = b"wavemill.hash_cache"
@@ -34,7 +34,6 @@ SCHEMA = pa.schema(
         _field("channels", pa.int16(), "that the probe found; null: not noted", nullable=True),
     ]
 )
-_BEFORE_CHANNELS = SCHEMA.remove(SCHEMA.get_field_index("channels"))  # caches made earlier
 
 
 class Known(NamedTuple):
@@ -46,11 +45,7 @@ class Known(NamedTuple):
     duration_ms: int  # 0 likewise
     reason: str | None = None
     message: str | None = None
-    channels: int | None = None  # of a recording; None: found before they were noted
-
-    @property
-    def lacks_channels(self) -> bool:
-        return self.reason is None and self.channels is None
+    channels: int | None = None  # of a recording; None where it is none
 
 
 class CacheFiles(Protocol):
@@ -109,15 +104,12 @@ class HashCache:
         except (OSError, pa.ArrowException):
             return cache
         metadata = table.schema.metadata or {}
-        if table.schema.equals(_BEFORE_CHANNELS):
-            absent = pa.nulls(len(table), pa.int16())
-            table = table.append_column(SCHEMA.field("channels"), absent)
         made_by = metadata.get(_VERSION_KEY), metadata.get(_PROBE_KEY)
         if made_by != (_VERSION.encode(), probe_version.encode()):
             return cache
         if not table.schema.equals(SCHEMA):
             return cache
-        with no_cycle_search():
+        with paused_gc():
             columns = [table.column(name).to_pylist() for name in SCHEMA.names[1:]]
             rows = map(Known._make, zip(*columns, strict=True))
             cache._known = dict(zip(table.column("uri").to_pylist(), rows, strict=True))

@@ -9,21 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from wavemill.manifests.file_names import is_utf8, printable
 from wavemill.manifests.filesystems import (
     LocationError,
     Stamp,
     is_url,
-    join_url,
-    split_options,
     stamp_of_url,
-    without_file_scheme,
 )
 from wavemill.manifests.labels import Label, Origin
-from wavemill.manifests.names import is_utf8, printable
 from wavemill.manifests.reasons import EntryError, Reason, os_error
 from wavemill.manifests.recording import SourceError
 from wavemill.manifests.tar_index import tar_index
-from wavemill.manifests.tarred import MemberNames, NemoShards
+from wavemill.manifests.tar_layouts import MemberNames, NemoTarFiles
 from wavemill.manifests.unread import Unread
 from wavemill.manifests.uri import member_uri, split_uri
 
@@ -46,7 +43,7 @@ class Collected:
     shards: dict[str, bool] = field(default_factory=dict)  # tar files, and whether with audio
     # Not looked up yet: remote files, and members by their shards.
     remote: dict[str, list[Label]] = field(default_factory=dict)
-    nemo_shards: NemoShards = field(default_factory=NemoShards)
+    nemo_tar_files: NemoTarFiles = field(default_factory=NemoTarFiles)
     members: dict[str, list[tuple[tuple[str, ...], Label]]] = field(default_factory=dict)
 
     def error(self, uri: str, error: EntryError) -> None:
@@ -84,20 +81,20 @@ class Collected:
         self.labels.setdefault(uri, []).append(label)
 
     def label_member(self, shard: str, names: tuple[str, ...], label: Label) -> None:
-        """Record what a manifest line says about a member of a tar shard, the first of `names`."""
+        """Record what a manifest line says about a member of a tar file, the first of `names`."""
         self.members.setdefault(shard, []).append((names, label))
 
-    def nemo_shard(self, line: Mapping[str, Any], uri: str, folder: str) -> str | None:
+    def nemo_tar_file(self, line: Mapping[str, Any], uri: str, folder: str) -> str | None:
         """Return the tar file that holds the audio of a manifest's line, None where `uri` is it.
 
         Raises EntryError (`ambiguous_label`).
         """
         if line.get("shard_id") is None or (not is_url(uri) and os.path.exists(uri)):  # noqa: PTH110
             return None
-        return self.nemo_shards.find(line, folder, self.shards)
+        return self.nemo_tar_files.find(line, folder, self.shards)
 
     def look_up_members(self) -> None:
-        """Look for the members of tar shards that manifests name, and label them."""
+        """Look for the members of tar files that manifests name, and label them."""
         for shard, wanted in self.members.items():
             found = _members_or_error(shard)
             for names, label in wanted:
@@ -183,29 +180,3 @@ def _members_or_error(shard: str) -> tuple[Stamp, MemberNames] | EntryError:
         return error
     except OSError as error:
         return os_error(error)
-
-
-def resolve(path: object, folder: str, field_name: str) -> str:
-    """Return the absolute name of a file that a manifest in `folder` names.
-
-    A URL of the same scheme as the folder's, with no options of its own, gets the folder's.
-    Raises EntryError.
-    """
-    if not isinstance(path, str) or not path:
-        raise EntryError(Reason.BAD_FIELD, f"{field_name} must be a path, not {path!r:.80}")
-    path = without_file_scheme(path)
-    stem, options = split_options(folder)
-    if is_url(path):
-        same = path.partition("://")[0] == folder.partition("://")[0]
-        return _with_options(path, options) if same else path
-    if is_url(folder) and not os.path.isabs(path):  # noqa: PTH117
-        return _with_options(join_url(stem, path), options)
-    return os.path.normpath(os.path.join(folder, path))  # noqa: PTH118
-
-
-def _with_options(url: str, options: str) -> str:
-    """Return a URL that has no options with these, which stand before a member of a tar shard."""
-    shard, member = split_uri(url)
-    if split_options(shard)[1]:
-        return url
-    return shard + options if member is None else member_uri(shard + options, member)

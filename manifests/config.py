@@ -34,7 +34,7 @@ class ScanConfig(BaseModel):
     # Manifests state rounded durations and containers estimate theirs, so a span may end this
     # much after its recording (it is cut there); more is an error.
     end_tolerance_ms: int = Field(100, ge=0)
-    # Above these sizes a label in a tar shard, and a sparse member of one, is not read.
+    # Above these sizes a label in a tar file, and a sparse member of one, is not read.
     max_label_bytes: int = Field(16 << 20, ge=1)
     max_sparse_bytes: int = Field(8 << 30, ge=1)
     lines: LineLimits = LineLimits()

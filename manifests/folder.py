@@ -8,13 +8,13 @@ from pathlib import Path
 
 from wavemill.manifests.collected import Collected, Found
 from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.file_names import is_utf8
 from wavemill.manifests.filesystems import RemoteFile, is_url, parent, walk
 from wavemill.manifests.kinds import FileKind, kind_by_name
-from wavemill.manifests.names import is_utf8
 from wavemill.manifests.reasons import EntryError, Reason, os_error
-from wavemill.manifests.shard import read_shard
 from wavemill.manifests.sniff import kind_of_file, kinds_of
 from wavemill.manifests.unread import Unread
+from wavemill.manifests.webdataset import read_tar_file
 
 _REPORT_EVERY = 1000  # files between two calls of the progress callback
 Entry = os.DirEntry[str] | RemoteFile
@@ -23,7 +23,7 @@ Entry = os.DirEntry[str] | RemoteFile
 def scan_folder(
     folder: str, named: frozenset[str], into: Collected, found: Found, config: ScanConfig
 ) -> None:
-    """Add all audio files below `folder`, and the members of the tar shards there, to `into`.
+    """Add all audio files below `folder`, and the members of the tar files there, to `into`.
 
     Where the ending of a name does not tell what a file is, its first bytes do. Hidden files and
     folders are passed over (macOS' `._` files are hidden ones). Links are followed, each folder is
@@ -38,7 +38,7 @@ def scan_folder(
     search.look_into_unknown()
     any_audio = search.any_audio
     for shard in sorted(search.shards):
-        any_audio |= read_shard(shard, into, config, named=shard in named)
+        any_audio |= read_tar_file(shard, into, config, named=shard in named)
         found(len(into.files))
     if not any_audio and len(into.errors) == errors_before:
         message = "; ".join(["no audio files in this folder", *search.unread.notes()])

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Protocol, runtime_checkable
 
 from wavemill.manifests.cache import HashCache, Known
 from wavemill.manifests.config import ScanConfig
 from wavemill.manifests.faults import FaultWatch, fault_of
 from wavemill.manifests.filesystems import Stamp
-from wavemill.manifests.probe import Probe, ProbeFailure
 from wavemill.manifests.reasons import EntryError, Reason, os_error
 from wavemill.manifests.recording import SourceError
-from wavemill.manifests.steady import CHANGED
-from wavemill.manifests.uri import open_uri, split_uri, stamp_of_uri
-from wavemill.manifests.watched import Beat, Stalled, watched
+from wavemill.manifests.threads import Beat, Stalled, in_threads
+from wavemill.manifests.uri import CHANGED, open_uri, split_uri, stamp_of_uri
 
 ID_DIGITS = 32
 _READ_BYTES = 1 << 20
@@ -27,6 +26,39 @@ _UNOPENED = _REFUSED | {Reason.EMPTY_FILE, Reason.TIMED_OUT}  # the probe never 
 _REPORT_EVERY = 1000  # unchanged files between two calls of the progress callback
 
 Progress = Callable[[int, int | None], None]
+
+
+class Probed(Protocol):
+    """What is known of an audio file without decoding it."""
+
+    @property
+    def duration_ms(self) -> int:
+        """Length in milliseconds, above 0; counted by decoding where the container is silent."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, above 0."""
+        ...
+
+
+class Probe(Protocol):
+    """Opens one recording and says how long it is and how many channels it has.
+
+    It gets a `uri` as it stands in `Recording.uri` (`manifests.uri.open_uri` opens it) and is
+    called from several threads at once. What is no usable audio it reports by raising an
+    exception that has the attributes of `ProbeFailure`.
+    """
+
+    def __call__(self, uri: str) -> Probed: ...
+
+
+@runtime_checkable
+class ProbeFailure(Protocol):
+    """The attributes of an exception that a probe raises (recognised by them, not by class)."""
+
+    reason: str  # stable snake_case name: not_audio, no_audio_track, ...
+    message: str  # one sentence for a person
 
 
 class Contents:
@@ -74,11 +106,9 @@ def identify(
     cache: HashCache,
     progress: Progress,
     config: ScanConfig,
-    by_channel: Container[str] = (),
 ) -> Contents:
     """Return what the candidates contain; only files that changed are read.
 
-    `by_channel` are those whose channels must be known: a cache of an earlier version has none.
     Raises ProgramFault where the probe fails for all of them by the same fault of the program.
     """
     contents = Contents()
@@ -87,7 +117,7 @@ def identify(
     total = len(candidates)
     for done, (uri, stamp) in enumerate(candidates.items()):
         known = cache.get(uri, stamp)
-        if known is None or (known.lacks_channels and uri in by_channel):
+        if known is None:
             changed.append((uri, stamp))
         else:
             contents.add(uri, known)
@@ -100,7 +130,7 @@ def identify(
     def look(file: tuple[str, Stamp], beat: Beat) -> tuple[Known, str | None]:
         return _look_at(*file, probe, beat)
 
-    for (uri, stamp), found in watched(look, changed, config.threads, config.stalled_after_s):
+    for (uri, stamp), found in in_threads(look, changed, config.threads, config.stalled_after_s):
         if isinstance(found, Stalled):
             found = _stalled(stamp, config.stalled_after_s), None
         known, fault = found

@@ -15,7 +15,7 @@ class FileKind(StrEnum):
     AUDIO = "audio"  # video with sound, too
     TAR = "tar"
     MANIFEST = "manifest"
-    LABEL = "label"  # one recording's, in a tar shard
+    LABEL = "label"  # one recording's, in a tar file
     ARCHIVE = "archive"
     TABLE = "table"
     TEXT = "text"
@@ -114,7 +114,7 @@ def has_audio_ending(name: str) -> bool:
 
 
 def is_label(name: str) -> bool:
-    """Whether a member of a tar shard is named like a label."""
+    """Whether a member of a tar file is named like a label."""
     return name.lower().endswith(_LABEL_ENDINGS)
 
 

@@ -10,12 +10,12 @@ from wavemill.manifests.collected import Collected, Found
 from wavemill.manifests.config import LineLimits
 from wavemill.manifests.faults import FaultWatch, fault_of
 from wavemill.manifests.filesystems import parent
+from wavemill.manifests.jsonl import NotUtf8, parse_object, read_lines
 from wavemill.manifests.labels import AUDIO_FIELDS, Origin, audio_field, parse_label
-from wavemill.manifests.lhotse import Joins, is_lhotse, read_lhotse
-from wavemill.manifests.lines import NotUtf8, parse_object, read_lines
-from wavemill.manifests.named import Names
+from wavemill.manifests.lhotse import Supervisions, is_lhotse, read_lhotse
 from wavemill.manifests.reasons import EntryError, Reason, unexpected
-from wavemill.manifests.tarred import nemo_names
+from wavemill.manifests.resolve import PathResolver
+from wavemill.manifests.tar_layouts import nemo_names
 
 _REPORT_EVERY = 1000  # lines between two calls of the progress callback
 
@@ -27,14 +27,19 @@ def looks_like_manifest(line: Mapping[str, Any]) -> bool:
 
 
 def read_manifest(
-    path: str, into: Collected, joins: Joins, found: Found, allowed: Allowed, limits: LineLimits
+    path: str,
+    into: Collected,
+    supervisions: Supervisions,
+    found: Found,
+    allowed: Allowed,
+    limits: LineLimits,
 ) -> None:
     """Add the files that a manifest names, with their labels, to `into`; a bad line is an error.
 
-    lhotse's supervisions go to `joins` until all manifests were read. Raises ProgramFault where
-    all of many lines fail by the same fault of the program.
+    lhotse's supervisions go to `supervisions` until all manifests are read. Raises ProgramFault if
+    many lines fail, all by the same fault of the program.
     """
-    names = Names(parent(path), allowed)
+    paths = PathResolver(parent(path), allowed)
     bad = _BadLines(into, limits.max_bad_lines)
     watch = FaultWatch("reading the manifest's lines")
     empty = True
@@ -43,7 +48,7 @@ def read_manifest(
             empty = False
             origin = Origin(path, number)
             try:
-                _read_line(parse_object(raw, limits), names, origin, into, joins)
+                _read_line(parse_object(raw, limits), paths, origin, into, supervisions)
                 bad.none_good = False
                 watch.add(None)
             except EntryError as error:
@@ -105,18 +110,22 @@ class _BadLines:
 
 
 def _read_line(
-    line: dict[str, Any], names: Names, origin: Origin, into: Collected, joins: Joins
+    line: dict[str, Any],
+    paths: PathResolver,
+    origin: Origin,
+    into: Collected,
+    supervisions: Supervisions,
 ) -> None:
     name = audio_field(line)
     if name is not None and not (name not in AUDIO_FIELDS and is_lhotse(line)):
         path = _path(line[name])
-        uri, label = names.find(path, name), parse_label(line, origin, name)
-        if (shard := into.nemo_shard(line, uri, names.folder)) is not None:
+        uri, label = paths.find(path, name), parse_label(line, origin, name)
+        if (shard := into.nemo_tar_file(line, uri, paths.folder)) is not None:
             into.label_member(shard, nemo_names(line, path), label)
         else:
             into.label(uri, label)
     elif is_lhotse(line):
-        read_lhotse(line, names, origin, into, joins)
+        read_lhotse(line, paths, origin, into, supervisions)
     else:
         message = f"neither {' nor '.join(AUDIO_FIELDS)} says which recording it is about"
         raise EntryError(Reason.BAD_MANIFEST_LINE, message)

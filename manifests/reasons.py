@@ -24,7 +24,7 @@ class Reason(StrEnum):
     NO_AUDIO_FOUND = "no_audio_found"
     BAD_MANIFEST = "bad_manifest"
     BAD_TAR = "bad_tar"
-    # an entry of a manifest or a tar shard
+    # an entry of a manifest or a tar file
     BAD_MANIFEST_LINE = "bad_manifest_line"
     BAD_FIELD = "bad_field"
     BAD_MEMBER = "bad_member"  # of a tar: a link to nowhere, a device, a broken sparse map

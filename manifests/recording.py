@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One audio file (or one member of a tar shard), identified by the hash of its bytes."""
+    """One audio file (or one member of a tar file), identified by the hash of its bytes."""
 
     recording_id: str  # 32 hex digits
     uri: str  # path or URI; a tar member is `path/to/shard.tar#member.flac`

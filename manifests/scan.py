@@ -1,4 +1,4 @@
-"""From what a user names as sources to recordings: folders, files, manifests, tar shards."""
+"""From what a user names as sources to recordings: folders, files, manifests, tar files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 
 from wavemill.manifests.allowed import Allowed
-from wavemill.manifests.bulk import no_cycle_search
 from wavemill.manifests.cache import HashCache
 from wavemill.manifests.collected import Collected, Found, stamp_of
 from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.file_names import is_utf8
 from wavemill.manifests.filesystems import (
     exists,
     is_folder,
@@ -18,19 +18,18 @@ from wavemill.manifests.filesystems import (
     without_file_scheme,
 )
 from wavemill.manifests.folder import scan_folder
-from wavemill.manifests.identify import Progress, identify
+from wavemill.manifests.gc_pause import paused_gc
+from wavemill.manifests.identify import Probe, Progress, identify
 from wavemill.manifests.kinds import FileKind, kind_by_name
-from wavemill.manifests.lhotse import Joins
+from wavemill.manifests.lhotse import Supervisions
 from wavemill.manifests.manifest import read_manifest
 from wavemill.manifests.merge import merge
-from wavemill.manifests.names import is_utf8
-from wavemill.manifests.probe import Probe
 from wavemill.manifests.reasons import EntryError, Reason, SourceNotFound, os_error
 from wavemill.manifests.recording import Sources
-from wavemill.manifests.shard import read_shard
 from wavemill.manifests.sniff import kind_of_file
 from wavemill.manifests.unread import WHY
 from wavemill.manifests.uri import base_name
+from wavemill.manifests.webdataset import read_tar_file
 
 _DEFAULTS = ScanConfig()
 
@@ -44,7 +43,7 @@ def scan_sources(
 ) -> Sources:
     """Find all recordings in `sources`.
 
-    A source is a folder (searched recursively for audio files and tar shards), a tar shard
+    A source is a folder (searched recursively for audio files and tar files), a tar file
     (.tar), a manifest (.jsonl, .json, ..., or any file whose first line is one's: NeMo's,
     lhotse's, or the fields of `manifests.labels`), or a single audio file of any other name. A
     manifest is read only where it is named itself. What is not read is counted in the notes.
@@ -57,21 +56,16 @@ def scan_sources(
     """
     report = progress or _no_progress
     paths = _existing(sources)
-    with no_cycle_search():
+    with paused_gc():
         collected = _collect(paths, lambda count: report(count, None), config)
     try:
         candidates = {**collected.named, **collected.files}
-        by_channel = {
-            uri
-            for uri, labels in collected.labels.items()
-            if any(label.channel is not None for label in labels)
-        }
-        contents = identify(candidates, probe, cache, report, config, by_channel)
+        contents = identify(candidates, probe, cache, report, config)
     finally:
         note = _save(cache)
     if note is not None:
         collected.notes.append(note)
-    with no_cycle_search():
+    with paused_gc():
         return merge(collected, contents, config.end_tolerance_ms)
 
 
@@ -106,7 +100,7 @@ def _is_there(source: str) -> bool:
 
 def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collected:
     collected = Collected()
-    joins = Joins()
+    supervisions = Supervisions()
     allowed = Allowed(config.allow, paths)
     named = frozenset(paths)
     manifests = []
@@ -116,14 +110,14 @@ def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collecte
             continue
         kind = _kind(path, collected)
         if kind is FileKind.TAR:
-            read_shard(path, collected, config, named=True)
+            read_tar_file(path, collected, config, named=True)
         elif kind is FileKind.MANIFEST:
             manifests.append(path)
         elif kind is FileKind.AUDIO:
             _single_file(path, collected)
     for path in manifests:
-        read_manifest(path, collected, joins, found, allowed, config.lines)
-    joins.resolve(collected)
+        read_manifest(path, collected, supervisions, found, allowed, config.lines)
+    supervisions.resolve(collected)
     collected.look_up_members()
     collected.look_up_remote()
     collected.notes += collected.unread.notes()

@@ -7,12 +7,12 @@ from functools import partial
 
 from wavemill.manifests.config import ScanConfig
 from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.jsonl import parse_object, read_lines
 from wavemill.manifests.kinds import HEAD_BYTES, FileKind, kind_by_head, kind_by_name
-from wavemill.manifests.lines import parse_object, read_lines
 from wavemill.manifests.manifest import looks_like_manifest
 from wavemill.manifests.reasons import EntryError, Reason, os_error
+from wavemill.manifests.threads import Beat, Stalled, in_threads
 from wavemill.manifests.uri import base_name
-from wavemill.manifests.watched import Beat, Stalled, watched
 
 _THREADS = 32  # requests that are under way at once
 
@@ -22,7 +22,7 @@ def kinds_of(
 ) -> Iterator[tuple[str, FileKind | EntryError]]:
     """Yield what `look` finds each name to be, many at a time, in order; its error otherwise."""
     seconds = config.stalled_after_s
-    for name, found in watched(partial(_kind_or_error, look), names, _THREADS, seconds):
+    for name, found in in_threads(partial(_kind_or_error, look), names, _THREADS, seconds):
         if isinstance(found, Stalled):
             found = EntryError(Reason.TIMED_OUT, f"it could not be opened within {seconds:g} s")
         yield name, found

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
 from wavemill.manifests.filesystems import open_file
 from wavemill.manifests.tar_headers import Extents, Header, Kind, TarDamage, read_headers
-from wavemill.manifests.tar_links import Links
 
-_HEADER_BYTES = 1 << 16  # fetched for the header of a member of a remote shard
+_HEADER_BYTES = 1 << 16  # fetched for the header of a member of a remote tar file
+_MAX_LINKS = 40  # to follow one after the other, as in the Linux kernel
+_MAX_PATH = 4096  # of Linux
 
 
 class Member(NamedTuple):
@@ -34,13 +36,87 @@ class TarIndex(NamedTuple):
     damage: str | None  # why nothing was read from some place on
 
 
+class _Target(NamedTuple):
+    """The member that a link means, or why there is none; neither where it means a folder."""
+
+    member: str | None
+    why: str | None
+
+
+class _Links:
+    """The symbolic links of a tar file, as if it were unpacked into an empty folder."""
+
+    def __init__(self) -> None:
+        self.says: dict[str, str] = {}  # by the name of the link
+        self.folders: set[str] = set()  # members that are folders, without `./` before them
+
+    def add_folder(self, name: str) -> None:
+        self.folders.add(posixpath.normpath(name))
+
+    def add_same(self, name: str, link: str) -> None:
+        """Add a hard link to the symbolic `link`, with another name."""
+        where = posixpath.join(posixpath.dirname(link), self.says[link])
+        self.says[name] = posixpath.relpath(where, posixpath.dirname(name) or ".")
+
+    def targets(self, members: Collection[str]) -> Iterator[tuple[str, _Target]]:
+        """Follow each link to one of the `members`."""
+        if self.says:
+            self._add_parents(members)
+        for name in self.says:
+            yield name, self._target(name, members)
+
+    def _add_parents(self, members: Collection[str]) -> None:
+        for name in members:
+            parent = posixpath.dirname(posixpath.normpath(name))
+            while parent not in self.folders and parent not in ("", "/"):
+                self.folders.add(parent)
+                parent = posixpath.dirname(parent)
+
+    def _target(self, name: str, members: Collection[str]) -> _Target:
+        says = self.says[name]
+        if max(len(name), len(says)) > _MAX_PATH:
+            return _Target(None, "a link with a name that is longer than a path can be")
+        path = self._follow(posixpath.join(posixpath.dirname(name), says))
+        if path is None:
+            return _Target(None, f"a link to {says!r} that leads back to itself")
+        for form in (path, f"./{path}"):
+            if form in members:
+                return _Target(form, None)
+        if not path or path in self.folders:
+            return _Target(None, None)
+        return _Target(None, f"a link to {says!r}, which is not in this tar file; remedy: tar -h")
+
+    def _follow(self, path: str) -> str | None:
+        """Return the path without links in it, None where it leads in circles."""
+        rest = path.split("/")[::-1]
+        absolute = rest[-1] == ""
+        found: list[str] = []
+        hops = 0
+        while rest:
+            part = rest.pop()
+            if part == "..":
+                # Above the root there is nothing of this file.
+                found = found[:-1] if found and found[-1] != ".." else [*found, ".."]
+            elif part not in ("", "."):
+                found.append(part)
+                here = ("/" if absolute else "") + "/".join(found)
+                link = self.says.get(here, self.says.get(f"./{here}"))
+                if link is not None:
+                    hops += 1
+                    if hops > _MAX_LINKS:
+                        return None
+                    absolute, found = (True, []) if link.startswith("/") else (absolute, found[:-1])
+                    rest += link.split("/")[::-1]
+        return ("/" if absolute else "") + "/".join(found)
+
+
 class _Reading:
     """What was read so far of a tar file."""
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
         self.unusable: dict[str, str] = {}
-        self.links = Links()
+        self.links = _Links()
         self.repeated = 0
 
     def add(self, header: Header) -> None:

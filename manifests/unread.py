@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from wavemill.manifests.file_names import in_a_line
 from wavemill.manifests.kinds import FileKind, ending_of
-from wavemill.manifests.names import in_a_line
 
 _MOST_ENDINGS = 8  # told in one note
 

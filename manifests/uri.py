@@ -1,6 +1,6 @@
 """Names of recordings, and opening them.
 
-A name is a path or a URL (see `manifests.filesystems`), or a member of a tar shard under either:
+A name is a path or a URL (see `manifests.filesystems`), or a member of a tar file under either:
 `path/to/shard.tar#member.flac`, `s3://bucket/shard.tar#member.flac`.
 """
 
@@ -9,7 +9,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
+import tempfile
 from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -24,6 +28,7 @@ from wavemill.manifests.filesystems import (
     stamp_of_url,
     state_of_url,
 )
+from wavemill.manifests.reasons import EntryError, Reason
 from wavemill.manifests.tar_index import Member, tar_index
 
 TAR_ENDING = ".tar"
@@ -32,17 +37,19 @@ _TAR_MARK = TAR_ENDING + "#"
 _TAR_MARKS = re.compile(re.escape(_TAR_MARK), re.IGNORECASE)
 _REMOTE_MEMBER = re.compile(r"(.*?\.tar(?:\?[^#]*)?)#(.*)", re.IGNORECASE | re.DOTALL)
 _LOCAL_BUFFER = 1 << 16
+HELD_BYTES = 16 << 20  # of a copy in memory; a longer one is a temporary file
+CHANGED = "it changed while it was read, and may still be written; the next run reads it again"
 
 State = tuple[int | str, ...]  # equal: nobody has written to the file in between
 
 
 def member_uri(shard: str, member: str) -> str:
-    """Return the name of one member of a tar shard."""
+    """Return the name of one member of a tar file."""
     return f"{shard}#{member}"
 
 
 def split_uri(uri: str) -> tuple[str, str | None]:
-    """Return (path, None) for a file and (path of the shard, member) for a member of a tar shard.
+    """Return (path, None) for a file and (path of the shard, member) for a member of a tar file.
 
     A local file may itself have `.tar#` in its path: what exists as a file is one. In a URL the
     first `.tar#` is always taken for a shard's.
@@ -71,12 +78,12 @@ def open_uri(uri: str) -> BinaryIO:
         return open_file(path)
     known = tar_index(path, *_stamp(path)).members.get(member)
     if known is None:
-        raise FileNotFoundError(2, "no such member of the tar shard", uri)
+        raise FileNotFoundError(2, "no such member of the tar file", uri)
     return open_member(path, known)
 
 
 def open_member(shard: str, member: Member) -> BinaryIO:
-    """Open one member of a tar shard like a file of its own. Raises OSError."""
+    """Open one member of a tar file like a file of its own. Raises OSError."""
     buffer_bytes = BUFFER_BYTES if is_url(shard) else _LOCAL_BUFFER
     return cast(BinaryIO, io.BufferedReader(_Window(open_raw(shard), member), buffer_bytes))
 
@@ -99,8 +106,23 @@ def stamp_of_uri(uri: str) -> Stamp:
     return _stamp(split_uri(uri)[0])
 
 
+@contextmanager
+def open_stable_copy(path: str) -> Iterator[BinaryIO]:
+    """Give a copy of a file in which no line is half old and half new.
+
+    Raises EntryError (`source_changed`) if the file changes while it is copied, and OSError.
+    """
+    before = state_of(path)
+    with open_file(path) as file, tempfile.SpooledTemporaryFile(HELD_BYTES) as copy:
+        shutil.copyfileobj(file, copy)
+        if state_of(path) != before:
+            raise EntryError(Reason.SOURCE_CHANGED, CHANGED)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
+
+
 def base_name(uri: str) -> str:
-    """Return the file name of a recording: of the member, where it is one of a tar shard."""
+    """Return the file name of a recording: of the member, where it is one of a tar file."""
     path, member = split_uri(uri)
     name = split_options(path)[0] if member is None else member
     return PurePosixPath(_TAR_MARKS.sub(".tar/", name)).name

@@ -1,4 +1,4 @@
-"""Members of tar shards that a manifest names: by URI, or as NeMo and lhotse Shar lay them out.
+"""Members of tar files that a manifest names: by URI, or as NeMo and lhotse Shar lay them out.
 
 NeMo's tarred sets have a manifest whose lines give the number of the shard (`shard_id`), beside
 `audio_0.tar`, `audio_1.tar`, ...; the members have no folders. A Shar folder has the cuts in
@@ -13,9 +13,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from wavemill.manifests.file_names import composed
 from wavemill.manifests.filesystems import exists, is_url, join_url, split_options
 from wavemill.manifests.kinds import FileKind, has_audio_ending, kind_by_name
-from wavemill.manifests.names import composed
 from wavemill.manifests.reasons import EntryError, Reason
 from wavemill.manifests.tar_index import TarIndex
 
@@ -68,7 +68,7 @@ def without_place(fields: dict[str, Any]) -> dict[str, Any]:
     return {"id": fields.get("id")} if is_recording else fields
 
 
-class NemoShards:
+class NemoTarFiles:
     """Finds the tar files that lines of NeMo's tarred sets give the number of."""
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ def _base(name: str) -> str:
 
 
 class MemberNames:
-    """The members of one tar shard as manifests may name them."""
+    """The members of one tar file as manifests may name them."""
 
     def __init__(self, index: TarIndex) -> None:
         self._index = index
@@ -165,9 +165,9 @@ class MemberNames:
             if len(found) == 1:
                 return found[0]
             if found:
-                message = f"{found[0]!r} or {found[1]!r} of the tar shard may be meant"
+                message = f"{found[0]!r} or {found[1]!r} of the tar file may be meant"
                 raise EntryError(Reason.AMBIGUOUS_LABEL, message)
-        raise EntryError(Reason.FILE_MISSING, "no such member of the tar shard")
+        raise EntryError(Reason.FILE_MISSING, "no such member of the tar file")
 
 
 def _stem(name: str) -> tuple[str, ...]:

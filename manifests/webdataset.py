@@ -1,4 +1,4 @@
-"""Tar shards in WebDataset layout: `key.flac` beside `key.json` and `key.txt`."""
+"""Tar files in WebDataset layout: `key.flac` beside `key.json` and `key.txt`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import Any, BinaryIO
 
 from wavemill.manifests.collected import Collected, stamp_of
 from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.file_names import in_a_line, is_utf8
 from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.jsonl import parse_object
 from wavemill.manifests.kinds import HEAD_BYTES, FileKind, is_label, kind_by_head, kind_by_name
+from wavemill.manifests.label_pairing import pair_labels
 from wavemill.manifests.labels import Origin, parse_label
-from wavemill.manifests.lines import parse_object
-from wavemill.manifests.names import in_a_line, is_utf8
 from wavemill.manifests.reasons import EntryError, Reason, os_error
-from wavemill.manifests.samples import pair
 from wavemill.manifests.sniff import kind_of_file, kinds_of
-from wavemill.manifests.steady import CHANGED
 from wavemill.manifests.tar_index import TarIndex, tar_index
-from wavemill.manifests.tarred import without_place
-from wavemill.manifests.uri import member_uri, open_member
+from wavemill.manifests.tar_layouts import without_place
+from wavemill.manifests.uri import CHANGED, member_uri, open_member
 
 # What these are in a shard, where they cannot be named as sources.
 _IN_SHARD = {FileKind.TAR: FileKind.ARCHIVE, FileKind.MANIFEST: FileKind.LABEL}
@@ -26,10 +25,10 @@ _IN_SHARD = {FileKind.TAR: FileKind.ARCHIVE, FileKind.MANIFEST: FileKind.LABEL}
 _NO_LOSS = frozenset({FileKind.CLUTTER, FileKind.TABLE, FileKind.ARCHIVE, FileKind.UNFINISHED})
 
 
-def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> bool:
+def read_tar_file(path: str, into: Collected, config: ScanConfig, named: bool) -> bool:
     """Add the audio members of a tar file and their labels to `into`; whether there were any.
 
-    `manifests.samples` tells which labels belong to which audio. A `.json` holds the fields of a
+    `pair_labels` tells which labels belong to which audio. A `.json` holds the fields of a
     manifest line; a `.txt` is the text. A shard without audio is an error where it was `named` as
     a source, and passed over where a folder scan came upon it.
     """
@@ -42,7 +41,7 @@ def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> b
             raise EntryError(Reason.NAME_NOT_UTF8, "its name is not UTF-8; remedy: rename it")
         stamp = stamp_of(path)
         index = tar_index(path, *stamp)
-        shard = _Shard(path, index, found, config)
+        shard = _TarFile(path, index, found, config)
         if index.damage is not None:
             found.error(path, EntryError(Reason.BAD_TAR, _damage(path, index)))
         shard.sort_members()
@@ -79,7 +78,7 @@ def _damage(path: str, index: TarIndex) -> str:
     return f"damaged tar file: {index.damage}"
 
 
-class _Shard:
+class _TarFile:
     """The members of a shard by what they are for."""
 
     def __init__(self, path: str, index: TarIndex, into: Collected, config: ScanConfig) -> None:
@@ -146,7 +145,7 @@ class _Shard:
 
     def read_labels(self) -> None:
         """Read the label of each audio member that has one."""
-        samples = pair(self.audio, self._labels)
+        samples = pair_labels(self.audio, self._labels)
         for member in samples.unclaimed:
             self._leave(member, FileKind.LABEL)
         for member, message in samples.ambiguous.items():

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavemill.manifests.allowed import Allowed
-from wavemill.manifests.collected import resolve
-from wavemill.manifests.filesystems import is_url
+from wavemill.manifests.filesystems import (
+    is_url,
+    join_url,
+    split_options,
+    without_file_scheme,
+)
+from wavemill.manifests.reasons import EntryError, Reason
+from wavemill.manifests.uri import member_uri, split_uri
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class PathResolver:
     """What the names in one manifest mean."""
 
     folder: str  # of the manifest
@@ -40,18 +46,18 @@ def _find(path: object, folder: str, field_name: str) -> str:
     may be one character (NFC) or two (NFD, as macOS writes them), whichever is there.
     Raises EntryError.
     """
-    uri = resolve(path, folder, field_name)
+    uri = _resolved(path, folder, field_name)
     if is_url(uri) or os.path.exists(uri):  # noqa: PTH110 (Path.exists raises without permission)
         return uri
     name = str(path)
     if "\\" in name:
         name = name.replace("\\", "/")
-        slashed = resolve(name, folder, field_name)
+        slashed = _resolved(name, folder, field_name)
         if os.path.exists(slashed):  # noqa: PTH110
             return slashed
     if name.isascii():
         return uri
-    return _spelled(resolve(name, folder, field_name)) or uri
+    return _spelled(_resolved(name, folder, field_name)) or uri
 
 
 def _spelled(path: str) -> str | None:
@@ -65,3 +71,29 @@ def _spelled(path: str) -> str | None:
             return None
         found = existing
     return found
+
+
+def _resolved(path: object, folder: str, field_name: str) -> str:
+    """Return the absolute name of a file that a manifest in `folder` names.
+
+    A URL of the same scheme as the folder's, with no options of its own, gets the folder's.
+    Raises EntryError.
+    """
+    if not isinstance(path, str) or not path:
+        raise EntryError(Reason.BAD_FIELD, f"{field_name} must be a path, not {path!r:.80}")
+    path = without_file_scheme(path)
+    stem, options = split_options(folder)
+    if is_url(path):
+        same = path.partition("://")[0] == folder.partition("://")[0]
+        return _with_options(path, options) if same else path
+    if is_url(folder) and not os.path.isabs(path):  # noqa: PTH117
+        return _with_options(join_url(stem, path), options)
+    return os.path.normpath(os.path.join(folder, path))  # noqa: PTH118
+
+
+def _with_options(url: str, options: str) -> str:
+    """Return a URL that has no options with these, which stand before a member of a tar file."""
+    shard, member = split_uri(url)
+    if split_options(shard)[1]:
+        return url
+    return shard + options if member is None else member_uri(shard + options, member)

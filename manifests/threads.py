@@ -22,7 +22,7 @@ class Stalled(Exception):
     """Nothing came of one thing for too long."""
 
 
-def watched(
+def in_threads(
     work: Callable[[Item, Beat], Result], items: Iterable[Item], threads: int, stalled_s: float
 ) -> Iterator[tuple[Item, Result | Stalled]]:
     """Yield what `work` returns for each item, in order, many at a time.

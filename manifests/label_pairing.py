@@ -1,4 +1,4 @@
-"""Which label of a tar shard belongs to which audio of it, by names alone."""
+"""Which label of a tar file belongs to which audio of it, by names alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from wavemill.manifests.names import composed
+from wavemill.manifests.file_names import composed
 
 
 @dataclass(slots=True)
-class Samples:
+class Pairing:
     """What belongs together among the members of a shard."""
 
     labels: dict[str, list[str]] = field(default_factory=dict)  # by the audio they are about
@@ -19,7 +19,7 @@ class Samples:
     unclaimed: list[str] = field(default_factory=list)  # labels without audio
 
 
-def pair(audio: Sequence[str], labels: Iterable[str]) -> Samples:
+def pair_labels(audio: Sequence[str], labels: Iterable[str]) -> Pairing:
     """Pair the names of audio members with those of labels (`X.txt`, `X.json`, in any case).
 
     A label is about the audio in the same folder that is called `X` (`a.flac.txt`), else about
@@ -29,7 +29,7 @@ def pair(audio: Sequence[str], labels: Iterable[str]) -> Samples:
     as near. What comes of it does not depend on the order of names.
     """
     names = [_Names(audio, part) for part in (_base, _stem, _key)]
-    samples = Samples()
+    samples = Pairing()
     claims: dict[tuple[str, str], list[tuple[int, str]]] = {}  # by audio and ending of the label
     for label in labels:
         folder, base = _split(label)
@@ -49,7 +49,7 @@ def pair(audio: Sequence[str], labels: Iterable[str]) -> Samples:
     return samples
 
 
-def _settle(owner: str, claimed: list[tuple[int, str]], samples: Samples) -> None:
+def _settle(owner: str, claimed: list[tuple[int, str]], samples: Pairing) -> None:
     """Give the audio `owner` the nearest of the labels that have one ending."""
     (step, nearest), *others = claimed
     if others and others[0][0] == step:

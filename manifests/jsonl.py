@@ -20,7 +20,7 @@ from wavemill.manifests.collected import stamp_of
 from wavemill.manifests.config import LineLimits
 from wavemill.manifests.filesystems import open_file, split_options
 from wavemill.manifests.reasons import EntryError, Reason, os_error
-from wavemill.manifests.steady import open_steady
+from wavemill.manifests.uri import open_stable_copy
 
 _DEFAULTS = LineLimits()
 _BLOCK_BYTES = 1 << 20
@@ -54,7 +54,7 @@ def read_lines(
     """
     stamp_of(path)  # refuses pipes and devices
     try:
-        with open_steady(path) if steady else open_file(path) as file:
+        with open_stable_copy(path) if steady else open_file(path) as file:
             blocks = _in_utf8(_blocks(path, file, limits))
             first = next(blocks, b"")
             blocks = chain([first], blocks)

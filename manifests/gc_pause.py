@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def no_cycle_search() -> Iterator[None]:
+def paused_gc() -> Iterator[None]:
     """Keep Python from searching for reference cycles meanwhile.
 
     The search visits every live object again and again; where a million small objects without
