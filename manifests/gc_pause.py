@@ -1,4 +1,4 @@
-"""Making millions of small objects at once."""
+"""Pausing the garbage collector while millions of small objects are made."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_gc() -> Iterator[None]:
-    """Keep Python from searching for reference cycles meanwhile.
+    """Pause the search for reference cycles during the block.
 
-    The search visits every live object again and again; where a million small objects without
-    cycles are made, it takes as long as making them.
+    The search visits all live objects again and again. If a million objects without cycles are
+    made, it takes as long as making them.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -18,8 +18,8 @@ from wavemill.manifests.resolve import PathResolver
 from wavemill.manifests.tar_layouts import shar_recording
 from wavemill.manifests.values import read_text, seconds
 
-_HARMLESS_TRANSFORMS = frozenset({"Resample"})  # keeps what is heard and when
-# Fields of a supervision that say where it lies, not what it says.
+_HARMLESS_TRANSFORMS = frozenset({"Resample"})  # changes neither the content nor its times
+# Fields of a supervision that state its place, not its content.
 _PLACE = frozenset({"start", "duration", "channel", "recording_id", "custom"})
 
 
@@ -28,18 +28,18 @@ class _Source:
     """The file behind a lhotse recording, and the channels in it."""
 
     uri: str
-    channels: tuple[int, ...]  # what they are called, in the file's order; empty: not said
+    channels: tuple[int, ...]  # their names, in the order of the file; empty: not stated
 
 
 @dataclass(slots=True)
 class Supervisions:
-    """Supervisions that wait for the recordings manifest which says where their audio is."""
+    """Supervisions until the recordings manifests are read, which say where their audio is."""
 
     recordings: dict[str, _Source | None] = field(default_factory=dict)  # None: id used twice
     waiting: list[tuple[str, Any, Label]] = field(default_factory=list)  # id, channels, label
 
     def resolve(self, into: Collected) -> None:
-        """Hand each supervision to its recording; an error for each that has none."""
+        """Add each supervision as a label of its recording, or an error if there is none."""
         for recording_id, channels, label in self.waiting:
             try:
                 source = self.recordings.get(recording_id)
@@ -52,12 +52,12 @@ class Supervisions:
                 into.label(source.uri, replace(label, channel=_channel(source, channels)))
             except EntryError as error:
                 into.error(label.origin.uri, error)
-            except Exception as error:  # whatever one label brings about must not harm the others
+            except Exception as error:  # an unknown error of one label must not affect the others
                 into.error(label.origin.uri, unexpected(error))
 
 
 def is_lhotse(line: Mapping[str, Any]) -> bool:
-    """Whether a line is lhotse's: a cut, a recording or a supervision."""
+    """Whether a line is a cut, a recording or a supervision of lhotse."""
     return _is_cut(line) or "sources" in line or _is_supervision(line)
 
 
@@ -100,7 +100,7 @@ def _is_supervision(line: Mapping[str, Any]) -> bool:
 def _read_cut(cut: dict[str, Any], paths: PathResolver, origin: Origin, into: Collected) -> None:
     if "tracks" in cut or cut.get("type") == "PaddingCut":
         kind = cut.get("type", "MixedCut")
-        raise EntryError(Reason.UNSUPPORTED_CUT, f"a {kind!s:.80} is no span of one recording")
+        raise EntryError(Reason.UNSUPPORTED_CUT, f"a {kind!s:.80} is not a span of one recording")
     if cut.get("recording") is None:
         raise EntryError(Reason.UNSUPPORTED_CUT, "the cut has features only, no recording")
     source = _source(shar_recording(cut, _object(cut, "recording"), origin.path), paths)
@@ -165,7 +165,7 @@ def _source(recording: dict[str, Any], paths: PathResolver) -> _Source:
 
 
 def _channel(source: _Source, *wanted: Any) -> int | None:
-    """Return the one channel of the file that all of `wanted` name; None: all of them.
+    """Return the one channel of the file that all of `wanted` name; None: all channels.
 
     Each is a number or a list of numbers as the recording calls its channels, or None: any.
     """

@@ -1,4 +1,4 @@
-"""Reading a manifest: JSONL as NeMo writes it, or lhotse's; each line tells which by its fields."""
+"""Reading a manifest: JSONL of NeMo or lhotse; the fields of each line decide which."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REPORT_EVERY = 1000  # lines between two calls of the progress callback
 
 
 def looks_like_manifest(line: Mapping[str, Any]) -> bool:
-    """Whether the fields are those of a line of one of the manifests that can be read."""
+    """Whether the fields are those of a line of a manifest that can be read."""
     name = audio_field(line)
     return (name is not None and isinstance(line[name], str | dict)) or is_lhotse(line)
 
@@ -54,7 +54,7 @@ def read_manifest(
             except EntryError as error:
                 bad.add(origin, error)
                 watch.add(None)
-            except Exception as error:  # whatever one line brings about must not harm the others
+            except Exception as error:  # an unknown error of one line must not affect the others
                 bad.add(origin, unexpected(error))
                 watch.add(fault_of(error))
             bad.check()
@@ -69,34 +69,34 @@ def read_manifest(
 
 
 class _BadLines:
-    """The errors of a manifest's lines: a row for each, unless a fault is the whole file's."""
+    """The errors of the lines of a manifest: one row each, or one row for many lines."""
 
-    def __init__(self, into: Collected, most: int) -> None:
+    def __init__(self, into: Collected, max_rows: int) -> None:
         self._into = into
-        self._most = most
+        self._max_rows = max_rows
         self._count = 0
         self._not_utf8: tuple[Origin, EntryError] | None = None  # the first one
         self._not_utf8_count = 0
         self.none_good = True
 
     def check(self) -> None:
-        """Raise EntryError where so many lines and nothing but bad ones were read."""
-        if self.none_good and self._count >= self._most:
+        """Raise EntryError if the maximum of bad lines is reached and no line was good."""
+        if self.none_good and self._count >= self._max_rows:
             message = f"none of its first {self._count} lines is good; the rest was not read"
             raise EntryError(Reason.BAD_MANIFEST, message)
 
     def add(self, origin: Origin, error: EntryError) -> None:
-        """Count one line, and make a row of it unless there are too many."""
+        """Count one line, and add a row for it unless there are too many."""
         if isinstance(error, NotUtf8):
             self._not_utf8 = self._not_utf8 or (origin, error)
             self._not_utf8_count += 1
             return
         self._count += 1
-        if self._count <= self._most:
+        if self._count <= self._max_rows:
             self._into.error(origin.uri, error)
 
     def finish(self, path: str) -> None:
-        """Make the rows that stand for many lines."""
+        """Add the rows that each stand for many lines."""
         if self._not_utf8 is not None:
             origin, error = self._not_utf8
             others = self._not_utf8_count - 1
@@ -104,8 +104,8 @@ class _BadLines:
             remedy = "remedy: convert the file, as in `iconv -f LATIN1 -t UTF-8`"
             message = f"{error.message}{more}; {remedy}"
             self._into.error(origin.uri, EntryError(error.reason, message))
-        if self._count > self._most:
-            message = f"{self._count - self._most} more bad lines (sources.lines.max_bad_lines)"
+        if self._count > self._max_rows:
+            message = f"{self._count - self._max_rows} more bad lines (sources.lines.max_bad_lines)"
             self._into.error(path, EntryError(Reason.BAD_MANIFEST, message))
 
 
@@ -120,8 +120,8 @@ def _read_line(
     if name is not None and not (name not in AUDIO_FIELDS and is_lhotse(line)):
         path = _path(line[name])
         uri, label = paths.find(path, name), parse_label(line, origin, name)
-        if (shard := into.nemo_tar_file(line, uri, paths.folder)) is not None:
-            into.label_member(shard, nemo_names(line, path), label)
+        if (tar_file := into.nemo_tar_file(line, uri, paths.folder)) is not None:
+            into.label_member(tar_file, nemo_names(line, path), label)
         else:
             into.label(uri, label)
     elif is_lhotse(line):

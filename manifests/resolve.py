@@ -1,4 +1,4 @@
-"""Finding the file that a manifest names, however its writer's system spells names."""
+"""Finding the file that a manifest names, also in the spelling of another system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wavemill.manifests.uri import member_uri, split_uri
 
 @dataclass(frozen=True, slots=True)
 class PathResolver:
-    """What the names in one manifest mean."""
+    """Finds the files that one manifest names."""
 
     folder: str  # of the manifest
     allowed: Allowed
@@ -28,8 +28,8 @@ class PathResolver:
     def find(self, path: object, field_name: str, here: bool = False) -> str:
         """Return the absolute name of a file that the manifest names.
 
-        `here`: what is not in the manifest's folder is looked for in the current one.
-        Raises EntryError, also where the manifest may not name it.
+        With `here`, a file that is not in the folder of the manifest is looked for in the current
+        folder. Raises EntryError, also if the manifest may not name the file.
         """
         uri = _find(path, self.folder, field_name)
         if here and not is_url(uri) and not os.path.exists(uri):  # noqa: PTH110
@@ -42,8 +42,8 @@ class PathResolver:
 def _find(path: object, folder: str, field_name: str) -> str:
     """Return the absolute name of a file in `folder`.
 
-    Where nothing has that name, a backslash is the separator of Windows, and letters with marks
-    may be one character (NFC) or two (NFD, as macOS writes them), whichever is there.
+    If there is no such file, a backslash counts as the separator of Windows, and accented letters
+    may be one character (NFC) or two (NFD, as on macOS).
     Raises EntryError.
     """
     uri = _resolved(path, folder, field_name)
@@ -61,7 +61,7 @@ def _find(path: object, folder: str, field_name: str) -> str:
 
 
 def _spelled(path: str) -> str | None:
-    """Return the path in that form of its letters which exists, part by part."""
+    """Return the path in the spelling of its letters that exists, part by part, or None."""
     found = "/"
     for part in path.split("/"):
         forms = (part, unicodedata.normalize("NFC", part), unicodedata.normalize("NFD", part))
@@ -76,7 +76,7 @@ def _spelled(path: str) -> str | None:
 def _resolved(path: object, folder: str, field_name: str) -> str:
     """Return the absolute name of a file that a manifest in `folder` names.
 
-    A URL of the same scheme as the folder's, with no options of its own, gets the folder's.
+    A URL without options, with the same scheme as the folder's URL, gets the folder's options.
     Raises EntryError.
     """
     if not isinstance(path, str) or not path:
@@ -92,8 +92,8 @@ def _resolved(path: object, folder: str, field_name: str) -> str:
 
 
 def _with_options(url: str, options: str) -> str:
-    """Return a URL that has no options with these, which stand before a member of a tar file."""
-    shard, member = split_uri(url)
-    if split_options(shard)[1]:
+    """Return a URL with these options, unless it has some; a member of a tar file follows them."""
+    path, member = split_uri(url)
+    if split_options(path)[1]:
         return url
-    return shard + options if member is None else member_uri(shard + options, member)
+    return path + options if member is None else member_uri(path + options, member)

@@ -1,4 +1,4 @@
-"""From what a user names as sources to recordings: folders, files, manifests, tar files."""
+"""Finding the recordings in the sources of a user: folders, files, manifests, tar files."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def scan_sources(
 ) -> Sources:
     """Find all recordings in `sources`.
 
-    A source is a folder (searched recursively for audio files and tar files), a tar file
-    (.tar), a manifest (.jsonl, .json, ..., or any file whose first line is one's: NeMo's,
-    lhotse's, or the fields of `manifests.labels`), or a single audio file of any other name. A
-    manifest is read only where it is named itself. What is not read is counted in the notes.
+    A source is a folder (searched recursively for audio and tar files), a tar file (.tar), a
+    manifest (.jsonl, .json, ..., or any file whose first line is one of NeMo, of lhotse, or has
+    the fields of `manifests.labels`), or a single audio file of any other name. A manifest is read
+    only if it is a source itself. Files that are not read are counted in the notes.
 
     `progress` is called with (files so far, None) while files are searched, then with (files
-    known, files in all). The result is the same in whatever order the sources stand, and `cache`
-    (saved here) only makes it faster. Whatever cannot be used is an error in the result and
-    harms nothing else. Raises SourceNotFound for sources that do not exist, and LocationError for
-    a URL that cannot be used.
+    known, files in all). The result does not depend on the order of the sources; `cache`, which is
+    saved at the end, only makes the scan faster. Entries that cannot be used are errors in the
+    result. Raises SourceNotFound for sources that do not exist, and LocationError for a URL that
+    cannot be used.
     """
     report = progress or _no_progress
     paths = _existing(sources)
@@ -86,7 +86,7 @@ def _absolute(name: str) -> str:
 
 
 def _is_there(source: str) -> bool:
-    """Whether the name exists; what exists but may not be looked at gets its row of the errors."""
+    """Whether a source exists; one without permission does, and becomes an error later."""
     if is_url(source):
         return exists(source)
     try:
@@ -125,9 +125,9 @@ def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collecte
 
 
 def _kind(path: str, into: Collected) -> FileKind | None:
-    """Return whether the file is read as AUDIO, TAR or MANIFEST; None, and an error, if as none.
+    """Return how a file is read: AUDIO, TAR or MANIFEST; None, with an error, if it cannot be.
 
-    What nothing is known of is tried as audio, since it was named.
+    A file of unknown kind is tried as audio, since it was named as a source.
     """
     by_name = kind_by_name(base_name(path))
     if by_name in (FileKind.AUDIO, FileKind.TAR, FileKind.MANIFEST):
@@ -153,7 +153,7 @@ def _is_folder(path: str) -> bool:
     try:
         return is_folder(path)
     except OSError:
-        return False  # so that looking at it as a file tells why
+        return False  # reading it as a file then reports why
 
 
 def _single_file(path: str, into: Collected) -> None:

@@ -1,4 +1,4 @@
-"""Looking at the first bytes of files whose names do not tell what they are."""
+"""Finding the kind of files whose names do not show it, by their first bytes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from wavemill.manifests.reasons import EntryError, Reason, os_error
 from wavemill.manifests.threads import Beat, Stalled, in_threads
 from wavemill.manifests.uri import base_name
 
-_THREADS = 32  # requests that are under way at once
+_THREADS = 32  # requests at a time
 
 
 def kinds_of(
     names: Sequence[str], look: Callable[[str], FileKind], config: ScanConfig
 ) -> Iterator[tuple[str, FileKind | EntryError]]:
-    """Yield what `look` finds each name to be, many at a time, in order; its error otherwise."""
+    """Yield (name, result of `look` or its error) in order; many names are tried in parallel."""
     seconds = config.stalled_after_s
     for name, found in in_threads(partial(_kind_or_error, look), names, _THREADS, seconds):
         if isinstance(found, Stalled):
@@ -40,7 +40,7 @@ def _kind_or_error(
 
 
 def kind_of_file(path: str) -> FileKind:
-    """Return what a file is by its content, and MANIFEST only where its first line is one's.
+    """Return the kind of a file by its content; MANIFEST only if its first line can be read.
 
     Raises EntryError and OSError.
     """

@@ -1,4 +1,4 @@
-"""Where the members of a tar file lie, so that one of them can be read without its neighbours."""
+"""Where the members of a tar file are, so that one can be read without the others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MAX_PATH = 4096  # of Linux
 
 
 class Member(NamedTuple):
-    """Where the bytes of a member lie: `size` of them from `offset` of the tar file.
+    """Where a member is: `size` bytes from `offset` of the tar file.
 
-    Of a sparse member only `extents` are stored, (offset in the member, bytes) each, one after
-    the other from `offset` on; the rest is zeros.
+    A sparse member stores only its `extents`, each (offset in the member, bytes), one after the
+    other from `offset` on; all other bytes are zeros.
     """
 
     offset: int
@@ -28,23 +28,26 @@ class Member(NamedTuple):
 
 
 class TarIndex(NamedTuple):
-    """The members of a tar file by name, and what of it cannot be read."""
+    """The members of a tar file by name, and what cannot be read."""
 
-    members: Mapping[str, Member]  # links are resolved; of several with a name the last
-    unusable: Mapping[str, str]  # members that hold no bytes here, and why
+    members: Mapping[str, Member]  # with links resolved; the last one of each name
+    unusable: Mapping[str, str]  # members that cannot be read, and why
     repeated: int  # members that a later one of the same name replaces
-    damage: str | None  # why nothing was read from some place on
+    damage: str | None  # why nothing was read from some byte on
 
 
 class _Target(NamedTuple):
-    """The member that a link means, or why there is none; neither where it means a folder."""
+    """The member that a link leads to, or why there is none; neither for a folder."""
 
     member: str | None
     why: str | None
 
 
 class _Links:
-    """The symbolic links of a tar file, as if it were unpacked into an empty folder."""
+    """The symbolic links of a tar file, as if it were unpacked into an empty folder.
+
+    `says` maps the name of a link to its target.
+    """
 
     def __init__(self) -> None:
         self.says: dict[str, str] = {}  # by the name of the link
@@ -87,7 +90,7 @@ class _Links:
         return _Target(None, f"a link to {says!r}, which is not in this tar file; remedy: tar -h")
 
     def _follow(self, path: str) -> str | None:
-        """Return the path without links in it, None where it leads in circles."""
+        """Return the path with links resolved, None if they lead in a circle."""
         rest = path.split("/")[::-1]
         absolute = rest[-1] == ""
         found: list[str] = []
@@ -111,7 +114,7 @@ class _Links:
 
 
 class _Reading:
-    """What was read so far of a tar file."""
+    """The members of a tar file that were read so far."""
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
@@ -138,7 +141,7 @@ class _Reading:
             self.unusable[name] = header.why
 
     def _add_hard_link(self, name: str, target: str) -> None:
-        # It means what has that name by now: a later member of the name is another file.
+        # It means the earlier member of that name; a later one is another file.
         if target in self.members:
             self.members[name] = self.members[target]
         elif target in self.unusable:
@@ -162,10 +165,10 @@ class _Reading:
 
 @lru_cache(maxsize=16)
 def tar_index(path: str, size: int, mtime_ns: int) -> TarIndex:  # noqa: ARG001 (part of the key)
-    """Return the index of the uncompressed tar file at `path`; what stands before damage is in it.
+    """Return the index of the uncompressed tar file at `path`; it has the members before damage.
 
-    `size` and `mtime_ns` of the file are part of the key of the memory, so that an old index is
-    never used for a rewritten file. Raises OSError.
+    `size` and `mtime_ns` of the file are part of the key of the cache, so that a file that was
+    rewritten gets a new index. Raises OSError.
     """
     with open_file(path, _HEADER_BYTES) as file:
         return _index(file, size)

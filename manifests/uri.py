@@ -1,7 +1,7 @@
 """Names of recordings, and opening them.
 
 A name is a path or a URL (see `manifests.filesystems`), or a member of a tar file under either:
-`path/to/shard.tar#member.flac`, `s3://bucket/shard.tar#member.flac`.
+`path/to/file.tar#member.flac`, `s3://bucket/file.tar#member.flac`.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ _LOCAL_BUFFER = 1 << 16
 HELD_BYTES = 16 << 20  # of a copy in memory; a longer one is a temporary file
 CHANGED = "it changed while it was read, and may still be written; the next run reads it again"
 
-State = tuple[int | str, ...]  # equal: nobody has written to the file in between
+State = tuple[int | str, ...]  # equal before and after: nobody has written to the file
 
 
-def member_uri(shard: str, member: str) -> str:
+def member_uri(tar_file: str, member: str) -> str:
     """Return the name of one member of a tar file."""
-    return f"{shard}#{member}"
+    return f"{tar_file}#{member}"
 
 
 def split_uri(uri: str) -> tuple[str, str | None]:
-    """Return (path, None) for a file and (path of the shard, member) for a member of a tar file.
+    """Return (path, None) for a file and (path of the tar file, member) for a member of one.
 
-    A local file may itself have `.tar#` in its path: what exists as a file is one. In a URL the
-    first `.tar#` is always taken for a shard's.
+    A local path with `.tar#` in it may also be that of a file, if that exists. In a URL, the first
+    `.tar#` always ends the name of a tar file.
     """
     if is_url(uri):
         found = _REMOTE_MEMBER.fullmatch(uri)
@@ -61,17 +61,17 @@ def split_uri(uri: str) -> tuple[str, str | None]:
     if at < 0 or os.path.isfile(uri):  # noqa: PTH113 (Path.is_file raises for odd names)
         return uri, None
     while at >= 0:
-        shard = uri[: at + len(TAR_ENDING)]
-        if os.path.isfile(shard):  # noqa: PTH113
-            return shard, uri[at + len(_TAR_MARK) :]
+        tar_file = uri[: at + len(TAR_ENDING)]
+        if os.path.isfile(tar_file):  # noqa: PTH113
+            return tar_file, uri[at + len(_TAR_MARK) :]
         at = uri.lower().find(_TAR_MARK, at + 1)
     return uri, None
 
 
 def open_uri(uri: str) -> BinaryIO:
-    """Open a recording for reading, seekable, its first byte at 0.
+    """Open a recording for reading, seekable, with its first byte at 0.
 
-    Raises OSError; FileNotFoundError also where the shard has no such member.
+    Raises OSError; FileNotFoundError also if the tar file has no such member.
     """
     path, member = split_uri(uri)
     if member is None:
@@ -82,17 +82,17 @@ def open_uri(uri: str) -> BinaryIO:
     return open_member(path, known)
 
 
-def open_member(shard: str, member: Member) -> BinaryIO:
+def open_member(tar_file: str, member: Member) -> BinaryIO:
     """Open one member of a tar file like a file of its own. Raises OSError."""
-    buffer_bytes = BUFFER_BYTES if is_url(shard) else _LOCAL_BUFFER
-    return cast(BinaryIO, io.BufferedReader(_Window(open_raw(shard), member), buffer_bytes))
+    buffer_bytes = BUFFER_BYTES if is_url(tar_file) else _LOCAL_BUFFER
+    return cast(BinaryIO, io.BufferedReader(_Window(open_raw(tar_file), member), buffer_bytes))
 
 
 def state_of(uri: str) -> State:
-    """Return what no writing to a file leaves as it is; for a member, that of its shard.
+    """Return values of which one changes with every write; for a member, those of its tar file.
 
-    That is more than a `Stamp`: programs can set the time of modification back, but not when the
-    inode, or an object's ETag, changed. Raises OSError.
+    Programs can reset the time of modification in a `Stamp`, but not the times of the inode and
+    not the ETag of an object. Raises OSError.
     """
     path, _ = split_uri(uri)
     if is_url(path):
@@ -102,13 +102,13 @@ def state_of(uri: str) -> State:
 
 
 def stamp_of_uri(uri: str) -> Stamp:
-    """Return size and mtime of a file; for a member, those of its shard. Raises OSError."""
+    """Return size and mtime of a file; for a member, of its tar file. Raises OSError."""
     return _stamp(split_uri(uri)[0])
 
 
 @contextmanager
 def open_stable_copy(path: str) -> Iterator[BinaryIO]:
-    """Give a copy of a file in which no line is half old and half new.
+    """Yield a copy of a file, so that no line of it is half old and half new.
 
     Raises EntryError (`source_changed`) if the file changes while it is copied, and OSError.
     """
@@ -122,7 +122,7 @@ def open_stable_copy(path: str) -> Iterator[BinaryIO]:
 
 
 def base_name(uri: str) -> str:
-    """Return the file name of a recording: of the member, where it is one of a tar file."""
+    """Return the file name of a recording, or of the member of a tar file."""
     path, member = split_uri(uri)
     name = split_options(path)[0] if member is None else member
     return PurePosixPath(_TAR_MARKS.sub(".tar/", name)).name
@@ -136,7 +136,7 @@ def _stamp(path: str) -> Stamp:
 
 
 class _Window(io.RawIOBase):
-    """A member of a tar file as a file of its own; what a sparse one does not store is zeros."""
+    """A member of a tar file as a file; parts that a sparse member does not store are zeros."""
 
     def __init__(self, file: io.RawIOBase, member: Member) -> None:
         self._file = file

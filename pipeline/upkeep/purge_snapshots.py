@@ -15,7 +15,7 @@ from wavemill.pipeline.upkeep.rewriting import Journal, leaving_damaged, rewrite
 
 
 def purge_snapshot(store: Store, snapshot: Snapshot, traces: Traces, found: Iterable[str]) -> None:
-    """Rewrite those of the tables `found` that are the snapshot's; link its parts anew."""
+    """Rewrite those of the tables `found` that belong to the snapshot; link its parts again."""
     mine = [key for key in found if key.startswith(f"{snapshot.folder}/")]
     outputs: dict[str, str] = {}
     if mine:
@@ -38,7 +38,7 @@ def _is_purged(store: Store, output: str, traces: Traces) -> bool:
 
 
 def renew_snapshot(store: Store, snapshot: Snapshot, journal: Journal, now: str) -> None:
-    """Renew what `snapshot.json` says, if something of the snapshot was replaced."""
+    """Update `snapshot.json`, if a file of the snapshot was replaced."""
     if not any(key.startswith(f"{snapshot.folder}/") for key in journal.keys):
         return
     with leaving_damaged():

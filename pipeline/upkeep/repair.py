@@ -1,9 +1,9 @@
-"""Mending a WORKDIR that `verify` found damaged, so that the next build makes it whole.
+"""Repairing a WORKDIR that `verify` found damaged; the next build completes it.
 
-A damaged output goes, and with it everything of its shard that was made from it: nobody can tell
-whether those stages read it before it was damaged. (Of a selected stage all outputs of the stem
-go, since each holds only what the earlier ones lack.) The next `curate` finds them missing and
-makes exactly those again; `relink` then puts corpus parts back into the snapshots they stood in.
+A damaged output is removed, and so is everything of its shard that was made from it: it is unknown
+whether those stages read it before it was damaged. (Of a selected stage all outputs of the stem go,
+since each holds only what the earlier ones lack.) The next `curate` makes exactly the missing
+outputs again, and `relink` then puts corpus parts back into their snapshots.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from wavemill.pipeline.upkeep.recataloguing import recatalogue
 from wavemill.pipeline.upkeep.verify_snapshots import stage_inputs
 from wavemill.pipeline.upkeep.withdrawal import accept_lost_tombstones
 
-LOST = "manifest/lost-parts.json"  # corpus parts that are to be linked again: list of outputs
+LOST = "manifest/lost-parts.json"  # list of outputs: corpus parts that must be linked again
 
 
 def repair(store: Store, found: Inspection) -> list[str]:
-    """Mend what can be mended. Returns the outputs that have to be made again."""
+    """Repair what can be repaired. Returns the outputs that must be made again."""
     by_kind: dict[Kind, list[Damage]] = {kind: [] for kind in Kind}
     for damage in found.damages:
         by_kind[damage.kind].append(damage)
@@ -59,7 +59,7 @@ def repair(store: Store, found: Inspection) -> list[str]:
     drop_outputs(store, ledger, dropped)
     if by_kind[Kind.CATALOGUE]:
         recatalogue(store, Ledger(store).rows(), found.newest)
-    for damage in damaged:  # what the ledger does not know
+    for damage in damaged:  # those that are not in the ledger
         store.delete(table_key(damage.output))
         store.delete(errors_key(damage.output))
     return outputs
@@ -75,7 +75,7 @@ def relink(store: Store) -> None:
         try:
             lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", ["output"])
         except (OSError, pa.ArrowException):
-            continue  # damaged: cannot be helped
+            continue  # damaged for good
         for key in lineage["output"].unique().to_pylist():
             output = output_of(key)
             if output not in lost:
@@ -89,17 +89,17 @@ def relink(store: Store) -> None:
 
 
 def _drop_newest(store: Store, found: Inspection) -> None:
-    """Take from the newest snapshots what makes them one, where their own files are damaged.
+    """Remove `snapshot.json` of the newest snapshots, if files of theirs are damaged.
 
-    The next build makes such a snapshot again, under its number: its outputs are there. An older
-    one cannot be made again, and stays as it is.
+    The next build makes such a snapshot again with the same number, from its outputs. An older
+    snapshot cannot be made again and stays as it is.
     """
     damaged = {d.key.rsplit("/", 1)[0] for d in found.damages if d.kind is Kind.SNAPSHOT}
     while found.snapshots and found.snapshots[-1].folder in damaged:
         store.delete(f"{found.snapshots.pop().folder}/snapshot.json")
     for damage in found.damages:
         if damage.kind is Kind.SNAPSHOT and damage.key.endswith("/snapshot.json"):
-            store.delete(damage.key)  # says nothing; what stands beside it is for `gc`
+            store.delete(damage.key)  # it cannot be read; `gc` removes the rest of its folder
 
 
 def _mend_pointers(store: Store, found: Inspection) -> None:
@@ -115,7 +115,7 @@ def _mend_pointers(store: Store, found: Inspection) -> None:
 
 
 def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
-    """Add to the ledger what the files themselves say; return also those that say nothing."""
+    """Return the ledger with rows from the metadata of all outputs, and those without any."""
     known = set(ledger["output"].to_pylist())
     rows, damaged = [], []
     for file in store.files("stages"):
@@ -124,7 +124,9 @@ def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
         if name.startswith(".") or name.endswith(ERRORS) or output in known:
             continue
         try:
-            store.read_table(file.key)  # all of it: no hash says that it is whole, but checksums
+            store.read_table(
+                file.key
+            )  # all of it: without a recorded hash, only its checksums show damage
             result = finished_before(output, store)
         except (OSError, pa.ArrowException):
             result = None
@@ -142,9 +144,9 @@ def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
 def _derived(
     ledger: pa.Table, damaged: Iterable[Damage], inputs: Mapping[str, set[str]]
 ) -> pa.Table:
-    """Return the ledger's rows of the damaged outputs and of all that was made from them.
+    """Return the rows of the ledger of damaged outputs and of everything made from them.
 
-    Of a stage that no snapshot describes, everything later counts as made from it.
+    If no snapshot describes a stage, all later outputs of the shard count as made from it.
     """
     below = {stage: _below(stage, inputs) for stage in inputs}
     with duckdb.connect() as database:
@@ -180,9 +182,9 @@ def _strings(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> pa.Tabl
 
 
 def _mend_part(store: Store, damage: Damage, dropped: set[str]) -> None:
-    """Link a part again where its output is sound; else it waits for the next build."""
+    """Link a part again if its output is sound; otherwise the next build does it."""
     if not damage.output:
-        return  # put there by somebody else: not ours to delete
+        return  # not made by this program: it stays
     if damage.output not in dropped and store.exists(table_key(damage.output)):
         store.relink(table_key(damage.output), damage.key)
     else:
@@ -199,7 +201,7 @@ def _lost(store: Store) -> list[str]:
     try:
         found = json.loads(store.read_text(LOST) or "[]")
     except ValueError:
-        return []  # `verify` finds anew which parts are missing
+        return []  # `verify` finds again which parts are missing
     return [output for output in found if isinstance(output, str)] if type(found) is list else []
 
 

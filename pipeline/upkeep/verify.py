@@ -1,8 +1,9 @@
-"""Is everything there that snapshots and the ledger know of, byte for byte?
+"""Checking that all files of snapshots and ledger exist and are unchanged, byte for byte.
 
-Recorded are the size and SHA-256 of every stage output (in the ledger) and of every snapshot's own
-tables (in its `snapshot.json`); the parts of a corpus are the same bytes as the outputs that its
-lineage names. What nothing knows of, such as outputs of a run that died, is no damage.
+The ledger records size and SHA-256 of every stage output, and `snapshot.json` the SHA-256 of the
+tables of its snapshot. The parts of a corpus must have the same bytes as the outputs that the
+lineage names. Files that are recorded nowhere, such as outputs of a run that died, do not count as
+damage.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from wavemill.pipeline.upkeep.verify_snapshots import (
     inspect_tombstones,
 )
 
-THREADS = 4  # hash at a time; hashing leaves the interpreter free
+THREADS = 4  # hash at a time; hashing releases the interpreter lock
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all
 
 
 def inspect(store: Store, progress: Progress | None = None) -> Inspection:
-    """Check everything; reads every byte that has a recorded hash."""
+    """Check a WORKDIR; reads all bytes of files with a recorded hash."""
     found = Inspection([], LEDGER_SCHEMA.empty_table(), [])
     _inspect_ledger(store, found)
     _inspect_catalogue(store, found)
@@ -80,7 +81,7 @@ def _inspect_catalogue(store: Store, found: Inspection) -> None:
 
 
 def _inspect_outputs(store: Store, found: Inspection, progress: Progress) -> None:
-    """Check every output that the ledger knows."""
+    """Check every output in the ledger."""
     rows = found.ledger.to_pylist()
     total, done = sum(row["bytes"] for row in rows), 0
     with ThreadPoolExecutor(THREADS) as pool:
@@ -95,7 +96,7 @@ def _inspect_outputs(store: Store, found: Inspection, progress: Progress) -> Non
 
 
 def _check_output(store: Store, row: dict[str, Any]) -> tuple[str, str]:
-    """Return the key of the damaged file and what is wrong with it, or nothing."""
+    """Return the key of a damaged file and its problem, "" if it has none."""
     key, errors = table_key(row["output"]), errors_key(row["output"])
     if problem := difference(store, key, Recorded(row["sha256"], row["bytes"])):
         return key, problem
