@@ -190,7 +190,7 @@ def _add_file(entry: Entry, into: Collected) -> None:
             missing = entry.is_symlink() and not Path(entry.path).exists()
             if missing:
                 raise EntryError(Reason.FILE_MISSING, "it is a link to what does not exist")
-            raise EntryError(Reason.NOT_A_FILE, "it is no regular file")
+            raise EntryError(Reason.NOT_A_FILE, "it is not a regular file")
         if not is_utf8(entry.name):
             raise EntryError(Reason.NAME_NOT_UTF8, "its name is not UTF-8; remedy: rename it")
         state = entry.stat()

@@ -187,7 +187,7 @@ class _Reader:
             return None
         number = _INTEGER.fullmatch(str(_CHANNEL_NAMES.get(word, value)))
         if number is None:
-            if _plain(name) == "channel":  # of a broadcaster, say
+            if _plain(name) == "channel":  # for example of a broadcaster
                 return None
             message = f"{name} must be the number of one channel, from 0, not {value!r:.80}"
             raise EntryError(Reason.UNSUPPORTED_CHANNEL, message)

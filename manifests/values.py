@@ -70,7 +70,7 @@ def read_answer(value: Any, name: str) -> str | None:
 
 
 def read_name(value: Any, name: str) -> str | None:
-    """Return the name of a person, a licence and the like: 12 and 12.0 are "12".
+    """Return a name, for example of a person or a licence: 12 and 12.0 are "12".
 
     Raises EntryError (`bad_field`).
     """

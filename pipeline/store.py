@@ -110,11 +110,11 @@ class Store:
         found = (info.base_name for info in self.filesystem.get_file_info(selector))
         return {name for name in found if not name.startswith(".")}
 
-    def keys(self, prefix: str, hidden: bool = False) -> Iterator[str]:
-        """Yield the keys of all files below `prefix`; `hidden`: also of unfinished ones."""
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys of all complete files below `prefix`."""
         selector = fs.FileSelector(self._full(prefix), allow_not_found=True, recursive=True)
         for info in self.filesystem.get_file_info(selector):
-            if info.type == fs.FileType.File and (hidden or not info.base_name.startswith(".")):
+            if info.type == fs.FileType.File and not info.base_name.startswith("."):
                 yield info.path[len(self._full("")) :].lstrip("/")
 
     def files(self, prefix: str, recursive: bool = True) -> Iterator[StoredFile]:

@@ -22,7 +22,7 @@ from wavemill.pipeline.task import read_errors
 from wavemill.stages.filter.score_text import ScoreText
 from wavemill.stages.filter.verdict import Verdict
 
-# In place of a rule: the recording of the segment failed in a stage.
+# Stands for a rule: the recording of the segment failed in a stage.
 FAILED = "(error)"
 
 
