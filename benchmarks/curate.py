@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.material import make_material
-from wavemill.pipeline.task import REPORT
+from wavemill.pipeline.task import TASK_RESULT
 
 CLIP_RATE = 16_000  # Hz: what all engines but the denoiser want
 
@@ -176,7 +176,7 @@ def stage_seconds(out: Path) -> Counter[str]:
     """Add up what every table remembers of its making."""
     found: Counter[str] = Counter()
     for path in out.glob("stages/*/*/*.parquet"):
-        text = (pq.read_metadata(path).metadata or {}).get(REPORT.encode())
+        text = (pq.read_metadata(path).metadata or {}).get(TASK_RESULT.encode())
         if text is not None:
             report = json.loads(text)
             found[report["stage"]] += report["cpu_seconds"]

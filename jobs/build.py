@@ -28,11 +28,12 @@ from wavemill.pipeline.execution.outputs import Outputs
 from wavemill.pipeline.execution.settings import resolve_groups
 from wavemill.pipeline.ledger import Ledger
 from wavemill.pipeline.lock import WorkdirBusy, locked
+from wavemill.pipeline.output_key import errors_key
 from wavemill.pipeline.parts import check_parts
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, failed_in, read_errors
+from wavemill.pipeline.task import failed_in, read_errors
 from wavemill.pipeline.upkeep.repair import relink
 from wavemill.pipeline.upkeep.withdrawal import purged_ids, without_withdrawn
 from wavemill.stages.recording_stage import PASSING_REASONS
@@ -139,9 +140,9 @@ def execute(build: Build) -> Iterator[Event]:
     try:
         for event in _run(build):
             if isinstance(event, TaskDone):
-                outputs.add(event.report, gpus[event.report.stage])
-                if event.report.errors:
-                    _forget_changed(build, event.report.output)
+                outputs.add(event.result, gpus[event.result.stage])
+                if event.result.errors:
+                    _forget_changed(build, event.result.output)
             yield event
         outputs.end()
     finally:

@@ -18,7 +18,7 @@ Sources = Annotated[
         parser=places.place,
         metavar="SOURCE",
         help="Folders (searched recursively), audio files, JSONL manifests (NeMo's work as they "
-        "are, with their tar files, too), WebDataset tar shards, lhotse manifests and Shar cuts; "
+        "are, with their tar files, too), WebDataset tar files, lhotse manifests and Shar cuts; "
         "by path, or s3://bucket/key.",
         show_default=False,
     ),

@@ -69,7 +69,7 @@ def _bars(console: Terminal, plan: Plan) -> Iterator[Listener]:
 
         def listener(event: Event) -> None:
             if isinstance(event, TaskDone):
-                progress.advance(bars[event.report.stage])
+                progress.advance(bars[event.result.stage])
             elif isinstance(event, ShardFailed):
                 progress.console.print(_failure(event), style="red")
 
@@ -94,7 +94,7 @@ class _Lines:
             self._maybe_print("a shard done", last=self._shards_done == self._shards)
         elif isinstance(event, TaskDone):
             self._done += 1
-            self._maybe_print(f"{event.report.stage} done")
+            self._maybe_print(f"{event.result.stage} done")
 
     def _maybe_print(self, what: str, last: bool = False) -> None:
         now = time.monotonic()

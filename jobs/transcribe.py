@@ -31,7 +31,7 @@ def transcribe(
         typer.Argument(
             parser=places.place,
             metavar="SOURCE",
-            help="Recordings in any format, folders of them, manifests or tar shards, as "
+            help="Recordings in any format, folders of them, manifests or tar files, as "
             "`wavemill curate` takes them.",
         ),
     ],

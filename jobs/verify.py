@@ -15,6 +15,7 @@ from wavemill.jobs.curate import finish_interrupted, hold
 from wavemill.jobs.plain import Terminal
 from wavemill.jobs.progress import LINE_EVERY_SECONDS
 from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.output_key import OutputKey
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.upkeep.findings import Inspection, Kind
 from wavemill.pipeline.upkeep.repair import repair
@@ -62,7 +63,7 @@ def _inspect(console: Terminal, store: Store) -> Inspection:
 
 def _repair(console: Terminal, store: Store, found: Inspection) -> None:
     outputs = repair(store, found)
-    shards = {output.rsplit("/", 1)[1][:16] for output in outputs}
+    shards = {OutputKey.parse(output).shard_id for output in outputs}
     console.print(
         f"repaired; {len(outputs):,} outputs of {len(shards):,} shards are to be made again: "
         f"wavemill refresh {store.root}, or curate as before"

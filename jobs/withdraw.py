@@ -198,7 +198,7 @@ def _execute(build: Build) -> None:
         graph = without_models(build.plan.graph)
         for event in run_inline(build.plan, lambda: graph, build.store):
             if isinstance(event, TaskDone):
-                build.plan.ledger.add(event.report)
+                build.plan.ledger.add(event.result)
     finally:
         build.plan.ledger.compact()
 

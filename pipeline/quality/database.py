@@ -33,7 +33,8 @@ from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.curation import all_schemas
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
-from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.ledger import ledger_files
+from wavemill.pipeline.output_key import shard_sql
 from wavemill.pipeline.quality.scores import (
     derived_scores,
     score_joins,
@@ -63,10 +64,7 @@ HEAVY = frozenset({"audio", "messages", "semantic_tokens", "text_tokens"})  # ne
 ALL = "columns(lambda c: c <> 'filename')"
 # Of a stage what it declares, without audio, and the shard, after which a file is named:
 # `<shard>[-<digest>].parquet`.
-OF_STAGE = (
-    "columns(lambda c: c in ({names})), "
-    "regexp_extract(parse_filename(filename), '^[^-.]+') as shard_id"
-)
+OF_STAGE = f"columns(lambda c: c in ({{names}})), {shard_sql('filename')} as shard_id"
 # Snapshots of older versions have `uri` only.
 OF_ERRORS = "columns(lambda name: name not in ('source', 'filename')), uri as source"
 
@@ -119,7 +117,7 @@ def create_views(
     stages = stages_shown()
     outputs, schemas = _outputs(store, snapshot, stages, shard_id), all_schemas()
     _show_snapshot(tables, store, snapshot, schemas)
-    tables.show("base.ledger", segments(store), LEDGER)
+    tables.show("base.ledger", ledger_files(store), LEDGER)
     # A view binds what it stands on when it is made: over one file of each stage that takes no
     # time, over all of them it would take minutes for the views together.
     for stage in stages:

@@ -20,7 +20,7 @@ import duckdb
 from wavemill.pipeline.catalogue import CATALOGUE
 from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
-from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.lock import Holder, read_lock
 from wavemill.pipeline.quality.database import create_views
 from wavemill.pipeline.quality.figures import Figures, read_figures
@@ -138,7 +138,7 @@ class Live:
 
     def _progress(self, since: str) -> tuple[StageProgress, ...]:
         with duckdb.connect() as database, suppress(duckdb.IOException, FileNotFoundError):
-            self.store.view(database, "ledger", segments(self.store), LEDGER)
+            self.store.view(database, "ledger", ledger_files(self.store), LEDGER)
             self.store.view(database, "members", [CATALOGUE], MEMBERS)
             number = self._number()
             built = [] if number is None else [f"snapshots/{number:06d}/lineage.parquet"]

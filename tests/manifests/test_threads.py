@@ -14,7 +14,7 @@ from tests.manifests.support import reasons, uris, wav_probe, write_wav
 from wavemill.manifests.cache import HashCache
 from wavemill.manifests.config import ScanConfig
 from wavemill.manifests.scan import scan_sources
-from wavemill.manifests.watched import Beat, Stalled, watched
+from wavemill.manifests.threads import Beat, Stalled, in_threads
 
 
 def test_results_come_in_order() -> None:
@@ -22,8 +22,8 @@ def test_results_come_in_order() -> None:
         time.sleep(0.001 * (number % 3))
         return number * number
 
-    assert list(watched(square, range(200), 7, 60)) == [(n, n * n) for n in range(200)]
-    assert list(watched(square, [], 7, 60)) == []
+    assert list(in_threads(square, range(200), 7, 60)) == [(n, n * n) for n in range(200)]
+    assert list(in_threads(square, [], 7, 60)) == []
 
 
 def test_what_hangs_is_given_up_and_threads_are_replaced() -> None:
@@ -34,7 +34,7 @@ def test_what_hangs_is_given_up_and_threads_are_replaced() -> None:
             release.wait()
         return number
 
-    found = dict(watched(work, range(8), 1, 0.5))
+    found = dict(in_threads(work, range(8), 1, 0.5))
     release.set()
     assert [n for n, result in found.items() if isinstance(result, Stalled)] == [0, 4]
     assert [n for n, result in found.items() if result == n] == [1, 2, 3, 5, 6, 7]
@@ -48,7 +48,7 @@ def test_what_goes_on_is_waited_for() -> None:
             beat()
         return "done"
 
-    assert list(watched(slow, [1], 1, 1.0)) == [(1, "done")]
+    assert list(in_threads(slow, [1], 1, 1.0)) == [(1, "done")]
 
 
 def test_errors_of_the_work_are_raised() -> None:
@@ -56,7 +56,7 @@ def test_errors_of_the_work_are_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(watched(broken, range(50), 3, 60))
+        list(in_threads(broken, range(50), 3, 60))
 
 
 def test_a_file_that_hangs_is_a_row(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_a_file_that_hangs_is_a_row(tmp_path: Path) -> None:
 def test_a_thread_that_hangs_does_not_keep_the_program() -> None:
     program = (
         "import threading\n"
-        "from wavemill.manifests.watched import watched\n"
+        "from wavemill.manifests.threads import in_threads\n"
         "forever = threading.Event()\n"
-        "print([str(r) for _, r in watched(lambda i, b: forever.wait(), [1], 1, 0.1)])\n"
+        "print([str(r) for _, r in in_threads(lambda i, b: forever.wait(), [1], 1, 0.1)])\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True

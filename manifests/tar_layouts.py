@@ -1,6 +1,6 @@
-"""Members of tar shards that a manifest names: by URI, or as NeMo and lhotse Shar lay them out.
+"""Finding the members of tar files that a manifest names, in the layouts of NeMo and lhotse Shar.
 
-NeMo's tarred sets have a manifest whose lines give the number of the shard (`shard_id`), beside
+NeMo's tarred sets have a manifest whose lines give the number of a tar file (`shard_id`), beside
 `audio_0.tar`, `audio_1.tar`, ...; the members have no folders. A Shar folder has the cuts in
 `cuts.000000.jsonl.gz` and their audio in `recording.000000.tar`, named by the id of the cut.
 """
@@ -13,23 +13,23 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from wavemill.manifests.file_names import composed
 from wavemill.manifests.filesystems import exists, is_url, join_url, split_options
 from wavemill.manifests.kinds import FileKind, has_audio_ending, kind_by_name
-from wavemill.manifests.names import composed
 from wavemill.manifests.reasons import EntryError, Reason
 from wavemill.manifests.tar_index import TarIndex
 
 _NUMBER = re.compile(r"(\d{1,18})\D*$", re.ASCII)
 _SHARD_ID = re.compile(r"\d{1,15}(\.0*)?", re.ASCII)
-_REPEATED = re.compile(r"-sub\d+(?=\.[^.]*$)")  # a further line about one member
+_REPEATED = re.compile(r"-sub\d+(?=\.[^.]*$)")  # another line about the same member
 _SHAR_CUTS = re.compile(r"cuts((?:\.[^/]*?)?)\.jsonl(\.gz)?$")
 
 
 def nemo_names(line: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """Return what the member may be called that a line of a NeMo tarred set names.
+    """Return possible names of the member that a line of a NeMo tarred set is about.
 
-    Audio that was encoded anew has another ending, and of a file with several lines all but one
-    have a number in their names.
+    Audio that was encoded again has another ending. If a file has several lines, all but one have
+    a number in their names.
     """
     base = posixpath.basename(name)
     names = [name, base, posixpath.splitext(base)[0]]
@@ -40,9 +40,9 @@ def nemo_names(line: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def shar_recording(cut: Mapping[str, Any], recording: dict[str, Any], cuts: str) -> dict[str, Any]:
-    """Return the recording of a cut of the manifest `cuts`; of a Shar folder, with its file.
+    """Return the recording of a cut in the manifest `cuts`; in a Shar folder, with its tar file.
 
-    Raises EntryError (`unsupported_source`) where the manifest is not named like one of Shar's.
+    Raises EntryError (`unsupported_source`) if a Shar manifest does not have the name of one.
     """
     sources = recording.get("sources")
     if not (isinstance(sources, list) and len(sources) == 1 and isinstance(sources[0], dict)):
@@ -63,34 +63,34 @@ def shar_recording(cut: Mapping[str, Any], recording: dict[str, Any], cuts: str)
 
 
 def without_place(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a label, of lhotse's recordings (as Shar stores them) the id alone."""
+    """Return the fields of a label; of a recording that Shar stores, only the id."""
     is_recording = "sources" in fields and "sampling_rate" in fields
     return {"id": fields.get("id")} if is_recording else fields
 
 
-class NemoShards:
-    """Finds the tar files that lines of NeMo's tarred sets give the number of."""
+class NemoTarFiles:
+    """Finds tar files of NeMo's tarred sets by their numbers."""
 
     def __init__(self) -> None:
         self._tars: dict[tuple[str, int | None], tuple[str, ...]] = {}
         self._known: dict[tuple[str, int], str | None] = {}
 
-    def find(self, line: Mapping[str, Any], folder: str, shards: Collection[str]) -> str | None:
-        """Return the tar file that holds the audio of a line, None where the line tells of none.
+    def find(self, line: Mapping[str, Any], folder: str, tar_files: Collection[str]) -> str | None:
+        """Return the tar file that holds the audio of a line, None if the line names none.
 
-        It is beside the manifest (in `folder`), one folder up, or among the `shards` that were
-        read. Raises EntryError (`ambiguous_label`) where it could be any of several.
+        It is beside the manifest (in `folder`), one folder up, or among the tar files that were
+        read. Raises EntryError (`ambiguous_label`) if several match.
         """
         number = _whole(line.get("shard_id"))
         if number is None:
             return None
         if (folder, number) not in self._known:
-            self._known[folder, number] = self._look(folder, number, shards)
+            self._known[folder, number] = self._look(folder, number, tar_files)
         return self._known[folder, number]
 
-    def _look(self, folder: str, number: int, shards: Collection[str]) -> str | None:
+    def _look(self, folder: str, number: int, tar_files: Collection[str]) -> str | None:
         above = join_url(folder, "..") if is_url(folder) else os.path.dirname(folder)  # noqa: PTH120
-        for tars in (self._in(folder, number), self._in(above, number), sorted(shards)):
+        for tars in (self._in(folder, number), self._in(above, number), sorted(tar_files)):
             found = [tar for tar in tars if _number(tar) == number]
             if len(found) > 1:
                 found = [tar for tar in found if _base(tar) == f"audio_{number}.tar"] or found
@@ -109,7 +109,7 @@ class NemoShards:
 
 
 def _whole(value: Any) -> int | None:
-    """Return the number of a shard, also as pandas writes it; None where it is none."""
+    """Return a number of a tar file, also in the spelling of pandas; None for other values."""
     if isinstance(value, str) and _SHARD_ID.fullmatch(value):
         value = float(value)
     if isinstance(value, float) and value.is_integer():
@@ -141,7 +141,7 @@ def _base(name: str) -> str:
 
 
 class MemberNames:
-    """The members of one tar shard as manifests may name them."""
+    """Finds members of one tar file under the names that manifests use."""
 
     def __init__(self, index: TarIndex) -> None:
         self._index = index
@@ -165,9 +165,9 @@ class MemberNames:
             if len(found) == 1:
                 return found[0]
             if found:
-                message = f"{found[0]!r} or {found[1]!r} of the tar shard may be meant"
+                message = f"{found[0]!r} or {found[1]!r} of the tar file may be meant"
                 raise EntryError(Reason.AMBIGUOUS_LABEL, message)
-        raise EntryError(Reason.FILE_MISSING, "no such member of the tar shard")
+        raise EntryError(Reason.FILE_MISSING, "no such member of the tar file")
 
 
 def _stem(name: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""Reading JSONL: one JSON object a line, plain or gzipped, a bad line harming no other.
+"""Reading JSONL: one JSON object per line, plain or gzipped; a bad line does not affect others.
 
-Also what passes for it: UTF-16, lines that end in CR, and one JSON array of objects.
+UTF-16, lines that end in CR, and one JSON array of objects are read too.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from wavemill.manifests.collected import stamp_of
 from wavemill.manifests.config import LineLimits
 from wavemill.manifests.filesystems import open_file, split_options
 from wavemill.manifests.reasons import EntryError, Reason, os_error
-from wavemill.manifests.steady import open_steady
+from wavemill.manifests.uri import open_stable_copy
 
 _DEFAULTS = LineLimits()
 _BLOCK_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b"
 _LINE_END = re.compile(rb"[\r\n]")
-# Python's and pandas' JSON has these; the first stands for a value that is not there.
+# Python and pandas write these; the first stands for a missing value.
 _CONSTANTS = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}
 _LAST_COMMA = re.compile(r"(,\s*(?=\}\s*,?\s*$)|,\s*$)")  # `{"a": 1,}` and `{"a": 1},`
 _BETWEEN = re.compile(r"[\s,]*")
-_DECODER = json.JSONDecoder(parse_int=float)  # to find ends; a number of any length has one
+_DECODER = json.JSONDecoder(parse_int=float)  # only finds ends; int() would refuse long numbers
 
 
 class NotUtf8(EntryError):
-    """A line is not UTF-8."""
+    """A line that is not UTF-8."""
 
     def __init__(self, error: UnicodeDecodeError) -> None:
         byte = error.object[error.start]
@@ -46,15 +46,15 @@ def read_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (line number from 1, bytes in UTF-8) of the lines that are not blank.
 
-    Lines end at LF, CR or both, so that JSON texts may hold any other separator. Of a file that
-    is one JSON array, the elements are its lines. A line longer than `max_line_bytes` is cut one
-    byte later. The file is read as it is at one moment, by a copy, unless `steady` is False: for a
-    look at the first lines. Raises EntryError: what cannot be read, or is no JSONL as a whole;
-    after the lines before a damaged place.
+    Lines end at LF, CR or both, so that JSON texts may contain other separators. If the file is
+    one JSON array, its elements are the lines. A line longer than `max_line_bytes` is cut after
+    one more byte. The file is copied first, so that it cannot change meanwhile; `steady=False`
+    reads it directly, to look at the first lines only. Raises EntryError if the file cannot be
+    read or is not JSONL; the lines before a damaged place are yielded first.
     """
     stamp_of(path)  # refuses pipes and devices
     try:
-        with open_steady(path) if steady else open_file(path) as file:
+        with open_stable_copy(path) if steady else open_file(path) as file:
             blocks = _in_utf8(_blocks(path, file, limits))
             first = next(blocks, b"")
             blocks = chain([first], blocks)
@@ -72,9 +72,9 @@ def read_lines(
 
 
 def parse_object(line: bytes, limits: LineLimits = _DEFAULTS) -> dict[str, Any]:
-    """Return the JSON object of one line, a NaN in it as None.
+    """Return the JSON object of one line, with None for NaN.
 
-    Raises EntryError (`bad_manifest_line`), NotUtf8 where that is the reason.
+    Raises EntryError (`bad_manifest_line`), NotUtf8 if that is the reason.
     """
     if len(line) > limits.max_line_bytes:
         message = f"longer than {limits.max_line_bytes} bytes (sources.lines.max_line_bytes)"
@@ -85,7 +85,7 @@ def parse_object(line: bytes, limits: LineLimits = _DEFAULTS) -> dict[str, Any]:
         raise NotUtf8(error) from error
     try:
         value = _parsed(text)
-        if "\\ud" in text.lower():  # escapes can spell half a character, which no table can hold
+        if "\\ud" in text.lower():  # escapes can encode half a character, which a table cannot hold
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise EntryError(Reason.BAD_MANIFEST_LINE, f"not JSON: {error}") from error
@@ -122,7 +122,7 @@ def _check_nesting(value: Any, deepest: int) -> None:
 
 
 def _blocks(path: str, file: BinaryIO, limits: LineLimits) -> Iterator[bytes]:
-    """Yield the content of a file, unzipped where it is gzipped. Raises EntryError."""
+    """Yield the content of a file, unzipped if it is gzipped. Raises EntryError."""
     zipped = file.read(len(_GZIP)) == _GZIP or split_options(path)[0].lower().endswith(".gz")
     file.seek(0)
     if not zipped:
@@ -130,7 +130,7 @@ def _blocks(path: str, file: BinaryIO, limits: LineLimits) -> Iterator[bytes]:
         return
     total = 0
     with gzip.open(file) as unzipped:
-        # read1, so that what stands before a damaged place is seen.
+        # read1, so that the content before a damaged place is returned.
         for block in iter(partial(unzipped.read1, _BLOCK_BYTES), b""):
             total += len(block)
             if total > max(limits.unzip_anyway_bytes, limits.max_unzip_ratio * file.tell()):
@@ -143,7 +143,7 @@ def _blocks(path: str, file: BinaryIO, limits: LineLimits) -> Iterator[bytes]:
 
 
 def _in_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the same text in UTF-8 without a byte order mark. Raises UnicodeDecodeError."""
+    """Yield the text in UTF-8, without a byte order mark. Raises UnicodeDecodeError."""
     first = next(blocks, b"")
     encoding = json.detect_encoding(first)
     if encoding.startswith("utf-8"):
@@ -160,13 +160,13 @@ def _lines(blocks: Iterator[bytes], longest: int) -> Iterator[tuple[int, bytes]]
     """Yield (number, line) of the lines that are not blank, each cut to `longest` bytes."""
     number, rest = 0, b""
     for block in blocks:
-        if len(rest) == longest:  # what follows of this line is not kept
+        if len(rest) == longest:  # the rest of this line is dropped
             end = _LINE_END.search(block)
             if end is None:
                 continue
             block = block[end.start() :]
-        parts = (rest + block).splitlines(keepends=True)  # of bytes: at LF, CR, and both
-        # The last one may go on, or its LF may follow its CR.
+        parts = (rest + block).splitlines(keepends=True)  # for bytes: at LF, CR, and both
+        # The last line may continue, or its LF may follow its CR.
         rest = parts.pop()[:longest] if parts and not parts[-1].endswith(b"\n") else b""
         for number, part in enumerate(parts, start=number + 1):  # noqa: B020
             if line := part.strip():
@@ -176,7 +176,7 @@ def _lines(blocks: Iterator[bytes], longest: int) -> Iterator[tuple[int, bytes]]
 
 
 def _checked(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines. Raises EntryError for JSON that is not one a line."""
+    """Yield the lines. Raises EntryError for a JSON object over several lines."""
     for place, (number, line) in enumerate(lines):
         if place == 0 and line == b"{":
             message = "not JSONL: it must hold one JSON object a line, or be an array of them"
@@ -196,7 +196,7 @@ def _elements(blocks: Iterator[bytes], longest: int) -> Iterator[tuple[int, byte
         if text.startswith("]", at):
             break
         end = _end_of_value(text, at)
-        if end is None or end == len(text):  # a number may go on
+        if end is None or end == len(text):  # a number may continue
             more = "" if len(text) - at > longest else next(texts, "")
             if more:
                 text, at = text[at:] + more, 0
@@ -212,7 +212,7 @@ def _elements(blocks: Iterator[bytes], longest: int) -> Iterator[tuple[int, byte
 
 
 def _end_of_value(text: str, at: int) -> int | None:
-    """Return where a JSON value ends, None where the text ends before."""
+    """Return where a JSON value ends, None if the text ends before."""
     try:
         return _DECODER.raw_decode(text, at)[1]
     except json.JSONDecodeError:

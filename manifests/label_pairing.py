@@ -1,4 +1,4 @@
-"""Which label of a tar shard belongs to which audio of it, by names alone."""
+"""Which labels of a tar file belong to which audio members, by their names."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from wavemill.manifests.names import composed
+from wavemill.manifests.file_names import composed
 
 
 @dataclass(slots=True)
-class Samples:
-    """What belongs together among the members of a shard."""
+class Pairing:
+    """The labels of each audio member, and labels without one."""
 
-    labels: dict[str, list[str]] = field(default_factory=dict)  # by the audio they are about
-    ambiguous: dict[str, str] = field(default_factory=dict)  # labels, and why they are
+    labels: dict[str, list[str]] = field(default_factory=dict)  # audio member -> its labels
+    ambiguous: dict[str, str] = field(default_factory=dict)  # label -> why it is ambiguous
     unclaimed: list[str] = field(default_factory=list)  # labels without audio
 
 
-def pair(audio: Sequence[str], labels: Iterable[str]) -> Samples:
+def pair_labels(audio: Sequence[str], labels: Iterable[str]) -> Pairing:
     """Pair the names of audio members with those of labels (`X.txt`, `X.json`, in any case).
 
-    A label is about the audio in the same folder that is called `X` (`a.flac.txt`), else about
-    that which is `X` without its ending (`talk.v1.0001.txt`), else, as WebDataset reads names,
-    about that which is `X` up to its first dot (`0001.mic.flac` with `0001.txt`). It is ambiguous
-    where that may be several, or where another label of the same ending is nearer to the audio or
-    as near. What comes of it does not depend on the order of names.
+    A label `X.txt` belongs to the audio in the same folder that is called `X` (`a.flac.txt`),
+    otherwise to the one that is called `X` without its ending (`talk.v1.0001.txt`), otherwise, as
+    in WebDataset, to the one that is called `X` up to its first dot (`0001.mic.flac` with
+    `0001.txt`). It is ambiguous if several members match, or if another label with the same ending
+    matches the same audio as well or better. The result does not depend on the order of names.
     """
     names = [_Names(audio, part) for part in (_base, _stem, _key)]
-    samples = Samples()
+    samples = Pairing()
     claims: dict[tuple[str, str], list[tuple[int, str]]] = {}  # by audio and ending of the label
     for label in labels:
         folder, base = _split(label)
@@ -43,14 +43,14 @@ def pair(audio: Sequence[str], labels: Iterable[str]) -> Samples:
         else:
             claims.setdefault((owners[0], ending.lower()), []).append((step, label))
     for (owner, _), claimed in claims.items():
-        _settle(owner, sorted(claimed), samples)
+        _assign_best(owner, sorted(claimed), samples)
     for owned in samples.labels.values():
         owned.sort(key=lambda name: (_split(name)[1].rpartition(".")[2].lower(), name))
     return samples
 
 
-def _settle(owner: str, claimed: list[tuple[int, str]], samples: Samples) -> None:
-    """Give the audio `owner` the nearest of the labels that have one ending."""
+def _assign_best(owner: str, claimed: list[tuple[int, str]], samples: Pairing) -> None:
+    """Assign the best of several labels with the same ending to the audio `owner`."""
     (step, nearest), *others = claimed
     if others and others[0][0] == step:
         others = claimed
@@ -62,7 +62,7 @@ def _settle(owner: str, claimed: list[tuple[int, str]], samples: Samples) -> Non
 
 
 class _Names:
-    """Audio members by folder and a part of their names."""
+    """Audio members by folder and a part of their names, in either form of accents."""
 
     def __init__(self, members: Iterable[str], part: Callable[[str], str]) -> None:
         self._exact: dict[tuple[str, str], list[str]] = {}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from wavemill.pipeline.execution.faults import WorkerUnavailable
-from wavemill.pipeline.execution.pools import Hand, Pool
-from wavemill.pipeline.execution.ray_worker import Staff
+from wavemill.pipeline.execution.pools import Pool, WorkerHandle
+from wavemill.pipeline.execution.ray_worker import WorkerManager
 from wavemill.pipeline.execution.settings import ExecutionSettings, GroupSettings
 
 
@@ -47,36 +47,38 @@ def pool() -> Pool:
 
 
 @pytest.fixture
-def staff(pool: Pool) -> Staff:
-    return Staff(PlayedRay(), [pool], lambda _: b"", ExecutionSettings(shard_attempts=3))
+def workers(pool: Pool) -> WorkerManager:
+    return WorkerManager(PlayedRay(), [pool], lambda _: b"", ExecutionSettings(shard_attempts=3))
 
 
-def answer_all(staff: Staff) -> None:
-    for reference in list(staff.starting):
-        staff.greet(reference)
+def answer_all(workers: WorkerManager) -> None:
+    for reference in list(workers.starting):
+        workers.receive_answer(reference)
 
 
-def test_of_a_lost_machine_no_worker_gets_work(staff: Staff, pool: Pool) -> None:
-    lost = [Hand(actor("a", dead=True), pool, "a") for _ in range(8)]
-    pool.idle = [*lost, Hand(actor("b"), pool, "b")]
-    staff.doubt("a")
-    assert [hand.node for hand in pool.idle] == ["b"]
-    answer_all(staff)
-    assert [hand.node for hand in pool.idle] == ["b"]
+def test_of_a_lost_machine_no_worker_gets_work(workers: WorkerManager, pool: Pool) -> None:
+    lost = [WorkerHandle(actor("a", dead=True), pool, "a") for _ in range(8)]
+    pool.idle = [*lost, WorkerHandle(actor("b"), pool, "b")]
+    workers.recheck("a")
+    assert [worker.node for worker in pool.idle] == ["b"]
+    answer_all(workers)
+    assert [worker.node for worker in pool.idle] == ["b"]
     assert not pool.starting
-    assert all(hand.actor.killed for hand in lost)
+    assert all(worker.actor.killed for worker in lost)
 
 
-def test_of_a_machine_that_lost_one_worker_the_others_go_on(staff: Staff, pool: Pool) -> None:
-    pool.idle = [Hand(actor("a"), pool, "a") for _ in range(3)]
-    staff.doubt("a")
+def test_of_a_machine_that_lost_one_worker_the_others_go_on(
+    workers: WorkerManager, pool: Pool
+) -> None:
+    pool.idle = [WorkerHandle(actor("a"), pool, "a") for _ in range(3)]
+    workers.recheck("a")
     assert not pool.idle
-    answer_all(staff)
+    answer_all(workers)
     assert len(pool.idle) == 3
 
 
-def test_workers_that_never_start_end_the_run(staff: Staff, pool: Pool) -> None:
+def test_workers_that_never_start_end_the_run(workers: WorkerManager, pool: Pool) -> None:
     for _ in range(3):
-        staff._expect(Hand(actor("", dead=True), pool))
+        workers._await_answer(WorkerHandle(actor("", dead=True), pool))
     with pytest.raises(WorkerUnavailable, match="do not start: the machine is gone"):
-        answer_all(staff)
+        answer_all(workers)

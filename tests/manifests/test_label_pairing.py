@@ -1,4 +1,4 @@
-"""Which label of a tar shard belongs to which audio."""
+"""Which label of a tar file belongs to which audio."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavemill.manifests.samples import pair
+from wavemill.manifests.label_pairing import pair_labels
 
 NFC, NFD = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
 
@@ -31,7 +31,7 @@ NFC, NFD = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
     ],
 )
 def test_pairs(audio: str, label: str) -> None:
-    samples = pair([audio, "other/0001.flac", "talk.v2.flac"], [label])
+    samples = pair_labels([audio, "other/0001.flac", "talk.v2.flac"], [label])
     assert samples.labels == {audio: [label]}
     assert samples.ambiguous == {}
     assert samples.unclaimed == []
@@ -49,17 +49,17 @@ def test_pairs(audio: str, label: str) -> None:
     ],
 )
 def test_labels_of_no_audio(label: str) -> None:
-    samples = pair(["a.flac", "talk.v1.flac"], [label])
+    samples = pair_labels(["a.flac", "talk.v1.flac"], [label])
     assert samples.unclaimed == [label]
     assert samples.labels == samples.ambiguous == {}
 
 
 def test_both_labels_of_one_audio() -> None:
-    assert pair(["a.flac"], ["a.txt", "a.JSON"]).labels == {"a.flac": ["a.JSON", "a.txt"]}
+    assert pair_labels(["a.flac"], ["a.txt", "a.JSON"]).labels == {"a.flac": ["a.JSON", "a.txt"]}
 
 
 def test_ambiguous_labels() -> None:
-    samples = pair(
+    samples = pair_labels(
         ["a.flac", "a.wav", "b.left.wav", "b.right.wav", "c.v1.wav", "d.wav", "e.wav"],
         ["a.txt", "b.txt", "c.txt", "c.v1.txt", "d.txt", "d.TXT", "e.txt", "e.wav.txt"],
     )
@@ -71,7 +71,7 @@ def test_ambiguous_labels() -> None:
 
 
 def test_exact_names_go_before_the_first_dot() -> None:
-    samples = pair(["a.flac", "a.b.flac", "a.b.c.flac"], ["a.txt", "a.b.txt", "a.b.c.txt"])
+    samples = pair_labels(["a.flac", "a.b.flac", "a.b.c.flac"], ["a.txt", "a.b.txt", "a.b.c.txt"])
     assert samples.labels == {f"{n}.flac": [f"{n}.txt"] for n in ("a", "a.b", "a.b.c")}
 
 
@@ -84,7 +84,7 @@ STEMS = st.lists(
 def test_audio_and_labels_of_one_name_always_meet(stems: list[str], endings: list[str]) -> None:
     """Whatever dots a set has in its names: the name before the last one decides."""
     audio = [f"{stem}.{endings[n % len(endings)]}" for n, stem in enumerate(stems)]
-    samples = pair(audio, [f"{stem}.txt" for stem in stems])
+    samples = pair_labels(audio, [f"{stem}.txt" for stem in stems])
     assert samples.labels == {a: [f"{s}.txt"] for a, s in zip(audio, stems, strict=True)}
     assert samples.ambiguous == {}
 
@@ -93,10 +93,10 @@ def test_audio_and_labels_of_one_name_always_meet(stems: list[str], endings: lis
 def test_every_label_is_somewhere_in_any_order(stems: list[str], seed: int) -> None:
     audio = sorted({f"{s}.wav" for s in stems[::2]} | {f"{s}.flac" for s in stems[1::3]})
     labels = sorted({f"{s}.txt" for s in stems[1::2]} | {f"{s}.wav.txt" for s in stems[::3]})
-    samples = pair(audio, labels)
+    samples = pair_labels(audio, labels)
     used = [label for owned in samples.labels.values() for label in owned]
     assert sorted([*used, *samples.ambiguous, *samples.unclaimed]) == labels
     random.Random(seed).shuffle(audio)
     random.Random(seed).shuffle(labels)
-    again = pair(audio, labels)
+    again = pair_labels(audio, labels)
     assert (again.labels, again.ambiguous) == (samples.labels, samples.ambiguous)

@@ -1,4 +1,4 @@
-"""Tar shards in WebDataset layout."""
+"""Tar files in WebDataset layout."""
 
 from __future__ import annotations
 

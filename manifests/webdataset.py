@@ -1,4 +1,4 @@
-"""Tar shards in WebDataset layout: `key.flac` beside `key.json` and `key.txt`."""
+"""Reading tar files in the layout of WebDataset: `key.flac` beside `key.json` and `key.txt`."""
 
 from __future__ import annotations
 
@@ -7,55 +7,56 @@ from typing import Any, BinaryIO
 
 from wavemill.manifests.collected import Collected, stamp_of
 from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.file_names import in_a_line, is_utf8
 from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.jsonl import parse_object
 from wavemill.manifests.kinds import HEAD_BYTES, FileKind, is_label, kind_by_head, kind_by_name
+from wavemill.manifests.label_pairing import pair_labels
 from wavemill.manifests.labels import Origin, parse_label
-from wavemill.manifests.lines import parse_object
-from wavemill.manifests.names import in_a_line, is_utf8
 from wavemill.manifests.reasons import EntryError, Reason, os_error
-from wavemill.manifests.samples import pair
 from wavemill.manifests.sniff import kind_of_file, kinds_of
-from wavemill.manifests.steady import CHANGED
 from wavemill.manifests.tar_index import TarIndex, tar_index
-from wavemill.manifests.tarred import without_place
-from wavemill.manifests.uri import member_uri, open_member
+from wavemill.manifests.tar_layouts import without_place
+from wavemill.manifests.uri import CHANGED, member_uri, open_member
 
-# What these are in a shard, where they cannot be named as sources.
-_IN_SHARD = {FileKind.TAR: FileKind.ARCHIVE, FileKind.MANIFEST: FileKind.LABEL}
-# Members without bytes of these kinds are no loss.
+# Kinds that mean something else in a tar file, where nothing can be named as a source.
+_IN_TAR_FILE = {FileKind.TAR: FileKind.ARCHIVE, FileKind.MANIFEST: FileKind.LABEL}
+# Kinds for which a member that cannot be read is not an error.
 _NO_LOSS = frozenset({FileKind.CLUTTER, FileKind.TABLE, FileKind.ARCHIVE, FileKind.UNFINISHED})
 
 
-def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> bool:
-    """Add the audio members of a tar file and their labels to `into`; whether there were any.
+def read_tar_file(path: str, into: Collected, config: ScanConfig, named: bool) -> bool:
+    """Add the audio members of a tar file and their labels to `into`.
 
-    `manifests.samples` tells which labels belong to which audio. A `.json` holds the fields of a
-    manifest line; a `.txt` is the text. A shard without audio is an error where it was `named` as
-    a source, and passed over where a folder scan came upon it.
+    Return whether it has audio members.
+
+    `pair_labels` decides which labels belong to which audio. A `.json` holds the fields of a
+    manifest line; a `.txt` is the text. A tar file without audio is an error if it is a source
+    itself (`named`), and is skipped in a folder.
     """
-    if path in into.shards:
-        return into.shards[path]
-    into.shards[path] = False
+    if path in into.tar_files:
+        return into.tar_files[path]
+    into.tar_files[path] = False
     found = Collected()
     try:
         if not is_utf8(path):
             raise EntryError(Reason.NAME_NOT_UTF8, "its name is not UTF-8; remedy: rename it")
         stamp = stamp_of(path)
         index = tar_index(path, *stamp)
-        shard = _Shard(path, index, found, config)
+        members = _TarFile(path, index, found, config)
         if index.damage is not None:
             found.error(path, EntryError(Reason.BAD_TAR, _damage(path, index)))
-        shard.sort_members()
-        shard.read_labels()
+        members.sort_members()
+        members.read_labels()
     except OSError as error:
         into.error(path, os_error(error))
         return False
     except EntryError as error:
         into.error(path, error)
         return False
-    for member in shard.audio:
+    for member in members.audio:
         found.files[member_uri(path, member)] = stamp
-    if not shard.audio and named and not found.errors:
+    if not members.audio and named and not found.errors:
         message = "no audio among the members of this tar file"
         found.error(path, EntryError(Reason.NO_AUDIO_FOUND, message))
     if index.repeated:
@@ -63,12 +64,12 @@ def read_shard(path: str, into: Collected, config: ScanConfig, named: bool) -> b
             f"members that a later one of the same name replaces: {index.repeated:,}"
             f" in {in_a_line(path)}"
         )
-    if stamp_of(path) != stamp:  # members and labels may be read from where they no more are
+    if stamp_of(path) != stamp:  # members and labels may have been read at wrong places
         into.error(path, EntryError(Reason.SOURCE_CHANGED, CHANGED))
         return False
     into.add(found)
-    into.shards[path] = bool(shard.audio)
-    return into.shards[path]
+    into.tar_files[path] = bool(members.audio)
+    return into.tar_files[path]
 
 
 def _damage(path: str, index: TarIndex) -> str:
@@ -79,8 +80,8 @@ def _damage(path: str, index: TarIndex) -> str:
     return f"damaged tar file: {index.damage}"
 
 
-class _Shard:
-    """The members of a shard by what they are for."""
+class _TarFile:
+    """The members of a tar file: audio, labels, and others."""
 
     def __init__(self, path: str, index: TarIndex, into: Collected, config: ScanConfig) -> None:
         self._path = path
@@ -91,7 +92,7 @@ class _Shard:
         self._labels: list[str] = []
 
     def sort_members(self) -> None:
-        """Tell audio from labels; what is neither is counted, what cannot be read is an error."""
+        """Sort members into audio and labels; count others; add errors for unreadable ones."""
         unknown = []
         for member in self._index.members:
             base = member.rpartition("/")[2]
@@ -121,7 +122,7 @@ class _Shard:
                 self._into.error(member_uri(self._path, member), EntryError(Reason.BAD_MEMBER, why))
 
     def _add_audio(self, member: str) -> None:
-        """Add an audio member, unless it cannot be one."""
+        """Add an audio member, or an error if it cannot be used."""
         known = self._index.members[member]
         error = None
         if not is_utf8(member):
@@ -137,7 +138,7 @@ class _Shard:
 
     def _leave(self, member: str, kind: FileKind) -> None:
         base = "." if _is_hidden(member) else member.rpartition("/")[2]
-        kind = _IN_SHARD.get(kind, kind)
+        kind = _IN_TAR_FILE.get(kind, kind)
         self._into.unread.add(kind, member_uri(self._path, member), base)
 
     def _look(self, member: str) -> FileKind:
@@ -146,7 +147,7 @@ class _Shard:
 
     def read_labels(self) -> None:
         """Read the label of each audio member that has one."""
-        samples = pair(self.audio, self._labels)
+        samples = pair_labels(self.audio, self._labels)
         for member in samples.unclaimed:
             self._leave(member, FileKind.LABEL)
         for member, message in samples.ambiguous.items():
@@ -168,7 +169,7 @@ class _Shard:
                     self._into.labels.setdefault(uri, []).append(label)
 
     def _fields(self, members: list[str], file: BinaryIO) -> dict[str, Any]:
-        """Return the fields of the `.json`, with the `.txt` as the text that it does not give."""
+        """Return the fields of the `.json`; if it has no text, that of the `.txt`."""
         fields: dict[str, Any] = {}
         for member in members:  # .json before .txt
             try:
@@ -182,11 +183,11 @@ class _Shard:
         return fields
 
     def _content(self, member: str, file: BinaryIO) -> bytes:
-        """Return the bytes of a label, of the opened shard `file`. Raises EntryError, OSError."""
+        """Return the bytes of a label in the opened tar file. Raises EntryError and OSError."""
         known = self._index.members[member]
         if known.size > self._config.max_label_bytes:
             raise EntryError(Reason.BAD_LABEL, "it is too long (sources.max_label_bytes)")
-        if known.extents is None:  # one opened file for all: each costs requests to a store
+        if known.extents is None:  # opening it for each label would cost requests to a store
             file.seek(known.offset)
             return file.read(known.size)
         with open_member(self._path, known) as sparse:
@@ -194,7 +195,7 @@ class _Shard:
 
 
 def _in_utf8(content: bytes) -> bytes:
-    """Return a text as Windows writes it in UTF-8, without a byte order mark."""
+    """Return a text in UTF-8 without a byte order mark; Windows writes UTF-16 too."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16").encode()
     return content.removeprefix(codecs.BOM_UTF8)

@@ -1,4 +1,4 @@
-"""File names: bytes that are no UTF-8, and the two ways to write one accented letter."""
+"""File names as text: bytes that are not UTF-8, and accented letters as one or two characters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import unicodedata
 
 
 def printable(uri: str) -> str:
-    """Return a name that any table can hold: bytes that are no UTF-8 become \\xNN."""
+    """Return a name that any table can hold: bytes that are not UTF-8 become \\xNN."""
     return uri if uri.isascii() else os.fsencode(uri).decode("utf-8", "backslashreplace")
 
 
 def in_a_line(name: str) -> str:
-    """Return a name for people to read: what would end the line or steer a terminal is escaped."""
+    """Return a name for a line of text: line ends and control codes are escaped."""
     name = printable(name)
     if name.isprintable():
         return name

@@ -1,4 +1,4 @@
-"""Doing many things at once, and giving up those of which nothing comes."""
+"""Running functions in threads, and giving up those that hang."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 _LOOK_EVERY_S = 1.0
-_CLOSE_S = 10.0  # at most, until the threads have ended
-_WINDOW_PER_THREAD = 16  # things handed to the threads and not yet collected
+_CLOSE_S = 10.0  # to wait for the threads to end, at most
+_WINDOW_PER_THREAD = 16  # jobs that are not collected yet
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Beat = Callable[[], None]  # called by what is done, now and then: it goes on
+Beat = Callable[[], None]  # a job calls it now and then, to show that it goes on
 
 
 class Stalled(Exception):
-    """Nothing came of one thing for too long."""
+    """A job has neither returned nor called its beat for too long."""
 
 
-def watched(
+def in_threads(
     work: Callable[[Item, Beat], Result], items: Iterable[Item], threads: int, stalled_s: float
 ) -> Iterator[tuple[Item, Result | Stalled]]:
-    """Yield what `work` returns for each item, in order, many at a time.
+    """Yield (item, result of `work`) for each item, in order; `threads` items are done in parallel.
 
-    Where neither `work` returns nor its beat comes for `stalled_s`, Stalled takes the place of the
-    result, and the thread is left to itself: nothing can end a call that hangs in the system.
-    Raises what `work` raises.
+    If `work` neither returns nor calls its beat for `stalled_s` seconds, the result is Stalled and
+    the thread is abandoned, since a call that hangs in the system cannot be ended. Raises what
+    `work` raises.
     """
     pool = _Pool(threads, stalled_s)
     window: deque[_Job[Item, Result]] = deque()
@@ -80,22 +80,22 @@ class _Job(Generic[Item, Result]):
 
 
 class _Pool:
-    """Threads that do jobs in order. Those that hang are replaced, and never waited for."""
+    """Threads that do jobs in order. Those that hang are replaced and not waited for."""
 
     def __init__(self, threads: int, stalled_s: float) -> None:
-        self._most = threads
+        self._max_threads = threads
         self._stalled_s = stalled_s
         self._jobs: SimpleQueue[_Job[Any, Any] | None] = SimpleQueue()
         self._threads: set[threading.Thread] = set()
 
     def take(self, job: _Job[Any, Any]) -> None:
         self._jobs.put(job)
-        if len(self._threads) < self._most:
+        if len(self._threads) < self._max_threads:
             self._start()
 
     def has_ended(self, job: _Job[Any, Any]) -> bool:
-        """Wait for the oldest job; False where it hangs, and is given up."""
-        # Threads take jobs in order, so it has begun, or is about to.
+        """Wait for the oldest job; return False if it hangs and was given up."""
+        # Threads take jobs in order, so it has begun or will begin next.
         while not job.ended.wait(min(_LOOK_EVERY_S, self._stalled_s)):
             last = job.last_beat_s
             if last is not None and time.monotonic() - last > self._stalled_s:
@@ -106,7 +106,7 @@ class _Pool:
         return True
 
     def close(self) -> None:
-        """End the threads, and wait a little for what they are doing."""
+        """End the threads; wait for running jobs, but not long."""
         for _ in self._threads:
             self._jobs.put(None)
         end = time.monotonic() + _CLOSE_S
@@ -114,7 +114,7 @@ class _Pool:
             thread.join(max(0.0, end - time.monotonic()))
 
     def _start(self) -> None:
-        # A daemon: a thread that hangs does not keep the program from ending.
+        # A daemon, so that a thread that hangs does not keep the program running.
         thread = threading.Thread(target=self._run, name="wavemill-scan", daemon=True)
         self._threads.add(thread)
         thread.start()
@@ -123,5 +123,5 @@ class _Pool:
         while (job := self._jobs.get()) is not None:
             job.thread = threading.current_thread()
             job.run()
-            if job.thread not in self._threads:  # another one has its place
+            if job.thread not in self._threads:  # it was replaced
                 return

@@ -1,4 +1,4 @@
-"""What a worker holds: the graph, and the stages that it has loaded."""
+"""Running tasks in this process, with the stages that were loaded for earlier ones."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from wavemill.manifests.recording import Recording
 from wavemill.pipeline.execution.faults import disk_full
 from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import OnRecording, Task, TaskReport, needs_function, run_task
+from wavemill.pipeline.task import OnRecording, Task, TaskResult, needs_function, run_task
 from wavemill.stages.recording_stage import RecordingStage, Upstream
 
 
-class Worker:
-    """Runs tasks one after another with one thread; each engine is loaded at its first task."""
+class TaskRunner:
+    """Runs tasks one after another in one thread; loads each engine at its first task."""
 
     def __init__(self, make_graph: Callable[[], Graph], store: Store, device: str) -> None:
-        """`device` is where engines with `device: auto` are loaded: "cpu" or "cuda"."""
-        # One thread for every library: two workers on two cores must not fight, and sums must
-        # not depend on how many threads a machine has.
+        """Engines with `device: auto` are loaded on `device`, "cpu" or "cuda"."""
+        # Every library uses one thread: otherwise workers would slow each other down, and sums
+        # would depend on the number of cores.
         self._limits = threadpool_limits(limits=1)
         self._graph = make_graph()
         self._store = store
@@ -32,24 +32,24 @@ class Worker:
         self._loaded: dict[str, RecordingStage] = {}
 
     def load(self, task: Task) -> RecordingStage:
-        """Return the task's stage, its engine loaded unless there is nothing for it to do.
+        """Return the stage of a task, with its engine loaded unless the task has no rows to make.
 
-        Raises EngineUnavailable when the engine cannot load.
+        Raises EngineUnavailable if the engine cannot be loaded.
         """
         if task.stage not in self._loaded:
             stage = self._graph.stages[task.stage]
             if not needs_function(task, stage, self._store):
                 return _nothing
             self._loaded[task.stage] = stage.build(self._device)
-            threadpool_limits(limits=1)  # also for libraries that the engine has just brought in
+            threadpool_limits(limits=1)  # also for libraries that the engine has imported
         return self._loaded[task.stage]
 
-    def run(self, task: Task, on_recording: OnRecording | None = None) -> TaskReport:
-        """Raises EngineUnavailable when the stage's engine cannot load, and DiskFull."""
+    def run(self, task: Task, on_recording: OnRecording | None = None) -> TaskResult:
+        """Run a task. Raises EngineUnavailable if the engine cannot be loaded, and DiskFull."""
         return self._run(task, self.load(task), on_recording)
 
     def probe(self, task: Task, recording_id: str, on_recording: OnRecording | None = None) -> None:
-        """Run one recording of a task alone, and throw its rows away. Raises like `run`."""
+        """Run one recording of a task alone and discard its rows. Raises what `run` raises."""
         alone = tuple(r for r in task.recordings if r.recording_id == recording_id)
         function = self.load(task)
 
@@ -59,17 +59,17 @@ class Worker:
                     pass
             except MemoryError:
                 raise
-            except Exception:  # its row among the errors is left to the task
-                raise _Survived from None
-            raise _Survived
+            except Exception:  # the task itself writes the row of the errors table
+                raise _ProbeEnded from None
+            raise _ProbeEnded
 
-        task = replace(task, recordings=alone, output=f"{task.output}.probe")
-        with suppress(_Survived):
+        task = replace(task, recordings=alone, output=f"{task.output}-probe")
+        with suppress(_ProbeEnded):
             self._run(task, consume, on_recording)
 
     def _run(
         self, task: Task, function: RecordingStage, on_recording: OnRecording | None
-    ) -> TaskReport:
+    ) -> TaskResult:
         stage: ConfiguredStage = self._graph.stages[task.stage]
         try:
             return run_task(task, stage, function, self._store, on_recording)
@@ -84,5 +84,8 @@ def _nothing(recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatc
     return iter(())
 
 
-class _Survived(BaseException):
-    """Leaves `run_task` before it writes a table; no Exception, which would be an error row."""
+class _ProbeEnded(BaseException):
+    """Ends `run_task` before it writes a table.
+
+    It is not an Exception, since `run_task` would turn one into a row of the errors table.
+    """
