@@ -151,7 +151,7 @@ def _nothing(_: int) -> None:
 
 def measure_wavemill(folder: Path, out: Path, workers: int) -> tuple[float, Counter[str]]:
     """Return wall seconds of scan, build and snapshot, and CPU seconds by stage."""
-    from wavemill.jobs.build import execute, prepare, publish
+    from wavemill.pipeline.build import execute, prepare, publish
     from wavemill.pipeline.config import load_config
     from wavemill.pipeline.curation import Config
     from wavemill.pipeline.execution.ray_session import ray_session

@@ -15,7 +15,6 @@ from wavemill.jobs import places
 from wavemill.jobs.entry import run_app
 from wavemill.jobs.options import AsJson
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.jobs.sound import Cutter
 from wavemill.model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
 from wavemill.model.evaluate.benchmarks.readers import corpus, read_source
 from wavemill.model.evaluate.benchmarks.readers.layout import SourceError, nonempty
@@ -29,6 +28,7 @@ from wavemill.model.evaluate.benchmarks.schema import (
     read_benchmark,
 )
 from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.library.sound import Cutter
 
 ROOT_VARIABLE = "WAVEMILL_BENCHMARKS"
 DEFAULT_ROOT = "benchmark-items"

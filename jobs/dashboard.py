@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from wavemill.jobs import version
-from wavemill.jobs.entry import run_command
+from wavemill.jobs.entry import Stopped, run_command
 from wavemill.jobs.plain import Terminal
 from wavemill.jobs.report import Workdir
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.quality.live import Live
 from wavemill.pipeline.quality.server import Server
 from wavemill.pipeline.store import Store
+from wavemill.pipeline.version import version
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -44,7 +44,7 @@ def dashboard(
             if host not in LOCAL:
                 console.print("note: anyone who reaches this address can read and listen")
             server.serve_forever()
-    except KeyboardInterrupt:
+    except Stopped:
         console.print("stopped")
     finally:
         live.close()

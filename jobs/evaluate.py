@@ -10,7 +10,7 @@ import typer
 
 from wavemill.jobs import options, places
 from wavemill.jobs.benchmark import opened_benchmark
-from wavemill.jobs.entry import run_command, stopping
+from wavemill.jobs.entry import run_command
 from wavemill.jobs.evaluation_progress import show_answers
 from wavemill.jobs.evaluation_scores import Scoring, Test
 from wavemill.jobs.extras import need_model_packages
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -173,7 +172,6 @@ def evaluate(
     Then: wavemill leaderboard runs
     """
     need_model_packages()
-    context.with_resource(stopping())
     try:
         chosen = load_recipe(recipe)
         if max_new_tokens is not None:

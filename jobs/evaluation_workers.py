@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from wavemill.jobs.entry import stopping
 from wavemill.model.evaluate.benchmarks.items import Item
 from wavemill.model.evaluate.models.answering import ModelError
 from wavemill.model.evaluate.recipes.recipe import RecipeError
@@ -52,7 +51,7 @@ def ray_answerer(
     def answerer(batches: Iterable[list[Item]]) -> Iterator[list[Row]]:
         print(starting_ray(address), file=sys.stderr)
         settings = ExecutionSettings(workers=workers, address=address)
-        with stopping(), ray_session(settings) as ray, stopping():
+        with ray_session(settings) as ray:
             yield from _Crew(ray, make, workers, num_gpus).run(iter(batches))
 
     return answerer

@@ -10,8 +10,8 @@ import typer
 from rich.filesize import decimal
 
 from wavemill.jobs import options
-from wavemill.jobs.curate import hold
 from wavemill.jobs.plain import Terminal
+from wavemill.jobs.progress import hold
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.upkeep.retention import Garbage, find_garbage, freed_bytes, remove

@@ -12,8 +12,8 @@ from wavemill.jobs import places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.extras import need_model_packages
 from wavemill.jobs.plain import printable
-from wavemill.jobs.sound import SAMPLE_RATE, sound_of
 from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.library.sound import SAMPLE_RATE, sound_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,11 +9,11 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from wavemill.jobs import options
-from wavemill.jobs.build import Build, prepare
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal
 from wavemill.jobs.progress import scan_progress
 from wavemill.jobs.summary import hours, time_text
+from wavemill.pipeline.build import Build, prepare
 from wavemill.pipeline.estimate import Cost, estimate, total_cpu_seconds
 
 

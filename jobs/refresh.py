@@ -6,7 +6,7 @@ For `ray job submit`: python -m wavemill.jobs.refresh WORKDIR
 from __future__ import annotations
 
 from wavemill.jobs import options
-from wavemill.jobs.curate import build_corpus
+from wavemill.jobs.curate import run_build
 from wavemill.jobs.entry import run_command
 from wavemill.pipeline.config import ConfigError, config_from
 from wavemill.pipeline.curation import Config
@@ -39,9 +39,7 @@ def refresh(
         )
     run = options.RunOptions(executor, workers, address)
     settings = config_from(Config, request.config, [*(overrides or []), *run.overrides()])
-    build_corpus(
-        request.sources, workdir, settings, "wavemill refresh", strict, truth, retry_failed
-    )
+    run_build(request.sources, workdir, settings, "wavemill refresh", strict, truth, retry_failed)
 
 
 if __name__ == "__main__":

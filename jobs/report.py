@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from wavemill.jobs import places, version
-from wavemill.jobs.curate import hold
+from wavemill.jobs import places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal, plain
+from wavemill.jobs.progress import hold
 from wavemill.jobs.summary import hours
 from wavemill.pipeline.quality.database import DATABASE, new_database
 from wavemill.pipeline.quality.figures import read_figures
@@ -22,6 +22,7 @@ from wavemill.pipeline.quality.samples import read_samples
 from wavemill.pipeline.quality.totals import Discrepancy, Totals, read_totals
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
+from wavemill.pipeline.version import version
 
 Workdir = Annotated[
     str,

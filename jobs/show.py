@@ -9,13 +9,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from wavemill.jobs import version
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal, plain
 from wavemill.jobs.report import Workdir
 from wavemill.jobs.summary import hours
 from wavemill.pipeline.quality.timeline import Timeline, TimelineSegment, read_timeline
 from wavemill.pipeline.store import Store
+from wavemill.pipeline.version import version
 
 KEPT, NOT_KEPT, SILENT = "█", "░", "·"  # told apart without colours
 BAR_WIDTH = 72  # characters for the whole recording

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from wavemill.jobs import places
-from wavemill.jobs.entry import run_app, stopping
+from wavemill.jobs.entry import run_app
 from wavemill.jobs.extras import need_training_packages
 from wavemill.jobs.train_speech import detokenizer, tokenizer
 from wavemill.jobs.training import (
@@ -34,11 +34,6 @@ train_app = typer.Typer(
     help="Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
     no_args_is_help=True,
 )
-
-
-@train_app.callback()
-def _heed_signals(context: typer.Context) -> None:
-    context.with_resource(stopping())
 
 
 train_app.command("tokenizer")(tokenizer)

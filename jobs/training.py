@@ -11,9 +11,9 @@ import typer
 from pydantic import BaseModel
 
 from wavemill.jobs import places
-from wavemill.jobs.curate import hold
 from wavemill.jobs.entry import Stopped, in_a_thread, stopping
 from wavemill.jobs.plain import Terminal
+from wavemill.jobs.progress import hold
 from wavemill.jobs.training_progress import following
 from wavemill.model.train import stopping as stop
 from wavemill.pipeline.config import ConfigError, config_over, read_yaml
@@ -239,7 +239,7 @@ def _ray(job: Job, launch: Launch, asked: _Asked) -> Outcome:
     # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
     settings = ExecutionSettings(address=launch.address, workers=launch.workers)
     _say(asked.console, starting_ray(launch.address))
-    with stopping(asked), ray_session(settings) as ray, stopping(asked):
+    with stopping(asked), ray_session(settings) as ray:
         if asked.by is not None:  # while Ray started, which must not be broken off
             raise Stopped(asked.by)
         there = ray.cluster_resources()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from wavemill.jobs import options
-from wavemill.jobs.curate import finish_interrupted, hold
 from wavemill.jobs.plain import Terminal
-from wavemill.jobs.progress import LINE_EVERY_SECONDS
+from wavemill.jobs.progress import LINE_EVERY_SECONDS, hold, print_note
+from wavemill.pipeline.build import finish_interrupted
 from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.snapshots import latest_snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.upkeep.findings import Inspection, Kind
 from wavemill.pipeline.upkeep.repair import repair
@@ -44,7 +46,7 @@ def verify(
         raise typer.Exit(bool(_inspect(console, store).damages))
     with hold(console, store, "wavemill verify --repair", finishing=False):
         with suppress(ConfigError, OSError, ValueError, TypeError):  # of what is damaged
-            finish_interrupted(console, store)
+            finish_interrupted(store, partial(print_note, console))
         found = _inspect(console, store)
         if found.damages:
             _repair(console, store, found)
@@ -54,6 +56,10 @@ def verify(
 def _inspect(console: Terminal, store: Store) -> Inspection:
     with _progress(console) as listener:
         found = inspect(store, listener)
+    if not found.files and not found.damages and latest_snapshot(store) is None:
+        raise ConfigError(
+            f"{store.root} holds nothing to check; remedy: the WORKDIR that curate built"
+        )
     for damage in found.damages:
         console.print(f"{damage.key}: {damage.problem}", style="red", soft_wrap=True)
     console.print(f"{found.files:,} files checked, {len(found.damages):,} damaged")

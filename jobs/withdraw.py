@@ -12,11 +12,11 @@ import typer
 from rich.filesize import decimal
 
 from wavemill.jobs import options
-from wavemill.jobs.build import Build, make_plan, publish
-from wavemill.jobs.curate import hold
 from wavemill.jobs.plain import Terminal, plain
+from wavemill.jobs.progress import hold
 from wavemill.jobs.summary import hours
 from wavemill.manifests.recording import SourceError, Sources
+from wavemill.pipeline.build import Build, make_plan, publish
 from wavemill.pipeline.catalogue import CATALOGUE, Catalogue
 from wavemill.pipeline.config import ConfigError, config_from
 from wavemill.pipeline.curation import Config

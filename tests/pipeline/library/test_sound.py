@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from wavemill.jobs.sound import SAMPLE_RATE, Cutter, sound_of
 from wavemill.model.evaluate.sound import decoded
 from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.library.sound import SAMPLE_RATE, Cutter, sound_of
 
 RATE = 48_000
 
