@@ -6,29 +6,20 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from wavemill.jobs import places
 from wavemill.jobs.entry import run_app
+from wavemill.jobs.lazy import Command
 from wavemill.jobs.options import AsJson
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
-from wavemill.model.evaluate.benchmarks.readers import corpus, read_source
-from wavemill.model.evaluate.benchmarks.readers.layout import SourceError, nonempty
-from wavemill.model.evaluate.benchmarks.schema import (
-    BENCHMARK_FILE,
-    Benchmark,
-    BenchmarkError,
-    benchmark_named,
-    items_file,
-    published_benchmarks,
-    read_benchmark,
-)
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.library.sound import Cutter
+
+if TYPE_CHECKING:
+    from wavemill.model.evaluate.benchmarks.items import Item, Items
+    from wavemill.model.evaluate.benchmarks.schema import Benchmark
 
 ROOT_VARIABLE = "WAVEMILL_BENCHMARKS"
 DEFAULT_ROOT = "benchmark-items"
@@ -47,13 +38,15 @@ def items_root() -> Path:
     return places.path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
-@benchmark_app.command("list")
+@benchmark_app.command("list", cls=Command)
 def list_benchmarks(as_json: AsJson = False) -> None:
     """List every benchmark: the 41 rows of the technical report's tables 4 to 7, and ESC-50.
 
     reader: `prepare` knows its download; without one, write its items as JSONL (see `show`).
     prepared: its items are in $WAVEMILL_BENCHMARKS (or ./benchmark-items).
     """
+    from wavemill.model.evaluate.benchmarks.schema import BENCHMARK_FILE, published_benchmarks
+
     found = published_benchmarks().values()
     if as_json:
         typer.echo(json.dumps([b.model_dump(mode="json") for b in found], ensure_ascii=False))
@@ -77,7 +70,7 @@ def list_benchmarks(as_json: AsJson = False) -> None:
     Terminal().print(table)
 
 
-@benchmark_app.command("show")
+@benchmark_app.command("show", cls=Command)
 def show_benchmark(name: Name) -> None:
     """Print all that is known of one benchmark, as the YAML that describes it.
 
@@ -88,13 +81,16 @@ def show_benchmark(name: Name) -> None:
 
     Further keys: question, options, details. To run it: wavemill evaluate MODEL -b FOLDER -o runs
     """
+    from wavemill.model.evaluate.benchmarks.schema import BenchmarkError, benchmark_named
+    from wavemill.pipeline.config import ConfigError
+
     try:
         typer.echo(benchmark_named(name).dumped(), nl=False)
     except BenchmarkError as error:
         raise ConfigError(str(error)) from None
 
 
-@benchmark_app.command("prepare")
+@benchmark_app.command("prepare", cls=Command)
 def prepare_benchmark(
     name: Annotated[
         str,
@@ -137,6 +133,17 @@ def prepare_benchmark(
 
     wavemill benchmark prepare corpus --source work --split test --out digits-test
     """
+    from wavemill.model.evaluate.benchmarks.items import ItemsError, write_items
+    from wavemill.model.evaluate.benchmarks.readers import corpus, read_source
+    from wavemill.model.evaluate.benchmarks.readers.layout import SourceError, nonempty
+    from wavemill.model.evaluate.benchmarks.schema import (
+        BENCHMARK_FILE,
+        BenchmarkError,
+        benchmark_named,
+    )
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.library.sound import Cutter
+
     try:
         if name == CORPUS:
             stem = source.partition("?")[0].rstrip("/").rpartition("/")[2]
@@ -184,6 +191,16 @@ def opened_benchmark(named: str, root: Path | None) -> tuple[Benchmark, Items]:
 
     Raises ConfigError with what to do where the items are missing.
     """
+    from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
+    from wavemill.model.evaluate.benchmarks.schema import (
+        BENCHMARK_FILE,
+        BenchmarkError,
+        benchmark_named,
+        items_file,
+        read_benchmark,
+    )
+    from wavemill.pipeline.config import ConfigError
+
     path = Path(named)
     try:
         if path.is_dir():

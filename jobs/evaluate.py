@@ -11,25 +11,25 @@ import typer
 from wavemill.jobs import options, places
 from wavemill.jobs.benchmark import opened_benchmark
 from wavemill.jobs.entry import run_command
-from wavemill.jobs.evaluation_progress import show_answers
-from wavemill.jobs.evaluation_scores import Scoring, Test
 from wavemill.jobs.extras import need_model_packages
-from wavemill.model.checkpoint import HUB_FILES, name_of, resolve
-from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
-from wavemill.model.evaluate.benchmarks.schema import Benchmark
-from wavemill.model.evaluate.errors import EvaluationError
-from wavemill.model.evaluate.models.answering import Model, ModelError
-from wavemill.model.evaluate.models.identity import identity_of, versions
-from wavemill.model.evaluate.models.spec import Kind, ModelSpec, Precision, kind_of, load_model
-from wavemill.model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, recipe_names
-from wavemill.model.evaluate.runs.execute import Answerer, answer_all, one_by_one
-from wavemill.model.evaluate.runs.record import Record, RunError, begin, now, read_record
-from wavemill.model.evaluate.runs.worker import Worker
-from wavemill.model.learnt_from import read_learnt_from
-from wavemill.pipeline.config import ConfigError
 
 if TYPE_CHECKING:
+    from wavemill.jobs.evaluation_scores import Test
     from wavemill.jobs.evaluation_workers import Asking
+    from wavemill.model.evaluate.benchmarks.items import Items
+    from wavemill.model.evaluate.benchmarks.schema import Benchmark
+    from wavemill.model.evaluate.models.answering import Model
+    from wavemill.model.evaluate.models.spec import ModelSpec
+    from wavemill.model.evaluate.recipes.recipe import Recipe
+    from wavemill.model.evaluate.runs.execute import Answerer
+    from wavemill.model.evaluate.runs.record import Record
+
+Kind = Literal["assistant", "transformers", "endpoint"]  # of `ModelSpec`, without its imports
+RECIPES = Path(__file__).parents[1] / "model" / "evaluate" / "recipes"
+
+
+def _recipes() -> str:
+    return ", ".join(sorted(path.stem for path in RECIPES.glob("*.yaml")))
 
 
 def evaluate(
@@ -70,7 +70,7 @@ def evaluate(
         typer.Option(
             parser=places.named,
             metavar="NAME",
-            help=f"Prompts and decoding: {', '.join(recipe_names())}; or a YAML file.",
+            help=f"Prompts and decoding: {_recipes()}; or a YAML file.",
         ),
     ] = "plain",
     kind: Annotated[
@@ -87,16 +87,9 @@ def evaluate(
         ),
     ] = "",
     concurrency: Annotated[int, typer.Option(help="Endpoint: requests at a time.", min=1)] = 8,
-    semantic: Annotated[
-        str | None,
-        typer.Option(
-            parser=places.model,
-            metavar="MODEL",
-            help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    dtype: Annotated[Precision, typer.Option(help="Of the weights.")] = "stored",
+    semantic: options.Semantic = None,
+    device: options.Device = "cpu",
+    dtype: Annotated[options.Precision, typer.Option(help="Of the weights.")] = "stored",
     max_new_tokens: Annotated[
         int | None, typer.Option(help="In place of the recipe's.", min=1)
     ] = None,
@@ -104,7 +97,7 @@ def evaluate(
         int | None, typer.Option(help="Items at a time. [default: as the model likes]", min=1)
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many items.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: options.Seed = 0,
     workers: Annotated[
         int | None,
         typer.Option(help="Run on Ray, with so many copies of the model.", min=1),
@@ -171,6 +164,17 @@ def evaluate(
 
     Then: wavemill leaderboard runs
     """
+    from wavemill.jobs.evaluation_progress import show_answers
+    from wavemill.jobs.evaluation_scores import Scoring, Test
+    from wavemill.model.evaluate.benchmarks.items import ItemsError
+    from wavemill.model.evaluate.errors import EvaluationError
+    from wavemill.model.evaluate.models.answering import ModelError
+    from wavemill.model.evaluate.models.spec import ModelSpec, kind_of
+    from wavemill.model.evaluate.recipes.recipe import RecipeError, load_recipe
+    from wavemill.model.evaluate.runs.execute import answer_all
+    from wavemill.model.evaluate.runs.record import RunError, begin
+    from wavemill.pipeline.config import ConfigError
+
     need_model_packages()
     try:
         chosen = load_recipe(recipe)
@@ -227,6 +231,8 @@ class _Asking:
         batch: int | None,
     ) -> None:
         """Raises ModelError and RecipeError; where workers load the model, they raise them."""
+        from wavemill.model.evaluate.models.identity import identity_of
+
         self.spec, self.recipe = spec, recipe
         self._workers, self._address = workers, address
         self.identity = identity_of(spec)
@@ -234,6 +240,10 @@ class _Asking:
         self._model: Model | None = None
 
     def answerer(self, benchmark: Benchmark) -> Answerer:
+        from wavemill.model.evaluate.models.spec import load_model
+        from wavemill.model.evaluate.runs.execute import one_by_one
+        from wavemill.model.evaluate.runs.worker import Worker
+
         if self._workers is None and self._address is None:
             self._model = self._model or load_model(self.spec, self.recipe)
             return one_by_one(Worker(self._model, self.recipe, benchmark))
@@ -246,10 +256,15 @@ class _Asking:
 
 def _made(spec: ModelSpec, recipe: Recipe, benchmark: Benchmark) -> Asking:
     """Load a model in a worker."""
+    from wavemill.model.evaluate.models.spec import load_model
+    from wavemill.model.evaluate.runs.worker import Worker
+
     return Worker(load_model(spec, recipe), recipe, benchmark)
 
 
 def _label(spec: ModelSpec) -> str:
+    from wavemill.model.checkpoint import name_of
+
     if spec.kind == "endpoint":
         return spec.served
     path = Path(spec.source)
@@ -257,6 +272,8 @@ def _label(spec: ModelSpec) -> str:
 
 
 def _file_name(label: str) -> str:
+    from wavemill.pipeline.config import ConfigError
+
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in label).strip(".")
     if not name:
         raise ConfigError(f"--label: {label!r} makes no name of a folder")
@@ -264,6 +281,9 @@ def _file_name(label: str) -> str:
 
 
 def _record(label: str, test: Test, limit: int | None, asking: _Asking, seed: int) -> Record:
+    from wavemill.model.evaluate.models.identity import versions
+    from wavemill.model.evaluate.runs.record import Record, now
+
     items = test.items
     return Record(
         label=label,
@@ -282,6 +302,9 @@ def _record(label: str, test: Test, limit: int | None, asking: _Asking, seed: in
 
 def _learnt(spec: ModelSpec, items: Items) -> int | None:
     """Return how many items are of recordings that the model learnt from; None: not known."""
+    from wavemill.model.checkpoint import HUB_FILES, resolve
+    from wavemill.model.learnt_from import read_learnt_from
+
     if spec.kind != "assistant":
         return None
     recordings = read_learnt_from(resolve(spec.source, files=HUB_FILES))
@@ -300,6 +323,9 @@ def _warn_of_learnt(record: Record) -> None:
 
 
 def _stored_record(folder: Path) -> Record:
+    from wavemill.model.evaluate.runs.record import read_record
+    from wavemill.pipeline.config import ConfigError
+
     record = read_record(folder)
     if record is None:
         raise ConfigError(f"--rescore: there is no run in {folder}")

@@ -60,7 +60,7 @@ class Scoring:
         voice: Path | None,
         speaker_model: Path | None,
     ) -> None:
-        from wavemill.jobs.listeners import listeners
+        from wavemill.pipeline.listeners import listeners
 
         self._listeners = listeners(profile, overrides, device, voice, speaker_model)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.util import find_spec
 
-from wavemill.pipeline.config import ConfigError
-
 TRAIN_PACKAGES = ("tensorboard", "pandas")  # the second is what ray[train] brings
 MODEL_PACKAGES = ("huggingface_hub", "tiktoken", "transformers")
 
@@ -23,6 +21,8 @@ def need_training_packages() -> None:
 
 def need_packages(packages: Iterable[str], extra: str) -> None:
     """Raise ConfigError for the first that is not installed; `extra` brings it."""
+    from wavemill.pipeline.config import ConfigError
+
     for package in packages:
         if find_spec(package) is None:
             raise ConfigError(

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from wavemill.jobs import places
+from wavemill.jobs import options, places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.extras import need_model_packages
 from wavemill.jobs.plain import printable
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.library.sound import SAMPLE_RATE, sound_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,18 +21,10 @@ if TYPE_CHECKING:
 
 FORMATS = (".wav", ".flac")
 Output = Literal["text", "both"]
-Precision = Literal["stored", "float32", "bfloat16", "float16"]
 
 
 def generate(
-    source: Annotated[
-        str,
-        typer.Argument(
-            parser=places.model,
-            metavar="MODEL",
-            help="Folder of a model, or a hub id (owner/name).",
-        ),
-    ],
+    source: options.Model,
     audio: Annotated[
         list[Path] | None,
         typer.Option(
@@ -70,14 +60,7 @@ def generate(
             help="Recording of someone to sound like, up to 15 s; 3 s are enough.",
         ),
     ] = None,
-    semantic: Annotated[
-        str | None,
-        typer.Option(
-            parser=places.model,
-            metavar="MODEL",
-            help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
-        ),
-    ] = None,
+    semantic: options.Semantic = None,
     detokenizer: Annotated[
         str | None,
         typer.Option(
@@ -86,8 +69,8 @@ def generate(
             help="Detokenizer, if not in MODEL: a folder or hub id.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    dtype: Annotated[Precision, typer.Option(help="Of the LLM's weights.")] = "stored",
+    device: options.Device = "cpu",
+    dtype: Annotated[options.Precision, typer.Option(help="Of the LLM's weights.")] = "stored",
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Steps, of 80 ms where it speaks.", min=1)
     ] = None,
@@ -95,7 +78,7 @@ def generate(
     text_top_k: Annotated[int, typer.Option(help="Draw among so many; 0: all.", min=0)] = 5,
     audio_temperature: Annotated[float, typer.Option(help="0: the best token.", min=0)] = 0.8,
     audio_top_k: Annotated[int, typer.Option(help="Draw among so many; 0: all.", min=0)] = 10,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: options.Seed = 0,
 ) -> None:
     """Print a model's reply while it is made, and write down what it says.
 
@@ -109,6 +92,9 @@ def generate(
 
     wavemill generate speak/model --say seven --detokenizer voice/model --out seven.wav
     """
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.library.sound import SAMPLE_RATE, sound_of
+
     need_model_packages()
     import torch
 
@@ -154,6 +140,8 @@ def generate(
 
 def _check_out(path: Path) -> None:
     """Raise ConfigError, before any work, where `path` cannot become a file of sound."""
+    from wavemill.pipeline.config import ConfigError
+
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--out: there is no folder {path.absolute().parent}")
     if path.suffix.lower() not in FORMATS:
@@ -161,6 +149,9 @@ def _check_out(path: Path) -> None:
 
 
 def _voice(assistant: Assistant, path: Path) -> History:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.library.sound import SAMPLE_RATE, sound_of
+
     assert assistant.detokenizer is not None
     rate = assistant.detokenizer.config.vocoder.sampling_rate
     try:
@@ -188,6 +179,8 @@ def _printed(pieces: Iterable[Piece], words: bool) -> np.ndarray:
 
 def _write(path: Path, sound: np.ndarray, rate: int) -> None:
     import soundfile
+
+    from wavemill.pipeline.config import ConfigError
 
     try:
         soundfile.write(path, sound.clip(-1, 1), rate)

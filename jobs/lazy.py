@@ -32,6 +32,10 @@ class Place:
     name: str  # of the function or of the Typer
     help: str  # the first paragraph of its help, for the list of all commands
 
+    def found(self) -> Any:
+        """Import the module and return the function or the Typer."""
+        return getattr(import_module(f"wavemill.jobs.{self.module}"), self.name)
+
 
 class LazyCommand(TyperCommand):
     """Stands for a command in lists, and becomes that command when it is called."""
@@ -42,8 +46,7 @@ class LazyCommand(TyperCommand):
 
     def loaded(self) -> Any:
         """Import the command's module and return the click command, or the click group."""
-        module = import_module(f"wavemill.jobs.{self._place.module}")
-        found = getattr(module, self._place.name)
+        found = self._place.found()
         if not isinstance(found, typer.Typer):
             return command_of(found, self.name)
         parent = typer.Typer(rich_markup_mode=MARKUP, add_completion=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,11 +13,9 @@ from rich.text import Text
 from wavemill.jobs import places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.model.evaluate.leaderboard.collect import board_of
-from wavemill.model.evaluate.leaderboard.markdown import markdown
-from wavemill.model.evaluate.leaderboard.page import page
-from wavemill.model.evaluate.leaderboard.view import LEGEND, SPEECH_HEAD, View, view_of
-from wavemill.pipeline.config import ConfigError
+
+if TYPE_CHECKING:
+    from wavemill.model.evaluate.leaderboard.view import View
 
 STYLES = {"better": "green", "worse": "red"}
 
@@ -56,6 +54,12 @@ def leaderboard(
 
     Example: wavemill leaderboard runs --html leaderboard.html
     """
+    from wavemill.model.evaluate.leaderboard.collect import board_of
+    from wavemill.model.evaluate.leaderboard.markdown import markdown
+    from wavemill.model.evaluate.leaderboard.page import page
+    from wavemill.model.evaluate.leaderboard.view import view_of
+    from wavemill.pipeline.config import ConfigError
+
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}")
     board = board_of(folder, everything)
@@ -77,6 +81,8 @@ def leaderboard(
 
 def _print_board(console: Terminal, view: View) -> None:
     """Print a table per benchmark, the best first: one over all would not fit a terminal."""
+    from wavemill.model.evaluate.leaderboard.view import LEGEND
+
     for line in view.lines:
         table = Table("model", title=plain(f"{line.name} ({line.metric})"), title_justify="left")
         table.add_column("score", justify="right")
@@ -114,6 +120,8 @@ def _print_differences(console: Terminal, view: View) -> None:
 
 
 def _print_speech(console: Terminal, view: View) -> None:
+    from wavemill.model.evaluate.leaderboard.view import SPEECH_HEAD
+
     if not view.speaking:
         return
     table = Table(title="Speech", title_justify="left")
@@ -132,6 +140,8 @@ def _fold(table: Table) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    from wavemill.pipeline.config import ConfigError
+
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

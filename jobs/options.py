@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from wavemill.jobs import places
-from wavemill.pipeline.config import load_config
-from wavemill.pipeline.curation import Config
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.curation import Config
 
 Sources = Annotated[
     list[str],
@@ -97,6 +98,23 @@ Workdir = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
 ]
+Precision = Literal["stored", "float32", "bfloat16", "float16"]
+Model = Annotated[
+    str,
+    typer.Argument(
+        parser=places.model, metavar="MODEL", help="Folder of a model, or a hub id (owner/name)."
+    ),
+]
+Semantic = Annotated[
+    str | None,
+    typer.Option(
+        parser=places.model,
+        metavar="MODEL",
+        help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -117,5 +135,8 @@ def resolve_config(
     profile: str, file: Path | None, overrides: list[str] | None, run: RunOptions
 ) -> Config:
     """Return the configuration that the options ask for. Raises ConfigError."""
+    from wavemill.pipeline.config import load_config
+    from wavemill.pipeline.curation import Config
+
     config: Any = load_config(Config, profile, file, [*(overrides or []), *run.overrides()])
     return config

@@ -14,7 +14,6 @@ from wavemill.jobs import places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.extras import need_training_packages
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.pipeline.config import ConfigError
 
 
 def perplexity(
@@ -45,6 +44,8 @@ def perplexity(
 
     Example: wavemill perplexity run/model --corpus work --split test
     """
+    from wavemill.pipeline.config import ConfigError
+
     need_training_packages()
     from wavemill.model.data.source import DataError
     from wavemill.model.evaluate.perplexity import corpus_perplexity

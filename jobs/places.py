@@ -12,17 +12,18 @@ from pathlib import Path
 
 import typer
 
-from wavemill.manifests.filesystems import anchored, is_url, without_file_scheme
-from wavemill.model.checkpoint import is_hub_id
-
 
 def place(name: str) -> str:
     """Return an absolute path, or a URL."""
+    from wavemill.manifests.filesystems import anchored
+
     return anchored(_given(name))
 
 
 def path(name: str | Path) -> Path:
     """Return an absolute path on this machine."""
+    from wavemill.manifests.filesystems import anchored, is_url, without_file_scheme
+
     local = without_file_scheme(_given(str(name)))
     if is_url(local):
         raise typer.BadParameter(f"{local} is not on this machine; remedy: the path of a file here")
@@ -39,6 +40,8 @@ def folder(name: str | Path) -> Path:
 
 def model(name: str) -> str:
     """Return an absolute path, a URL, or the id of a model on a hub (owner/name)."""
+    from wavemill.model.checkpoint import is_hub_id
+
     return name if is_hub_id(name) and not Path(name).exists() else place(name)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.filesize import decimal
 from rich.table import Table
 
 from wavemill.jobs import options
+from wavemill.jobs.durations import hours, time_text
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal
-from wavemill.jobs.progress import scan_progress
-from wavemill.jobs.summary import hours, time_text
-from wavemill.pipeline.build import Build, prepare
-from wavemill.pipeline.estimate import Cost, estimate, total_cpu_seconds
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.build import Build
+    from wavemill.pipeline.estimate import Cost
 
 
 def plan(
@@ -36,6 +38,9 @@ def plan(
 
     Example: wavemill plan recordings/ --out work --set filter.raw.min_snr_db=10
     """
+    from wavemill.jobs.progress import scan_progress
+    from wavemill.pipeline.build import prepare
+
     console = Terminal()
     run = options.RunOptions(executor, workers, address)
     settings = options.resolve_config(profile, config, overrides, run)
@@ -47,6 +52,8 @@ def plan(
 
 def _print_stages(console: Terminal, build: Build) -> None:
     """One row per stage; costs are those of the same stage in this WORKDIR before."""
+    from wavemill.pipeline.estimate import estimate
+
     costs = estimate(build.plan)
     with_gpu = any(cost.gpu_hours for cost in costs.values())
     console.print(f"Plan for {build.store.root}", soft_wrap=True)
@@ -75,6 +82,8 @@ def _cost_cells(cost: Cost | None, with_gpu: bool) -> list[str]:
 
 
 def _total(costs: Mapping[str, Cost]) -> str:
+    from wavemill.pipeline.estimate import total_cpu_seconds
+
     if not costs:
         return "nothing to do"
     if (seconds := total_cpu_seconds(costs)) is None:

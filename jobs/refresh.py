@@ -8,10 +8,6 @@ from __future__ import annotations
 from wavemill.jobs import options
 from wavemill.jobs.curate import run_build
 from wavemill.jobs.entry import run_command
-from wavemill.pipeline.config import ConfigError, config_from
-from wavemill.pipeline.curation import Config
-from wavemill.pipeline.request import remembered
-from wavemill.pipeline.store import Store
 
 
 def refresh(
@@ -31,6 +27,11 @@ def refresh(
 
     Example: wavemill refresh work --set filter.raw.min_snr_db=10
     """
+    from wavemill.pipeline.config import ConfigError, config_from
+    from wavemill.pipeline.curation import Config
+    from wavemill.pipeline.request import remembered
+    from wavemill.pipeline.store import Store
+
     request = remembered(Store.open(workdir))
     if not request.sources:
         raise ConfigError(

@@ -14,7 +14,6 @@ from rich.progress import track
 from wavemill.jobs import places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal
-from wavemill.pipeline.config import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +114,7 @@ def resynthesise(
     from wavemill.model.data.source import DataError
     from wavemill.model.detokenizer.detokenizer import Detokenizer
     from wavemill.model.evaluate.speech.resynthesis import evaluate, resynthesised, table
+    from wavemill.pipeline.config import ConfigError
 
     detokenizer = Detokenizer.from_pretrained(model)
     rate = detokenizer.config.vocoder.sampling_rate
@@ -156,6 +156,7 @@ def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
 
 def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> list[Measure]:
     from wavemill.model.evaluate.speech.resynthesis import heard_right, mel_distance, rated
+    from wavemill.pipeline.config import ConfigError
     from wavemill.stages.filter.dnsmos import Dnsmos, DnsmosConfig
 
     dnsmos = Dnsmos(DnsmosConfig(shortest_seconds=shortest))
@@ -186,6 +187,7 @@ def _heard_by_model(folder: Path, instruction: str, longest: int) -> Measure:
     from wavemill.model.evaluate.models.assistant import AssistantModel
     from wavemill.model.evaluate.recipes.recipe import Decoding, load_recipe
     from wavemill.model.evaluate.speech.resynthesis import heard_right
+    from wavemill.pipeline.config import ConfigError
 
     asked = load_recipe("plain").model_copy(update={"decoding": Decoding(max_new_tokens=longest)})
     try:

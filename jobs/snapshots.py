@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
 from wavemill.jobs import options
+from wavemill.jobs.durations import hours
 from wavemill.jobs.plain import Terminal
-from wavemill.jobs.summary import hours
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.snapshots import Snapshot, all_snapshots
-from wavemill.pipeline.store import Store
-from wavemill.pipeline.upkeep.difference import Difference, RecordingChange, compare
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.snapshots import Snapshot
+    from wavemill.pipeline.upkeep.difference import Difference, RecordingChange
 
 SHOWN = 10  # recordings of each kind; --json has them all
 
@@ -29,6 +29,9 @@ def snapshots(workdir: options.Workdir, as_json: options.AsJson = False) -> None
 
     Example: wavemill snapshots work
     """
+    from wavemill.pipeline.snapshots import all_snapshots
+    from wavemill.pipeline.store import Store
+
     found = all_snapshots(Store.open(workdir))
     if as_json:
         typer.echo(json.dumps([asdict(snapshot) for snapshot in found], indent=2))
@@ -58,6 +61,10 @@ def diff(
 
     Example: wavemill diff work 3 7
     """
+    from wavemill.pipeline.snapshots import all_snapshots
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.difference import compare
+
     store = Store.open(workdir)
     found = compare(store, *_chosen(all_snapshots(store), older, newer, workdir))
     if as_json:
@@ -83,6 +90,8 @@ def _chosen(
     found: list[Snapshot], older: int | None, newer: int | None, workdir: str
 ) -> tuple[Snapshot, Snapshot]:
     """Raises ConfigError when one of the two is not there."""
+    from wavemill.pipeline.config import ConfigError
+
     by_number = {snapshot.number: snapshot for snapshot in found}
     last = newer if newer is not None else max(by_number, default=None)
     first = older

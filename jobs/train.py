@@ -10,9 +10,9 @@ import typer
 from wavemill.jobs import places
 from wavemill.jobs.entry import run_app
 from wavemill.jobs.extras import need_training_packages
+from wavemill.jobs.lazy import Command
 from wavemill.jobs.train_speech import detokenizer, tokenizer
 from wavemill.jobs.training import (
-    PRESETS,
     Address,
     Corpus,
     Executor,
@@ -24,11 +24,8 @@ from wavemill.jobs.training import (
     Run,
     Semantic,
     Workers,
-    recipe_of,
     run_training,
 )
-from wavemill.jobs.training_tokenizer import tokenizer_folder
-from wavemill.pipeline.config import ConfigError
 
 train_app = typer.Typer(
     help="Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
@@ -36,11 +33,11 @@ train_app = typer.Typer(
 )
 
 
-train_app.command("tokenizer")(tokenizer)
-train_app.command("detokenizer")(detokenizer)
+train_app.command("tokenizer", cls=Command)(tokenizer)
+train_app.command("detokenizer", cls=Command)(detokenizer)
 
 
-@train_app.command("pretrain")
+@train_app.command("pretrain", cls=Command)
 def pretrain(
     corpus: Corpus,
     out: Run,
@@ -71,7 +68,7 @@ def pretrain(
     _train("pretrain", source, config, overrides, launch)
 
 
-@train_app.command("sft")
+@train_app.command("sft", cls=Command)
 def sft(
     corpus: Corpus,
     out: Run,
@@ -114,19 +111,17 @@ def _train(
     overrides: list[str] | None,
     launch: Launch,
 ) -> None:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.training_tokenizer import tokenizer_folder
+
     need_training_packages()
     from wavemill.model.data.corpus import Corpus as Rows
     from wavemill.model.data.source import DataError
     from wavemill.model.data.texts import Texts
     from wavemill.model.train.llm_setup import LlmTraining
-    from wavemill.model.train.recipe import PretrainRecipe, SftRecipe, shipped
+    from wavemill.pipeline.recipes import llm_recipe
 
-    recipes = {name: shipped(kind, name) for name in PRESETS}
-    recipe: PretrainRecipe | SftRecipe = (
-        recipe_of(PretrainRecipe, recipes, config, overrides)
-        if kind == "pretrain"
-        else recipe_of(SftRecipe, recipes, config, overrides)
-    )
+    recipe = llm_recipe(kind, config, overrides)
     if source.init is not None and not source.init.is_dir():
         raise ConfigError(f"--init: there is no folder {source.init}")
     try:

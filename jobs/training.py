@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from pydantic import BaseModel
 
 from wavemill.jobs import places
 from wavemill.jobs.entry import Stopped, in_a_thread, stopping
 from wavemill.jobs.plain import Terminal
-from wavemill.jobs.progress import hold
-from wavemill.jobs.training_progress import following
-from wavemill.model.train import stopping as stop
-from wavemill.pipeline.config import ConfigError, config_over, read_yaml
-from wavemill.pipeline.execution.ray_session import ray_session, starting_ray
-from wavemill.pipeline.execution.settings import ExecutionSettings
-from wavemill.pipeline.store import Store
 
 if TYPE_CHECKING:
     from wavemill.model.train.job import Job
     from wavemill.model.train.loop import Outcome
     from wavemill.model.train.settings import LoopSettings
 
-M = TypeVar("M", bound=BaseModel)
-PRESETS = ("tiny", "small", "paper")
 
 Corpus = Annotated[
     str,
@@ -119,27 +108,6 @@ class Launch:
         return self.executor == "inline"
 
 
-def recipe_of(
-    model: type[M], shipped: Mapping[str, Mapping[str, Any]], name: str, overrides: list[str] | None
-) -> M:
-    """Return a recipe: one of the `shipped`, or a YAML file over one, with overrides on top.
-
-    Raises ConfigError.
-    """
-    told: dict[str, Any] = {}
-    if name not in shipped:
-        if not Path(name).is_file():
-            raise ConfigError(
-                f"--config: there is no recipe {name!r}; there are {', '.join(shipped)}, "
-                "or give the path of a YAML file"
-            )
-        told = read_yaml(Path(name))
-        name = told.pop("base", "tiny")
-        if name not in shipped:
-            raise ConfigError(f"base: there is no recipe {name!r}; there are {', '.join(shipped)}")
-    return config_over(model, shipped[name], told, overrides or [])
-
-
 def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "tokens") -> None:
     """Train, show how it goes, and say what came of it.
 
@@ -147,11 +115,16 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     milliseconds. Raises ConfigError for what a person can mend, and WorkdirBusy when another
     training has the folder.
     """
+    from wavemill.jobs.progress import hold
+    from wavemill.jobs.training_progress import following
     from wavemill.model.data.source import DataError
+    from wavemill.model.train import stopping as stop
     from wavemill.model.train.job import MODEL, standing_of
     from wavemill.model.train.on_ray import TrainingFailed
     from wavemill.model.train.resuming import RunChanged
     from wavemill.model.train.stepping import NotFinite
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.store import Store
 
     console = Terminal(stderr=True)
     _check(job, launch)
@@ -198,6 +171,8 @@ class _Asked:
     by: int | None = None  # signal that came
 
     def __call__(self, number: int, _frame: Any) -> None:
+        from wavemill.model.train import stopping as stop
+
         if self.by is not None:
             raise Stopped(number)
         self.by = number
@@ -206,6 +181,8 @@ class _Asked:
 
 
 def _check(job: Job, launch: Launch) -> None:
+    from wavemill.pipeline.config import ConfigError
+
     if launch.executor not in (None, "ray", "inline"):
         raise ConfigError(f"--executor: {launch.executor!r} is neither ray nor inline")
     if launch.executor == "inline" and (launch.workers > 1 or launch.address):
@@ -224,6 +201,7 @@ def _inline(job: Job, launch: Launch, asked: _Asked) -> Outcome:
 
     from wavemill.model.train.job import work
     from wavemill.model.train.ranks import Ranks
+    from wavemill.pipeline.config import ConfigError
 
     there = torch.cuda.is_available()
     if launch.gpu and not there:
@@ -235,6 +213,9 @@ def _inline(job: Job, launch: Launch, asked: _Asked) -> Outcome:
 
 def _ray(job: Job, launch: Launch, asked: _Asked) -> Outcome:
     from wavemill.model.train.on_ray import Workers, run_on_ray
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.execution.ray_session import ray_session, starting_ray
+    from wavemill.pipeline.execution.settings import ExecutionSettings
 
     # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
     settings = ExecutionSettings(address=launch.address, workers=launch.workers)

@@ -9,23 +9,14 @@ from typing import Annotated, TextIO
 
 import typer
 
-from wavemill.jobs import places
+from wavemill.jobs import options, places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.extras import need_model_packages
 from wavemill.jobs.plain import printable
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.library.sound import sound_of
 
 
 def transcribe(
-    source: Annotated[
-        str,
-        typer.Argument(
-            parser=places.model,
-            metavar="MODEL",
-            help="Folder of a model, or a hub id (owner/name).",
-        ),
-    ],
+    source: options.Model,
     recordings: Annotated[
         list[str],
         typer.Argument(
@@ -48,15 +39,8 @@ def transcribe(
     instruction: Annotated[
         str, typer.Option(help="What the model is asked, in words that it learnt.")
     ] = "Transcribe this audio.",
-    semantic: Annotated[
-        str | None,
-        typer.Option(
-            parser=places.model,
-            metavar="MODEL",
-            help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    semantic: options.Semantic = None,
+    device: options.Device = "cpu",
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Most text tokens of a recording.", min=1)
     ] = None,
@@ -69,6 +53,9 @@ def transcribe(
 
     Example: wavemill transcribe run/model talks/ question.mp3 --out heard.jsonl
     """
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.library.sound import sound_of
+
     need_model_packages()
     from wavemill.manifests.cache import HashCache
     from wavemill.manifests.scan import scan_sources
@@ -111,6 +98,8 @@ def transcribe(
 
 
 def _opened(path: Path) -> TextIO:
+    from wavemill.pipeline.config import ConfigError
+
     try:
         return path.open("w", encoding="utf-8")
     except OSError as error:

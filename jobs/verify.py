@@ -6,22 +6,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from wavemill.jobs import options
 from wavemill.jobs.plain import Terminal
-from wavemill.jobs.progress import LINE_EVERY_SECONDS, hold, print_note
-from wavemill.pipeline.build import finish_interrupted
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.snapshots import latest_snapshot
-from wavemill.pipeline.store import Store
-from wavemill.pipeline.upkeep.findings import Inspection, Kind
-from wavemill.pipeline.upkeep.repair import repair
-from wavemill.pipeline.upkeep.verify import Progress as Listener
-from wavemill.pipeline.upkeep.verify import inspect
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.findings import Inspection
+    from wavemill.pipeline.upkeep.verify import Progress as Listener
 
 
 def verify(
@@ -41,6 +37,11 @@ def verify(
 
     Example: wavemill verify work
     """
+    from wavemill.jobs.progress import hold, print_note
+    from wavemill.pipeline.build import finish_interrupted
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.store import Store
+
     console, store = Terminal(), Store.open(workdir)
     if not repair_it:
         raise typer.Exit(bool(_inspect(console, store).damages))
@@ -54,6 +55,10 @@ def verify(
 
 
 def _inspect(console: Terminal, store: Store) -> Inspection:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.snapshots import latest_snapshot
+    from wavemill.pipeline.upkeep.verify import inspect
+
     with _progress(console) as listener:
         found = inspect(store, listener)
     if not found.files and not found.damages and latest_snapshot(store) is None:
@@ -67,6 +72,9 @@ def _inspect(console: Terminal, store: Store) -> Inspection:
 
 
 def _repair(console: Terminal, store: Store, found: Inspection) -> None:
+    from wavemill.pipeline.upkeep.findings import Kind
+    from wavemill.pipeline.upkeep.repair import repair
+
     outputs = repair(store, found)
     shards = {output.rsplit("/", 1)[1][:16] for output in outputs}
     console.print(
@@ -111,6 +119,8 @@ class _Lines:
         self._console, self._printed = console, time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
+        from wavemill.jobs.progress import LINE_EVERY_SECONDS
+
         if time.monotonic() - self._printed >= LINE_EVERY_SECONDS:
             self._printed = time.monotonic()
             self._console.print(f"{done / 1e9:,.1f} of {total / 1e9:,.1f} GB")

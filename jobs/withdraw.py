@@ -5,41 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pyarrow.compute as pc
 import typer
 from rich.filesize import decimal
 
 from wavemill.jobs import options
+from wavemill.jobs.durations import hours
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.jobs.progress import hold
-from wavemill.jobs.summary import hours
-from wavemill.manifests.recording import SourceError, Sources
-from wavemill.pipeline.build import Build, make_plan, publish
-from wavemill.pipeline.catalogue import CATALOGUE, Catalogue
-from wavemill.pipeline.config import ConfigError, config_from
-from wavemill.pipeline.curation import Config
-from wavemill.pipeline.execution.events import TaskDone
-from wavemill.pipeline.execution.inline import run_inline
-from wavemill.pipeline.lock import Held
-from wavemill.pipeline.snapshots import MANIFEST_STAGE, Snapshot, latest_snapshot
-from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import as_errors
-from wavemill.pipeline.upkeep.difference import read_config
-from wavemill.pipeline.upkeep.purge import affected_files, purge
-from wavemill.pipeline.upkeep.withdrawal import (
-    Match,
-    Matches,
-    ModelNeeded,
-    active_recordings,
-    add_tombstones,
-    check_no_model_has_work,
-    matching,
-    reinstate,
-    without_models,
-)
-from wavemill.stages.engine import EngineUnavailable
+
+if TYPE_CHECKING:
+    from wavemill.manifests.recording import Sources
+    from wavemill.pipeline.build import Build
+    from wavemill.pipeline.lock import Held
+    from wavemill.pipeline.snapshots import Snapshot
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.withdrawal import Match, Matches
 
 SHOWN = 20  # recordings
 NOT_COVERED = (
@@ -82,6 +63,11 @@ def withdraw(
 
     Example: wavemill withdraw work 'interviews/2021-*' --reason "consent withdrawn" --purge
     """
+    from wavemill.jobs.progress import hold
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.withdrawal import add_tombstones
+
     if not (undo or (reason or "").strip()):
         raise ConfigError("--reason: say why, for those who ask later")
     if undo and purge_it:
@@ -131,6 +117,9 @@ def _question(purge_it: bool, undo: bool) -> str:
 
 
 def _found(store: Store, patterns: list[str]) -> Matches:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.upkeep.withdrawal import matching
+
     try:
         return matching(store, patterns)
     except LookupError as error:
@@ -138,6 +127,8 @@ def _found(store: Store, patterns: list[str]) -> Matches:
 
 
 def _print(console: Terminal, store: Store, found: list[Match], purge_it: bool) -> None:
+    from wavemill.pipeline.upkeep.purge import affected_files
+
     def line(text: str) -> None:
         console.print(plain(text), soft_wrap=True)
 
@@ -156,6 +147,9 @@ def _print(console: Terminal, store: Store, found: list[Match], purge_it: bool) 
 
 
 def _undo(console: Terminal, store: Store, found: list[Match], now_ms: int) -> None:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.upkeep.withdrawal import reinstate
+
     withdrawn = [match.recording_id for match in found if match.withdrawn]
     if not withdrawn:
         raise ConfigError("none of them is withdrawn")
@@ -170,6 +164,19 @@ def _undo(console: Terminal, store: Store, found: list[Match], now_ms: int) -> N
 
 def _publish(console: Terminal, store: Store, held: Held) -> str:
     """Make a snapshot without the withdrawn recordings; return why not, if it cannot be."""
+    from wavemill.pipeline.build import Build, make_plan, publish
+    from wavemill.pipeline.catalogue import CATALOGUE, Catalogue
+    from wavemill.pipeline.config import ConfigError, config_from
+    from wavemill.pipeline.curation import Config
+    from wavemill.pipeline.snapshots import latest_snapshot
+    from wavemill.pipeline.upkeep.difference import read_config
+    from wavemill.pipeline.upkeep.withdrawal import (
+        ModelNeeded,
+        active_recordings,
+        check_no_model_has_work,
+    )
+    from wavemill.stages.engine import EngineUnavailable
+
     newest = latest_snapshot(store)
     if newest is None or not store.exists(CATALOGUE):
         return ""  # there is no corpus that they could be in
@@ -193,6 +200,10 @@ def _publish(console: Terminal, store: Store, held: Held) -> str:
 
 def _execute(build: Build) -> None:
     """Do the cheap work of the shards that lost a recording."""
+    from wavemill.pipeline.execution.events import TaskDone
+    from wavemill.pipeline.execution.inline import run_inline
+    from wavemill.pipeline.upkeep.withdrawal import without_models
+
     build.plan.catalogue.save()
     try:
         graph = without_models(build.plan.graph)
@@ -205,6 +216,12 @@ def _execute(build: Build) -> None:
 
 def _sources(store: Store, snapshot: Snapshot) -> Sources:
     """Return the errors that the last scan of the sources found."""
+    import pyarrow.compute as pc
+
+    from wavemill.manifests.recording import SourceError, Sources
+    from wavemill.pipeline.snapshots import MANIFEST_STAGE
+    from wavemill.pipeline.task import as_errors
+
     table = store.read_table(f"{snapshot.folder}/errors.parquet")
     mine = table.filter(pc.field("stage") == MANIFEST_STAGE)
     names = ("source", "reason", "message")
@@ -214,6 +231,7 @@ def _sources(store: Store, snapshot: Snapshot) -> Sources:
 
 def _purge(console: Terminal, store: Store) -> bool:
     """Delete the bytes and print the proof; return whether nothing is left."""
+    from wavemill.pipeline.upkeep.purge import purge
 
     def red(text: str) -> None:
         console.print(plain(text, "red"), soft_wrap=True)

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from wavemill.pipeline.suggestions import suggestion
+
 PROFILES = Path(__file__).parent / "profiles"
 
 M = TypeVar("M", bound=BaseModel)
@@ -52,7 +54,7 @@ def config_from(model: type[M], values: Mapping[str, Any], overrides: Sequence[s
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_one_line(error)) from None
+        raise ConfigError(_one_line(error, model)) from None
 
 
 def profile_names() -> list[str]:
@@ -106,12 +108,12 @@ def _merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _one_line(error: ValidationError) -> str:
+def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
     """Name the first wrong field, what was given and what was wanted, and count the others."""
     first, *others = error.errors(include_url=False)
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        problem = "there is no such field"
+        problem = f"there is no such field{suggestion(model, first['loc'])}"
     else:
         problem = f"{first['msg']} (got {first['input']!r})"
     more = f" (and {len(others)} more)" if others else ""
