@@ -53,43 +53,30 @@ def transcribe(
 
     Example: wavemill transcribe run/model talks/ question.mp3 --out heard.jsonl
     """
-    from wavemill.pipeline.config import ConfigError
-    from wavemill.pipeline.library.sound import sound_of
-
     need_model_packages()
     from wavemill.manifests.cache import HashCache
     from wavemill.manifests.scan import scan_sources
-    from wavemill.model.evaluate.models.answering import Asked, ModelError
-    from wavemill.model.evaluate.models.spec import ModelSpec, load_model
-    from wavemill.model.evaluate.recipes.recipe import load_recipe
-    from wavemill.model.generate.streams import NoRoom
-    from wavemill.model.prompt.layout import LayoutError
+    from wavemill.pipeline.library.assistant import Assistant
     from wavemill.stages.audio.decode import probe
 
     found = scan_sources(recordings, probe, HashCache())
     for note in found.notes:
         typer.echo(printable(f"note: {note}"), err=True)
     failed = [f"{error.uri}: {error.message}" for error in found.errors]
-    recipe = load_recipe("plain")
-    decoding = recipe.decoding.model_copy(update={"max_new_tokens": max_new_tokens})
-    recipe = recipe.model_copy(update={"decoding": decoding})
-    spec = ModelSpec("assistant", source, device, semantic=semantic)
-    try:
-        model = load_model(spec, recipe)
-    except ModelError as error:
-        raise ConfigError(str(error)) from None
+    model = Assistant.from_pretrained(source, device, semantic=semantic, speaks=False)
     with ExitStack() as stack:
         lines = None if out is None else stack.enter_context(_opened(out))
         for recording in found.recordings:
             try:
-                sound = sound_of(recording.uri)
-                (answer,) = model.answer([Asked(recording.recording_id, instruction, audio=sound)])
-            except (ConfigError, LayoutError, NoRoom) as error:
+                text = model.transcribe(
+                    recording.uri, instruction=instruction, max_new_tokens=max_new_tokens
+                )
+            except ValueError as error:  # what cannot be decoded, or is too long
                 failed.append(f"{recording.uri}: {str(error).removeprefix(f'{recording.uri}: ')}")
                 continue
-            typer.echo(printable(f"{recording.uri}\t{' '.join(answer.text.split())}"))
+            typer.echo(printable(f"{recording.uri}\t{' '.join(text.split())}"))
             if lines is not None:
-                line = {"audio": recording.uri, "text": answer.text}
+                line = {"audio": recording.uri, "text": text}
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
     for problem in failed:
         typer.echo(printable(problem), err=True)

@@ -15,10 +15,7 @@ from wavemill.jobs.durations import hours
 from wavemill.jobs.plain import Terminal, plain
 
 if TYPE_CHECKING:
-    from wavemill.manifests.recording import Sources
-    from wavemill.pipeline.build import Build
     from wavemill.pipeline.lock import Held
-    from wavemill.pipeline.snapshots import Snapshot
     from wavemill.pipeline.store import Store
     from wavemill.pipeline.upkeep.withdrawal import Match, Matches
 
@@ -164,69 +161,16 @@ def _undo(console: Terminal, store: Store, found: list[Match], now_ms: int) -> N
 
 def _publish(console: Terminal, store: Store, held: Held) -> str:
     """Make a snapshot without the withdrawn recordings; return why not, if it cannot be."""
-    from wavemill.pipeline.build import Build, make_plan, publish
-    from wavemill.pipeline.catalogue import CATALOGUE, Catalogue
-    from wavemill.pipeline.config import ConfigError, config_from
-    from wavemill.pipeline.curation import Config
-    from wavemill.pipeline.snapshots import latest_snapshot
-    from wavemill.pipeline.upkeep.difference import read_config
-    from wavemill.pipeline.upkeep.withdrawal import (
-        ModelNeeded,
-        active_recordings,
-        check_no_model_has_work,
-    )
-    from wavemill.stages.engine import EngineUnavailable
+    from wavemill.pipeline.upkeep.without_withdrawn import NotPublished, publish_without_withdrawn
 
-    newest = latest_snapshot(store)
-    if newest is None or not store.exists(CATALOGUE):
-        return ""  # there is no corpus that they could be in
     try:
-        config = config_from(Config, read_config(store, newest))
-        catalogue = Catalogue(store, active_recordings(store), config.shard_seconds)
-        build = Build(store, config, _sources(store, newest), make_plan(store, config, catalogue))
-        check_no_model_has_work(build.plan)
-        _execute(build)
-    except (LookupError, ModelNeeded, ConfigError, EngineUnavailable) as error:
-        return (
-            f"they are withdrawn, but the newest snapshot still names them: {error}; "
-            f"wavemill refresh {store.root} makes one without them"
-        )
-    held.confirm()
-    snapshot = publish(build)
-    rows = ", ".join(f"{count:,} rows in {corpus}" for corpus, count in snapshot.rows.items())
-    console.print(f"snapshot {snapshot.name}: {rows}", highlight=False, soft_wrap=True)
+        snapshot = publish_without_withdrawn(store, held)
+    except NotPublished as error:
+        return str(error)
+    if snapshot is not None:
+        rows = ", ".join(f"{count:,} rows in {corpus}" for corpus, count in snapshot.rows.items())
+        console.print(f"snapshot {snapshot.name}: {rows}", highlight=False, soft_wrap=True)
     return ""
-
-
-def _execute(build: Build) -> None:
-    """Do the cheap work of the shards that lost a recording."""
-    from wavemill.pipeline.execution.events import TaskDone
-    from wavemill.pipeline.execution.inline import run_inline
-    from wavemill.pipeline.upkeep.withdrawal import without_models
-
-    build.plan.catalogue.save()
-    try:
-        graph = without_models(build.plan.graph)
-        for event in run_inline(build.plan, lambda: graph, build.store):
-            if isinstance(event, TaskDone):
-                build.plan.ledger.add(event.report)
-    finally:
-        build.plan.ledger.compact()
-
-
-def _sources(store: Store, snapshot: Snapshot) -> Sources:
-    """Return the errors that the last scan of the sources found."""
-    import pyarrow.compute as pc
-
-    from wavemill.manifests.recording import SourceError, Sources
-    from wavemill.pipeline.snapshots import MANIFEST_STAGE
-    from wavemill.pipeline.task import as_errors
-
-    table = store.read_table(f"{snapshot.folder}/errors.parquet")
-    mine = table.filter(pc.field("stage") == MANIFEST_STAGE)
-    names = ("source", "reason", "message")
-    rows = as_errors(mine).to_pylist()
-    return Sources(errors=[SourceError(*(row[n] for n in names)) for row in rows])
 
 
 def _purge(console: Terminal, store: Store) -> bool:

@@ -36,7 +36,7 @@ def test_the_examples_work_as_written(tmp_path: Path, monkeypatch: pytest.Monkey
     names: dict[str, Any] = {}
     exec(compile(examples(), str(PAGE), "exec"), names)
     assert names["first"].number == 1
-    assert names["work"].corpora == ("pretrain",)
+    assert names["work"].corpora == ("pretrain", "sft")
     assert names["batch"].units <= 512
     assert names["speech"].dtype == torch.float32
     assert len(names["heard"])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wavemill.model.detokenizer.history import History
 
 TRANSCRIBE = "Transcribe this audio."
+AUDIO_TEMPERATURE, AUDIO_TOP_K = 0.8, 10  # speech of the best tokens alone is monotonous
 
 
 class Assistant:
@@ -93,7 +94,8 @@ class Assistant:
         `sample_rate` where it is an array); the assistant's may have both. With `output` "both" the
         pieces have `audio` as well, float32 at `output_rate`. `voice` is audio of someone to sound
         like, 3 to 15 s. Further settings are fields of `GenerateSettings`, such as
-        max_new_tokens=100 or seed=1.
+        max_new_tokens=100 or seed=1. By default text takes the best token of each step, and audio
+        is drawn as `wavemill generate` draws it.
 
         Raises AudioError, LayoutError for a conversation that makes no sense, NoRoom for one that
         is too long, and ValueError where speech is wanted of a model without a detokenizer.
@@ -125,11 +127,16 @@ class Assistant:
         return self.model.voice(waveform(audio), waveform(audio, rate=self.output_rate))
 
     def _settings(self, output: str, given: Mapping[str, Any]) -> Any:
+        from wavemill.model.generate.sampling import Sampling
         from wavemill.model.generate.streams import GenerateSettings
         from wavemill.model.prompt.layout import Reply
 
-        on_gpu = self._device.startswith("cuda")
-        return GenerateSettings(**{"reply": Reply(output), "static_cache": on_gpu, **given})
+        defaults = {
+            "reply": Reply(output),
+            "audio": Sampling(temperature=AUDIO_TEMPERATURE, top_k=AUDIO_TOP_K),
+            "static_cache": self._device.startswith("cuda"),
+        }
+        return GenerateSettings(**{**defaults, **given})
 
 
 def _heard(message: Mapping[str, Any]) -> np.ndarray | None:

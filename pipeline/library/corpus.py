@@ -196,7 +196,7 @@ def _undecoded(feature: Any) -> Any:
 
     if isinstance(feature, Audio):
         return Audio(decode=False)
-    if isinstance(feature, Mapping):
+    if isinstance(feature, dict):
         return type(feature)({name: _undecoded(one) for name, one in feature.items()})
     if isinstance(feature, List):
         return List(_undecoded(feature.feature), length=feature.length)

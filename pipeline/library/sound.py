@@ -24,7 +24,7 @@ def waveform(audio: Any, sample_rate: int | None = None, rate: int = SAMPLE_RATE
 
     `audio` is one of
 
-    - a path of any file that FFmpeg decodes, as str or Path;
+    - a path or URL of any file that FFmpeg decodes, as str or Path;
     - the bytes of such a file;
     - a numpy array or a torch tensor, (samples,), (channels, samples) or (samples, channels): the
       shorter axis is that of the channels. Integers are scaled by the range of their type. Its
@@ -40,7 +40,7 @@ def waveform(audio: Any, sample_rate: int | None = None, rate: int = SAMPLE_RATE
     elif isinstance(audio, tuple) and len(audio) == 2 and not np.isscalar(audio[0]):
         audio, sample_rate = audio
     if isinstance(audio, str | os.PathLike):
-        return sound_of(Path(audio), rate)
+        return sound_of(os.fspath(audio), rate)
     if isinstance(audio, bytes | bytearray | memoryview):
         return _of_bytes(bytes(audio), rate)
     return _of_array(_as_numpy(audio), sample_rate, rate)

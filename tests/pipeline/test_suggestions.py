@@ -40,7 +40,7 @@ def test_nothing_like_it_is_no_suggestion() -> None:
 
 
 def test_of_a_recipe() -> None:
-    with pytest.raises(ConfigError, match=r"did you mean loop\.optimizer\.learning_rate\?"):
+    with pytest.raises(ConfigError, match=r"did you mean loop\.optimizer\.learning_rate\b"):
         recipe_for("sft", "tiny", ["loop.optimizer.learning_rat=1"])
     with pytest.raises(ConfigError, match=r"did you mean flow\.epochs\?"):
         recipe_for("detokenizer", "tiny", ["flow.epoch=1"])
