@@ -1,4 +1,4 @@
-"""A new snapshot without the recordings that were withdrawn, made without looking at the sources."""
+"""A new snapshot without the withdrawn recordings, made without looking at the sources."""
 
 from __future__ import annotations
 
