@@ -1,4 +1,4 @@
-"""wavemill benchmark: which benchmarks there are, and your downloads as their items."""
+"""wavemill benchmark: list benchmarks, and turn your downloads into their items."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ DEFAULT_ROOT = "benchmark-items"
 CORPUS = "corpus"
 
 benchmark_app = typer.Typer(
-    help="Benchmarks: what there is, what each asks, and your downloads as items.\n\n"
+    help="List benchmarks, show what each asks, and turn your downloads into items.\n\n"
     "Nothing is ever downloaded: get the data from where `show` says, then `prepare` it.",
     no_args_is_help=True,
 )
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `wavemill benchmark list` has it.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name that `wavemill benchmark list` prints.")
+]
 
 
 def items_root() -> Path:
-    """Return where prepared benchmarks are, unless an option says otherwise."""
+    """Return the default folder of prepared benchmarks."""
     return places.path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
@@ -42,7 +44,7 @@ def items_root() -> Path:
 def list_benchmarks(as_json: AsJson = False) -> None:
     """List every benchmark: the 41 rows of the technical report's tables 4 to 7, and ESC-50.
 
-    reader: `prepare` knows its download; without one, write its items as JSONL (see `show`).
+    reader: `prepare` reads its download; without one, write its items as JSONL (see `show`).
     prepared: its items are in $WAVEMILL_BENCHMARKS (or ./benchmark-items).
     """
     from wavemill.model.evaluate.benchmarks.schema import BENCHMARK_FILE, published_benchmarks
@@ -72,10 +74,10 @@ def list_benchmarks(as_json: AsJson = False) -> None:
 
 @benchmark_app.command("show", cls=Command)
 def show_benchmark(name: Name) -> None:
-    """Print all that is known of one benchmark, as the YAML that describes it.
+    """Print the YAML that describes one benchmark.
 
-    A benchmark of your own is such a file as benchmark.yaml, beside items.parquet or items.jsonl
-    with a line per item:
+    To make a benchmark of your own, put such a file, benchmark.yaml, beside items.parquet or
+    items.jsonl with a line per item:
 
     {"item_id": "a1", "audio": "a1.wav", "references": ["the transcript"], "language": "en"}
 
@@ -96,7 +98,7 @@ def prepare_benchmark(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A benchmark; or `corpus`: a split of what wavemill curate made.",
+            help="Name of a benchmark; or `corpus`, for a split of a corpus that curate built.",
         ),
     ],
     source: Annotated[
@@ -104,7 +106,7 @@ def prepare_benchmark(
         typer.Option(
             parser=places.place,
             metavar="FOLDER",
-            help="Folder of your download, as unpacked; of a corpus its WORKDIR, or URL.",
+            help="Folder of your unpacked download; for `corpus`, its WORKDIR, by path or URL.",
         ),
     ],
     out: Annotated[
@@ -120,12 +122,12 @@ def prepare_benchmark(
     subset: Annotated[
         str | None, typer.Option(help="Another part of the data set, such as dev-clean.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Of a corpus: its split, or `all`.")] = "test",
+    split: Annotated[str, typer.Option(help="For `corpus`: the split, or `all`.")] = "test",
     task: Annotated[
-        str, typer.Option(help="Of a corpus: asr, aqa, aac, ser, sec, asc ...")
+        str, typer.Option(help="For `corpus`: asr, aqa, aac, ser, sec, asc ...")
     ] = "asr",
 ) -> None:
-    """Turn a download into benchmark.yaml and items.parquet, which holds the sound as well.
+    """Turn a download into benchmark.yaml and items.parquet, which also holds the audio.
 
     Examples:
 
@@ -174,7 +176,7 @@ def _as_name(text: str) -> str:
 
 
 def _counted(items: Iterator[Item]) -> Iterator[Item]:
-    """Show on a terminal how many items have been read."""
+    """Yield the items, and show on a terminal how many were read."""
     console = Terminal(stderr=True)
     if not console.is_terminal:
         yield from items
@@ -189,7 +191,7 @@ def _counted(items: Iterator[Item]) -> Iterator[Item]:
 def opened_benchmark(named: str, root: Path | None) -> tuple[Benchmark, Items]:
     """Return what `--benchmark` names, with its items: a folder, its YAML file, or a name.
 
-    Raises ConfigError with what to do where the items are missing.
+    Raises ConfigError, which says what to do, if the items are missing.
     """
     from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
     from wavemill.model.evaluate.benchmarks.schema import (

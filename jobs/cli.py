@@ -27,13 +27,13 @@ COMMANDS = {
     "withdraw": Place(
         "withdraw",
         "withdraw",
-        "Take recordings out of every corpus and keep them out, though their files may stay.",
+        "Take recordings out of every corpus and keep them out, even if their files stay.",
     ),
     "snapshots": Place("snapshots", "snapshots", "List the snapshots of the corpus, oldest first."),
     "diff": Place(
         "snapshots",
         "diff",
-        "Tell what changed between two snapshots: recordings, segments by rule, configuration.",
+        "Print what changed between two snapshots: recordings, segments by rule, configuration.",
     ),
     "gc": Place(
         "gc",
@@ -71,18 +71,18 @@ COMMANDS = {
     "generate": Place(
         "generate",
         "generate",
-        "Print a model's reply while it is made, and write down what it says.",
+        "Print a model's reply while it is generated, and write its speech to a file.",
     ),
     "transcribe": Place(
         "transcribe",
         "transcribe",
-        "Print what a model hears in each recording: a line each, the file first.",
+        "Print the transcript of each recording: a line each, the file first.",
     ),
     "model": Place("models", "model_app", "Make a model folder, or look into one."),
     "train": Place(
         "train",
         "train_app",
-        "Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
+        "Train on the corpora of a WORKDIR. The same command continues a run that was stopped.",
     ),
     "perplexity": Place(
         "perplexity",
@@ -92,7 +92,8 @@ COMMANDS = {
     "resynthesise": Place(
         "resynthesise",
         "resynthesise",
-        "Say recordings again, and print how near and how clear the result is, as Markdown.",
+        "Synthesise recordings again, and print how similar and how clear the result is, as "
+        "Markdown.",
     ),
     "evaluate": Place(
         "evaluate",
@@ -102,12 +103,12 @@ COMMANDS = {
     "leaderboard": Place(
         "leaderboard",
         "leaderboard",
-        "Show every scored run below DIR beside the technical report's published scores.",
+        "Show every scored run below DIR beside the scores that the technical report published.",
     ),
     "benchmark": Place(
         "benchmark",
         "benchmark_app",
-        "Benchmarks: what there is, what each asks, and your downloads as items.",
+        "List benchmarks, show what each asks, and turn your downloads into items.",
     ),
 }
 app = typer.Typer(

@@ -35,8 +35,8 @@ def curate(
     """Turn recordings into a Parquet pre-training corpus.
 
     Runs denoise, diarize, transcribe, filter and tokenize on everything found under the
-    sources, and leaves the corpus in OUT/corpus/pretrain/*.parquet. Run it again after a crash,
-    with more audio or with other settings: only what is missing is computed.
+    sources, and writes the corpus to OUT/corpus/pretrain/*.parquet. Run it again after a crash,
+    with more audio or with other settings: it computes only what is missing.
 
     Example: wavemill curate recordings/ podcasts.jsonl --out work
     """

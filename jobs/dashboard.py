@@ -54,7 +54,7 @@ def dashboard(
 
 
 def _listening(live: Live, host: str, port: int) -> Server:
-    """Raises ConfigError when the address cannot be had."""
+    """Return a server that listens; raises ConfigError if the address cannot be used."""
     from wavemill.pipeline.config import ConfigError
     from wavemill.pipeline.quality.server import Server
 

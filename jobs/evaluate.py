@@ -74,33 +74,41 @@ def evaluate(
         ),
     ] = "plain",
     kind: Annotated[
-        Kind | None, typer.Option(help="What MODEL is. [default: seen from it]")
+        Kind | None, typer.Option(help="What MODEL is. [default: found out from MODEL]")
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="Class of a transformers model, if not its own.")
+        str | None,
+        typer.Option(
+            "--class",
+            help="Class of a transformers model, if not the one that its configuration names.",
+        ),
     ] = None,
     served: Annotated[
         str,
         typer.Option(
-            help="Endpoint: name of the model there. The key comes from "
+            help="Endpoint: name of the model on the server. The key comes from "
             "WAVEMILL_ENDPOINT_KEY or OPENAI_API_KEY."
         ),
     ] = "",
-    concurrency: Annotated[int, typer.Option(help="Endpoint: requests at a time.", min=1)] = 8,
+    concurrency: Annotated[
+        int, typer.Option(help="Endpoint: number of requests at a time.", min=1)
+    ] = 8,
     semantic: options.Semantic = None,
     device: options.Device = "cpu",
-    dtype: Annotated[options.Precision, typer.Option(help="Of the weights.")] = "stored",
+    dtype: Annotated[options.Precision, typer.Option(help="Data type of the weights.")] = "stored",
     max_new_tokens: Annotated[
-        int | None, typer.Option(help="In place of the recipe's.", min=1)
+        int | None,
+        typer.Option(help="Limit of an answer, in tokens. [default: the recipe's]", min=1),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(help="Items at a time. [default: as the model likes]", min=1)
+        int | None,
+        typer.Option(help="Number of items at a time. [default: depends on the model]", min=1),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many items.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Ask only the first N items.", min=1)] = None,
     seed: options.Seed = 0,
     workers: Annotated[
         int | None,
-        typer.Option(help="Run on Ray, with so many copies of the model.", min=1),
+        typer.Option(help="Run on Ray, with this number of copies of the model.", min=1),
     ] = None,
     address: options.Address = None,
     retry_failed: Annotated[
@@ -113,17 +121,23 @@ def evaluate(
         bool, typer.Option("--rescore", help="Only score the answers that are there.")
     ] = False,
     worst: Annotated[
-        int, typer.Option(help="Show so many transcripts with most errors, aligned.", min=0)
+        int,
+        typer.Option(
+            help="Show the N transcripts with most errors, aligned with the references.", min=0
+        ),
     ] = 0,
     speaks: Annotated[
-        bool, typer.Option("--speaks", help="Have it answer aloud, too, and rate that speech.")
+        bool,
+        typer.Option(
+            "--speaks", help="Also have the model speak its answers, and rate that speech."
+        ),
     ] = False,
     voice: Annotated[
         Path | None,
         typer.Option(
             parser=places.path,
             metavar="FILE",
-            help="With --speaks: recording to sound like, up to 15 s.",
+            help="With --speaks: recording of the voice to imitate, up to 15 s.",
         ),
     ] = None,
     speaker_model: Annotated[
@@ -138,14 +152,14 @@ def evaluate(
     overrides: options.Overrides = None,
     mode: Annotated[
         Literal["default", "compat"],
-        typer.Option(help="compat: score exactly as the published toolkit, with its defects."),
+        typer.Option(help="compat: score exactly as the published toolkit does, with its defects."),
     ] = "default",
 ) -> None:
     """Ask a model about every item of a benchmark, and score what it answers.
 
-    Answers are kept as they come: after a crash or Ctrl-C, the same command goes on where it
-    stood. An item that fails is a row with the reason, and is counted beside the score. run.json
-    holds all that a run depends on: recipe, hashes of weights and items, seed, versions.
+    Answers are stored one by one: after a crash or Ctrl-C, the same command continues. An item
+    that fails becomes a row with the reason, and is counted beside the score. run.json records
+    what the run depends on: recipe, hashes of weights and items, seed, versions.
 
     Examples:
 
@@ -220,7 +234,7 @@ def evaluate(
 
 
 class _Asking:
-    """A model, here or in workers, and how it is asked."""
+    """The model, in this process or in workers, and the recipe by which it is asked."""
 
     def __init__(
         self,
@@ -230,7 +244,7 @@ class _Asking:
         address: str | None,
         batch: int | None,
     ) -> None:
-        """Raises ModelError and RecipeError; where workers load the model, they raise them."""
+        """Raise ModelError or RecipeError; if workers load the model, they raise these later."""
         from wavemill.model.evaluate.models.identity import identity_of
 
         self.spec, self.recipe = spec, recipe
@@ -301,7 +315,7 @@ def _record(label: str, test: Test, limit: int | None, asking: _Asking, seed: in
 
 
 def _learnt(spec: ModelSpec, items: Items) -> int | None:
-    """Return how many items are of recordings that the model learnt from; None: not known."""
+    """Return how many items come from recordings that the model was trained on; None: unknown."""
     from wavemill.model.checkpoint import HUB_FILES, resolve
     from wavemill.model.learnt_from import read_learnt_from
 

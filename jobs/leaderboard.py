@@ -1,4 +1,4 @@
-"""wavemill leaderboard DIR: all runs beside the published scores."""
+"""wavemill leaderboard DIR: compare all runs with the published scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ STYLES = {"better": "green", "worse": "red"}
 def leaderboard(
     folder: Annotated[
         Path,
-        typer.Argument(parser=places.path, metavar="DIR", help="The --out of wavemill evaluate."),
+        typer.Argument(
+            parser=places.path,
+            metavar="DIR",
+            help="The folder that wavemill evaluate got as --out.",
+        ),
     ],
     to_markdown: Annotated[
         Path | None,
@@ -31,7 +35,7 @@ def leaderboard(
             "--markdown",
             parser=places.path,
             metavar="FILE",
-            help="Write it as a Markdown file, too.",
+            help="Also write a Markdown file.",
         ),
     ] = None,
     to_html: Annotated[
@@ -40,17 +44,17 @@ def leaderboard(
             "--html",
             parser=places.path,
             metavar="FILE",
-            help="Write it as one HTML page, too: dark or light by itself.",
+            help="Also write one HTML page, dark or light as the browser prefers.",
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Show benchmarks without a run as well.")
+        bool, typer.Option("--all", help="Also show benchmarks without a run.")
     ] = False,
 ) -> None:
-    """Show every scored run below DIR beside the technical report's published scores.
+    """Show every scored run below DIR beside the scores that the technical report published.
 
-    With 95 % intervals, and which differences are more than chance: runs on the same items are
-    compared item by item (paired bootstrap), a run and a published score by the run's interval.
+    Scores have 95 % intervals, and differences beyond chance are marked: runs on the same items
+    are compared item by item (paired bootstrap), a run and a published score by the run's interval.
 
     Example: wavemill leaderboard runs --html leaderboard.html
     """
@@ -80,7 +84,7 @@ def leaderboard(
 
 
 def _print_board(console: Terminal, view: View) -> None:
-    """Print a table per benchmark, the best first: one over all would not fit a terminal."""
+    """Print a table per benchmark, the best first: one table of all would not fit a terminal."""
     from wavemill.model.evaluate.leaderboard.view import LEGEND
 
     for line in view.lines:
@@ -134,7 +138,7 @@ def _print_speech(console: Terminal, view: View) -> None:
 
 
 def _fold(table: Table) -> None:
-    """Have a narrow terminal break lines, and lose nothing."""
+    """Break lines on a narrow terminal in place of cutting them."""
     for column in table.columns:
         column.overflow = "fold"
 

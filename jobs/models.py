@@ -41,7 +41,7 @@ def init_model(
             "shape, weights and text tokenizer, as the report does.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all random weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
 ) -> None:
     """Write a model with random weights, to train it or to try the commands.
 
@@ -64,8 +64,8 @@ def inspect_model(
 ) -> None:
     """Print parts, parameters, dtypes, and what is missing; no tensor is read.
 
-    Exit code 1 when a part cannot be loaded. What is not here and need not be is no problem: a
-    model that was just trained has no detokenizer, and replies in text.
+    Exits with 1 if a part cannot be loaded. An optional part may be absent: a model that was just
+    trained has no detokenizer, and replies in text.
     """
     need_model_packages()
     from wavemill.model.checkpoint import resolve

@@ -1,4 +1,4 @@
-"""The options that `curate` and `plan` share, and how they become a configuration."""
+"""Options that several commands share, and how they become a configuration."""
 
 from __future__ import annotations
 
@@ -85,18 +85,21 @@ RetryFailed = Annotated[
     bool,
     typer.Option(
         "--retry-failed",
-        help="Try recordings again that failed in a stage before, after a file or an engine was "
-        "mended. Without it, what failed stays failed.",
+        help="Try again the recordings that failed in a stage before, say after an engine was "
+        "repaired.",
     ),
 ]
 Workdir = Annotated[
     str,
     typer.Argument(
-        parser=places.place, metavar="WORKDIR", help="What curate built in.", show_default=False
+        parser=places.place,
+        metavar="WORKDIR",
+        help="The --out of wavemill curate.",
+        show_default=False,
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+    bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")
 ]
 Precision = Literal["stored", "float32", "bfloat16", "float16"]
 Model = Annotated[
@@ -114,13 +117,13 @@ Semantic = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
-Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random draws.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of the command line that stand for fields of `execution`."""
+    """Options of the command line that set fields of `execution`."""
 
     executor: str | None = None
     workers: int | None = None
@@ -134,7 +137,7 @@ class RunOptions:
 def resolve_config(
     profile: str, file: Path | None, overrides: list[str] | None, run: RunOptions
 ) -> Config:
-    """Return the configuration that the options ask for. Raises ConfigError."""
+    """Return the configuration that the options describe. Raises ConfigError."""
     from wavemill.pipeline.config import load_config
     from wavemill.pipeline.curation import Config
 

@@ -1,9 +1,9 @@
 """Places that a command line names, made absolute where they are read.
 
-A worker may have another current folder than the person who named `work`, and so may whoever goes
-on with a run tomorrow. So every option and argument that names a place has one of these functions
-as its `parser`, and what a command gets means the same from anywhere. `~` is the home folder, also
-where a shell leaves it alone (`--out=~/work`); a URL stays a URL.
+A worker may have another current folder than the person who typed `work`, and a run may continue
+from another folder. So every option and argument that names a place has one of these functions as
+its `parser`. `~` is the home folder, also where a shell does not expand it (`--out=~/work`); a URL
+stays a URL.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def path(name: str | Path) -> Path:
 
 
 def folder(name: str | Path) -> Path:
-    """Return the absolute path of a folder on this machine, which need not be there yet."""
+    """Return the absolute path of a folder on this machine, which need not exist."""
     found = path(name)
     if found.exists() and not found.is_dir():
         raise typer.BadParameter(f"{found} is a file, wanted is a folder")
@@ -46,7 +46,7 @@ def model(name: str) -> str:
 
 
 def named(name: str) -> str:
-    """Return the name of something that ships with the package; with a slash, it is a path."""
+    """Return the name of something in the package, or, with a slash, an absolute path."""
     return place(name) if "/" in name or name.startswith("~") else name
 
 

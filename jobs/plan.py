@@ -33,8 +33,9 @@ def plan(
     """Show which stages of which shards are done and which are to do.
 
     Takes the same arguments as curate and computes nothing. The only thing it may write is the
-    cache of content hashes in OUT/manifest. CPU, GPU and disk are judged by what the same stages
-    took in OUT before; "newly kept" is what a moved threshold keeps, known once it is judged.
+    cache of content hashes in OUT/manifest. CPU, GPU and disk are estimates from what the same
+    stages took in OUT before; "newly kept" is what another threshold keeps, known once it was
+    applied.
 
     Example: wavemill plan recordings/ --out work --set filter.raw.min_snr_db=10
     """

@@ -1,4 +1,4 @@
-"""What a person sees while a build runs: bars on a terminal, plain lines elsewhere."""
+"""Progress of a build: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Listener = Callable[[Event], None]
 
 @contextmanager
 def build_progress(console: Terminal, plan: Plan) -> Iterator[Listener]:
-    """Show the progress of a plan; the block gets the function to tell events to."""
+    """Show the progress of a plan; gives a function that gets every event."""
     if console.is_terminal:
         with _bars(console, plan) as listener:
             yield listener
@@ -42,7 +42,7 @@ def build_progress(console: Terminal, plan: Plan) -> Iterator[Listener]:
 
 @contextmanager
 def scan_progress(console: Terminal) -> Iterator[Callable[[int, int | None], None] | None]:
-    """Show how many files were looked at; nothing where there is no terminal."""
+    """Show how many files were scanned; gives None where there is no terminal."""
     if not console.is_terminal:
         yield None
         return
@@ -109,7 +109,7 @@ def print_note(console: Terminal, text: str) -> None:
 
 
 class _Lines:
-    """One line when something is wrong, and one every few seconds."""
+    """Prints a line for each failure, and one every few seconds."""
 
     def __init__(self, console: Terminal, plan: Plan) -> None:
         self._console = console

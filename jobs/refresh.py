@@ -23,7 +23,7 @@ def refresh(
     """Bring the corpus up to date: curate again, with the sources and settings of the last time.
 
     New recordings join the corpus, changed ones are replaced, deleted and withdrawn ones leave;
-    everything else stays as it is. Settings given here hold for the next refresh as well.
+    everything else stays. Settings that are given here also apply to the next refresh.
 
     Example: wavemill refresh work --set filter.raw.min_snr_db=10
     """

@@ -73,7 +73,7 @@ def report(
 
 
 def print_totals(console: Terminal, snapshot: Snapshot, totals: Totals) -> None:
-    """Print the classes of the input, which add up, and the languages of the segments."""
+    """Print the classes of the input, which add up to it, and the languages of the segments."""
     classes = Table(
         title=f"Snapshot {snapshot.name}: {totals.recordings:,} recordings",
         title_justify="left",

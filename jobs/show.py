@@ -1,4 +1,4 @@
-"""wavemill show WORKDIR RECORDING: one recording in order of time."""
+"""wavemill show WORKDIR RECORDING: one recording in time order."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _print_bars(console: Terminal, timeline: Timeline) -> None:
 
 
 def bar(segments: Iterable[TimelineSegment], duration_ms: int, width: int = BAR_WIDTH) -> Text:
-    """Draw segments as a line of `width` characters; kept ones cover others."""
+    """Draw segments as a line of `width` characters; kept ones hide others."""
     cells = [SILENT] * width
     for segment in sorted(segments, key=lambda s: s.status == "kept"):
         first = min(segment.start_ms * width // max(duration_ms, 1), width - 1)

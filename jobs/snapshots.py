@@ -1,4 +1,4 @@
-"""wavemill snapshots and wavemill diff: which states of the corpus there are, and what changed."""
+"""wavemill snapshots and wavemill diff: list the states of the corpus, and what changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN = 10  # recordings of each kind; --json has them all
 def snapshots(workdir: options.Workdir, as_json: options.AsJson = False) -> None:
     """List the snapshots of the corpus, oldest first.
 
-    Each stands in WORKDIR/snapshots/NUMBER as it was built; WORKDIR/corpus is the newest.
+    Each is in WORKDIR/snapshots/NUMBER as it was built; WORKDIR/corpus is the newest.
 
     Example: wavemill snapshots work
     """
@@ -55,7 +55,7 @@ def diff(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Tell what changed between two snapshots: recordings, segments by rule, configuration.
+    """Print what changed between two snapshots: recordings, segments by rule, configuration.
 
     Without numbers, the newest is compared with its parent.
 
@@ -89,7 +89,7 @@ def _row(snapshot: Snapshot) -> list[str]:
 def _chosen(
     found: list[Snapshot], older: int | None, newer: int | None, workdir: str
 ) -> tuple[Snapshot, Snapshot]:
-    """Raises ConfigError when one of the two is not there."""
+    """Return the two snapshots; raises ConfigError if one of them does not exist."""
     from wavemill.pipeline.config import ConfigError
 
     by_number = {snapshot.number: snapshot for snapshot in found}

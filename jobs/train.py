@@ -1,4 +1,4 @@
-"""wavemill train: learn from the corpora that curate wrote."""
+"""wavemill train: train models on the corpora that curate wrote."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from wavemill.jobs.training import (
 )
 
 train_app = typer.Typer(
-    help="Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
+    help="Train on the corpora of a WORKDIR. The same command continues a run that was stopped.",
     no_args_is_help=True,
 )
 
@@ -90,7 +90,7 @@ def sft(
 
 
 class _Source:
-    """What a training begins from, and where it goes."""
+    """The corpus and the models that a training starts from, and its folder."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""wavemill train tokenizer, wavemill train detokenizer: from speech to tokens, and back."""
+"""wavemill train tokenizer and detokenizer: speech to tokens, and tokens to speech."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def detokenizer(
     init: Begin = None,
     speaker: Annotated[
         str | None,
-        typer.Option(help="Learn from this speaker alone, as the corpus's column has it."),
+        typer.Option(help="Train on this speaker alone, as named in the column `speaker`."),
     ] = None,
     overrides: Overrides = None,
     workers: Workers = 1,

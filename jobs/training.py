@@ -1,4 +1,4 @@
-"""What all `wavemill train` commands share: options, recipes, and running a training."""
+"""What all `wavemill train` commands share: options, and running a training."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ Semantic = Annotated[
         "(.npz). Needed where it is neither the shipped one nor in --init.",
     ),
 ]
-Workers = Annotated[int, typer.Option(help="Processes that train together.", min=1)]
+Workers = Annotated[int, typer.Option(help="Number of worker processes.", min=1)]
 Gpu = Annotated[
     bool | None,
     typer.Option("--gpu/--cpu", help="A GPU for each worker (default: if there is one)."),
@@ -102,18 +102,18 @@ class Launch:
     address: str | None = None
 
     def inline(self, loop: LoopSettings) -> bool:
-        """Whether it runs in this process: by default where there is nothing to share out."""
+        """Whether the training runs in this process: by default, if it has one worker here."""
         if self.executor is None:
             return self.workers == 1 and self.address is None and not loop.shard
         return self.executor == "inline"
 
 
 def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "tokens") -> None:
-    """Train, show how it goes, and say what came of it.
+    """Train, show the progress, and print the result.
 
-    `unit` is what the learner's units are for a person: tokens, or seconds of audio where they are
-    milliseconds. Raises ConfigError for what a person can mend, and WorkdirBusy when another
-    training has the folder.
+    `unit` says how to print the learner's units: as tokens, or milliseconds of audio as seconds.
+    Raises ConfigError for what a person can mend, WorkdirBusy if another training has the folder,
+    and Stopped after a signal.
     """
     from wavemill.jobs.progress import hold
     from wavemill.jobs.training_progress import following
@@ -164,7 +164,7 @@ def _say(console: Terminal, text: str) -> None:
 
 @dataclass
 class _Asked:
-    """Handles signals: the first asks for an end behind the step, a second one ends at once."""
+    """Handles signals: the first asks for an end after the step, a second one ends at once."""
 
     console: Terminal
     run: Path

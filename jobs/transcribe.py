@@ -1,4 +1,4 @@
-"""wavemill transcribe MODEL SOURCE...: what a model of this project hears in recordings."""
+"""wavemill transcribe MODEL SOURCE...: transcribe recordings with a model of this project."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def transcribe(
             "-o",
             parser=places.path,
             metavar="FILE",
-            help="Write JSON lines with `audio` and `text` too: a manifest.",
+            help="Also write a manifest: JSON lines with `audio` and `text`.",
         ),
     ] = None,
     instruction: Annotated[
-        str, typer.Option(help="What the model is asked, in words that it learnt.")
+        str, typer.Option(help="Instruction for the model, in words that it learnt.")
     ] = "Transcribe this audio.",
     semantic: options.Semantic = None,
     device: options.Device = "cpu",
     max_new_tokens: Annotated[
-        int | None, typer.Option(help="Most text tokens of a recording.", min=1)
+        int | None, typer.Option(help="Limit of a transcript, in tokens.", min=1)
     ] = None,
 ) -> None:
-    """Print what a model hears in each recording: a line each, the file first.
+    """Print the transcript of each recording: a line each, the file first.
 
-    Audio of any rate and number of channels is taken. A recording is heard whole, so it must fit
-    the model's context (80 ms a token); cut longer ones with `wavemill curate` first. One that
+    Audio may have any rate and number of channels. A recording is processed as a whole, so it must
+    fit the model's context (80 ms a token); cut longer ones with `wavemill curate` first. One that
     cannot be used is named on standard error, the others go on, and the exit code is 1.
 
     Example: wavemill transcribe run/model talks/ question.mp3 --out heard.jsonl

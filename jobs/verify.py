@@ -1,4 +1,4 @@
-"""wavemill verify WORKDIR: is everything there, byte for byte, that should be?"""
+"""wavemill verify WORKDIR: check that every file is there, byte for byte."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Drop what is damaged and all that was made from it, so that the next curate "
-            "makes exactly that again; rebuild a lost ledger or catalogue.",
+            help="Remove what is damaged and all that was made from it, so that the next curate "
+            "makes it again; rebuild a lost ledger or catalogue.",
         ),
     ] = False,
 ) -> None:
     """Check all files of the snapshots and stages against their recorded sizes and hashes.
 
-    Names every file that is damaged or missing, and leaves with exit code 1 if there is one.
+    Names every file that is damaged or missing, and exits with 1 if there is one.
 
     Example: wavemill verify work
     """
@@ -103,7 +103,7 @@ def _repair(console: Terminal, store: Store, found: Inspection) -> None:
 
 @contextmanager
 def _progress(console: Terminal) -> Iterator[Listener]:
-    """Show how many bytes were read: a bar on a terminal, a line now and then elsewhere."""
+    """Show how many bytes were read: a bar on a terminal, a line every few seconds elsewhere."""
     if not console.is_terminal:
         yield _Lines(console)
         return

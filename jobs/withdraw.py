@@ -37,10 +37,15 @@ def withdraw(
             show_default=False,
         ),
     ],
-    reason: Annotated[str | None, typer.Option(help="Why; it is kept with the id.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="The reason, which is stored with the id.")
+    ] = None,
     purge_it: Annotated[
         bool,
-        typer.Option("--purge", help="Also delete their bytes from every file, and prove it."),
+        typer.Option(
+            "--purge",
+            help="Also delete their bytes from every file, and check every file for them.",
+        ),
     ] = False,
     undo: Annotated[
         bool, typer.Option("--undo", help="Let withdrawn recordings in again.")
@@ -48,15 +53,19 @@ def withdraw(
     dry_run: options.DryRun = False,
     yes: Annotated[
         bool,
-        typer.Option("--yes", "-y", help="Do not ask before --purge, or what a pattern means."),
+        typer.Option(
+            "--yes",
+            "-y",
+            help="Do not ask before --purge, nor whether a pattern means these recordings.",
+        ),
     ] = False,
 ) -> None:
-    """Take recordings out of every corpus and keep them out, though their files may stay.
+    """Take recordings out of every corpus and keep them out, even if their files stay.
 
     A new snapshot without them is made at once, without looking at the sources. Older snapshots
     keep them, unless --purge is given: then no file of WORKDIR has any trace of them afterwards.
-    What a pattern means is shown, and asked for, before anything is done. An interrupted purge is
-    finished by the same command. Models and benchmarks made of them are not covered.
+    The recordings that match are shown, and you are asked, before anything is done. The same
+    command finishes an interrupted purge. Models and benchmarks made of them are not changed.
 
     Example: wavemill withdraw work 'interviews/2021-*' --reason "consent withdrawn" --purge
     """
@@ -95,7 +104,7 @@ def withdraw(
 
 
 def is_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """Whether a person at a terminal can be asked."""
     return sys.stdin.isatty()
 
 
