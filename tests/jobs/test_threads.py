@@ -47,7 +47,7 @@ def command(*arguments: str) -> str:
 @pytest.mark.parametrize(
     "first",
     [
-        command("snapshots", "absent"),
+        command("diff", "absent"),
         command("train", "sft", "--corpus", "absent", "--out", "r"),
         command("evaluate", "absent", "--benchmark", "absent", "--out", "r"),
     ],
@@ -59,6 +59,6 @@ def test_one_thread_for_arithmetic_and_all_cores_for_reading(first: str) -> None
 
 
 def test_who_says_otherwise_is_heeded() -> None:
-    found = threads(command("snapshots", "absent"), "2")
+    found = threads(command("diff", "absent"), "2")
     assert found["torch"] == 2
     assert found["pools"] == [2]
