@@ -15,15 +15,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import typer
 
 from wavemill.jobs.lazy import MARKUP, Command
 
-T = TypeVar("T")
 GOES_ON = "stopped; the same command goes on"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler = Callable[[int, Any], None]
@@ -57,23 +55,6 @@ def stopping(handler: Handler) -> Iterator[None]:
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
-
-
-def in_a_thread(function: Callable[[], T]) -> T:
-    """Return `function()`, called in another thread while this one handles signals.
-
-    For libraries that install their own handlers whenever they run in the main thread.
-    """
-    result: Future[T] = Future()
-
-    def call() -> None:
-        try:
-            result.set_result(function())
-        except BaseException as error:  # whatever it is, the waiting thread raises it
-            result.set_exception(error)
-
-    threading.Thread(target=call, daemon=True).start()
-    return result.result()
 
 
 def run_app(app: typer.Typer) -> None:

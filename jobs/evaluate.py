@@ -15,7 +15,6 @@ from wavemill.jobs.extras import need_model_packages
 
 if TYPE_CHECKING:
     from wavemill.jobs.evaluation_scores import Test
-    from wavemill.jobs.evaluation_workers import Asking
     from wavemill.model.evaluate.benchmarks.items import Items
     from wavemill.model.evaluate.benchmarks.schema import Benchmark
     from wavemill.model.evaluate.models.answering import Model
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from wavemill.model.evaluate.recipes.recipe import Recipe
     from wavemill.model.evaluate.runs.execute import Answerer
     from wavemill.model.evaluate.runs.record import Record
+    from wavemill.pipeline.evaluation_workers import Asking
 
 Kind = Literal["assistant", "transformers", "endpoint"]  # of `ModelSpec`, without its imports
 RECIPES = Path(__file__).parents[1] / "model" / "evaluate" / "recipes"
@@ -261,7 +261,7 @@ class _Asking:
         if self._workers is None and self._address is None:
             self._model = self._model or load_model(self.spec, self.recipe)
             return one_by_one(Worker(self._model, self.recipe, benchmark))
-        from wavemill.jobs.evaluation_workers import ray_answerer
+        from wavemill.pipeline.evaluation_workers import ray_answerer
 
         gpus = 1.0 if self.spec.device.startswith("cuda") else 0.0
         make = partial(_made, self.spec, self.recipe, benchmark)

@@ -114,13 +114,13 @@ def resynthesise(
     wavemill resynthesise voice/model --corpus work --speaker speak/model --listener hear/model
     --out heard
     """
-    from wavemill.jobs.speaking import Speaker, ways
     from wavemill.model.data.clips import ClipSettings, clips_of
     from wavemill.model.data.corpus import Corpus
     from wavemill.model.data.source import DataError
     from wavemill.model.detokenizer.detokenizer import Detokenizer
     from wavemill.model.evaluate.speech.resynthesis import evaluate, resynthesised, table
     from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.resynthesis_ways import Speaker, ways
 
     detokenizer = Detokenizer.from_pretrained(model)
     rate = detokenizer.config.vocoder.sampling_rate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,7 +18,6 @@ from wavemill.jobs.training import (
     Executor,
     Gpu,
     Init,
-    Launch,
     Overrides,
     Recipe,
     Run,
@@ -26,6 +25,9 @@ from wavemill.jobs.training import (
     Workers,
     run_training,
 )
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.training_launch import Launch
 
 train_app = typer.Typer(
     help="Train on the corpora of a WORKDIR. The same command continues a run that was stopped.",
@@ -63,6 +65,8 @@ def pretrain(
 
     Example: wavemill train pretrain --corpus work --text books.jsonl --out run
     """
+    from wavemill.pipeline.training_launch import Launch
+
     launch = Launch(workers, gpu, executor, address)
     source = _Source(corpus, out, init, semantic, tuple(text or ()))
     _train("pretrain", source, config, overrides, launch)
@@ -85,6 +89,8 @@ def sft(
 
     Example: wavemill train sft --corpus work --init run/model --out tuned
     """
+    from wavemill.pipeline.training_launch import Launch
+
     launch = Launch(workers, gpu, executor, address)
     _train("sft", _Source(corpus, out, init, semantic), config, overrides, launch)
 

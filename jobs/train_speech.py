@@ -14,7 +14,6 @@ from wavemill.jobs.training import (
     Corpus,
     Executor,
     Gpu,
-    Launch,
     Overrides,
     Recipe,
     Run,
@@ -59,6 +58,7 @@ def tokenizer(
     from wavemill.model.data.source import DataError
     from wavemill.model.train.speech.setup import TokenizerTraining
     from wavemill.pipeline.recipes import recipe_for
+    from wavemill.pipeline.training_launch import Launch
 
     recipe = recipe_for("tokenizer", config, overrides)
     try:
@@ -115,6 +115,7 @@ def detokenizer(
     from wavemill.model.data.source import DataError
     from wavemill.model.train.speech.setup import DetokenizerTraining
     from wavemill.pipeline.recipes import recipe_for
+    from wavemill.pipeline.training_launch import Launch
 
     if init is not None and not init.is_dir():
         raise ConfigError(f"--init: there is no folder {init}")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from wavemill.jobs import places
-from wavemill.jobs.entry import Stopped, in_a_thread, stopping
+from wavemill.jobs.entry import Stopped, stopping
 from wavemill.jobs.plain import Terminal
 
 if TYPE_CHECKING:
     from wavemill.model.train.job import Job
-    from wavemill.model.train.loop import Outcome
-    from wavemill.model.train.settings import LoopSettings
+    from wavemill.pipeline.training_launch import Launch
 
 
 Corpus = Annotated[
@@ -92,22 +92,6 @@ Address = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Launch:
-    """Where a training runs."""
-
-    workers: int = 1
-    gpu: bool | None = None
-    executor: str | None = None
-    address: str | None = None
-
-    def inline(self, loop: LoopSettings) -> bool:
-        """Whether the training runs in this process: by default, if it has one worker here."""
-        if self.executor is None:
-            return self.workers == 1 and self.address is None and not loop.shard
-        return self.executor == "inline"
-
-
 def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "tokens") -> None:
     """Train, show the progress, and print the result.
 
@@ -125,9 +109,10 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     from wavemill.model.train.stepping import NotFinite
     from wavemill.pipeline.config import ConfigError
     from wavemill.pipeline.store import Store
+    from wavemill.pipeline.training_launch import check_launch, launch_training
 
     console = Terminal(stderr=True)
-    _check(job, launch)
+    check_launch(job, launch)
     try:
         # Two at once would write over each other's checkpoints.
         with hold(console, Store.open(job.run), "wavemill train"):
@@ -141,9 +126,8 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
                 _say(console, f"resuming at step {standing.step}")
             stop.forget(job.run)
             asked = _Asked(console, job.run)
-            run = _inline if launch.inline(job.loop) else _ray
-            with following(console, job.run, unit):
-                outcome = run(job, launch, asked)
+            with following(console, job.run, unit), stopping(asked):
+                outcome = launch_training(job, launch, partial(_say, console), asked.end_now)
             stop.forget(job.run)
     except (DataError, NotFinite, RunChanged, TrainingFailed) as error:
         raise ConfigError(str(error)) from None
@@ -179,59 +163,7 @@ class _Asked:
         stop.ask(self.run)
         _say(self.console, "stopping behind this step, with a checkpoint; once more: at once")
 
-
-def _check(job: Job, launch: Launch) -> None:
-    from wavemill.pipeline.config import ConfigError
-
-    if launch.executor not in (None, "ray", "inline"):
-        raise ConfigError(f"--executor: {launch.executor!r} is neither ray nor inline")
-    if launch.executor == "inline" and (launch.workers > 1 or launch.address):
-        raise ConfigError("--executor inline: one worker in this process; leave out the others")
-    if job.loop.micro_batches % launch.workers:
-        raise ConfigError(
-            f"--workers: {job.loop.micro_batches} micro-batches of a step cannot be shared by "
-            f"{launch.workers} workers; remedy: --set loop.micro_batches=N with a multiple"
-        )
-    if job.loop.shard and launch.executor == "inline":
-        raise ConfigError("--executor inline: a sharded training needs Ray; or loop.shard=false")
-
-
-def _inline(job: Job, launch: Launch, asked: _Asked) -> Outcome:
-    import torch
-
-    from wavemill.model.train.job import work
-    from wavemill.model.train.ranks import Ranks
-    from wavemill.pipeline.config import ConfigError
-
-    there = torch.cuda.is_available()
-    if launch.gpu and not there:
-        raise ConfigError("--gpu: there is no GPU here that torch can use; remedy: --cpu")
-    gpu = there if launch.gpu is None else launch.gpu
-    with stopping(asked):
-        return work(job, Ranks(device=torch.device("cuda" if gpu else "cpu")))
-
-
-def _ray(job: Job, launch: Launch, asked: _Asked) -> Outcome:
-    from wavemill.model.train.on_ray import Workers, run_on_ray
-    from wavemill.pipeline.config import ConfigError
-    from wavemill.pipeline.execution.ray_session import ray_session, starting_ray
-    from wavemill.pipeline.execution.settings import ExecutionSettings
-
-    # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
-    settings = ExecutionSettings(address=launch.address, workers=launch.workers)
-    _say(asked.console, starting_ray(launch.address))
-    with stopping(asked), ray_session(settings) as ray:
-        if asked.by is not None:  # while Ray started, which must not be broken off
-            raise Stopped(asked.by)
-        there = ray.cluster_resources()
-        gpu = there.get("GPU", 0) >= launch.workers if launch.gpu is None else launch.gpu
-        wanted = {"GPU": launch.workers} if gpu else {"CPU": launch.workers}
-        for name, count in wanted.items():
-            if there.get(name, 0) < count and launch.address is None:
-                raise ConfigError(
-                    f"--workers: {count} need {count} {name}s, here are {there.get(name, 0):g}"
-                )
-        # On a cluster, machines go away; here, a worker's death has a cause to be looked at.
-        restarts = Workers().restarts if launch.address is not None else 0
-        workers = Workers(count=launch.workers, gpu=gpu, restarts=restarts)
-        return in_a_thread(lambda: run_on_ray(job, workers))
+    def end_now(self) -> None:
+        """Raise Stopped if a signal came while Ray started, which must not be interrupted."""
+        if self.by is not None:
+            raise Stopped(self.by)
