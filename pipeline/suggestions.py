@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 SHOWN = 3  # names in a suggestion
+CLOSE = 0.75  # least similarity of a name that is suggested, as difflib measures it
 
 
 def suggestion(model: type[BaseModel], place: Sequence[str | int]) -> str:
@@ -18,13 +19,13 @@ def suggestion(model: type[BaseModel], place: Sequence[str | int]) -> str:
     """
     *above, name = [str(part) for part in place]
     beside = {field for one in _models_at([model], above) for field in one.model_fields}
-    close = get_close_matches(name, sorted(beside), SHOWN)
+    close = get_close_matches(name, sorted(beside), SHOWN, CLOSE)
     found = [".".join([*above, one]) for one in close]
     if not found:
         everywhere: dict[str, list[str]] = {}
         for path in field_names(model):
             everywhere.setdefault(path.rsplit(".", 1)[-1], []).append(path)
-        close = get_close_matches(name, sorted(everywhere), SHOWN, cutoff=0.8)
+        close = get_close_matches(name, sorted(everywhere), SHOWN, CLOSE)
         found = [path for one in close for path in everywhere[one]][:SHOWN]
     return f"; did you mean {' or '.join(found)}?" if found else ""
 

@@ -52,5 +52,5 @@ def test_what_is_not_there_is_told(work: Path, tmp_path: Path) -> None:
 def test_settings_of_a_build_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"did you mean diarize\.max_segment_ms\?"):
         wavemill.curate(tmp_path, tmp_path / "o", config={"diarize": {"max_segments_ms": 1}})
-    with pytest.raises(ConfigError, match="no training 'chat'|no corpus|is no training"):
+    with pytest.raises(ConfigError, match="there is no training 'chat'"):
         wavemill.batches(tmp_path, "chat")  # type: ignore[arg-type]
