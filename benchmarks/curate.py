@@ -156,7 +156,7 @@ def _nothing(_: int) -> None:
 
 def measure_wavemill(folder: Path, out: Path, workers: int) -> tuple[float, Counter[str]]:
     """Return wall seconds of scan, build and snapshot, and CPU seconds by stage."""
-    from wavemill.jobs.build import execute, prepare, publish
+    from wavemill.pipeline.build import build_corpus
     from wavemill.pipeline.config import load_config
     from wavemill.pipeline.curation import Config
     from wavemill.pipeline.execution.ray_session import ray_session
@@ -164,10 +164,7 @@ def measure_wavemill(folder: Path, out: Path, workers: int) -> tuple[float, Coun
     config = load_config(Config, overrides=[f"execution.workers={workers}"])
     with ray_session(config.execution):
         started = time.perf_counter()
-        build = prepare([str(folder)], out, config)
-        for _ in execute(build):
-            pass
-        publish(build)
+        build_corpus([str(folder)], str(out), config, "benchmarks.curate")
         elapsed = time.perf_counter() - started
     return elapsed, stage_seconds(out)
 

@@ -103,7 +103,10 @@ def check_parses(arguments: list[str]) -> bool:
     """
     command: Any = typer.main.get_command(app)
     rest = list(arguments)
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") or hasattr(command, "loaded"):
+        if hasattr(command, "loaded"):
+            command = command.loaded()
+            continue
         assert rest, f"{arguments} is a group of commands"
         assert rest[0] in command.commands, f"there is no command {rest[0]!r}"
         command = command.commands[rest.pop(0)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavemill.model.blocks import WhisperEncoder
+from wavemill.model import blocks
 from wavemill.model.checkpoint import resolve, validated
 from wavemill.model.tokenizer.config import EncoderConfig
 from wavemill.model.tokenizer.log_mel import (
@@ -37,7 +37,7 @@ class AcousticEncoder(nn.Module):
         """Build with random weights; on the meta device, within `torch.device("meta")`."""
         super().__init__()
         self.config = config
-        self.encoder = WhisperEncoder(whisper_config(config))
+        self.encoder = blocks.WhisperEncoder(whisper_config(config))
 
     @property
     def width(self) -> int:

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from tests.pipeline.toy_score.stage import ScoreCalm
-from wavemill.jobs.build import execute, prepare, publish
 from wavemill.pipeline import curation
+from wavemill.pipeline.build import execute, prepare, publish
 from wavemill.pipeline.config import ConfigError, config_from
 from wavemill.pipeline.execution.events import ShardFailed
 from wavemill.pipeline.quality.database import new_database

@@ -12,9 +12,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from tests.pipeline.toy_stage.stage import SCHEMA, Clock
-from wavemill.jobs.build import execute, prepare, publish
 from wavemill.jobs.cli import app
 from wavemill.pipeline import curation
+from wavemill.pipeline.build import execute, prepare, publish
 from wavemill.pipeline.config import ConfigError, config_from
 from wavemill.pipeline.corpora.pretrain import Pretrain
 from wavemill.pipeline.execution.events import ShardFailed

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import ROOT
-from wavemill.jobs.build import execute, prepare, publish
+from wavemill.pipeline.build import execute, prepare, publish
 from wavemill.pipeline.config import config_from
 from wavemill.pipeline.curation import Config
 from wavemill.pipeline.execution.events import ShardFailed

@@ -48,7 +48,7 @@ def broken(stage: str, names: str = "") -> Callable[[], Graph]:
 
 
 def execute(work: ToyBuild, make: Callable[[], Graph], recordings: list[Recording]) -> list[str]:
-    """Do what `wavemill.jobs.build.execute` does; return the stages that ran."""
+    """Do what `wavemill.pipeline.build.execute` does; return the stages that ran."""
     plan, ran = work.plan(recordings, make()), []
     plan.catalogue.save()
     outputs = Outputs(work.store, plan.ledger)

@@ -1,18 +1,19 @@
-"""From sources to a plan, and from a plan to a snapshot: what every job of a build shares."""
+"""From sources to a plan, and from a plan to a snapshot: `build_corpus`, and its parts."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavemill.jobs import version
 from wavemill.manifests.cache import HashCache
 from wavemill.manifests.recording import Sources
 from wavemill.manifests.scan import scan_sources
@@ -22,22 +23,32 @@ from wavemill.pipeline.corpora.splits import assign_splits
 from wavemill.pipeline.curation import Config, decode_limits, make_graph, result_config
 from wavemill.pipeline.digest import digest_of
 from wavemill.pipeline.estimate import estimate, total_cpu_seconds
-from wavemill.pipeline.execution.events import Event, TaskDone
+from wavemill.pipeline.execution.events import Event, ShardFailed, TaskDone
 from wavemill.pipeline.execution.inline import run_inline
 from wavemill.pipeline.execution.outputs import Outputs
 from wavemill.pipeline.execution.settings import resolve_groups
 from wavemill.pipeline.ledger import Ledger
-from wavemill.pipeline.lock import WorkdirBusy, locked
+from wavemill.pipeline.lock import Held, WorkdirBusy, locked
 from wavemill.pipeline.output_key import errors_key
 from wavemill.pipeline.parts import check_parts
 from wavemill.pipeline.plan import Plan
-from wavemill.pipeline.snapshots import Snapshot, latest_snapshot, write_snapshot
+from wavemill.pipeline.request import remember
+from wavemill.pipeline.snapshots import (
+    Snapshot,
+    latest_snapshot,
+    point_corpus_at_newest,
+    write_snapshot,
+)
 from wavemill.pipeline.store import Store
+from wavemill.pipeline.summary import Summary, summarise
 from wavemill.pipeline.task import failed_in, read_errors
+from wavemill.pipeline.upkeep.purge import finish_purge
 from wavemill.pipeline.upkeep.repair import relink
 from wavemill.pipeline.upkeep.withdrawal import purged_ids, without_withdrawn
+from wavemill.pipeline.version import version
 from wavemill.stages.recording_stage import PASSING_REASONS
 
+ScanProgress = Callable[[int, int | None], None]
 HASH_CACHE = "manifest/hash-cache.parquet"
 PROBE_VERSION = "2"  # raise it when probing changes: all files are then looked at again
 
@@ -57,7 +68,7 @@ def prepare(
     sources: Sequence[str],
     out: str,
     config: Config,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: ScanProgress | None = None,
     retry_failed: bool = False,
     cache_lock: str | None = None,
 ) -> Build:
@@ -71,7 +82,7 @@ def prepare(
     EngineUnavailable when the weights of an engine cannot be identified, ValueError for
     execution groups that do not fit.
     """
-    from wavemill.stages.audio.decode import probe  # brings in FFmpeg: not for --help
+    from wavemill.stages.audio.decode import probe  # brings in FFmpeg, which only a scan needs
 
     store = Store.open(out)
     _purged(store)  # tombstones that were lost are better known before the scan
@@ -115,6 +126,106 @@ class CacheUnderLock:
 def _purged(store: Store) -> frozenset[str]:
     """Return the recordings whose names are to be kept nowhere."""
     return frozenset(purged_ids(store).to_pylist())
+
+
+class Watcher:
+    """Gets told how a build goes. This one ignores it; a command line shows it."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should know, in one line."""
+
+    def scanning(self) -> AbstractContextManager[ScanProgress | None]:
+        """Surround the scan; gives a function of files that were seen, and of all, if known."""
+        return nullcontext()
+
+    def building(
+        self,
+        plan: Plan,  # noqa: ARG002
+    ) -> AbstractContextManager[Callable[[Event], object]]:
+        """Surround the work; gives a function that gets every event."""
+        return nullcontext(lambda _event: None)
+
+
+class ShardsGivenUp(Exception):
+    """Some shards could not be completed; nothing was published, and the same call goes on."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"{count} shards were given up, so the corpus stays as it was. "
+            "The same command goes on with them."
+        )
+
+
+@dataclass(frozen=True)
+class Built:
+    """What came of `build_corpus`."""
+
+    snapshot: Snapshot
+    summary: Summary
+    computed: int  # recordings that there was something to do for
+    seconds: float  # that the work took, without the scan
+
+
+def build_corpus(
+    sources: Sequence[str],
+    out: str,
+    config: Config,
+    command: str,
+    watcher: Watcher | None = None,
+    retry_failed: bool = False,
+) -> Built:
+    """Scan the sources, compute what is missing, and make it the newest snapshot of `out`.
+
+    `command` is what the lock of the WORKDIR says of this run. Raises what `prepare` raises,
+    EngineUnavailable, ShardsGivenUp, WorkdirBusy while another run has the WORKDIR, and
+    RunStopped where a person must act (a full disk, say).
+    """
+    watcher = watcher or Watcher()
+    store = Store.open(out)
+    with hold(store, command, watcher.note) as held:
+        with watcher.scanning() as progress:
+            build = prepare(sources, out, config, progress, retry_failed)
+        for note in build.sources.notes:
+            watcher.note(note)
+        check_engines(build.plan)
+        remember(store, sources, config.model_dump(mode="json"), version())
+        pending = build.plan.pending_recordings()
+        started = time.perf_counter()
+        failures = 0
+        with watcher.building(build.plan) as listen:
+            for event in execute(build):
+                held.check()
+                listen(event)
+                failures += isinstance(event, ShardFailed)
+        if failures:
+            raise ShardsGivenUp(failures)
+        held.confirm()
+        snapshot = publish(build)
+    summary = summarise(store, snapshot, pending)
+    return Built(snapshot, summary, pending.num_rows, time.perf_counter() - started)
+
+
+@contextmanager
+def hold(
+    store: Store, command: str, note: Callable[[str], None], finishing: bool = True
+) -> Iterator[Held]:
+    """Hold the WORKDIR's lock; `note` is told if it was a dead run's. Raises WorkdirBusy.
+
+    With `finishing`, `finish_interrupted` is done first.
+    """
+    with locked(store, command) as held:
+        if held.taken_from is not None:
+            note(f"took over the lock of a run that has died: {held.taken_from}")
+        if finishing:
+            finish_interrupted(store, note)
+        yield held
+
+
+def finish_interrupted(store: Store, note: Callable[[str], None]) -> None:
+    """Finish what a run that died had begun to publish, or to purge."""
+    point_corpus_at_newest(store)
+    if finish_purge(store, datetime.now(UTC).isoformat(timespec="seconds")):
+        note("finished a purge that had been interrupted")
 
 
 def check_engines(plan: Plan) -> None:

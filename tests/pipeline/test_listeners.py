@@ -9,9 +9,9 @@ import pytest
 
 from tests.stages.diarize.test_pyannote import folder  # noqa: F401
 from tests.support import ROOT
-from wavemill.jobs.listeners import listeners
-from wavemill.jobs.sound import sound_of
 from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.library.sound import sound_of
+from wavemill.pipeline.listeners import listeners
 
 SPOKEN = ROOT / "examples/recordings/clean_dialogue.flac"
 

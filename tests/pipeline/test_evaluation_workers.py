@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from wavemill.jobs.evaluation_workers import ray_answerer
 from wavemill.model.evaluate.benchmarks.items import Item
 from wavemill.model.evaluate.models.answering import ModelError
 from wavemill.model.evaluate.runs.answers import Row
+from wavemill.pipeline.evaluation_workers import ray_answerer
 
 
 def asking(marks: Path) -> Callable[[], Callable[[list[Item]], list[Row]]]:

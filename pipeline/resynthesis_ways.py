@@ -1,4 +1,4 @@
-"""The ways in which `wavemill resynthesise` says a segment again."""
+"""The ways in which `wavemill resynthesise` synthesises a segment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VOCODER, GRIFFIN_LIM = "vocoder", "Griffin-Lim"
 
 @dataclass(frozen=True)
 class Way:
-    """A row of the result."""
+    """A way of synthesising: a row of the result."""
 
     name: str
     takes: Sequence[Take]
@@ -48,8 +48,7 @@ def ways(
 ) -> Iterator[Way]:
     """Yield the recordings, then what is made from their mel, their tokens and their texts.
 
-    The texts' own are what `speaker` says, if there is one. Raises ConfigError where it cannot read
-    them, and WeightsError.
+    The last needs a `speaker`. Raises ConfigError if it cannot read the texts, and WeightsError.
     """
     sounded: dict[str, Callable[[Tensor], Tensor]] = {
         VOCODER: partial(_by_vocoder, detokenizer),

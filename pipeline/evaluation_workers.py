@@ -1,4 +1,4 @@
-"""Answers from workers on Ray: each loads the model once, and is asked a batch at a time."""
+"""Answers from workers on Ray: each loads the model once and answers a batch at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from wavemill.jobs.entry import stopping
 from wavemill.model.evaluate.benchmarks.items import Item
 from wavemill.model.evaluate.models.answering import ModelError
 from wavemill.model.evaluate.recipes.recipe import RecipeError
@@ -22,7 +21,7 @@ Asking = Callable[[list[Item]], list[Row]]
 
 
 class Seat:
-    """The actor: a model in a process of its own."""
+    """The actor: a model in a process of its own, loaded with the first batch."""
 
     def __init__(self, make: Callable[[], Asking]) -> None:
         self._make = make
@@ -43,16 +42,16 @@ class _Batch:
 def ray_answerer(
     make: Callable[[], Asking], workers: int, address: str | None = None, num_gpus: float = 0.0
 ) -> Answerer:
-    """Return an answerer on so many workers; `make` loads the model and runs in each of them.
+    """Return an answerer on this number of workers; `make` loads the model in each of them.
 
-    A lost worker is replaced, and its batch asked again. Raises what a model that is wrong in
-    itself raises.
+    A lost worker is replaced, and its batch is asked again. The answerer raises ModelError and
+    RecipeError of the model, and RunStopped for any other error in a worker.
     """
 
     def answerer(batches: Iterable[list[Item]]) -> Iterator[list[Row]]:
         print(starting_ray(address), file=sys.stderr)
         settings = ExecutionSettings(workers=workers, address=address)
-        with stopping(), ray_session(settings) as ray, stopping():
+        with ray_session(settings) as ray:
             yield from _Crew(ray, make, workers, num_gpus).run(iter(batches))
 
     return answerer

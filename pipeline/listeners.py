@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from wavemill.jobs.sound import sound_of
 from wavemill.model.evaluate.runs.speech import Listener, Listeners
 from wavemill.pipeline.config import load_config
 from wavemill.pipeline.curation import Config
+from wavemill.pipeline.library.sound import sound_of
 from wavemill.stages.score_audio.stage import ScoreAudio
 from wavemill.stages.transcribe.stage import Transcribe
 

@@ -11,22 +11,21 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from wavemill.jobs.truth import (
+from wavemill.jobs.truth import format_truth, print_truth
+from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.store import Store
+from wavemill.pipeline.truth import (
     SpeakerErrors,
     Truth,
     TruthError,
     Turn,
     WordErrors,
-    format_truth,
     load_truth,
-    print_truth,
     read_segments,
     score_segments,
     speaker_confusion,
     word_error_rate,
 )
-from wavemill.pipeline.snapshots import Snapshot
-from wavemill.pipeline.store import Store
 
 CALL = Truth(
     {
