@@ -91,8 +91,8 @@ def wavemill_words(line: Line) -> list[str] | None:
         words = words[words.index("--") + 1 :]
     if words and words[0].endswith("wavemill"):
         return words[1:]
-    if words[:2] == ["python", "-m"] and words[2].startswith("jobs."):
-        return [words[2].removeprefix("jobs."), *words[3:]]
+    if words[:2] == ["python", "-m"] and words[2].startswith("wavemill.jobs."):
+        return [words[2].removeprefix("wavemill.jobs."), *words[3:]]
     return None
 
 
