@@ -29,6 +29,7 @@ __all__ = [
     "WhisperEncoder",
     "WhisperEncoderLayer",
     "cache_argument",
+    "prepare_transformers",
     "register_attention",
     "sdpa_attention_forward",
 ]
@@ -47,7 +48,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    _prepare()
+    prepare_transformers()
     found = getattr(import_module(_MODULES[name]), name)
     globals()[name] = found
     return found
@@ -64,13 +65,14 @@ def cache_argument() -> str:
 
 def register_attention(name: str, function: Any) -> None:
     """Make a function known to decoder layers whose configuration names it."""
-    _prepare()
+    prepare_transformers()
     from transformers import AttentionInterface
 
     AttentionInterface.register(name, function)
 
 
 @cache
-def _prepare() -> None:
+def prepare_transformers() -> None:
+    """Import torchaudio as it can be imported here; call it before `import transformers`."""
     with suppress(ImportError):  # not installed, which is fine with transformers
         import_torchaudio()
