@@ -1,5 +1,5 @@
 # make demo: set everything up and curate the example recordings
-# make test: set everything up, then lint, types and tests
+# make test: set everything up, then lint, types, import directions and tests
 # make soak: kill driver and workers 25 times, compare the corpora (minutes)
 # make lock: write constraints/ anew for this Python, from the newest versions allowed
 #
@@ -40,6 +40,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""What a person sees while answers come: a bar on a terminal, plain lines elsewhere."""
+"""Progress of an evaluation: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def show_answers(name: str, going: Iterable[RunProgress]) -> None:
-    """Go through a run, and show on standard error how far it is."""
+    """Consume a run's states, and show its progress on standard error."""
     console = Terminal(stderr=True)
     if console.is_terminal:
         _with_bar(console, name, going)

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from wavemill.pipeline.renamed import merged, nested, with_new_names
+from wavemill.pipeline.suggestions import suggestion
 
 PROFILES = Path(__file__).parent / "profiles"
 LOG = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def config_from(model: type[M], values: Mapping[str, Any], overrides: Sequence[s
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_one_line(error)) from None
+        raise ConfigError(_one_line(error, model)) from None
 
 
 def _current(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,12 +120,12 @@ def _parsed(override: str) -> dict[str, Any]:
     return nested(name.strip(), value)
 
 
-def _one_line(error: ValidationError) -> str:
+def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
     """Name the first wrong field, what was given and what was wanted, and count the others."""
     first, *others = error.errors(include_url=False)
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        problem = "there is no such field"
+        problem = f"there is no such field{suggestion(model, first['loc'])}"
     else:
         problem = f"{first['msg']} (got {first['input']!r})"
     more = f" (and {len(others)} more)" if others else ""

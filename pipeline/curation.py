@@ -31,28 +31,39 @@ from wavemill.stages.audio.limits import DecodeLimits
 from wavemill.stages.audio.version import AudioVersionSettings
 from wavemill.stages.denoise.stage import Denoise
 from wavemill.stages.diarize.stage import Diarize
-from wavemill.stages.filter.score_audio import ScoreAudio
-from wavemill.stages.filter.score_text import ScoreText
-from wavemill.stages.filter.verdict import Verdict
 from wavemill.stages.recording_stage import RecordingStage
+from wavemill.stages.score import Score
+from wavemill.stages.score_audio.stage import ScoreAudio
+from wavemill.stages.score_signal.stage import ScoreSignal
+from wavemill.stages.score_text.stage import ScoreText
 from wavemill.stages.stage import NoSettings, S, SharedSettings, Stage
 from wavemill.stages.store_audio.stage import StoreAudio
 from wavemill.stages.tokenize.stage import Tokenize
 from wavemill.stages.tokenize_text.stage import TokenizeText
 from wavemill.stages.transcribe.stage import Transcribe
+from wavemill.stages.verdict.stage import Verdict
 
-STAGES: tuple[type[Stage[Any]], ...] = (  # in the order in which they are built
-    Denoise,
-    Diarize,
-    Transcribe,
-    ScoreAudio,
-    ScoreText,
-    Verdict,
-    StoreAudio,
-    Tokenize,
-    TokenizeText,
-    Pretrain,
-    Sft,
+
+def together(stages: Sequence[type[Stage[Any]]]) -> tuple[type[Stage[Any]], ...]:
+    """Return the stages of a pipeline as they are among each other (`Stage.among`)."""
+    return tuple(stage.among(stages) for stage in stages)
+
+
+STAGES = together(
+    (  # in the order in which they are built
+        Denoise,
+        Diarize,
+        Transcribe,
+        ScoreAudio,
+        ScoreSignal,
+        ScoreText,
+        Verdict,
+        StoreAudio,
+        Tokenize,
+        TokenizeText,
+        Pretrain,
+        Sft,
+    )
 )
 
 
@@ -74,8 +85,9 @@ class BaseConfig(ConfigModel):
         section: Any = self
         for name in stage.section_name().split("."):
             section = getattr(section, name, None)
-        names = stage.Settings.model_fields
-        return stage.Settings(**{name: getattr(section, name) for name in names})
+        # By value: in a worker, sections that were sent to it are of classes of their own.
+        values = section.model_dump(include=set(stage.Settings.model_fields)) if section else {}
+        return stage.Settings.model_validate(values)
 
     def shared_settings(self) -> SharedSettings:
         """Return the settings that stages have in common."""
@@ -117,8 +129,10 @@ def make_graph(config: BaseConfig) -> Graph:
     """
     about: dict[str, dict[str, str]] = {}  # what the files of a corpus say of a stage
     stages: list[ConfiguredStage] = []
+    built: dict[str, Stage[Any]] = {}
     for declared in STAGES:
-        stage = declared(config.settings_of(declared), config.shared_settings())
+        stage = declared(config.settings_of(declared), config.shared_settings()).beside(built)
+        built[stage.name] = stage
         parameters = stage.parameters()  # first: where a package is missing, it names the remedy
         about[stage.name] = stage.file_metadata()
         read = stage.inputs if stage.corpus else ()
@@ -162,6 +176,16 @@ def decode_limits(config: BaseConfig) -> DecodeLimits:
 def result_config(config: BaseConfig) -> dict[str, Any]:
     """Return what determines how recordings become rows, as JSON values."""
     return config.model_dump(mode="json", exclude={"execution", "sources"})
+
+
+def scoring_stages() -> tuple[type[Stage[Any]], ...]:
+    """Return the stages that score segments, in build order."""
+    return tuple(stage for stage in STAGES if stage.scores)
+
+
+def all_scores() -> tuple[Score, ...]:
+    """Return all scores that there are, in the order of their stages."""
+    return tuple(score for stage in scoring_stages() for score in stage.scores)
 
 
 def all_schemas() -> dict[str, pa.Schema]:

@@ -100,10 +100,6 @@ class Graph:
             )
         return found
 
-    def folder(self, name: str) -> str:
-        """Return the folder of a stage's tables, below the root of the store."""
-        return f"stages/{name}/{self.fingerprints[name]}"
-
     def ancestors(self, name: str) -> tuple[str, ...]:
         """Return all stages that `name` depends on, directly or not, in build order."""
         wanted: set[str] = set()

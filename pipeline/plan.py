@@ -15,9 +15,10 @@ from wavemill.pipeline.catalogue import Catalogue
 from wavemill.pipeline.damage import Recorded
 from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import OutputKey, errors_key, stem_sql, table_key, with_kept_sql
 from wavemill.pipeline.shard import Shard
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import ERRORS_SCHEMA, Task, TaskReport, as_errors, errors_key, table_key
+from wavemill.pipeline.task import ERRORS_SCHEMA, Task, TaskResult, as_errors
 
 SHARDS_AT_ONCE = 256  # made into objects at a time
 
@@ -58,15 +59,15 @@ class ShardPlan:
             metadata={**self.metadata, **stage.file_metadata},
         )
 
-    def finish(self, report: TaskReport) -> None:
+    def finish(self, result: TaskResult) -> None:
         """Record that the stage to do next is done."""
-        self.todo.remove(report.stage)
-        if report.output not in self.outputs[report.stage]:
-            self.outputs[report.stage].append(report.output)
-        if report.errors:
-            self.with_errors.add(report.output)
+        self.todo.remove(result.stage)
+        if result.output not in self.outputs[result.stage]:
+            self.outputs[result.stage].append(result.output)
+        if result.errors:
+            self.with_errors.add(result.output)
         self.recorded.update(
-            _recorded(report.output, report.bytes, report.sha256, report.errors_sha256)
+            _recorded(result.output, result.bytes, result.sha256, result.errors_sha256)
         )
 
 
@@ -189,19 +190,20 @@ class Plan:
         """SQL: whether the shard's output of a stage is in the ledger."""
         stem = self._stem(stage)
         if stage.selected_by is None:
-            return f"{stem} in (select stem from ledger_segments where stage = '{stage.name}')"
+            return f"{stem} in (select stem from ledger_rows where stage = '{stage.name}')"
         selecting = self._stem(self.graph.stages[stage.selected_by])
         return (
-            f"{selecting} in (select v.stem from ledger_segments v join ledger_segments c "
-            f"on c.shard_id = v.shard_id and c.output = concat(c.stem, '-', v.kept) "
+            f"{selecting} in (select v.stem from ledger_rows v join ledger_rows c "
+            f"on c.shard_id = v.shard_id and c.output = {with_kept_sql('c.stem', 'v.kept')} "
             f"where v.stage = '{stage.selected_by}' and c.stage = '{stage.name}' "
             f"and c.fingerprint = '{self.graph.fingerprints[stage.name]}')"
         )
 
     def _stem(self, stage: ConfiguredStage) -> str:
         """SQL: the key that `stem_of` gives."""
-        label = ", '-', label_digest" if stage.name in self.graph.label_dependent else ""
-        return f"concat('{self.graph.folder(stage.name)}/', shards.shard_id{label})"
+        label = "label_digest" if stage.name in self.graph.label_dependent else None
+        fingerprint = self.graph.fingerprints[stage.name]
+        return stem_sql(stage.name, fingerprint, "shards.shard_id", label)
 
     def _stems(self) -> str:
         """SQL: the stems of all stages of all shards."""
@@ -283,8 +285,8 @@ def _recorded(
 
 def stem_of(graph: Graph, stage: ConfiguredStage, shard_id: str, label_digest: str) -> str:
     """Return the key of a stage's output for a shard (a selected stage adds a hash of ids)."""
-    suffix = f"-{label_digest}" if stage.name in graph.label_dependent else ""
-    return f"{graph.folder(stage.name)}/{shard_id}{suffix}"
+    digests = (label_digest,) if stage.name in graph.label_dependent else ()
+    return str(OutputKey(stage.name, graph.fingerprints[stage.name], shard_id, digests))
 
 
 def _wanted(stage: ConfiguredStage) -> str:

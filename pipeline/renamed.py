@@ -8,6 +8,9 @@ from typing import Any
 CONFIG_FORMAT = 2  # of saved configurations; raised with every field that is renamed
 RENAMED = {  # old name -> new name, both as `--set` takes them
     "version": "audio_version",
+    "filter.raw": "filter.asr",
+    "filter.audio.snr": "filter.signal.snr",
+    "filter.audio.clipping": "filter.signal.clipping",
 }
 
 

@@ -1,6 +1,6 @@
-"""What the last build was asked for, so that `refresh` can ask for the same again.
+"""The arguments of the last build, so that `refresh` can repeat it.
 
-It stands in `manifest/build.json`:
+They are in `manifest/build.json`:
 
     sources   list of str: what was scanned, local paths made absolute
     config    the resolved configuration, `execution` included, as `config show` prints it
@@ -38,7 +38,7 @@ class Request:
 
 
 def remember(store: Store, sources: Sequence[str], config: Mapping[str, Any], version: str) -> None:
-    """Write what is asked for now."""
+    """Store the arguments of a build; local paths are made absolute."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     request = Request(
         [_absolute(s) for s in sources], dict(config), version, started, CONFIG_FORMAT
@@ -47,9 +47,9 @@ def remember(store: Store, sources: Sequence[str], config: Mapping[str, Any], ve
 
 
 def remembered(store: Store) -> Request:
-    """Return what the last build was asked for.
+    """Return the arguments of the last build.
 
-    Raises ConfigError when none is known, or a newer version wrote it.
+    Raises ConfigError if they are not known, or a newer version wrote them.
     """
     text = store.read_text(REQUEST)
     if text is None:
@@ -70,14 +70,14 @@ def remembered(store: Store) -> Request:
 
 
 def forget_sources(store: Store, uris: Set[str]) -> None:
-    """Take recordings that were named as sources themselves out of what is remembered."""
+    """Remove recordings that were sources themselves from the stored arguments."""
     text = store.read_text(REQUEST)
     if text is None:
         return
     try:
         request = Request(**json.loads(text))
     except (ValueError, TypeError):
-        store.delete(REQUEST)  # nobody can use it, nor tell what it names
+        store.delete(REQUEST)  # it cannot be used, and what it names is unknown
         return
     left = [source for source in request.sources if without_file_scheme(source) not in uris]
     if left != request.sources:
@@ -89,5 +89,5 @@ def _write(store: Store, request: Request) -> None:
 
 
 def _absolute(source: str) -> str:
-    """Return a path from the root; a URI is one already."""
+    """Return an absolute path; a URL as it is."""
     return source if "://" in source else os.path.abspath(source)  # noqa: PTH100 (keeps links)

@@ -19,6 +19,7 @@ from wavemill.manifests.recording import Recording
 from wavemill.pipeline.damage import Recorded, WorkdirDamaged
 from wavemill.pipeline.digest import digest_of, digest_of_lines
 from wavemill.pipeline.graph import ConfiguredStage
+from wavemill.pipeline.output_key import OutputKey, errors_key, table_key
 from wavemill.pipeline.store import Store, file_sha256
 from wavemill.pipeline.table_file import TableFile, TableWriter
 from wavemill.stages.recording_stage import (
@@ -50,7 +51,7 @@ ERRORS_SCHEMA = pa.schema(
 ErrorRow = dict[str, str | int | None]  # of ERRORS_SCHEMA
 UNEXPECTED = "unexpected_error"  # reason of an exception that no stage foresaw
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-REPORT = "wavemill.report"  # key of the TaskReport, as JSON, in a table's metadata
+TASK_RESULT = "wavemill.report"  # key of the TaskResult, as JSON, in a table's metadata
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class TaskReport:
+class TaskResult:
     """What came of a task; the table's own metadata holds it too."""
 
     stage: str
@@ -156,7 +157,7 @@ def run_task(
     function: RecordingStage,
     store: Store,
     on_recording: OnRecording | None = None,
-) -> TaskReport:
+) -> TaskResult:
     """Run `function` over the task's recordings and write its table, and its errors if any.
 
     A recording that fails here becomes a row of `<output>.errors.parquet`; one that failed in a
@@ -180,7 +181,7 @@ def _attempt(
     function: RecordingStage,
     store: Store,
     on_recording: OnRecording | None,
-) -> TaskReport:
+) -> TaskResult:
     kept = _selected_rows(task, stage, store) if stage.selected_by else None
     output = task.output if kept is None else kept.output
     if (done := _taken(task, output, store)) is not None:
@@ -202,7 +203,7 @@ def _attempt(
             upstream = ShardUpstream(recording.recording_id, files, lineage_of(output), kept)
             fault = _one_recording(stage, function, recording, upstream, writer, errors)
             faults.append(fault)
-        report = TaskReport(
+        result = TaskResult(
             stage=task.stage,
             shard_id=task.shard_id,
             stem=task.output,
@@ -216,9 +217,9 @@ def _attempt(
             tried=len(faults),
             fault=faults[0] if len(set(faults)) == 1 else None,
         )
-        writer.table.close({**task.metadata, REPORT: json.dumps(asdict(report))})
+        writer.table.close({**task.metadata, TASK_RESULT: json.dumps(asdict(result))})
         _write_errors(errors_key(output), errors, store)
-        return _measured(report, store, path)
+        return _measured(result, store, path)
 
 
 class _Writer:
@@ -238,14 +239,6 @@ class _Writer:
 def needs_function(task: Task, stage: ConfiguredStage, store: Store) -> bool:
     """Whether a task has rows to make: for a selected one it may be that nothing new is kept."""
     return not stage.selected_by or _selected_rows(task, stage, store).rows.num_rows > 0
-
-
-def table_key(output: str) -> str:
-    return f"{output}.parquet"
-
-
-def errors_key(output: str) -> str:
-    return f"{output}.errors.parquet"
 
 
 def lineage_of(output: str) -> str:
@@ -288,11 +281,6 @@ def _check(task: Task, key: str, store: Store) -> None:
 def kept_digest(segment_ids: Iterable[str]) -> str:
     """Return the digest of the ids that a verdict keeps."""
     return digest_of_lines(sorted(segment_ids), 12)
-
-
-def selected_output(stem: str, kept: str) -> str:
-    """Return the key of the output that completes what is kept, by `kept_digest` of the ids."""
-    return f"{stem}-{kept}"
 
 
 @contextmanager
@@ -358,12 +346,13 @@ def _selected_rows(task: Task, stage: ConfiguredStage, store: Store) -> KeptRows
     for key in task.written:
         done.extend(_read(task, table_key(key), store, ["segment_id"])["segment_id"].to_pylist())
     missing = pc.invert(pc.is_in(rows["segment_id"], pa.array(done, pa.string())))
-    output = selected_output(task.output, kept_digest(rows["segment_id"].to_pylist()))
-    return KeptRows(stage.selected_by, rows.filter(missing), output)
+    kept = kept_digest(rows["segment_id"].to_pylist())
+    output = OutputKey.parse(task.output).with_kept(kept)
+    return KeptRows(stage.selected_by, rows.filter(missing), str(output))
 
 
-def _taken(task: Task, output: str, store: Store) -> TaskReport | None:
-    """Return the report of a table that is there already; None where one has to be made.
+def _taken(task: Task, output: str, store: Store) -> TaskResult | None:
+    """Return the result of a table that is there already; None where one has to be made.
 
     What the ledger knows has to be as it says, since its hash is the only witness. Of what it
     does not know, of a run that died, the pages' checksums say whether it is whole.
@@ -379,14 +368,14 @@ def _taken(task: Task, output: str, store: Store) -> TaskReport | None:
     return finished_before(output, store)
 
 
-def finished_before(output: str, store: Store) -> TaskReport | None:
-    """Return the report of a whole table that stands under this key already."""
-    text = (store.facts(table_key(output)) or {}).get(REPORT)
+def finished_before(output: str, store: Store) -> TaskResult | None:
+    """Return the result of a whole table that stands under this key already."""
+    text = (store.facts(table_key(output)) or {}).get(TASK_RESULT)
     if text is None:
         return None
-    known = {f.name for f in fields(TaskReport)}
+    known = {f.name for f in fields(TaskResult)}
     found = {name: value for name, value in json.loads(text).items() if name in known}
-    return _measured(TaskReport(**found), store, None)
+    return _measured(TaskResult(**found), store, None)
 
 
 def _cpu_seconds() -> float:
@@ -395,14 +384,14 @@ def _cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _measured(report: TaskReport, store: Store, path: Path | None) -> TaskReport:
+def _measured(result: TaskResult, store: Store, path: Path | None) -> TaskResult:
     """Add the size and hashes of the files: of the table at `path`, else of that in the store."""
-    key, errors = table_key(report.output), errors_key(report.output)
+    key, errors = table_key(result.output), errors_key(result.output)
     return replace(
-        report,
+        result,
         bytes=path.stat().st_size if path else store.size(key),
         sha256=file_sha256(path) if path else store.sha256(key),
-        errors_sha256=store.sha256(errors) if report.errors else None,
+        errors_sha256=store.sha256(errors) if result.errors else None,
     )
 
 

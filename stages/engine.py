@@ -102,6 +102,14 @@ class Engine(ABC, Generic[C]):
         Raises EngineUnavailable when they are not there.
         """
 
+    def thresholds(self) -> Mapping[str, float]:
+        """Return the thresholds of rules on scores whose scale is this engine's own.
+
+        By setting, e.g. `min_asr_confidence`. They hold where the config says "engine", as it does
+        by default for such a rule.
+        """
+        return {}
+
     @abstractmethod
     def load(self, device: str) -> None:
         """Load the weights onto `device` ("cpu", "cuda", "cuda:1").

@@ -7,7 +7,7 @@ a folder in `stages/` with a subclass, and its line in `STAGES` of `pipeline/cur
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from wavemill.stages.audio.limits import DecodeLimits
 from wavemill.stages.audio.version import AudioVersionSettings
 from wavemill.stages.engine import Engine, StageSettings, fingerprint_parameters, selected_engine
 from wavemill.stages.recording_stage import SpanError, Upstream
+from wavemill.stages.score import Score
 
 SharedName = Literal["audio_version", "limits"]
 _KEYS = {"audio_version": "version"}  # in fingerprints, which are older than the names
@@ -62,7 +63,7 @@ class Stage(ABC, Generic[S]):
     # more. Values of its rows must not depend on which segments are kept.
     selected_by: ClassVar[str | None] = None
     corpus: ClassVar[bool] = False  # its table is a product: it stands in every snapshot
-    scores: ClassVar[tuple[Any, ...]] = ()  # columns that rules may test
+    scores: ClassVar[tuple[Score, ...]] = ()  # what rules may test: its columns, and derived ones
     has_engine: ClassVar[bool] = False
 
     def __init__(self, settings: S, shared: SharedSettings | None = None) -> None:
@@ -75,6 +76,20 @@ class Stage(ABC, Generic[S]):
         stage = cls(settings, shared)
         stage.load(device)
         return stage
+
+    @classmethod
+    def among(cls, stages: Sequence[type[Stage[Any]]]) -> type[Stage[Any]]:
+        """Return the stage as it is in a pipeline of `stages`, of which it is one.
+
+        What works on the scores of all stages takes its inputs, settings and columns from them.
+        """
+        del stages
+        return cls
+
+    def beside(self, stages: Mapping[str, Stage[Any]]) -> Self:
+        """Return the stage with settings that the engines of earlier stages (by name) decide."""
+        del stages
+        return self
 
     @classmethod
     def section_name(cls) -> str:

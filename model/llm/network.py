@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from wavemill.model.blocks import CACHE_ARGUMENT, Qwen2Config, Qwen2DecoderLayer, Qwen2RMSNorm
+from wavemill.model import blocks
 from wavemill.model.io.folders import resolve, validated
 from wavemill.model.io.tensors import fill, save
 from wavemill.model.llm.cache import KeyValueCache
 from wavemill.model.llm.config import LlmConfig
-from wavemill.model.llm.packed import IMPLEMENTATION, Documents
+from wavemill.model.llm.packed import Documents, implementation
 
 # The published files store rotary frequencies, which the published class ignores as well.
 IGNORED = r"\.rotary_emb\.inv_freq$"
@@ -61,12 +61,12 @@ class Trunk(nn.Module):
         block, shared = _block_config(config), config.num_hidden_layers
         width, eps = config.hidden_size, config.rms_norm_eps
         self.embed_tokens = nn.Embedding(config.vocab_size, width, config.pad_token_id)
-        self.layers = nn.ModuleList(Qwen2DecoderLayer(block, i) for i in range(shared))
-        self.norm = Qwen2RMSNorm(width, eps)
+        self.layers = nn.ModuleList(blocks.Qwen2DecoderLayer(block, i) for i in range(shared))
+        self.norm = blocks.Qwen2RMSNorm(width, eps)
         self.mimo_layers = nn.ModuleList(
-            Qwen2DecoderLayer(block, shared + i) for i in range(config.audio_layers)
+            blocks.Qwen2DecoderLayer(block, shared + i) for i in range(config.audio_layers)
         )
-        self.mimo_norm = Qwen2RMSNorm(width, eps)
+        self.mimo_norm = blocks.Qwen2RMSNorm(width, eps)
         self.vq_adaptor = Adaptor(config)
         self.recompute = False  # activations, in the backward pass: slower, far less memory
 
@@ -226,7 +226,7 @@ class AudioLlm(nn.Module):
             "position_embeddings": rotary(
                 positions, config.head_width, config.rope_theta, hidden.dtype
             ),
-            CACHE_ARGUMENT: cache,
+            blocks.cache_argument(): cache,
         }
 
     def _draw(self, module: nn.Module) -> None:
@@ -265,8 +265,8 @@ def visible(slots: Tensor, keys: int, real: Tensor | None) -> Tensor:
     return seen[:, None]
 
 
-def _block_config(config: LlmConfig) -> Qwen2Config:
-    block = Qwen2Config(
+def _block_config(config: LlmConfig) -> blocks.Qwen2Config:
+    block = blocks.Qwen2Config(
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         num_hidden_layers=config.num_hidden_layers + config.audio_layers,
@@ -275,5 +275,5 @@ def _block_config(config: LlmConfig) -> Qwen2Config:
         rms_norm_eps=config.rms_norm_eps,
         use_sliding_window=False,
     )
-    block._attn_implementation = IMPLEMENTATION
+    block._attn_implementation = implementation()
     return block

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from wavemill.model.blocks import register_attention, sdpa_attention_forward
+from wavemill.model import blocks
 
 IMPLEMENTATION = "wavemill_packed"  # its name among the attention functions of `transformers`
 FLASH_DTYPES = (torch.bfloat16, torch.float16)
@@ -48,7 +49,7 @@ def attention(
     is 1 and there is no mask: only the blocks on the diagonal are computed.
     """
     if documents is None:
-        return sdpa_attention_forward(
+        return blocks.sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **rest
         )
     query, key, value = autocast(query, key, value)
@@ -83,4 +84,8 @@ def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.to(torch.get_autocast_dtype(kind)) for tensor in tensors)
 
 
-register_attention(IMPLEMENTATION, attention)
+@cache
+def implementation() -> str:
+    """Make `attention` known to decoder layers; return the name that they know it by."""
+    blocks.register_attention(IMPLEMENTATION, attention)
+    return IMPLEMENTATION

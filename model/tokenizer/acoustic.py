@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavemill.model import blocks
 from wavemill.model.audio import whisper_log_mel
-from wavemill.model.blocks import WhisperEncoder
 from wavemill.model.io.folders import resolve, validated
 from wavemill.model.io.tensors import fill, save, stored_tensors
 from wavemill.model.tokenizer.config import EncoderConfig
@@ -37,7 +37,7 @@ class AcousticEncoder(nn.Module):
         """Build with random weights; on the meta device, within `torch.device("meta")`."""
         super().__init__()
         self.config = config
-        self.encoder = WhisperEncoder(whisper_config(config))
+        self.encoder = blocks.WhisperEncoder(whisper_config(config))
 
     @property
     def width(self) -> int:

@@ -1,4 +1,4 @@
-"""The audio of segments, from the tables of a WORKDIR and from nowhere else."""
+"""The audio of segments, read from the tables of a WORKDIR only."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def read_clips(
 ) -> list[Clip]:
     """Return a segment's audio, or its first `limit_ms`, in the versions that are stored.
 
-    None are of what was not stored: a labelled item that was rejected, audio that was purged, and
-    of what cannot be decoded (`wavemill verify` finds that).
+    Returns none where nothing is stored (a labelled item that was rejected, audio that was purged)
+    or where it cannot be decoded, which `wavemill verify` reports.
     """
     import soundfile
 

@@ -58,7 +58,7 @@ def built(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     """Sources and a WORKDIR with two snapshots: two recordings, then a longer minimum."""
     work = tmp_path_factory.mktemp("built") / "work"
     assert wavemill("curate", folder, "--out", work, *SETTINGS).exit_code == 0
-    assert wavemill("refresh", work, "--set", "filter.raw.min_duration_s=2").exit_code == 0
+    assert wavemill("refresh", work, "--set", "filter.asr.min_duration_s=2").exit_code == 0
     return folder, work
 
 
@@ -93,9 +93,9 @@ def test_refresh_takes_what_is_new_and_computes_nothing_twice(case: tuple[Path, 
 
 def test_refresh_remembers_its_settings(case: tuple[Path, Path]) -> None:
     _, work = case
-    assert wavemill("refresh", work, "--set", "filter.raw.min_duration_s=1").exit_code == 0
+    assert wavemill("refresh", work, "--set", "filter.asr.min_duration_s=1").exit_code == 0
     request = json.loads((work / REQUEST).read_text())
-    assert request["config"]["filter"]["raw"]["min_duration_s"] == 1
+    assert request["config"]["filter"]["asr"]["min_duration_s"] == 1
     assert request["config"]["shard_seconds"] == 7
     assert request["config"]["execution"]["executor"] == "inline"
     assert "nothing to do" in wavemill("refresh", work).stdout
@@ -119,7 +119,7 @@ def test_snapshots_and_diff(built: tuple[Path, Path]) -> None:
     change = json.loads(wavemill("diff", work, "--json").stdout)
     assert change["recordings"] == []
     (setting,) = change["config"]
-    assert setting == {"field": "filter.raw.min_duration_s", "before": 1.0, "after": 2.0}
+    assert setting == {"field": "filter.asr.min_duration_s", "before": 1.0, "after": 2.0}
     assert {rule["rule"] for rule in change["rules"]} == {"too_short"}
     text = wavemill("diff", work, 1, 2).stdout
     assert "newly rejected" in text

@@ -77,7 +77,7 @@ def test_workers_of_ray_write_there(remote: RemoteToyBuild, expected: Rows) -> N
     plan.catalogue.save()
     for event in run_on_ray(plan, toy_graph, remote.store, ExecutionSettings(workers=2)):
         if isinstance(event, TaskDone):
-            plan.ledger.add(event.report)
+            plan.ledger.add(event.result)
     remote.publish(plan)
     assert remote.rows() == expected
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.denoise.engine import DenoiseEngine
 from wavemill.stages.diarize.engine import Turn
 from wavemill.stages.engine import Engine, EngineConfig
-from wavemill.stages.filter.quality import Quality, QualityEngine
 from wavemill.stages.recording_stage import SpanError
+from wavemill.stages.score_audio.engine import Quality, QualityEngine
 from wavemill.stages.stage import EngineStage, Stage
 from wavemill.stages.tokenize.engine import TokenizeEngine
 from wavemill.stages.tokenize_text.engine import TextTokenizeEngine
@@ -79,6 +79,9 @@ class Dictation(Exact, TranscribeEngine[EngineConfig]):
 
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
         return [self._of(clip.size * 1000 // RATE) for clip in clips]
+
+    def thresholds(self) -> Mapping[str, float]:
+        return {"min_asr_confidence": 0.35}
 
     def _of(self, clip_ms: int) -> Transcript:
         half = clip_ms // 2
@@ -194,7 +197,10 @@ def recordings(folder: Path) -> list[Recording]:
 
 def made(folder: Path) -> dict[str, Made]:
     """Run all stages on recordings in `folder`, which has to be the current one."""
-    stages = [exact_stage(stage) for stage in STAGES]
+    by_name: dict[str, Stage[Any]] = {}
+    for declared in STAGES:
+        by_name[declared.name] = exact_stage(declared).beside(by_name)
+    stages = list(by_name.values())
     graph = Graph(configured(stage) for stage in stages)
     tables: dict[str, pa.Table] = {}
     found = recordings(folder)

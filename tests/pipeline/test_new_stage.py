@@ -12,9 +12,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from tests.pipeline.toy_stage.stage import SCHEMA, Clock
-from wavemill.jobs.build import execute, prepare, publish
 from wavemill.jobs.cli import app
 from wavemill.pipeline import curation
+from wavemill.pipeline.build import execute, prepare, publish
 from wavemill.pipeline.config import ConfigError, config_from
 from wavemill.pipeline.corpora.pretrain import Pretrain
 from wavemill.pipeline.execution.events import ShardFailed
@@ -29,9 +29,9 @@ class TimedPretrain(Pretrain):
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> type[curation.BaseConfig]:
     """Register the stage; return the class of the configuration that follows."""
-    stages = [TimedPretrain if stage is Pretrain else stage for stage in curation.STAGES]
+    stages = [TimedPretrain if s.name == Pretrain.name else s for s in curation.STAGES]
     stages.insert(2, Clock)
-    monkeypatch.setattr(curation, "STAGES", tuple(stages))
+    monkeypatch.setattr(curation, "STAGES", curation.together(stages))
     return curation.config_class(curation.STAGES)
 
 
@@ -65,10 +65,8 @@ def test_its_settings_are_checked_like_all_others(registered: type[curation.Base
         config_from(registered, {}, ["clock.tick_s=1"])
 
 
-def test_a_stage_that_no_corpus_needs_is_refused(
-    monkeypatch: pytest.MonkeyPatch, registered: type[curation.BaseConfig]
-) -> None:
-    unread = tuple(Pretrain if stage is TimedPretrain else stage for stage in curation.STAGES)
-    monkeypatch.setattr(curation, "STAGES", unread)
+def test_a_stage_that_no_corpus_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    unread = (*curation.STAGES[:2], Clock, *curation.STAGES[2:])
+    monkeypatch.setattr(curation, "STAGES", curation.together(unread))
     with pytest.raises(ValueError, match=r"^no corpus needs stage 'clock'[^\n]*$"):
-        curation.make_graph(registered())
+        curation.make_graph(curation.config_class(curation.STAGES)())

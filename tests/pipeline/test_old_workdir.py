@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import ROOT
-from wavemill.jobs.build import execute, prepare, publish
+from wavemill.pipeline.build import execute, prepare, publish
 from wavemill.pipeline.config import config_from
 from wavemill.pipeline.curation import Config
 from wavemill.pipeline.execution.events import ShardFailed
@@ -26,8 +26,9 @@ from wavemill.pipeline.request import remembered
 from wavemill.pipeline.store import Store
 
 MADE = ROOT / "tests" / "data" / "workdir"
-# On purpose, by version 3 of tokenize, which leaves storing audio to store_audio.
-CHANGED = {"tokenize", "pretrain", "sft"}
+# On purpose: version 3 of tokenize leaves storing audio to store_audio, and the verdict reads the
+# new stage score_signal.
+CHANGED = {"verdict", "tokenize", "pretrain", "sft"}
 MADE_SNAPSHOT = MADE / "work" / "snapshots" / "000001"
 
 

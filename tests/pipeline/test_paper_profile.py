@@ -34,7 +34,7 @@ REPORT = [
     ("transcribe.by_language.paraformer.full_stop_gap_ms", 1000, "3.1 transcription: 1.0 s"),
     ("tokenize.engine", "whisper_vq", "2.2 audio tokenizer: GLM-4-Voice's, 12.5 Hz"),
     ("tokenize.whisper_vq.weights", "THUDM/glm-4-voice-tokenizer", "2.2 audio tokenizer"),
-    ("filter.raw.allowed_languages", ("en", "zh"), "3.1 transcription: kept languages"),
+    ("filter.asr.allowed_languages", ("en", "zh"), "3.1 transcription: kept languages"),
 ]
 
 

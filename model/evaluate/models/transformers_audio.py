@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from wavemill.model.blocks import prepare_transformers
 from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput
 from wavemill.model.evaluate.models.spec import TRANSFORMERS_FILES
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
@@ -46,6 +47,7 @@ class TransformersModel:
             self._folder = resolve(source, files=TRANSFORMERS_FILES)
         except WeightsError as error:
             raise ModelError(str(error)) from None
+        prepare_transformers()
         import transformers
 
         try:

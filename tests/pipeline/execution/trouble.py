@@ -130,7 +130,7 @@ class TroubleBuild:
         seen = []
         for event in events:
             if isinstance(event, TaskDone):
-                plan.ledger.add(event.report)
+                plan.ledger.add(event.result)
             seen.append(event)
         if not any(isinstance(event, ShardFailed) for event in seen):
             write_snapshot(self.store, plan, [], {}, "0")

@@ -23,8 +23,8 @@ from wavemill.pipeline.upkeep.difference import (
     SegmentChange,
     compare,
 )
-from wavemill.stages.filter.score_text import ScoreText
-from wavemill.stages.filter.verdict import Verdict
+from wavemill.stages.score_text.stage import ScoreText
+from wavemill.stages.verdict.stage import Verdict
 
 A, B, C = (recording(name, 10_000) for name in "abc")
 # Recording, segment (as many seconds long), rules that it breaks.
