@@ -9,7 +9,7 @@
 
 PYTHON ?= python3
 VERSIONS ?= locked
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv$(patsubst %,-%,$(filter-out locked,$(VERSIONS)))
 BIN := $(VENV)/bin
@@ -31,7 +31,7 @@ demo: $(VENV)/demo
 
 # Files of tests are shared out to TEST_WORKERS processes; a file's tests stay together.
 test: lint
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/dev
 	WAVEMILL_KILLS=25 $(BIN)/python -m pytest -s tests/faults

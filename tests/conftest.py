@@ -29,6 +29,32 @@ def pytest_configure() -> None:
     settings.load_profile("any_machine")
 
 
+# What takes longest is begun first, so that no process is left with it at the end.
+LONGEST = (
+    "tests/faults/",
+    "tests/pipeline/test_curation.py",
+    "tests/jobs/test_cluster.py",
+    "tests/stages/transcribe/test_whisper.py",
+    "tests/test_documents.py",
+    "tests/pipeline/execution/test_supervisor.py",
+    "tests/pipeline/execution/test_on_ray.py",
+    "tests/jobs/test_train_stopped.py",
+    "tests/jobs/test_train.py",
+    "tests/test_import_names.py",
+    "tests/jobs/test_upkeep.py",
+    "tests/jobs/test_evaluate.py",
+    "tests/model/train/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        found = (i for i, start in enumerate(LONGEST) if item.nodeid.startswith(start))
+        return next(found, len(LONGEST))
+
+    items.sort(key=place)  # stable: all else stays as it was
+
+
 # Modules with a `TABLE` that is printed after the tests, and its title.
 TABLES = {
     "tests.model.conformance": "conformance",
