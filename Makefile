@@ -1,13 +1,15 @@
 # make demo: set everything up and curate the example recordings
-# make test: set everything up, then lint, types and tests
+# make test: set everything up, then lint, types, import directions and tests
 # make soak: kill driver and workers 25 times, compare the corpora (minutes)
 # make lock: write constraints/ anew for this Python, from the newest versions allowed
 #
 # PYTHON=python3.13 takes another Python. VERSIONS=locked (the default) installs the versions in
 # constraints/, VERSIONS=newest or lowest what pyproject.toml allows, each in a folder of its own.
+# TEST_WORKERS=4 runs the tests in four processes, each with about 3 GB; 0 runs them in one.
 
 PYTHON ?= python3
 VERSIONS ?= locked
+TEST_WORKERS ?= 3
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv$(patsubst %,-%,$(filter-out locked,$(VERSIONS)))
 BIN := $(VENV)/bin
@@ -27,8 +29,9 @@ endif
 demo: $(VENV)/demo
 	$(BIN)/wavemill curate examples/recordings --out demo-output --truth examples/truth
 
+# Files of tests are shared out to TEST_WORKERS processes; a file's tests stay together.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/dev
 	WAVEMILL_KILLS=25 $(BIN)/python -m pytest -s tests/faults
@@ -37,6 +40,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.material import make_material
-from wavemill.pipeline.task import REPORT
+from wavemill.pipeline.task import TASK_RESULT
 
 CLIP_RATE = 16_000  # Hz: what all engines but the denoiser want
 
@@ -56,19 +56,22 @@ class BareLoop:
 
         from wavemill.pipeline.config import load_config
         from wavemill.pipeline.curation import Config
-        from wavemill.stages.denoise import stage as denoise
-        from wavemill.stages.diarize import stage as diarize
-        from wavemill.stages.filter import score_audio
-        from wavemill.stages.tokenize import tokenize, tokenize_text
-        from wavemill.stages.transcribe import stage as transcribe
+        from wavemill.stages.denoise.stage import Denoise
+        from wavemill.stages.diarize.stage import Diarize
+        from wavemill.stages.score_audio.stage import ScoreAudio
+        from wavemill.stages.score_signal.stage import ScoreSignal
+        from wavemill.stages.tokenize.stage import Tokenize
+        from wavemill.stages.tokenize_text.stage import TokenizeText
+        from wavemill.stages.transcribe.stage import Transcribe
 
-        self.config = load_config(Config)
-        self.denoise = denoise.build(self.config.denoise, "cpu")
-        self.diarize = diarize.build(self.config.diarize, "cpu")
-        self.transcribe = transcribe.build(self.config.transcribe, "cpu")
-        self.quality = score_audio.build(self.config.filter.audio, "cpu", self.config.version)
-        self.tokenize = tokenize.build(self.config.tokenize, "cpu", self.config.version)
-        self.text = tokenize_text.build(self.config.tokenize_text, "cpu")
+        config = load_config(Config)
+        self.denoise = Denoise.build(config.settings_of(Denoise))
+        self.diarize = Diarize.build(config.settings_of(Diarize))
+        self.transcribe = Transcribe.build(config.settings_of(Transcribe))
+        self.quality = ScoreAudio.build(config.settings_of(ScoreAudio))
+        self.signal = config.settings_of(ScoreSignal)
+        self.tokenize = Tokenize.build(config.settings_of(Tokenize))
+        self.text = TokenizeText.build(config.settings_of(TokenizeText))
         self.limits = threadpool_limits(1)
         self.seconds: Counter[str] = Counter()
 
@@ -79,10 +82,10 @@ class BareLoop:
         self.seconds[step] += time.process_time() - started
 
     def run(self, path: str) -> None:
-        from wavemill.model.mel import tokens_in
+        from wavemill.model.tokenizer.kmeans import tokens_in
         from wavemill.stages.audio.decode import open_audio
         from wavemill.stages.audio.resample import resample
-        from wavemill.stages.filter.signal import clipping_ratio, snr_db
+        from wavemill.stages.score_signal.signal import clipping_ratio, snr_db
 
         with self.timed("decode"), open_audio(path) as source:
             mono = np.concatenate([block.mean(axis=0) for block in source.blocks])
@@ -97,10 +100,12 @@ class BareLoop:
         clips = [track.read(s.turn.start_ms, s.turn.end_ms) for s in segments]
         with self.timed("transcribe"):
             transcripts = self.transcribe.engine.transcribe(clips)
-        settings = self.config.filter.audio
         with self.timed("score_audio"):
             for clip in clips:
                 self.quality.engine.quality([np.clip(clip, -1, 1)])
+        settings = self.signal
+        with self.timed("score_signal"):
+            for clip in clips:
                 snr_db(clip, CLIP_RATE, settings.snr)
                 clipping_ratio(clip, settings.clipping)
         with self.timed("tokenize"):
@@ -151,7 +156,7 @@ def _nothing(_: int) -> None:
 
 def measure_wavemill(folder: Path, out: Path, workers: int) -> tuple[float, Counter[str]]:
     """Return wall seconds of scan, build and snapshot, and CPU seconds by stage."""
-    from wavemill.jobs.build import execute, prepare, publish
+    from wavemill.pipeline.build import build_corpus
     from wavemill.pipeline.config import load_config
     from wavemill.pipeline.curation import Config
     from wavemill.pipeline.execution.ray_session import ray_session
@@ -159,10 +164,7 @@ def measure_wavemill(folder: Path, out: Path, workers: int) -> tuple[float, Coun
     config = load_config(Config, overrides=[f"execution.workers={workers}"])
     with ray_session(config.execution):
         started = time.perf_counter()
-        build = prepare([str(folder)], out, config)
-        for _ in execute(build):
-            pass
-        publish(build)
+        build_corpus([str(folder)], str(out), config, "benchmarks.curate")
         elapsed = time.perf_counter() - started
     return elapsed, stage_seconds(out)
 
@@ -171,7 +173,7 @@ def stage_seconds(out: Path) -> Counter[str]:
     """Add up what every table remembers of its making."""
     found: Counter[str] = Counter()
     for path in out.glob("stages/*/*/*.parquet"):
-        text = (pq.read_metadata(path).metadata or {}).get(REPORT.encode())
+        text = (pq.read_metadata(path).metadata or {}).get(TASK_RESULT.encode())
         if text is not None:
             report = json.loads(text)
             found[report["stage"]] += report["cpu_seconds"]

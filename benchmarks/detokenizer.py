@@ -20,12 +20,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tests.model.detokenizer import published
+from tests.model.detokenizer.published import (
+    CrossFadeStream,
+    PublishedDetokenizer,
+    PublishedSettings,
+)
 from wavemill.model.detokenizer.config import StreamSettings
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.history import History
 from wavemill.model.detokenizer.solver import ChunkSolver, normalise
-from wavemill.model.detokenizer.voice import read_voice
-from wavemill.model.detokenizer.waveform import ContextStream, CrossFadeStream
+from wavemill.model.detokenizer.streams import ContextStream, read_voice
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = Path(os.environ.get("WAVEMILL_CONFORMANCE", ROOT.parent / "shared" / "conformance"))
@@ -50,8 +55,8 @@ class Utterance:
     work: dict[str, int] = field(default_factory=lambda: {"flow": 0, "vocoder": 0})
 
     def __post_init__(self) -> None:
-        self.detokenizer.settings = self.settings
-        self.stream = self.detokenizer.stream(torch.Generator().manual_seed(0), self.voice)
+        detokenizer = of_kind(self.detokenizer, self.settings)
+        self.stream = detokenizer.stream(torch.Generator().manual_seed(0), self.voice)
         solve, vocoder = self.stream.mels.solver.solve, self.stream.audio.vocoder
 
         def noted_solve(tokens: Tensor, *rest: object) -> object:
@@ -87,6 +92,12 @@ class Utterance:
         return [len(piece) / samples for piece in self.pieces]
 
 
+def of_kind(detokenizer: Detokenizer, settings: StreamSettings) -> Detokenizer:
+    """Return the same networks with these settings, which say whether it is the published one."""
+    kind = PublishedDetokenizer if isinstance(settings, PublishedSettings) else Detokenizer
+    return kind(detokenizer.flow, detokenizer.vocoder, settings)
+
+
 Measure = Callable[[Detokenizer, StreamSettings], str]
 
 
@@ -96,7 +107,7 @@ def seam_gain(detokenizer: Detokenizer, settings: StreamSettings) -> str:
     def ones(mel: Tensor) -> Tensor:
         return torch.ones(1, mel.shape[1] * samples)
 
-    if settings.mode == "published":
+    if isinstance(settings, PublishedSettings):
         stream: ContextStream | CrossFadeStream = CrossFadeStream(ones, samples)
     else:
         stream = ContextStream(ones, samples, settings.vocoder_context, settings.vocoder_window)
@@ -137,6 +148,9 @@ def made_voice(detokenizer: Detokenizer, settings: StreamSettings) -> History:
     mel = torch.randn(VOICE_FRAMES, detokenizer.config.flow.input_size, generator=generator) - 5
     tokens = torch.arange(VOICE_FRAMES) // settings.frames_per_token
     tokens %= detokenizer.config.flow.semantic_vocab_size
+    if isinstance(settings, PublishedSettings):
+        solver = published.PublishedSolver(detokenizer.flow, settings)
+        return published.read_voice(solver, settings, mel, tokens)
     return read_voice(ChunkSolver(detokenizer.flow, settings), settings, mel, tokens)
 
 
@@ -163,7 +177,7 @@ def look_ahead_twice(detokenizer: Detokenizer, settings: StreamSettings) -> str:
 
     def noted(*given: object) -> object:
         found = solve(*given)
-        solved.append(found[0])
+        solved.append(found)
         return found
 
     said.stream.mels.solver.solve = noted
@@ -212,10 +226,10 @@ MEASURES: tuple[tuple[str, Measure], ...] = (
 
 
 def rows(detokenizer: Detokenizer) -> Iterator[Row]:
-    modes = (StreamSettings(mode="published", ode_points=15), StreamSettings(ode_points=15))
+    kinds = (PublishedSettings(ode_points=15), StreamSettings(ode_points=15))
     for name, measure in MEASURES:
-        published, mended = map(partial(measure, detokenizer), modes)
-        yield name, published, mended
+        as_published, mended = map(partial(measure, detokenizer), kinds)
+        yield name, as_published, mended
 
 
 def fixture_model(folder: Path) -> Path:

@@ -25,7 +25,7 @@ import numpy as np
 
 from wavemill.stages.denoise.rnnoise import RNNoise
 from wavemill.stages.diarize.clustering import ClusteringConfig
-from wavemill.stages.diarize.diarization import Diarization, Turn
+from wavemill.stages.diarize.engine import Diarization, Turn
 from wavemill.stages.diarize.silero import SileroClustering, SileroConfig
 from wavemill.stages.diarize.spans import Span, intersect
 from wavemill.stages.diarize.stage import Config, Diarize
@@ -151,7 +151,7 @@ class Bench:
         return self.scored(lambda u: list(engine.diarize(ArrayTrack(self.audio[u])).turns))
 
     def post_processed(self, uri: str) -> Turns:
-        stage = Diarize(Config(), self.engine)  # type: ignore[arg-type]
+        stage = Diarize(Config(), engine=self.engine)  # type: ignore[arg-type]
         return [
             Turn(start, end, s.turn.speaker)
             for s in stage.segments(ArrayTrack(self.audio[uri]))
@@ -282,7 +282,7 @@ def long_recording(hours: float, original: dict[str, np.ndarray]) -> None:
     samples = np.tile(once, int(np.ceil(hours * 3600 * RATE / len(once))))
     engine = loaded(SileroConfig())
     began = time.perf_counter()
-    segments = Diarize(Config(), engine).segments(ArrayTrack(samples))  # type: ignore[arg-type]
+    segments = Diarize(Config(), engine=engine).segments(ArrayTrack(samples))  # type: ignore[arg-type]
     took, heard = time.perf_counter() - began, len(samples) / RATE / 3600
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(

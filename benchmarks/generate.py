@@ -22,10 +22,7 @@ import torch
 
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
-from wavemill.model.generate.generate import decode, stream
-from wavemill.model.generate.sampling import Sampling
-from wavemill.model.generate.streams import GenerateSettings
-from wavemill.model.llm.batch import Sample
+from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, Sampling, decode, stream
 from wavemill.model.llm.config import LlmConfig, preset
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.prompt.layout import Reply
@@ -136,16 +133,16 @@ def network_embeddings(network: AudioLlm) -> int:
     return sum(table.weight.nbytes for table in tables)
 
 
-def prompt(config: LlmConfig, seed: int) -> Sample:
+def prompt(config: LlmConfig, seed: int) -> LlmPrompt:
     """Return a prompt of random text, without sound."""
     generator = torch.Generator().manual_seed(seed)
     text = torch.randint(0, config.text_vocab, (PROMPT_TOKENS,), generator=generator)
     blank = torch.full_like(text, config.text_vocab)
-    return Sample(blank, text, torch.zeros(PROMPT_TOKENS, dtype=torch.bool), [])
+    return LlmPrompt(blank, text, torch.zeros(PROMPT_TOKENS, dtype=torch.bool), [])
 
 
 def timed(
-    network: AudioLlm, prompts: list[Sample], settings: GenerateSettings, device: str
+    network: AudioLlm, prompts: list[LlmPrompt], settings: GenerateSettings, device: str
 ) -> tuple[float, float]:
     """Return the seconds of the prefill and of one step after it."""
     clock = Clock(device)

@@ -86,8 +86,8 @@ def finished_workdir(folder: Path, size: int) -> None:
     shards = catalogue.database.execute("select shard_id, label_digest from shards").fetchall()
     for stage in graph.stages.values():
         stems = [stem_of(graph, stage, *shard) for shard in shards]
-        kept = "123456789abc" if stage.name in graph.covered else None
-        outputs = [f"{stem}-123456789abc" for stem in stems] if stage.covers else stems
+        kept = "123456789abc" if stage.name in graph.selecting else None
+        outputs = [f"{stem}-123456789abc" for stem in stems] if stage.selected_by else stems
         columns = {
             "stage": [stage.name] * len(stems),
             "fingerprint": [graph.fingerprints[stage.name]] * len(stems),

@@ -26,7 +26,7 @@ from wavemill.manifests.recording import Recording
 from wavemill.manifests.table import recordings_table
 from wavemill.pipeline.catalogue import CATALOGUE
 from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
-from wavemill.pipeline.curation import all_schemas
+from wavemill.pipeline.curation import Config, all_schemas, make_graph
 from wavemill.pipeline.ledger import FOLDER as LEDGER_FOLDER
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
 from wavemill.pipeline.quality.database import new_database
@@ -37,7 +37,7 @@ from wavemill.pipeline.quality.totals import read_totals
 from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import ERRORS_SCHEMA
-from wavemill.stages.filter.verdict import Config, join_scores, judge
+from wavemill.stages.verdict.stage import join_scores, judge
 
 PER_RECORDING, PER_SHARD, RECORDING_MS = 100, 10_000, 360_000
 WORDS = ["the", "of", "and", "to", "in", "that", "was", "it", "for", "with", "as", "had", "not"]
@@ -148,9 +148,10 @@ def _tables(recordings: list[Recording], rng: np.random.Generator) -> dict[str, 
     }
     schemas = all_schemas()
     made = {s: _columns(common, count, schemas[s]) for s in ("diarize", "transcribe")}
-    made |= {s: _columns(common, count, schemas[s]) for s in ("score_audio", "score_text")}
-    scores = join_scores(made["score_audio"], made["score_text"])
-    made["verdict"] = judge(scores, Config())
+    verdict: Any = make_graph(Config()).stages["verdict"].build("cpu")
+    made |= {s: _columns(common, count, schemas[s]) for s in verdict.inputs}
+    scores = join_scores([made[stage] for stage in verdict.inputs])
+    made["verdict"] = judge(scores, verdict.settings, verdict.known)
     kept = _columns(common, count, schemas["pretrain"])
     made["pretrain"] = kept.filter(made["verdict"]["kept"])
     starts = range(0, RECORDING_MS, 60_000)
@@ -175,7 +176,8 @@ def _columns(values: Mapping[str, Any], count: int, schema: pa.Schema) -> pa.Tab
 
 
 def _stages(lineage: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    parameters = {"verdict": json.dumps(Config().model_dump(mode="json"))}
+    verdict = make_graph(Config()).stages["verdict"]
+    parameters = {"verdict": json.dumps(dict(verdict.parameters))}
     parameters["denoise"] = json.dumps({"missing_ms": 100})
     return [
         {"stage": s, "fingerprint": FINGERPRINT, "parameters": parameters.get(s, "{}")}

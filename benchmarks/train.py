@@ -20,14 +20,14 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from wavemill.jobs.training import recipe_of
-from wavemill.jobs.training_tokenizer import tokenizer_folder
 from wavemill.model.data.corpus import Corpus
-from wavemill.model.train.job import work
-from wavemill.model.train.llm_setup import LlmTraining
+from wavemill.model.train.llm import LlmTraining
+from wavemill.model.train.loop import work
 from wavemill.model.train.metrics import FILE
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import SftRecipe, shipped
+from wavemill.pipeline.recipes import recipe_of
+from wavemill.pipeline.training_tokenizer import tokenizer_folder
 
 LOG_STEPS = 10
 UNCOUNTED = 2  # lines of metrics at the start

@@ -1,4 +1,4 @@
-"""wavemill benchmark: which benchmarks there are, and your downloads as their items."""
+"""wavemill benchmark: list benchmarks, and turn your downloads into their items."""
 
 from __future__ import annotations
 
@@ -6,54 +6,49 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from wavemill.jobs import places
 from wavemill.jobs.entry import run_app
+from wavemill.jobs.lazy import Command
 from wavemill.jobs.options import AsJson
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.jobs.sound import Cutter
-from wavemill.model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
-from wavemill.model.evaluate.benchmarks.readers import corpus, read_source
-from wavemill.model.evaluate.benchmarks.readers.layout import SourceError, nonempty
-from wavemill.model.evaluate.benchmarks.schema import (
-    BENCHMARK_FILE,
-    Benchmark,
-    BenchmarkError,
-    benchmark_named,
-    items_file,
-    published_benchmarks,
-    read_benchmark,
-)
-from wavemill.pipeline.config import ConfigError
+
+if TYPE_CHECKING:
+    from wavemill.model.evaluate.benchmarks.items import BenchmarkItem, Items
+    from wavemill.model.evaluate.benchmarks.schema import Benchmark
 
 ROOT_VARIABLE = "WAVEMILL_BENCHMARKS"
 DEFAULT_ROOT = "benchmark-items"
 CORPUS = "corpus"
 
 benchmark_app = typer.Typer(
-    help="Benchmarks: what there is, what each asks, and your downloads as items.\n\n"
+    help="List benchmarks, show what each asks, and turn your downloads into items.\n\n"
     "Nothing is ever downloaded: get the data from where `show` says, then `prepare` it.",
     no_args_is_help=True,
 )
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `wavemill benchmark list` has it.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name that `wavemill benchmark list` prints.")
+]
 
 
 def items_root() -> Path:
-    """Return where prepared benchmarks are, unless an option says otherwise."""
+    """Return the default folder of prepared benchmarks."""
     return places.path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
-@benchmark_app.command("list")
+@benchmark_app.command("list", cls=Command)
 def list_benchmarks(as_json: AsJson = False) -> None:
     """List every benchmark: the 41 rows of the technical report's tables 4 to 7, and ESC-50.
 
-    reader: `prepare` knows its download; without one, write its items as JSONL (see `show`).
+    reader: `prepare` reads its download; without one, write its items as JSONL (see `show`).
     prepared: its items are in $WAVEMILL_BENCHMARKS (or ./benchmark-items).
     """
+    from wavemill.model.evaluate.benchmarks.schema import BENCHMARK_FILE, published_benchmarks
+
     found = published_benchmarks().values()
     if as_json:
         typer.echo(json.dumps([b.model_dump(mode="json") for b in found], ensure_ascii=False))
@@ -77,30 +72,33 @@ def list_benchmarks(as_json: AsJson = False) -> None:
     Terminal().print(table)
 
 
-@benchmark_app.command("show")
+@benchmark_app.command("show", cls=Command)
 def show_benchmark(name: Name) -> None:
-    """Print all that is known of one benchmark, as the YAML that describes it.
+    """Print the YAML that describes one benchmark.
 
-    A benchmark of your own is such a file as benchmark.yaml, beside items.parquet or items.jsonl
-    with a line per item:
+    To make a benchmark of your own, put such a file, benchmark.yaml, beside items.parquet or
+    items.jsonl with a line per item:
 
     {"item_id": "a1", "audio": "a1.wav", "references": ["the transcript"], "language": "en"}
 
     Further keys: question, options, details. To run it: wavemill evaluate MODEL -b FOLDER -o runs
     """
+    from wavemill.model.evaluate.benchmarks.schema import BenchmarkError, benchmark_named
+    from wavemill.pipeline.config import ConfigError
+
     try:
         typer.echo(benchmark_named(name).dumped(), nl=False)
     except BenchmarkError as error:
         raise ConfigError(str(error)) from None
 
 
-@benchmark_app.command("prepare")
+@benchmark_app.command("prepare", cls=Command)
 def prepare_benchmark(
     name: Annotated[
         str,
         typer.Argument(
             metavar="NAME",
-            help="A benchmark; or `corpus`: a split of what wavemill curate made.",
+            help="Name of a benchmark; or `corpus`, for a split of a corpus that curate built.",
         ),
     ],
     source: Annotated[
@@ -108,7 +106,7 @@ def prepare_benchmark(
         typer.Option(
             parser=places.place,
             metavar="FOLDER",
-            help="Folder of your download, as unpacked; of a corpus its WORKDIR, or URL.",
+            help="Folder of your unpacked download; for `corpus`, its WORKDIR, by path or URL.",
         ),
     ],
     out: Annotated[
@@ -124,12 +122,12 @@ def prepare_benchmark(
     subset: Annotated[
         str | None, typer.Option(help="Another part of the data set, such as dev-clean.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Of a corpus: its split, or `all`.")] = "test",
+    split: Annotated[str, typer.Option(help="For `corpus`: the split, or `all`.")] = "test",
     task: Annotated[
-        str, typer.Option(help="Of a corpus: asr, aqa, aac, ser, sec, asc ...")
+        str, typer.Option(help="For `corpus`: asr, aqa, aac, ser, sec, asc ...")
     ] = "asr",
 ) -> None:
-    """Turn a download into benchmark.yaml and items.parquet, which holds the sound as well.
+    """Turn a download into benchmark.yaml and items.parquet, which also holds the audio.
 
     Examples:
 
@@ -137,6 +135,17 @@ def prepare_benchmark(
 
     wavemill benchmark prepare corpus --source work --split test --out digits-test
     """
+    from wavemill.model.evaluate.benchmarks.items import ItemsError, write_items
+    from wavemill.model.evaluate.benchmarks.readers import corpus, read_source
+    from wavemill.model.evaluate.benchmarks.readers.layout import SourceError, nonempty
+    from wavemill.model.evaluate.benchmarks.schema import (
+        BENCHMARK_FILE,
+        BenchmarkError,
+        benchmark_named,
+    )
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.library.sound import Cutter
+
     try:
         if name == CORPUS:
             stem = source.partition("?")[0].rstrip("/").rpartition("/")[2]
@@ -166,8 +175,8 @@ def _as_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in text).lstrip("._-") or CORPUS
 
 
-def _counted(items: Iterator[Item]) -> Iterator[Item]:
-    """Show on a terminal how many items have been read."""
+def _counted(items: Iterator[BenchmarkItem]) -> Iterator[BenchmarkItem]:
+    """Yield the items, and show on a terminal how many were read."""
     console = Terminal(stderr=True)
     if not console.is_terminal:
         yield from items
@@ -182,8 +191,18 @@ def _counted(items: Iterator[Item]) -> Iterator[Item]:
 def opened_benchmark(named: str, root: Path | None) -> tuple[Benchmark, Items]:
     """Return what `--benchmark` names, with its items: a folder, its YAML file, or a name.
 
-    Raises ConfigError with what to do where the items are missing.
+    Raises ConfigError, which says what to do, if the items are missing.
     """
+    from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
+    from wavemill.model.evaluate.benchmarks.schema import (
+        BENCHMARK_FILE,
+        BenchmarkError,
+        benchmark_named,
+        items_file,
+        read_benchmark,
+    )
+    from wavemill.pipeline.config import ConfigError
+
     path = Path(named)
     try:
         if path.is_dir():

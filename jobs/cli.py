@@ -6,64 +6,127 @@ from typing import Annotated
 
 import typer
 
-from wavemill.jobs import version
-from wavemill.jobs.benchmark import benchmark_app
-from wavemill.jobs.curate import curate
-from wavemill.jobs.dashboard import dashboard
 from wavemill.jobs.entry import run_app
-from wavemill.jobs.evaluate import evaluate
-from wavemill.jobs.gc import gc
-from wavemill.jobs.generate import generate
-from wavemill.jobs.inspection import config_app, schema
-from wavemill.jobs.leaderboard import leaderboard
-from wavemill.jobs.models import model_app
-from wavemill.jobs.perplexity import perplexity
-from wavemill.jobs.plan import plan
-from wavemill.jobs.refresh import refresh
-from wavemill.jobs.report import report
-from wavemill.jobs.resynthesise import resynthesise
-from wavemill.jobs.show import show
-from wavemill.jobs.snapshots import diff, snapshots
-from wavemill.jobs.train import train_app
-from wavemill.jobs.transcribe import transcribe
-from wavemill.jobs.verify import verify
-from wavemill.jobs.withdraw import withdraw
+from wavemill.jobs.lazy import MARKUP, Place, lazy_group
 
+# Modules of commands are imported when the command is called. A test compares these lines with
+# the commands' docstrings.
+COMMANDS = {
+    "curate": Place("curate", "curate", "Turn recordings into a Parquet pre-training corpus."),
+    "plan": Place(
+        "plan",
+        "plan",
+        "Show which stages of which shards are done and which are to do.",
+    ),
+    "refresh": Place(
+        "refresh",
+        "refresh",
+        "Bring the corpus up to date: curate again, with the sources and settings of the last "
+        "time.",
+    ),
+    "withdraw": Place(
+        "withdraw",
+        "withdraw",
+        "Take recordings out of every corpus and keep them out, even if their files stay.",
+    ),
+    "snapshots": Place("snapshots", "snapshots", "List the snapshots of the corpus, oldest first."),
+    "diff": Place(
+        "snapshots",
+        "diff",
+        "Print what changed between two snapshots: recordings, segments by rule, configuration.",
+    ),
+    "gc": Place(
+        "gc",
+        "gc",
+        "Remove older snapshots, and the stage outputs that no kept snapshot was made from.",
+    ),
+    "verify": Place(
+        "verify",
+        "verify",
+        "Check all files of the snapshots and stages against their recorded sizes and hashes.",
+    ),
+    "report": Place(
+        "report",
+        "report",
+        "Write WORKDIR/quality.duckdb and report/index.html; print what became of every hour of "
+        "input.",
+    ),
+    "dashboard": Place(
+        "dashboard",
+        "dashboard",
+        "Serve the quality page with live figures: all segments, with search, filters and audio.",
+    ),
+    "show": Place(
+        "show",
+        "show",
+        "Print one recording: who speaks when, what is said, what is kept and what is not, and "
+        "why.",
+    ),
+    "schema": Place(
+        "inspection",
+        "schema",
+        "Print the columns of every table with their types and meanings.",
+    ),
+    "config": Place("inspection", "config_app", "Look at configurations."),
+    "generate": Place(
+        "generate",
+        "generate",
+        "Print a model's reply while it is generated, and write its speech to a file.",
+    ),
+    "transcribe": Place(
+        "transcribe",
+        "transcribe",
+        "Print the transcript of each recording: a line each, the file first.",
+    ),
+    "model": Place("models", "model_app", "Make a model folder, or look into one."),
+    "train": Place(
+        "train",
+        "train_app",
+        "Train on the corpora of a WORKDIR. The same command continues a run that was stopped.",
+    ),
+    "perplexity": Place(
+        "perplexity",
+        "perplexity",
+        "Print the perplexity of text ids and of audio codes, by task.",
+    ),
+    "resynthesise": Place(
+        "resynthesise",
+        "resynthesise",
+        "Synthesise recordings again, and print how similar and how clear the result is, as "
+        "Markdown.",
+    ),
+    "evaluate": Place(
+        "evaluate",
+        "evaluate",
+        "Ask a model about every item of a benchmark, and score what it answers.",
+    ),
+    "leaderboard": Place(
+        "leaderboard",
+        "leaderboard",
+        "Show every scored run below DIR beside the scores that the technical report published.",
+    ),
+    "benchmark": Place(
+        "benchmark",
+        "benchmark_app",
+        "List benchmarks, show what each asks, and turn your downloads into items.",
+    ),
+}
 app = typer.Typer(
+    cls=lazy_group(COMMANDS),
     help="Raw recordings in, Parquet corpora for audio language models out.\n\n"
     "First steps: wavemill curate recordings/ --out work, then read "
     "work/corpus/pretrain/*.parquet. wavemill plan shows beforehand what would be done.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
 )
-app.command()(curate)
-app.command()(plan)
-app.command()(refresh)
-app.command()(withdraw)
-app.command()(snapshots)
-app.command()(diff)
-app.command()(gc)
-app.command()(verify)
-app.command()(report)
-app.command()(dashboard)
-app.command()(show)
-app.command()(schema)
-app.add_typer(config_app, name="config")
-app.command()(generate)
-app.command()(transcribe)
-app.add_typer(model_app, name="model")
-app.add_typer(train_app, name="train")
-app.command()(perplexity)
-app.command()(resynthesise)
-app.command()(evaluate)
-app.command()(leaderboard)
-app.add_typer(benchmark_app, name="benchmark")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from wavemill.pipeline.version import version
+
         typer.echo(f"wavemill {version()}")
         raise typer.Exit
 

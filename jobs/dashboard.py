@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import errno
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavemill.jobs import version
-from wavemill.jobs.entry import run_command
+from wavemill.jobs.entry import Stopped, run_command
 from wavemill.jobs.plain import Terminal
 from wavemill.jobs.report import Workdir
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.quality.live import Live
-from wavemill.pipeline.quality.server import Server
-from wavemill.pipeline.store import Store
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.quality.live import Live
+    from wavemill.pipeline.quality.server import Server
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -32,6 +31,10 @@ def dashboard(
 
     Example: wavemill dashboard work, then open http://127.0.0.1:8420 in a browser
     """
+    from wavemill.pipeline.quality.live import Live
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.version import version
+
     console = Terminal()
     live = Live(Store.open(workdir), version())
     try:
@@ -44,14 +47,17 @@ def dashboard(
             if host not in LOCAL:
                 console.print("note: anyone who reaches this address can read and listen")
             server.serve_forever()
-    except KeyboardInterrupt:
+    except Stopped:
         console.print("stopped")
     finally:
         live.close()
 
 
 def _listening(live: Live, host: str, port: int) -> Server:
-    """Raises ConfigError when the address cannot be had."""
+    """Return a server that listens; raises ConfigError if the address cannot be used."""
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.quality.server import Server
+
     try:
         return Server(live, host, port)
     except OverflowError as error:

@@ -1,9 +1,11 @@
 """How every entry point begins and ends.
 
-Errors that a person can mend are one line, exit code 2. A fault of the program itself that met
-everything is one line, too, with exit code 1. SIGTERM and SIGHUP end everything as
-Ctrl-C does: what was started is ended, temporary files go, and one line says so; the exit code is
-128 and the signal's number, as for a program that takes no notice of it.
+Errors that a person can mend are one line, exit code 2. A fault of the program itself that stopped
+everything is one line too, with exit code 1. SIGINT (Ctrl-C), SIGTERM and SIGHUP end a command in
+the same way: what it started is ended, its temporary files are removed, and one line says so; the
+exit code is 128 and the signal's number, as for a program that does not handle the signal.
+
+Nothing heavy is imported here: every `--help` imports this module.
 """
 
 from __future__ import annotations
@@ -13,99 +15,46 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import typer
 
-from wavemill.jobs.plain import printable
-from wavemill.manifests.faults import ProgramFault
-from wavemill.manifests.filesystems import LocationError
-from wavemill.manifests.reasons import SourceNotFound
-from wavemill.model.checkpoint import WeightsError
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.damage import WorkdirDamaged
-from wavemill.pipeline.execution.faults import RunStopped, fault_of_surroundings
-from wavemill.pipeline.lock import WorkdirBusy
-from wavemill.stages.engine import EngineUnavailable
+from wavemill.jobs.lazy import MARKUP, Command
 
-MENDABLE = (
-    ConfigError,
-    LocationError,
-    SourceNotFound,
-    EngineUnavailable,
-    RunStopped,
-    WorkdirBusy,
-    WorkdirDamaged,
-    WeightsError,
-)
-
-
-T = TypeVar("T")
 GOES_ON = "stopped; the same command goes on"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler = Callable[[int, Any], None]
 
 
 class Stopped(BaseException):
-    """A signal asked to stop; its text is for the person who sent it.
+    """A signal asked the command to stop; the text is for the person who sent the signal.
 
-    No KeyboardInterrupt, for which click says "Aborted!" and exits with 1.
+    It is not a KeyboardInterrupt, since click turns that into an exit code of its own.
     """
 
-    def __init__(self, signal_number: int, told: str = GOES_ON) -> None:
-        super().__init__(told)
+    def __init__(self, signal_number: int, text: str = GOES_ON) -> None:
+        super().__init__(text)
         self.exit_code = 128 + signal_number
 
 
 @contextmanager
-def stopping(handler: Handler | None = None) -> Iterator[None]:
-    """Have SIGINT and SIGTERM call `handler` within the block, by default to raise Stopped.
+def stopping(handler: Handler) -> Iterator[None]:
+    """Have the signals that end a command call `handler` within the block.
 
-    For work that goes on with the same command. In a thread other than the first nothing changes,
-    since only the first one gets signals. Ray brings a handler of its own while it starts, which
-    exits: around `ray_session` that is taken for what it is, and inside it `stopping` comes again.
+    Does nothing outside the main thread, which alone gets signals. A signal that was ignored
+    before, as SIGHUP is under nohup, stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler or _stop) for number in SIGNALS}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heeded}
     try:
         yield
-    except SystemExit as ended:
-        if ended.code != signal.SIGTERM:
-            raise
-        raise Stopped(signal.SIGTERM) from None
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
-
-
-def _stop(number: int, _frame: Any) -> None:
-    raise Stopped(number)
-
-
-def in_a_thread(function: Callable[[], T]) -> T:
-    """Return `function()`, called in another thread while this one answers signals by itself.
-
-    For libraries that set handlers of their own wherever they run in the first thread.
-    """
-    result: Future[T] = Future()
-
-    def call() -> None:
-        try:
-            result.set_result(function())
-        except BaseException as error:  # whatever it is, it is raised by who waits
-            result.set_exception(error)
-
-    threading.Thread(target=call, daemon=True).start()
-    return result.result()
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP came. Whatever has to be done on Ctrl-C is to be done now."""
 
 
 def run_app(app: typer.Typer) -> None:
@@ -113,59 +62,66 @@ def run_app(app: typer.Typer) -> None:
     _name_files_in_utf8()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    came = _note_signals()
+    came: list[int] = []
+
+    def stop(number: int, _frame: Any) -> NoReturn:
+        came.append(number)
+        if number != signal.SIGINT:
+            signal.signal(number, signal.SIG_IGN)  # so that cleaning up is not interrupted
+        raise Stopped(number)
+
     try:
-        app()
+        with stopping(stop):
+            app()
     except Stopped as stopped:
         print(f"wavemill: {stopped}", file=sys.stderr)
         sys.exit(stopped.exit_code)
-    except SystemExit as end:
-        if not came or not _by_interruption(end):
-            raise  # also of a command that has said itself what came of the interruption
+    except SystemExit:
+        raise  # also of a command that has itself said that it was stopped
     except BaseException as error:
-        if not came:  # else it is what a library made of the interruption
+        if not came:
             _leave_for(error)
-    print(f"wavemill: {GOES_ON}", file=sys.stderr)
-    sys.exit(128 + came[0])
+        # Otherwise a library made this error of the signal.
+        print(f"wavemill: {GOES_ON}", file=sys.stderr)
+        sys.exit(128 + came[0])
 
 
 def run_command(command: Callable[..., Any]) -> None:
-    """Run one command as a program of its own, for `python -m jobs.NAME`."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    """Run one command as a program of its own, for `python -m wavemill.jobs.NAME`."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=MARKUP)
+    app.command(cls=Command)(command)
     run_app(app)
 
 
 def _leave_for(error: BaseException) -> NoReturn:
     """Say what is wrong, in one line where that is known, and leave."""
-    known = error if isinstance(error, (*MENDABLE, ProgramFault)) else fault_of_surroundings(error)
+    from wavemill.jobs.plain import printable
+    from wavemill.manifests.faults import ProgramFault
+    from wavemill.pipeline.execution.faults import fault_of_surroundings
+
+    mendable = (*_mendable(), ProgramFault)
+    known = error if isinstance(error, mendable) else fault_of_surroundings(error)
     if known is None:
         raise error
     print(f"wavemill: {printable(str(known))}", file=sys.stderr)
     sys.exit(1 if isinstance(known, ProgramFault) else 2)
 
 
-def _note_signals() -> list[int]:
-    """Have signals that end a program raise KeyboardInterrupt; return a list of those that came."""
-    came: list[int] = []
+def _mendable() -> tuple[type[Exception], ...]:
+    """Return the errors whose text tells a person what to do."""
+    from wavemill.manifests.filesystems import LocationError
+    from wavemill.manifests.reasons import SourceNotFound
+    from wavemill.model.io.folders import WeightsError
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.damage import WorkdirDamaged
+    from wavemill.pipeline.execution.faults import RunStopped
+    from wavemill.pipeline.lock import WorkdirBusy
+    from wavemill.stages.engine import EngineUnavailable
 
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        came.append(number)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        signal.signal(number, signal.SIG_IGN)  # let what has to be done now be done
-        raise Terminated
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, end)
-    return came
-
-
-def _by_interruption(end: SystemExit) -> bool:
-    """Whether typer made this of a KeyboardInterrupt that the command let through."""
-    cause = end.__context__.__cause__ if end.__context__ is not None else None
-    return isinstance(cause, KeyboardInterrupt)
+    return (
+        ConfigError, LocationError, SourceNotFound, EngineUnavailable, RunStopped, WorkdirBusy,
+        WorkdirDamaged, WeightsError,
+    )  # fmt: skip
 
 
 def _name_files_in_utf8() -> None:

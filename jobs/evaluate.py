@@ -10,30 +10,29 @@ import typer
 
 from wavemill.jobs import options, places
 from wavemill.jobs.benchmark import opened_benchmark
-from wavemill.jobs.entry import run_command, stopping
-from wavemill.jobs.evaluation_progress import show_answers
-from wavemill.jobs.evaluation_scores import Scoring, Test
+from wavemill.jobs.entry import run_command
 from wavemill.jobs.extras import need_model_packages
-from wavemill.model.checkpoint import HUB_FILES, name_of, resolve
-from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
-from wavemill.model.evaluate.benchmarks.schema import Benchmark
-from wavemill.model.evaluate.errors import EvaluationError
-from wavemill.model.evaluate.models.answering import Model, ModelError
-from wavemill.model.evaluate.models.identity import identity_of, versions
-from wavemill.model.evaluate.models.spec import Kind, ModelSpec, Precision, kind_of, load_model
-from wavemill.model.evaluate.recipes.recipe import Recipe, RecipeError, load_recipe, recipe_names
-from wavemill.model.evaluate.runs.execute import Answerer, answer_all, one_by_one
-from wavemill.model.evaluate.runs.record import Record, RunError, begin, now, read_record
-from wavemill.model.evaluate.runs.worker import Worker
-from wavemill.model.learnt_from import read_learnt_from
-from wavemill.pipeline.config import ConfigError
 
 if TYPE_CHECKING:
-    from wavemill.jobs.evaluation_workers import Asking
+    from wavemill.jobs.evaluation_scores import Test
+    from wavemill.model.evaluate.benchmarks.items import Items
+    from wavemill.model.evaluate.benchmarks.schema import Benchmark
+    from wavemill.model.evaluate.models.answering import Model
+    from wavemill.model.evaluate.models.spec import ModelSpec
+    from wavemill.model.evaluate.recipes.recipe import Recipe
+    from wavemill.model.evaluate.runs.execute import Answerer
+    from wavemill.model.evaluate.runs.record import Record
+    from wavemill.pipeline.evaluation_workers import Asking
+
+Kind = Literal["assistant", "transformers", "endpoint"]  # of `ModelSpec`, without its imports
+RECIPES = Path(__file__).parents[1] / "model" / "evaluate" / "recipes"
+
+
+def _recipes() -> str:
+    return ", ".join(sorted(path.stem for path in RECIPES.glob("*.yaml")))
 
 
 def evaluate(
-    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -71,44 +70,45 @@ def evaluate(
         typer.Option(
             parser=places.named,
             metavar="NAME",
-            help=f"Prompts and decoding: {', '.join(recipe_names())}; or a YAML file.",
+            help=f"Prompts and decoding: {_recipes()}; or a YAML file.",
         ),
     ] = "plain",
     kind: Annotated[
-        Kind | None, typer.Option(help="What MODEL is. [default: seen from it]")
+        Kind | None, typer.Option(help="What MODEL is. [default: found out from MODEL]")
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="Class of a transformers model, if not its own.")
+        str | None,
+        typer.Option(
+            "--class",
+            help="Class of a transformers model, if not the one that its configuration names.",
+        ),
     ] = None,
     served: Annotated[
         str,
         typer.Option(
-            help="Endpoint: name of the model there. The key comes from "
+            help="Endpoint: name of the model on the server. The key comes from "
             "WAVEMILL_ENDPOINT_KEY or OPENAI_API_KEY."
         ),
     ] = "",
-    concurrency: Annotated[int, typer.Option(help="Endpoint: requests at a time.", min=1)] = 8,
-    semantic: Annotated[
-        str | None,
-        typer.Option(
-            parser=places.model,
-            metavar="MODEL",
-            help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    dtype: Annotated[Precision, typer.Option(help="Of the weights.")] = "stored",
+    concurrency: Annotated[
+        int, typer.Option(help="Endpoint: number of requests at a time.", min=1)
+    ] = 8,
+    semantic: options.Semantic = None,
+    device: options.Device = "cpu",
+    dtype: Annotated[options.Precision, typer.Option(help="Data type of the weights.")] = "stored",
     max_new_tokens: Annotated[
-        int | None, typer.Option(help="In place of the recipe's.", min=1)
+        int | None,
+        typer.Option(help="Limit of an answer, in tokens. [default: the recipe's]", min=1),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(help="Items at a time. [default: as the model likes]", min=1)
+        int | None,
+        typer.Option(help="Number of items at a time. [default: depends on the model]", min=1),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many items.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Ask only the first N items.", min=1)] = None,
+    seed: options.Seed = 0,
     workers: Annotated[
         int | None,
-        typer.Option(help="Run on Ray, with so many copies of the model.", min=1),
+        typer.Option(help="Run on Ray, with this number of copies of the model.", min=1),
     ] = None,
     address: options.Address = None,
     retry_failed: Annotated[
@@ -121,17 +121,23 @@ def evaluate(
         bool, typer.Option("--rescore", help="Only score the answers that are there.")
     ] = False,
     worst: Annotated[
-        int, typer.Option(help="Show so many transcripts with most errors, aligned.", min=0)
+        int,
+        typer.Option(
+            help="Show the N transcripts with most errors, aligned with the references.", min=0
+        ),
     ] = 0,
     speaks: Annotated[
-        bool, typer.Option("--speaks", help="Have it answer aloud, too, and rate that speech.")
+        bool,
+        typer.Option(
+            "--speaks", help="Also have the model speak its answers, and rate that speech."
+        ),
     ] = False,
     voice: Annotated[
         Path | None,
         typer.Option(
             parser=places.path,
             metavar="FILE",
-            help="With --speaks: recording to sound like, up to 15 s.",
+            help="With --speaks: recording of the voice to imitate, up to 15 s.",
         ),
     ] = None,
     speaker_model: Annotated[
@@ -146,14 +152,14 @@ def evaluate(
     overrides: options.Overrides = None,
     mode: Annotated[
         Literal["default", "compat"],
-        typer.Option(help="compat: score exactly as the published toolkit, with its defects."),
+        typer.Option(help="compat: score exactly as the published toolkit does, with its defects."),
     ] = "default",
 ) -> None:
     """Ask a model about every item of a benchmark, and score what it answers.
 
-    Answers are kept as they come: after a crash or Ctrl-C, the same command goes on where it
-    stood. An item that fails is a row with the reason, and is counted beside the score. run.json
-    holds all that a run depends on: recipe, hashes of weights and items, seed, versions.
+    Answers are stored one by one: after a crash or Ctrl-C, the same command continues. An item
+    that fails becomes a row with the reason, and is counted beside the score. run.json records
+    what the run depends on: recipe, hashes of weights and items, seed, versions.
 
     Examples:
 
@@ -172,8 +178,18 @@ def evaluate(
 
     Then: wavemill leaderboard runs
     """
+    from wavemill.jobs.evaluation_progress import show_answers
+    from wavemill.jobs.evaluation_scores import Scoring, Test
+    from wavemill.model.evaluate.benchmarks.items import ItemsError
+    from wavemill.model.evaluate.models.answering import ModelError
+    from wavemill.model.evaluate.models.spec import ModelSpec, kind_of
+    from wavemill.model.evaluate.recipes.recipe import RecipeError, load_recipe
+    from wavemill.model.evaluate.runs.execute import answer_all
+    from wavemill.model.evaluate.runs.record import RunError, begin
+    from wavemill.model.evaluate.scoring import EvaluationError
+    from wavemill.pipeline.config import ConfigError
+
     need_model_packages()
-    context.with_resource(stopping())
     try:
         chosen = load_recipe(recipe)
         if max_new_tokens is not None:
@@ -218,7 +234,7 @@ def evaluate(
 
 
 class _Asking:
-    """A model, here or in workers, and how it is asked."""
+    """The model, in this process or in workers, and the recipe by which it is asked."""
 
     def __init__(
         self,
@@ -228,7 +244,9 @@ class _Asking:
         address: str | None,
         batch: int | None,
     ) -> None:
-        """Raises ModelError and RecipeError; where workers load the model, they raise them."""
+        """Raise ModelError or RecipeError; if workers load the model, they raise these later."""
+        from wavemill.model.evaluate.models.spec import identity_of
+
         self.spec, self.recipe = spec, recipe
         self._workers, self._address = workers, address
         self.identity = identity_of(spec)
@@ -236,10 +254,13 @@ class _Asking:
         self._model: Model | None = None
 
     def answerer(self, benchmark: Benchmark) -> Answerer:
+        from wavemill.model.evaluate.models.spec import load_model
+        from wavemill.model.evaluate.runs.execute import ItemAnswerer, one_by_one
+
         if self._workers is None and self._address is None:
             self._model = self._model or load_model(self.spec, self.recipe)
-            return one_by_one(Worker(self._model, self.recipe, benchmark))
-        from wavemill.jobs.evaluation_workers import ray_answerer
+            return one_by_one(ItemAnswerer(self._model, self.recipe, benchmark))
+        from wavemill.pipeline.evaluation_workers import ray_answerer
 
         gpus = 1.0 if self.spec.device.startswith("cuda") else 0.0
         make = partial(_made, self.spec, self.recipe, benchmark)
@@ -248,10 +269,15 @@ class _Asking:
 
 def _made(spec: ModelSpec, recipe: Recipe, benchmark: Benchmark) -> Asking:
     """Load a model in a worker."""
-    return Worker(load_model(spec, recipe), recipe, benchmark)
+    from wavemill.model.evaluate.models.spec import load_model
+    from wavemill.model.evaluate.runs.execute import ItemAnswerer
+
+    return ItemAnswerer(load_model(spec, recipe), recipe, benchmark)
 
 
 def _label(spec: ModelSpec) -> str:
+    from wavemill.model.io.folders import name_of
+
     if spec.kind == "endpoint":
         return spec.served
     path = Path(spec.source)
@@ -259,6 +285,8 @@ def _label(spec: ModelSpec) -> str:
 
 
 def _file_name(label: str) -> str:
+    from wavemill.pipeline.config import ConfigError
+
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in label).strip(".")
     if not name:
         raise ConfigError(f"--label: {label!r} makes no name of a folder")
@@ -266,6 +294,9 @@ def _file_name(label: str) -> str:
 
 
 def _record(label: str, test: Test, limit: int | None, asking: _Asking, seed: int) -> Record:
+    from wavemill.model.evaluate.models.spec import versions
+    from wavemill.model.evaluate.runs.record import Record, now
+
     items = test.items
     return Record(
         label=label,
@@ -283,7 +314,10 @@ def _record(label: str, test: Test, limit: int | None, asking: _Asking, seed: in
 
 
 def _learnt(spec: ModelSpec, items: Items) -> int | None:
-    """Return how many items are of recordings that the model learnt from; None: not known."""
+    """Return how many items come from recordings that the model was trained on; None: unknown."""
+    from wavemill.model.io.folders import HUB_FILES, resolve
+    from wavemill.model.learnt_from import read_learnt_from
+
     if spec.kind != "assistant":
         return None
     recordings = read_learnt_from(resolve(spec.source, files=HUB_FILES))
@@ -302,6 +336,9 @@ def _warn_of_learnt(record: Record) -> None:
 
 
 def _stored_record(folder: Path) -> Record:
+    from wavemill.model.evaluate.runs.record import read_record
+    from wavemill.pipeline.config import ConfigError
+
     record = read_record(folder)
     if record is None:
         raise ConfigError(f"--rescore: there is no run in {folder}")

@@ -1,4 +1,4 @@
-"""What a person sees while answers come: a bar on a terminal, plain lines elsewhere."""
+"""Progress of an evaluation: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.model.evaluate.runs.execute import Standing
+from wavemill.model.evaluate.runs.execute import RunProgress
 
 LINE_EVERY_SECONDS = 10.0  # of plain output, where there is no terminal
 COLUMNS = (
@@ -21,8 +21,8 @@ COLUMNS = (
 )
 
 
-def show_answers(name: str, going: Iterable[Standing]) -> None:
-    """Go through a run, and show on standard error how far it is."""
+def show_answers(name: str, going: Iterable[RunProgress]) -> None:
+    """Consume a run's states, and show its progress on standard error."""
     console = Terminal(stderr=True)
     if console.is_terminal:
         _with_bar(console, name, going)
@@ -30,7 +30,7 @@ def show_answers(name: str, going: Iterable[Standing]) -> None:
         _with_lines(console, name, going)
 
 
-def _with_bar(console: Terminal, name: str, going: Iterable[Standing]) -> None:
+def _with_bar(console: Terminal, name: str, going: Iterable[RunProgress]) -> None:
     with Progress(*COLUMNS, console=console) as progress:
         bar = progress.add_task(str(plain(name)), total=None, failed="")
         for now_at in going:
@@ -38,7 +38,7 @@ def _with_bar(console: Terminal, name: str, going: Iterable[Standing]) -> None:
             progress.update(bar, total=now_at.total, completed=now_at.done, failed=failed)
 
 
-def _with_lines(console: Terminal, name: str, going: Iterable[Standing]) -> None:
+def _with_lines(console: Terminal, name: str, going: Iterable[RunProgress]) -> None:
     begun = printed = time.monotonic()
     for number, at in enumerate(going):
         last = at.done == at.total

@@ -1,4 +1,4 @@
-"""What `evaluate` does with answers: scores them, rates speech, and prints what comes out."""
+"""Scores of the answers that `evaluate` collects, their speech rated, and all of it printed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from wavemill.model.evaluate.runs.score import (
     SCORES_FILE,
     StoredMetric,
     StoredScores,
+    judge_from_environment,
     read_verdicts,
     score_run,
+    scorer_for,
 )
-from wavemill.model.evaluate.runs.scorers import judge_from_environment, scorer_for
 from wavemill.model.evaluate.runs.speech import Listeners, score_speech
 from wavemill.model.evaluate.scorers.asr import AsrScorer, worst
 from wavemill.model.evaluate.scoring import Mode, Scorer
@@ -35,7 +36,7 @@ class Test:
 
 
 class Scoring:
-    """What is done with answers."""
+    """Scores the answers of runs and prints the scores."""
 
     def __init__(self, out: Path, mode: Mode, skip: bool, speaks: bool, worst: int = 0) -> None:
         self._judge = judge_from_environment(out / JUDGED, _judging())
@@ -49,7 +50,7 @@ class Scoring:
         return scorer_for(test.benchmark, self._mode, self._judge)
 
     def check(self, test: Test) -> None:
-        """Raise, before any work, what would stop it after all of it."""
+        """Raise before any work what scoring would raise after it."""
         self._scorer(test)
 
     def load(
@@ -60,7 +61,7 @@ class Scoring:
         voice: Path | None,
         speaker_model: Path | None,
     ) -> None:
-        from wavemill.jobs.listeners import listeners
+        from wavemill.pipeline.listeners import listeners
 
         self._listeners = listeners(profile, overrides, device, voice, speaker_model)
 
@@ -79,7 +80,7 @@ class Scoring:
 
 
 def _judging() -> Callable[[int, int], None] | None:
-    """Return what shows how many replies of a judge are there; nothing without a terminal."""
+    """Return a function that shows the progress of a judge; None without a terminal."""
     console = Terminal(stderr=True)
     if not console.is_terminal:
         return None

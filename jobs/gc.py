@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.filesize import decimal
 
 from wavemill.jobs import options
-from wavemill.jobs.curate import hold
 from wavemill.jobs.plain import Terminal
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.store import Store
-from wavemill.pipeline.upkeep.retention import Garbage, find_garbage, freed_bytes, remove
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.retention import Garbage
 
 
 def gc(
@@ -33,6 +33,10 @@ def gc(
 
     Example: wavemill gc work --keep 3 --dry-run
     """
+    from wavemill.jobs.progress import hold
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.retention import remove
+
     console, store = Terminal(), Store.open(workdir)
     if dry_run:
         _print(console, store, _find(store, keep))
@@ -50,6 +54,9 @@ def gc(
 
 
 def _find(store: Store, keep: int) -> Garbage:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.upkeep.retention import find_garbage
+
     try:
         return find_garbage(store, keep, time.time_ns() // 1_000_000)
     except LookupError as error:
@@ -57,6 +64,8 @@ def _find(store: Store, keep: int) -> Garbage:
 
 
 def _print(console: Terminal, store: Store, garbage: Garbage) -> None:
+    from wavemill.pipeline.upkeep.retention import freed_bytes
+
     numbers = ", ".join(str(snapshot.number) for snapshot in garbage.snapshots) or "none"
     console.print(f"snapshots that can go: {numbers}", soft_wrap=True)
     # A corpus part is a hard link to a stage output: counted as one, under outputs.

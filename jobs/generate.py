@@ -1,4 +1,4 @@
-"""wavemill generate MODEL: what an audio LLM answers to a recording, or how it reads a text."""
+"""wavemill generate MODEL: answer a recording, or read a text aloud."""
 
 from __future__ import annotations
 
@@ -8,49 +8,39 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from wavemill.jobs import places
+from wavemill.jobs import options, places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.extras import need_model_packages
 from wavemill.jobs.plain import printable
-from wavemill.jobs.sound import SAMPLE_RATE, sound_of
-from wavemill.pipeline.config import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from wavemill.model.assistant import Assistant, Piece
+    from wavemill.model.assistant import Assistant, ReplyPiece
     from wavemill.model.detokenizer.history import History
 
 FORMATS = (".wav", ".flac")
 Output = Literal["text", "both"]
-Precision = Literal["stored", "float32", "bfloat16", "float16"]
 
 
 def generate(
-    source: Annotated[
-        str,
-        typer.Argument(
-            parser=places.model,
-            metavar="MODEL",
-            help="Folder of a model, or a hub id (owner/name).",
-        ),
-    ],
+    source: options.Model,
     audio: Annotated[
         list[Path] | None,
         typer.Option(
             parser=places.path,
             metavar="FILE",
-            help="Recording to listen to, in any format; repeatable, in order.",
+            help="Recording, in any format; repeatable, in this order.",
         ),
     ] = None,
     instruction: Annotated[
-        str | None, typer.Option(help="What to do, in words; comes before the recordings.")
+        str | None, typer.Option(help="Instruction in words; comes before the recordings.")
     ] = None,
     say: Annotated[
         str | None,
         typer.Option(
-            help="Text to read aloud, instead of a conversation: for a model that learnt to in "
-            "pre-training (task tts)."
+            help="Text to read aloud, in place of a conversation, for a model that was pre-trained "
+            "with the task tts."
         ),
     ] = None,
     output: Annotated[Output, typer.Option(help="Text, or both text and speech.")] = "text",
@@ -59,7 +49,7 @@ def generate(
         typer.Option(
             parser=places.path,
             metavar="FILE",
-            help="Where speech is written: WAV or FLAC, 24 kHz, mono.",
+            help="File for the speech: WAV or FLAC, 24 kHz, mono.",
         ),
     ] = Path("reply.wav"),
     voice: Annotated[
@@ -67,17 +57,10 @@ def generate(
         typer.Option(
             parser=places.path,
             metavar="FILE",
-            help="Recording of someone to sound like, up to 15 s; 3 s are enough.",
+            help="Recording of the voice to imitate, up to 15 s; 3 s are enough.",
         ),
     ] = None,
-    semantic: Annotated[
-        str | None,
-        typer.Option(
-            parser=places.model,
-            metavar="MODEL",
-            help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
-        ),
-    ] = None,
+    semantic: options.Semantic = None,
     detokenizer: Annotated[
         str | None,
         typer.Option(
@@ -86,20 +69,29 @@ def generate(
             help="Detokenizer, if not in MODEL: a folder or hub id.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    dtype: Annotated[Precision, typer.Option(help="Of the LLM's weights.")] = "stored",
+    device: options.Device = "cpu",
+    dtype: Annotated[
+        options.Precision, typer.Option(help="Data type of the LLM's weights.")
+    ] = "stored",
     max_new_tokens: Annotated[
-        int | None, typer.Option(help="Steps, of 80 ms where it speaks.", min=1)
+        int | None,
+        typer.Option(help="Limit of the reply, in steps; one step is 80 ms of speech.", min=1),
     ] = None,
-    text_temperature: Annotated[float, typer.Option(help="0: the best token.", min=0)] = 0.0,
-    text_top_k: Annotated[int, typer.Option(help="Draw among so many; 0: all.", min=0)] = 5,
-    audio_temperature: Annotated[float, typer.Option(help="0: the best token.", min=0)] = 0.8,
-    audio_top_k: Annotated[int, typer.Option(help="Draw among so many; 0: all.", min=0)] = 10,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    text_temperature: Annotated[float, typer.Option(help="0: always the best token.", min=0)] = 0.0,
+    text_top_k: Annotated[
+        int, typer.Option(help="Draw among the best N tokens; 0: among all.", min=0)
+    ] = 5,
+    audio_temperature: Annotated[
+        float, typer.Option(help="0: always the best token.", min=0)
+    ] = 0.8,
+    audio_top_k: Annotated[
+        int, typer.Option(help="Draw among the best N tokens; 0: among all.", min=0)
+    ] = 10,
+    seed: options.Seed = 0,
 ) -> None:
-    """Print a model's reply while it is made, and write down what it says.
+    """Print a model's reply while it is generated, and write its speech to a file.
 
-    The text goes to standard output, all else to standard error.
+    The text goes to standard output, everything else to standard error.
 
     Examples:
 
@@ -109,12 +101,14 @@ def generate(
 
     wavemill generate speak/model --say seven --detokenizer voice/model --out seven.wav
     """
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.library.sound import SAMPLE_RATE, sound_of
+
     need_model_packages()
     import torch
 
-    from wavemill.model.assistant import Assistant, Turn
-    from wavemill.model.generate.sampling import Sampling
-    from wavemill.model.generate.streams import GenerateSettings
+    from wavemill.model.assistant import Assistant, Message
+    from wavemill.model.generate.generate import GenerateSettings, Sampling
     from wavemill.model.prompt.layout import Reply, Role
 
     if say is not None and (audio or instruction is not None):
@@ -126,8 +120,8 @@ def generate(
     speaks = say is not None or output == "both"
     if speaks:
         _check_out(out)
-    turns = [] if instruction is None else [Turn(Role.USER, text=instruction)]
-    turns += [Turn(Role.USER, audio=sound_of(path, SAMPLE_RATE)) for path in audio or ()]
+    messages = [] if instruction is None else [Message(Role.USER, text=instruction)]
+    messages += [Message(Role.USER, audio=sound_of(path, SAMPLE_RATE)) for path in audio or ()]
     wanted = None if dtype == "stored" else getattr(torch, dtype)
     try:
         settings = GenerateSettings(
@@ -141,7 +135,7 @@ def generate(
         assistant = Assistant.from_pretrained(source, device, wanted, semantic, speaks, detokenizer)
         sounds_like = _voice(assistant, voice) if voice is not None and speaks else None
         pieces = (
-            assistant.reply(turns, settings, sounds_like)
+            assistant.reply(messages, settings, sounds_like)
             if say is None
             else assistant.say(say, settings, sounds_like)
         )
@@ -153,7 +147,9 @@ def generate(
 
 
 def _check_out(path: Path) -> None:
-    """Raise ConfigError, before any work, where `path` cannot become a file of sound."""
+    """Raise ConfigError, before any work, if `path` cannot become a file of audio."""
+    from wavemill.pipeline.config import ConfigError
+
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--out: there is no folder {path.absolute().parent}")
     if path.suffix.lower() not in FORMATS:
@@ -161,6 +157,9 @@ def _check_out(path: Path) -> None:
 
 
 def _voice(assistant: Assistant, path: Path) -> History:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.library.sound import SAMPLE_RATE, sound_of
+
     assert assistant.detokenizer is not None
     rate = assistant.detokenizer.config.vocoder.sampling_rate
     try:
@@ -169,8 +168,8 @@ def _voice(assistant: Assistant, path: Path) -> History:
         raise ConfigError(f"--voice: {path}: {error}") from None
 
 
-def _printed(pieces: Iterable[Piece], words: bool) -> np.ndarray:
-    """Print a reply's text as it comes, if it has `words`, and return its sound."""
+def _printed(pieces: Iterable[ReplyPiece], words: bool) -> np.ndarray:
+    """Print the text of a reply piece by piece, if `words`, and return its audio."""
     import numpy as np
 
     said, complete = [], False
@@ -188,6 +187,8 @@ def _printed(pieces: Iterable[Piece], words: bool) -> np.ndarray:
 
 def _write(path: Path, sound: np.ndarray, rate: int) -> None:
     import soundfile
+
+    from wavemill.pipeline.config import ConfigError
 
     try:
         soundfile.write(path, sound.clip(-1, 1), rate)

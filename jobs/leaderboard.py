@@ -1,10 +1,10 @@
-"""wavemill leaderboard DIR: all runs beside the published scores."""
+"""wavemill leaderboard DIR: compare all runs with the published scores."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,11 +13,9 @@ from rich.text import Text
 from wavemill.jobs import places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.model.evaluate.leaderboard.collect import board_of
-from wavemill.model.evaluate.leaderboard.markdown import markdown
-from wavemill.model.evaluate.leaderboard.page import page
-from wavemill.model.evaluate.leaderboard.view import LEGEND, SPEECH_HEAD, View, view_of
-from wavemill.pipeline.config import ConfigError
+
+if TYPE_CHECKING:
+    from wavemill.model.evaluate.leaderboard.view import View
 
 STYLES = {"better": "green", "worse": "red"}
 
@@ -25,7 +23,11 @@ STYLES = {"better": "green", "worse": "red"}
 def leaderboard(
     folder: Annotated[
         Path,
-        typer.Argument(parser=places.path, metavar="DIR", help="The --out of wavemill evaluate."),
+        typer.Argument(
+            parser=places.path,
+            metavar="DIR",
+            help="The folder that wavemill evaluate got as --out.",
+        ),
     ],
     to_markdown: Annotated[
         Path | None,
@@ -33,7 +35,7 @@ def leaderboard(
             "--markdown",
             parser=places.path,
             metavar="FILE",
-            help="Write it as a Markdown file, too.",
+            help="Also write a Markdown file.",
         ),
     ] = None,
     to_html: Annotated[
@@ -42,20 +44,25 @@ def leaderboard(
             "--html",
             parser=places.path,
             metavar="FILE",
-            help="Write it as one HTML page, too: dark or light by itself.",
+            help="Also write one HTML page, dark or light as the browser prefers.",
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Show benchmarks without a run as well.")
+        bool, typer.Option("--all", help="Also show benchmarks without a run.")
     ] = False,
 ) -> None:
-    """Show every scored run below DIR beside the technical report's published scores.
+    """Show every scored run below DIR beside the scores that the technical report published.
 
-    With 95 % intervals, and which differences are more than chance: runs on the same items are
-    compared item by item (paired bootstrap), a run and a published score by the run's interval.
+    Scores have 95 % intervals, and differences beyond chance are marked: runs on the same items
+    are compared item by item (paired bootstrap), a run and a published score by the run's interval.
 
     Example: wavemill leaderboard runs --html leaderboard.html
     """
+    from wavemill.model.evaluate.leaderboard.collect import board_of
+    from wavemill.model.evaluate.leaderboard.page import markdown, page
+    from wavemill.model.evaluate.leaderboard.view import view_of
+    from wavemill.pipeline.config import ConfigError
+
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}")
     board = board_of(folder, everything)
@@ -76,7 +83,9 @@ def leaderboard(
 
 
 def _print_board(console: Terminal, view: View) -> None:
-    """Print a table per benchmark, the best first: one over all would not fit a terminal."""
+    """Print a table per benchmark, the best first: one table of all would not fit a terminal."""
+    from wavemill.model.evaluate.leaderboard.view import LEGEND
+
     for line in view.lines:
         table = Table("model", title=plain(f"{line.name} ({line.metric})"), title_justify="left")
         table.add_column("score", justify="right")
@@ -114,6 +123,8 @@ def _print_differences(console: Terminal, view: View) -> None:
 
 
 def _print_speech(console: Terminal, view: View) -> None:
+    from wavemill.model.evaluate.leaderboard.view import SPEECH_HEAD
+
     if not view.speaking:
         return
     table = Table(title="Speech", title_justify="left")
@@ -126,12 +137,14 @@ def _print_speech(console: Terminal, view: View) -> None:
 
 
 def _fold(table: Table) -> None:
-    """Have a narrow terminal break lines, and lose nothing."""
+    """Break lines on a narrow terminal in place of cutting them."""
     for column in table.columns:
         column.overflow = "fold"
 
 
 def _write(path: Path, text: str) -> None:
+    from wavemill.pipeline.config import ConfigError
+
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -8,18 +8,18 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from wavemill.jobs import places
+from wavemill.jobs import options, places
 from wavemill.jobs.entry import run_app
 from wavemill.jobs.extras import need_model_packages
+from wavemill.jobs.lazy import Command
 from wavemill.jobs.plain import Terminal
-from wavemill.pipeline.config import ConfigError
 
 model_app = typer.Typer(help="Make a model folder, or look into one.", no_args_is_help=True)
 SHOWN = 10  # problems of a part
 Preset = Literal["tiny", "small", "published"]
 
 
-@model_app.command("init")
+@model_app.command("init", cls=Command)
 def init_model(
     out: Annotated[
         Path,
@@ -41,12 +41,14 @@ def init_model(
             "shape, weights and text tokenizer, as the report does.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all random weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
 ) -> None:
     """Write a model with random weights, to train it or to try the commands.
 
     Example: wavemill model init --out model && wavemill generate model --instruction Hello
     """
+    from wavemill.pipeline.config import ConfigError
+
     need_model_packages()
     from wavemill.model.creation import create
 
@@ -56,25 +58,18 @@ def init_model(
     typer.echo(f"wrote {out}", err=True)
 
 
-@model_app.command("inspect")
+@model_app.command("inspect", cls=Command)
 def inspect_model(
-    source: Annotated[
-        str,
-        typer.Argument(
-            parser=places.model,
-            metavar="PATH",
-            help="Folder of a model, or a hub id (owner/name).",
-        ),
-    ],
+    source: options.Model,
 ) -> None:
     """Print parts, parameters, dtypes, and what is missing; no tensor is read.
 
-    Exit code 1 when a part cannot be loaded. What is not here and need not be is no problem: a
-    model that was just trained has no detokenizer, and replies in text.
+    Exits with 1 if a part cannot be loaded. An optional part may be absent: a model that was just
+    trained has no detokenizer, and replies in text.
     """
     need_model_packages()
-    from wavemill.model.checkpoint import resolve
     from wavemill.model.inspection import inspect
+    from wavemill.model.io.folders import resolve
 
     folder = resolve(source)
     parts = inspect(folder)

@@ -1,16 +1,17 @@
-"""The options that `curate` and `plan` share, and how they become a configuration."""
+"""Options that several commands share, and how they become a configuration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from wavemill.jobs import places
-from wavemill.pipeline.config import load_config
-from wavemill.pipeline.curation import Config
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.curation import Config
 
 Sources = Annotated[
     list[str],
@@ -18,7 +19,7 @@ Sources = Annotated[
         parser=places.place,
         metavar="SOURCE",
         help="Folders (searched recursively), audio files, JSONL manifests (NeMo's work as they "
-        "are, with their tar files, too), WebDataset tar shards, lhotse manifests and Shar cuts; "
+        "are, with their tar files, too), WebDataset tar files, lhotse manifests and Shar cuts; "
         "by path, or s3://bucket/key.",
         show_default=False,
     ),
@@ -84,25 +85,45 @@ RetryFailed = Annotated[
     bool,
     typer.Option(
         "--retry-failed",
-        help="Try recordings again that failed in a stage before, after a file or an engine was "
-        "mended. Without it, what failed stays failed.",
+        help="Try again the recordings that failed in a stage before, say after an engine was "
+        "repaired.",
     ),
 ]
 Workdir = Annotated[
     str,
     typer.Argument(
-        parser=places.place, metavar="WORKDIR", help="What curate built in.", show_default=False
+        parser=places.place,
+        metavar="WORKDIR",
+        help="The --out of wavemill curate.",
+        show_default=False,
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+    bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")
 ]
+Precision = Literal["stored", "float32", "bfloat16", "float16"]
+Model = Annotated[
+    str,
+    typer.Argument(
+        parser=places.model, metavar="MODEL", help="Folder of a model, or a hub id (owner/name)."
+    ),
+]
+Semantic = Annotated[
+    str | None,
+    typer.Option(
+        parser=places.model,
+        metavar="MODEL",
+        help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Seed = Annotated[int, typer.Option(help="Seed of all random draws.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of the command line that stand for fields of `execution`."""
+    """Options of the command line that set fields of `execution`."""
 
     executor: str | None = None
     workers: int | None = None
@@ -116,6 +137,9 @@ class RunOptions:
 def resolve_config(
     profile: str, file: Path | None, overrides: list[str] | None, run: RunOptions
 ) -> Config:
-    """Return the configuration that the options ask for. Raises ConfigError."""
+    """Return the configuration that the options describe. Raises ConfigError."""
+    from wavemill.pipeline.config import load_config
+    from wavemill.pipeline.curation import Config
+
     config: Any = load_config(Config, profile, file, [*(overrides or []), *run.overrides()])
     return config

@@ -1,4 +1,4 @@
-"""wavemill perplexity MODEL: how surprised a model is by a corpus."""
+"""wavemill perplexity MODEL: the perplexity of a corpus under a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from wavemill.jobs import places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.extras import need_training_packages
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.pipeline.config import ConfigError
 
 
 def perplexity(
@@ -37,7 +36,9 @@ def perplexity(
             help="Texts for the text-only task: JSONL or Parquet.",
         ),
     ] = None,
-    documents: Annotated[int | None, typer.Option(help="Look at so many at most.", min=1)] = None,
+    documents: Annotated[
+        int | None, typer.Option(help="Number of documents, at most.", min=1)
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
@@ -45,6 +46,8 @@ def perplexity(
 
     Example: wavemill perplexity run/model --corpus work --split test
     """
+    from wavemill.pipeline.config import ConfigError
+
     need_training_packages()
     from wavemill.model.data.source import DataError
     from wavemill.model.evaluate.perplexity import corpus_perplexity

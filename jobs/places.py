@@ -1,9 +1,9 @@
 """Places that a command line names, made absolute where they are read.
 
-A worker may have another current folder than the person who named `work`, and so may whoever goes
-on with a run tomorrow. So every option and argument that names a place has one of these functions
-as its `parser`, and what a command gets means the same from anywhere. `~` is the home folder, also
-where a shell leaves it alone (`--out=~/work`); a URL stays a URL.
+A worker may have another current folder than the person who typed `work`, and a run may continue
+from another folder. So every option and argument that names a place has one of these functions as
+its `parser`. `~` is the home folder, also where a shell does not expand it (`--out=~/work`); a URL
+stays a URL.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from pathlib import Path
 
 import typer
 
-from wavemill.manifests.filesystems import anchored, is_url, without_file_scheme
-from wavemill.model.checkpoint import is_hub_id
-
 
 def place(name: str) -> str:
     """Return an absolute path, or a URL."""
+    from wavemill.manifests.filesystems import anchored
+
     return anchored(_given(name))
 
 
 def path(name: str | Path) -> Path:
     """Return an absolute path on this machine."""
+    from wavemill.manifests.filesystems import anchored, is_url, without_file_scheme
+
     local = without_file_scheme(_given(str(name)))
     if is_url(local):
         raise typer.BadParameter(f"{local} is not on this machine; remedy: the path of a file here")
@@ -30,7 +31,7 @@ def path(name: str | Path) -> Path:
 
 
 def folder(name: str | Path) -> Path:
-    """Return the absolute path of a folder on this machine, which need not be there yet."""
+    """Return the absolute path of a folder on this machine, which need not exist."""
     found = path(name)
     if found.exists() and not found.is_dir():
         raise typer.BadParameter(f"{found} is a file, wanted is a folder")
@@ -39,11 +40,13 @@ def folder(name: str | Path) -> Path:
 
 def model(name: str) -> str:
     """Return an absolute path, a URL, or the id of a model on a hub (owner/name)."""
+    from wavemill.model.io.folders import is_hub_id
+
     return name if is_hub_id(name) and not Path(name).exists() else place(name)
 
 
 def named(name: str) -> str:
-    """Return the name of something that ships with the package; with a slash, it is a path."""
+    """Return the name of something in the package, or, with a slash, an absolute path."""
     return place(name) if "/" in name or name.startswith("~") else name
 
 

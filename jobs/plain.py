@@ -12,11 +12,10 @@ JOINERS = "\u200c\u200d"  # parts of words in some scripts, though not printable
 
 
 class Terminal(Console):
-    """The console of every command: whatever it is given as a string is text, and nothing else.
+    """The console of every command: it prints strings literally.
 
-    Neither rich markup (`[v2]`, `[red]`), emoji names (`:cat:`) nor control codes in it have any
-    effect; a printed string is one line. What is to have a style is given that by `style`, or is
-    a `Text`.
+    Rich markup (`[v2]`, `[red]`), emoji names (`:cat:`) and control codes in a string have no
+    effect, and a printed string is one line. For a style, use the argument `style` or a `Text`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -38,10 +37,10 @@ class Terminal(Console):
 
 
 def plain(text: str, style: str = "") -> Text:
-    """Return `text` as one line that no one interprets: neither rich markup nor control codes."""
+    """Return `text` as one literal line, without control codes and with markup as it is."""
     return Text(printable("".join(" " if c.isspace() else c for c in text)), style)
 
 
 def printable(text: str) -> str:
-    """Return `text` without control codes, lines and tabs as they are, for standard output."""
+    """Return `text` without control codes, but with its line breaks and tabs."""
     return "".join(c if c.isprintable() or c in JOINERS or c in "\n\t" else "\ufffd" for c in text)

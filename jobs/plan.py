@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.filesize import decimal
 from rich.table import Table
 
 from wavemill.jobs import options
-from wavemill.jobs.build import Build, prepare
+from wavemill.jobs.durations import hours, time_text
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal
-from wavemill.jobs.progress import scan_progress
-from wavemill.jobs.summary import hours, time_text
-from wavemill.pipeline.estimate import Cost, estimate, total_cpu_seconds
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.build import Build
+    from wavemill.pipeline.estimate import Cost
 
 
 def plan(
@@ -31,11 +33,15 @@ def plan(
     """Show which stages of which shards are done and which are to do.
 
     Takes the same arguments as curate and computes nothing. The only thing it may write is the
-    cache of content hashes in OUT/manifest. CPU, GPU and disk are judged by what the same stages
-    took in OUT before; "newly kept" is what a moved threshold keeps, known once it is judged.
+    cache of content hashes in OUT/manifest. CPU, GPU and disk are estimates from what the same
+    stages took in OUT before; "newly kept" is what another threshold keeps, known once it was
+    applied.
 
-    Example: wavemill plan recordings/ --out work --set filter.raw.min_snr_db=10
+    Example: wavemill plan recordings/ --out work --set filter.asr.min_snr_db=10
     """
+    from wavemill.jobs.progress import scan_progress
+    from wavemill.pipeline.build import prepare
+
     console = Terminal()
     run = options.RunOptions(executor, workers, address)
     settings = options.resolve_config(profile, config, overrides, run)
@@ -47,6 +53,8 @@ def plan(
 
 def _print_stages(console: Terminal, build: Build) -> None:
     """One row per stage; costs are those of the same stage in this WORKDIR before."""
+    from wavemill.pipeline.estimate import estimate
+
     costs = estimate(build.plan)
     with_gpu = any(cost.gpu_hours for cost in costs.values())
     console.print(f"Plan for {build.store.root}", soft_wrap=True)
@@ -75,6 +83,8 @@ def _cost_cells(cost: Cost | None, with_gpu: bool) -> list[str]:
 
 
 def _total(costs: Mapping[str, Cost]) -> str:
+    from wavemill.pipeline.estimate import total_cpu_seconds
+
     if not costs:
         return "nothing to do"
     if (seconds := total_cpu_seconds(costs)) is None:

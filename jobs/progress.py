@@ -1,10 +1,11 @@
-"""What a person sees while a build runs: bars on a terminal, plain lines elsewhere."""
+"""Progress of a build: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from rich.progress import (
     BarColumn,
@@ -17,8 +18,12 @@ from rich.progress import (
 )
 
 from wavemill.jobs.plain import Terminal
+from wavemill.pipeline import build
+from wavemill.pipeline.build import ScanProgress, Watcher
 from wavemill.pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone
+from wavemill.pipeline.lock import Held
 from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.store import Store
 
 LINE_EVERY_SECONDS = 10.0  # of plain output, where there is no terminal
 
@@ -27,7 +32,7 @@ Listener = Callable[[Event], None]
 
 @contextmanager
 def build_progress(console: Terminal, plan: Plan) -> Iterator[Listener]:
-    """Show the progress of a plan; the block gets the function to tell events to."""
+    """Show the progress of a plan; gives a function that gets every event."""
     if console.is_terminal:
         with _bars(console, plan) as listener:
             yield listener
@@ -37,7 +42,7 @@ def build_progress(console: Terminal, plan: Plan) -> Iterator[Listener]:
 
 @contextmanager
 def scan_progress(console: Terminal) -> Iterator[Callable[[int, int | None], None] | None]:
-    """Show how many files were looked at; nothing where there is no terminal."""
+    """Show how many files were scanned; gives None where there is no terminal."""
     if not console.is_terminal:
         yield None
         return
@@ -69,15 +74,42 @@ def _bars(console: Terminal, plan: Plan) -> Iterator[Listener]:
 
         def listener(event: Event) -> None:
             if isinstance(event, TaskDone):
-                progress.advance(bars[event.report.stage])
+                progress.advance(bars[event.result.stage])
             elif isinstance(event, ShardFailed):
                 progress.console.print(_failure(event), style="red")
 
         yield listener
 
 
+class Shown(Watcher):
+    """Shows a build on a console."""
+
+    def __init__(self, console: Terminal) -> None:
+        self._console = console
+
+    def note(self, text: str) -> None:
+        print_note(self._console, text)
+
+    def scanning(self) -> AbstractContextManager[ScanProgress | None]:
+        return scan_progress(self._console)
+
+    def building(self, plan: Plan) -> AbstractContextManager[Listener]:
+        return build_progress(self._console, plan)
+
+
+def hold(
+    console: Terminal, store: Store, command: str, finishing: bool = True
+) -> AbstractContextManager[Held]:
+    """Hold the WORKDIR's lock as `pipeline.build.hold` does, with its notes on the console."""
+    return build.hold(store, command, partial(print_note, console), finishing)
+
+
+def print_note(console: Terminal, text: str) -> None:
+    console.print(f"note: {text}", soft_wrap=True)
+
+
 class _Lines:
-    """One line when something is wrong, and one every few seconds."""
+    """Prints a line for each failure, and one every few seconds."""
 
     def __init__(self, console: Terminal, plan: Plan) -> None:
         self._console = console
@@ -94,7 +126,7 @@ class _Lines:
             self._maybe_print("a shard done", last=self._shards_done == self._shards)
         elif isinstance(event, TaskDone):
             self._done += 1
-            self._maybe_print(f"{event.report.stage} done")
+            self._maybe_print(f"{event.result.stage} done")
 
     def _maybe_print(self, what: str, last: bool = False) -> None:
         now = time.monotonic()

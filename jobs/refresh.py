@@ -6,12 +6,8 @@ For `ray job submit`: python -m wavemill.jobs.refresh WORKDIR
 from __future__ import annotations
 
 from wavemill.jobs import options
-from wavemill.jobs.curate import build_corpus
+from wavemill.jobs.curate import run_build
 from wavemill.jobs.entry import run_command
-from wavemill.pipeline.config import ConfigError, config_from
-from wavemill.pipeline.curation import Config
-from wavemill.pipeline.request import remembered
-from wavemill.pipeline.store import Store
 
 
 def refresh(
@@ -27,10 +23,15 @@ def refresh(
     """Bring the corpus up to date: curate again, with the sources and settings of the last time.
 
     New recordings join the corpus, changed ones are replaced, deleted and withdrawn ones leave;
-    everything else stays as it is. Settings given here hold for the next refresh as well.
+    everything else stays. Settings that are given here also apply to the next refresh.
 
-    Example: wavemill refresh work --set filter.raw.min_snr_db=10
+    Example: wavemill refresh work --set filter.asr.min_snr_db=10
     """
+    from wavemill.pipeline.config import ConfigError, config_from
+    from wavemill.pipeline.curation import Config
+    from wavemill.pipeline.request import remembered
+    from wavemill.pipeline.store import Store
+
     request = remembered(Store.open(workdir))
     if not request.sources:
         raise ConfigError(
@@ -39,9 +40,7 @@ def refresh(
         )
     run = options.RunOptions(executor, workers, address)
     settings = config_from(Config, request.config, [*(overrides or []), *run.overrides()])
-    build_corpus(
-        request.sources, workdir, settings, "wavemill refresh", strict, truth, retry_failed
-    )
+    run_build(request.sources, workdir, settings, "wavemill refresh", strict, truth, retry_failed)
 
 
 if __name__ == "__main__":

@@ -5,23 +5,19 @@ For `ray job submit`: python -m wavemill.jobs.report WORKDIR
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from wavemill.jobs import places, version
-from wavemill.jobs.curate import hold
+from wavemill.jobs import places
+from wavemill.jobs.durations import hours
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.jobs.summary import hours
-from wavemill.pipeline.quality.database import DATABASE, new_database
-from wavemill.pipeline.quality.figures import read_figures
-from wavemill.pipeline.quality.page import PAGE, write_page
-from wavemill.pipeline.quality.samples import read_samples
-from wavemill.pipeline.quality.totals import Discrepancy, Totals, read_totals
-from wavemill.pipeline.snapshots import Snapshot
-from wavemill.pipeline.store import Store
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.quality.totals import Discrepancy, Totals
+    from wavemill.pipeline.snapshots import Snapshot
 
 Workdir = Annotated[
     str,
@@ -46,6 +42,15 @@ def report(
 
     Example: wavemill report work, then duckdb work/quality.duckdb "from hours_by_language"
     """
+    from wavemill.jobs.progress import hold
+    from wavemill.pipeline.quality.database import DATABASE, new_database
+    from wavemill.pipeline.quality.figures import read_figures
+    from wavemill.pipeline.quality.page import PAGE, write_page
+    from wavemill.pipeline.quality.samples import read_samples
+    from wavemill.pipeline.quality.totals import read_totals
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.version import version
+
     console, store = Terminal(), Store.open(workdir)
     # A purge beside it must not meet what was read before it, so a report is a writer like others.
     with hold(console, store, "wavemill report"), new_database(store, version()) as made:
@@ -68,7 +73,7 @@ def report(
 
 
 def print_totals(console: Terminal, snapshot: Snapshot, totals: Totals) -> None:
-    """Print the classes of the input, which add up, and the languages of the segments."""
+    """Print the classes of the input, which add up to it, and the languages of the segments."""
     classes = Table(
         title=f"Snapshot {snapshot.name}: {totals.recordings:,} recordings",
         title_justify="left",

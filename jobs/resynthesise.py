@@ -1,4 +1,4 @@
-"""wavemill resynthesise MODEL: how a detokenizer says a corpus again, heard and measured."""
+"""wavemill resynthesise MODEL: measure how well a detokenizer reproduces a corpus."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from rich.progress import track
 from wavemill.jobs import places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal
-from wavemill.pipeline.config import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from wavemill.model.data.clips import Clip
+    from wavemill.model.data.clips import SpeechClip
     from wavemill.model.detokenizer.detokenizer import Detokenizer
     from wavemill.model.evaluate.scoring import Scores
-    from wavemill.model.evaluate.speech.resynthesis import Measure, Remade, Take
+    from wavemill.model.evaluate.speech import Measure, Remade, Take
 
 HEARD_RATE = 16_000  # Hz, of the engines that listen
 ENDING = 8  # tokens that an answer may have beyond the bytes of the longest text
@@ -42,7 +41,7 @@ def resynthesise(
         typer.Option(
             parser=places.place,
             metavar="WORKDIR",
-            help="WORKDIR that curate has built; its segments are said again.",
+            help="WORKDIR that curate has built; its segments are synthesised again.",
         ),
     ],
     out: Annotated[
@@ -52,15 +51,15 @@ def resynthesise(
             "-o",
             parser=places.folder,
             metavar="FOLDER",
-            help="Folder for sounds and figures.",
+            help="Folder for audio and figures.",
         ),
     ],
-    split: Annotated[str, typer.Option(help="Which segments, by the corpus's split.")] = "test",
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 200,
+    split: Annotated[str, typer.Option(help="Split of the corpus.")] = "test",
+    limit: Annotated[int, typer.Option(help="Number of segments, at most.", min=1)] = 200,
     words: Annotated[
         str | None,
         typer.Option(
-            help="Every segment is one of these words, parted by commas: PocketSphinx, "
+            help="Words, separated by commas, of which every segment is one: PocketSphinx, "
             "restricted to them, is asked which."
         ),
     ] = None,
@@ -69,7 +68,7 @@ def resynthesise(
         typer.Option(
             parser=places.path,
             metavar="FOLDER",
-            help="Folder of an LLM that learnt to read aloud (task tts): it says the texts too.",
+            help="Folder of an LLM that learnt the task tts; it reads the texts aloud too.",
         ),
     ] = None,
     listener: Annotated[
@@ -77,30 +76,36 @@ def resynthesise(
         typer.Option(
             parser=places.path,
             metavar="FOLDER",
-            help="Folder of an audio LLM, which is asked to write down what it hears.",
+            help="Folder of an audio LLM that transcribes the result.",
         ),
     ] = None,
     instruction: Annotated[
-        str, typer.Option(help="What the listener is asked, as it learnt to be.")
+        str, typer.Option(help="Instruction for the listener, in words that it learnt.")
     ] = "Please transcribe the spoken content into written text.",
     speaker_temperature: Annotated[
-        float, typer.Option(help="Of the speaker's codes; 0: the best one.", min=0)
+        float,
+        typer.Option(help="Temperature of the speaker's codes; 0: always the best one.", min=0),
     ] = 0.8,
     speaker_top_k: Annotated[
-        int, typer.Option(help="The speaker draws among so many; 0: all.", min=0)
+        int, typer.Option(help="The speaker draws among the best N codes; 0: among all.", min=0)
     ] = 10,
-    sounds: Annotated[int, typer.Option(help="Segments whose sounds are kept.", min=0)] = 20,
+    sounds: Annotated[
+        int, typer.Option(help="Number of segments whose audio is kept.", min=0)
+    ] = 20,
     shortest_rated: Annotated[
-        float, typer.Option(help="DNSMOS rates segments of so many seconds or more.", min=0)
+        float,
+        typer.Option(help="DNSMOS rates segments of this length or longer, in seconds.", min=0),
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the noise that speech is made from.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the noise from which speech is generated.")
+    ] = 0,
 ) -> None:
-    """Say recordings again, and print how near and how clear the result is, as Markdown.
+    """Synthesise recordings again, and print how similar and how clear the result is, as Markdown.
 
-    A row per way of speaking: the recordings themselves, their mel frames sounded by the vocoder
-    and by Griffin-Lim, and what the flow network makes of their tokens, and of those that --speaker
-    reads their texts with, sounded by both. Means and 95 % intervals; --out has every segment's
-    figures and WAV files to listen to.
+    There is a row for the recordings themselves, and for each of these with the vocoder and with
+    Griffin-Lim: their mel frames; what the flow network makes of their tokens; and of the tokens
+    with which --speaker reads their texts. Figures are means with 95 % intervals; --out gets those
+    of every segment, and WAV files to listen to.
 
     Examples:
 
@@ -109,12 +114,13 @@ def resynthesise(
     wavemill resynthesise voice/model --corpus work --speaker speak/model --listener hear/model
     --out heard
     """
-    from wavemill.jobs.speaking import Speaker, ways
     from wavemill.model.data.clips import ClipSettings, clips_of
     from wavemill.model.data.corpus import Corpus
     from wavemill.model.data.source import DataError
     from wavemill.model.detokenizer.detokenizer import Detokenizer
-    from wavemill.model.evaluate.speech.resynthesis import evaluate, resynthesised, table
+    from wavemill.model.evaluate.speech import evaluate, resynthesised, table
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.resynthesis_ways import Speaker, ways
 
     detokenizer = Detokenizer.from_pretrained(model)
     rate = detokenizer.config.vocoder.sampling_rate
@@ -143,10 +149,10 @@ def resynthesise(
     typer.echo(f"{len(takes)} segments of {split}\n\n{table(scores)}")
 
 
-def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
+def _takes(clips: list[SpeechClip], rate: int) -> Iterator[Take]:
     from wavemill.model.data.clips import batch_of
-    from wavemill.model.data.problems import Problems
-    from wavemill.model.evaluate.speech.resynthesis import Take
+    from wavemill.model.data.source import Problems
+    from wavemill.model.evaluate.speech import Take
 
     for clip in clips:
         batch = batch_of([clip], rate, Problems())  # broken audio is logged and left out
@@ -155,8 +161,9 @@ def _takes(clips: list[Clip], rate: int) -> Iterator[Take]:
 
 
 def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> list[Measure]:
-    from wavemill.model.evaluate.speech.resynthesis import heard_right, mel_distance, rated
-    from wavemill.stages.filter.dnsmos import Dnsmos, DnsmosConfig
+    from wavemill.model.evaluate.speech import heard_right, mel_distance, rated
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.stages.score_audio.dnsmos import Dnsmos, DnsmosConfig
 
     dnsmos = Dnsmos(DnsmosConfig(shortest_seconds=shortest))
     dnsmos.load("cpu")
@@ -181,11 +188,12 @@ def _measures(detokenizer: Detokenizer, words: str | None, shortest: float) -> l
 
 
 def _heard_by_model(folder: Path, instruction: str, longest: int) -> Measure:
-    """Return a measure of what a model writes down, of `longest` tokens: what goes on is wrong."""
-    from wavemill.model.evaluate.models.answering import Asked, ModelError
+    """Return a measure of whether a model transcribes a segment right, in `longest` tokens."""
+    from wavemill.model.evaluate.models.answering import ModelError, ModelInput
     from wavemill.model.evaluate.models.assistant import AssistantModel
     from wavemill.model.evaluate.recipes.recipe import Decoding, load_recipe
-    from wavemill.model.evaluate.speech.resynthesis import heard_right
+    from wavemill.model.evaluate.speech import heard_right
+    from wavemill.pipeline.config import ConfigError
 
     asked = load_recipe("plain").model_copy(update={"decoding": Decoding(max_new_tokens=longest)})
     try:
@@ -194,7 +202,7 @@ def _heard_by_model(folder: Path, instruction: str, longest: int) -> Measure:
         raise ConfigError(f"--listener: {error}") from None
 
     def hear(audio: np.ndarray) -> str:
-        (answer,) = model.answer([Asked("", instruction, audio=audio)])
+        (answer,) = model.answer([ModelInput("", instruction, audio=audio)])
         return answer.text
 
     return heard_right(_at_heard_rate(hear), "heard_by_model")

@@ -1,21 +1,21 @@
-"""wavemill show WORKDIR RECORDING: one recording in order of time."""
+"""wavemill show WORKDIR RECORDING: one recording in time order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from wavemill.jobs import version
+from wavemill.jobs.durations import hours
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.plain import Terminal, plain
 from wavemill.jobs.report import Workdir
-from wavemill.jobs.summary import hours
-from wavemill.pipeline.quality.timeline import Timeline, TimelineSegment, read_timeline
-from wavemill.pipeline.store import Store
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.quality.timeline import Timeline, TimelineSegment
 
 KEPT, NOT_KEPT, SILENT = "█", "░", "·"  # told apart without colours
 BAR_WIDTH = 72  # characters for the whole recording
@@ -35,6 +35,10 @@ def show(
 
     Example: wavemill show work meeting3.flac
     """
+    from wavemill.pipeline.quality.timeline import read_timeline
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.version import version
+
     console = Terminal()
     timeline = read_timeline(Store.open(workdir), recording, version())
     _print_heading(console, timeline)
@@ -67,7 +71,7 @@ def _print_bars(console: Terminal, timeline: Timeline) -> None:
 
 
 def bar(segments: Iterable[TimelineSegment], duration_ms: int, width: int = BAR_WIDTH) -> Text:
-    """Draw segments as a line of `width` characters; kept ones cover others."""
+    """Draw segments as a line of `width` characters; kept ones hide others."""
     cells = [SILENT] * width
     for segment in sorted(segments, key=lambda s: s.status == "kept"):
         first = min(segment.start_ms * width // max(duration_ms, 1), width - 1)

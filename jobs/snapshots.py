@@ -1,23 +1,23 @@
-"""wavemill snapshots and wavemill diff: which states of the corpus there are, and what changed."""
+"""wavemill snapshots and wavemill diff: list the states of the corpus, and what changed."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
 from wavemill.jobs import options
+from wavemill.jobs.durations import hours
 from wavemill.jobs.plain import Terminal
-from wavemill.jobs.summary import hours
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.snapshots import Snapshot, all_snapshots
-from wavemill.pipeline.store import Store
-from wavemill.pipeline.upkeep.difference import Difference, RecordingChange, compare
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.snapshots import Snapshot
+    from wavemill.pipeline.upkeep.difference import Difference, RecordingChange
 
 SHOWN = 10  # recordings of each kind; --json has them all
 
@@ -25,10 +25,13 @@ SHOWN = 10  # recordings of each kind; --json has them all
 def snapshots(workdir: options.Workdir, as_json: options.AsJson = False) -> None:
     """List the snapshots of the corpus, oldest first.
 
-    Each stands in WORKDIR/snapshots/NUMBER as it was built; WORKDIR/corpus is the newest.
+    Each is in WORKDIR/snapshots/NUMBER as it was built; WORKDIR/corpus is the newest.
 
     Example: wavemill snapshots work
     """
+    from wavemill.pipeline.snapshots import all_snapshots
+    from wavemill.pipeline.store import Store
+
     found = all_snapshots(Store.open(workdir))
     if as_json:
         typer.echo(json.dumps([asdict(snapshot) for snapshot in found], indent=2))
@@ -52,12 +55,16 @@ def diff(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Tell what changed between two snapshots: recordings, segments by rule, configuration.
+    """Print what changed between two snapshots: recordings, segments by rule, configuration.
 
     Without numbers, the newest is compared with its parent.
 
     Example: wavemill diff work 3 7
     """
+    from wavemill.pipeline.snapshots import all_snapshots
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.difference import compare
+
     store = Store.open(workdir)
     found = compare(store, *_chosen(all_snapshots(store), older, newer, workdir))
     if as_json:
@@ -82,7 +89,9 @@ def _row(snapshot: Snapshot) -> list[str]:
 def _chosen(
     found: list[Snapshot], older: int | None, newer: int | None, workdir: str
 ) -> tuple[Snapshot, Snapshot]:
-    """Raises ConfigError when one of the two is not there."""
+    """Return the two snapshots; raises ConfigError if one of them does not exist."""
+    from wavemill.pipeline.config import ConfigError
+
     by_number = {snapshot.number: snapshot for snapshot in found}
     last = newer if newer is not None else max(by_number, default=None)
     first = older

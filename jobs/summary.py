@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from wavemill.jobs.durations import hours
 from wavemill.jobs.plain import Terminal
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.summary import Summary
-
-
-def hours(milliseconds: float) -> str:
-    """Return a duration as a person reads it: hours, or minutes and seconds when it is short."""
-    seconds = milliseconds / 1000
-    if seconds >= 3600:
-        return f"{seconds / 3600:,.1f} h"
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f} min"
-
-
-def time_text(seconds: float) -> str:
-    """Return a working time in the unit that a person would take."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:,.1f} h"
 
 
 def print_summary(console: Terminal, store: Store, snapshot: Snapshot, summary: Summary) -> None:

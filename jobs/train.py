@@ -1,51 +1,45 @@
-"""wavemill train: learn from the corpora that curate wrote."""
+"""wavemill train: train models on the corpora that curate wrote."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from wavemill.jobs import places
-from wavemill.jobs.entry import run_app, stopping
+from wavemill.jobs.entry import run_app
 from wavemill.jobs.extras import need_training_packages
+from wavemill.jobs.lazy import Command
 from wavemill.jobs.train_speech import detokenizer, tokenizer
 from wavemill.jobs.training import (
-    PRESETS,
     Address,
     Corpus,
     Executor,
     Gpu,
     Init,
-    Launch,
     Overrides,
     Recipe,
     Run,
     Semantic,
     Workers,
-    recipe_of,
     run_training,
 )
-from wavemill.jobs.training_tokenizer import tokenizer_folder
-from wavemill.pipeline.config import ConfigError
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.training_launch import Launch
 
 train_app = typer.Typer(
-    help="Learn from the corpora of a WORKDIR. The same command goes on where a run has stopped.",
+    help="Train on the corpora of a WORKDIR. The same command continues a run that was stopped.",
     no_args_is_help=True,
 )
 
 
-@train_app.callback()
-def _heed_signals(context: typer.Context) -> None:
-    context.with_resource(stopping())
+train_app.command("tokenizer", cls=Command)(tokenizer)
+train_app.command("detokenizer", cls=Command)(detokenizer)
 
 
-train_app.command("tokenizer")(tokenizer)
-train_app.command("detokenizer")(detokenizer)
-
-
-@train_app.command("pretrain")
+@train_app.command("pretrain", cls=Command)
 def pretrain(
     corpus: Corpus,
     out: Run,
@@ -71,12 +65,14 @@ def pretrain(
 
     Example: wavemill train pretrain --corpus work --text books.jsonl --out run
     """
+    from wavemill.pipeline.training_launch import Launch
+
     launch = Launch(workers, gpu, executor, address)
     source = _Source(corpus, out, init, semantic, tuple(text or ()))
     _train("pretrain", source, config, overrides, launch)
 
 
-@train_app.command("sft")
+@train_app.command("sft", cls=Command)
 def sft(
     corpus: Corpus,
     out: Run,
@@ -93,12 +89,14 @@ def sft(
 
     Example: wavemill train sft --corpus work --init run/model --out tuned
     """
+    from wavemill.pipeline.training_launch import Launch
+
     launch = Launch(workers, gpu, executor, address)
     _train("sft", _Source(corpus, out, init, semantic), config, overrides, launch)
 
 
 class _Source:
-    """What a training begins from, and where it goes."""
+    """The corpus and the models that a training starts from, and its folder."""
 
     def __init__(
         self,
@@ -119,19 +117,17 @@ def _train(
     overrides: list[str] | None,
     launch: Launch,
 ) -> None:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.training_tokenizer import tokenizer_folder
+
     need_training_packages()
     from wavemill.model.data.corpus import Corpus as Rows
     from wavemill.model.data.source import DataError
     from wavemill.model.data.texts import Texts
-    from wavemill.model.train.llm_setup import LlmTraining
-    from wavemill.model.train.recipe import PretrainRecipe, SftRecipe, shipped
+    from wavemill.model.train.llm import LlmTraining
+    from wavemill.pipeline.recipes import llm_recipe
 
-    recipes = {name: shipped(kind, name) for name in PRESETS}
-    recipe: PretrainRecipe | SftRecipe = (
-        recipe_of(PretrainRecipe, recipes, config, overrides)
-        if kind == "pretrain"
-        else recipe_of(SftRecipe, recipes, config, overrides)
-    )
+    recipe = llm_recipe(kind, config, overrides)
     if source.init is not None and not source.init.is_dir():
         raise ConfigError(f"--init: there is no folder {source.init}")
     try:

@@ -1,4 +1,4 @@
-"""wavemill train tokenizer, wavemill train detokenizer: from speech to tokens, and back."""
+"""wavemill train tokenizer and detokenizer: speech to tokens, and tokens to speech."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ import typer
 from wavemill.jobs import places
 from wavemill.jobs.extras import need_training_packages
 from wavemill.jobs.training import (
-    PRESETS,
     Address,
     Corpus,
     Executor,
     Gpu,
-    Launch,
     Overrides,
     Recipe,
     Run,
     Workers,
-    recipe_of,
     run_training,
 )
-from wavemill.pipeline.config import ConfigError
 
 Stage = Literal["flow", "chunks", "speaker", "vocoder"]
 Begin = Annotated[
@@ -55,15 +51,16 @@ def tokenizer(
 
     Example: wavemill train tokenizer --corpus work --out tokenizer
     """
+    from wavemill.pipeline.config import ConfigError
+
     need_training_packages()
     from wavemill.model.data.corpus import Corpus as Rows
     from wavemill.model.data.source import DataError
-    from wavemill.model.train.recipe import shipped
-    from wavemill.model.train.speech.recipe import TokenizerRecipe
     from wavemill.model.train.speech.setup import TokenizerTraining
+    from wavemill.pipeline.recipes import recipe_for
+    from wavemill.pipeline.training_launch import Launch
 
-    recipes = {name: shipped("tokenizer", name) for name in PRESETS}
-    recipe = recipe_of(TokenizerRecipe, recipes, config, overrides)
+    recipe = recipe_for("tokenizer", config, overrides)
     try:
         Rows.open(corpus, recipe.clips.corpus)
     except DataError as error:
@@ -87,7 +84,7 @@ def detokenizer(
     init: Begin = None,
     speaker: Annotated[
         str | None,
-        typer.Option(help="Learn from this speaker alone, as the corpus's column has it."),
+        typer.Option(help="Train on this speaker alone, as named in the column `speaker`."),
     ] = None,
     overrides: Overrides = None,
     workers: Workers = 1,
@@ -111,21 +108,22 @@ def detokenizer(
 
     wavemill train detokenizer --stage vocoder --init anna/model --corpus work --out voice
     """
+    from wavemill.pipeline.config import ConfigError
+
     need_training_packages()
     from wavemill.model.data.corpus import Corpus as Rows
     from wavemill.model.data.source import DataError
-    from wavemill.model.train.recipe import shipped
-    from wavemill.model.train.speech.recipe import DetokenizerRecipe
     from wavemill.model.train.speech.setup import DetokenizerTraining
+    from wavemill.pipeline.recipes import recipe_for
+    from wavemill.pipeline.training_launch import Launch
 
     if init is not None and not init.is_dir():
         raise ConfigError(f"--init: there is no folder {init}")
     if init is None and stage in ("chunks", "speaker"):
         raise ConfigError(f"--stage {stage} goes on from another: give --init RUN/model")
-    recipes = {name: shipped("detokenizer", name) for name in PRESETS}
     told = [*(overrides or []), *([f"{stage}.clips.speaker={speaker}"] if speaker else [])]
-    recipe = recipe_of(DetokenizerRecipe, recipes, config, told)
-    course = recipe.course(stage)
+    recipe = recipe_for("detokenizer", config, told)
+    course = recipe.of_stage(stage)
     if stage == "speaker" and course.clips.speaker is None:
         raise ConfigError("--stage speaker: whose voice is wanted? give --speaker NAME")
     try:

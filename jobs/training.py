@@ -1,33 +1,22 @@
-"""What all `wavemill train` commands share: options, recipes, and running a training."""
+"""What all `wavemill train` commands share: options, and running a training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from pydantic import BaseModel
 
 from wavemill.jobs import places
-from wavemill.jobs.curate import hold
-from wavemill.jobs.entry import Stopped, in_a_thread, stopping
+from wavemill.jobs.entry import Stopped, stopping
 from wavemill.jobs.plain import Terminal
-from wavemill.jobs.training_progress import following
-from wavemill.model.train import stopping as stop
-from wavemill.pipeline.config import ConfigError, config_over, read_yaml
-from wavemill.pipeline.execution.ray_session import ray_session, starting_ray
-from wavemill.pipeline.execution.settings import ExecutionSettings
-from wavemill.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from wavemill.model.train.job import Job
-    from wavemill.model.train.loop import Outcome
-    from wavemill.model.train.settings import LoopSettings
+    from wavemill.model.train.loop import Job
+    from wavemill.pipeline.training_launch import Launch
 
-M = TypeVar("M", bound=BaseModel)
-PRESETS = ("tiny", "small", "paper")
 
 Corpus = Annotated[
     str,
@@ -85,7 +74,7 @@ Semantic = Annotated[
         "(.npz). Needed where it is neither the shipped one nor in --init.",
     ),
 ]
-Workers = Annotated[int, typer.Option(help="Processes that train together.", min=1)]
+Workers = Annotated[int, typer.Option(help="Number of worker processes.", min=1)]
 Gpu = Annotated[
     bool | None,
     typer.Option("--gpu/--cpu", help="A GPU for each worker (default: if there is one)."),
@@ -103,62 +92,31 @@ Address = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Launch:
-    """Where a training runs."""
-
-    workers: int = 1
-    gpu: bool | None = None
-    executor: str | None = None
-    address: str | None = None
-
-    def inline(self, loop: LoopSettings) -> bool:
-        """Whether it runs in this process: by default where there is nothing to share out."""
-        if self.executor is None:
-            return self.workers == 1 and self.address is None and not loop.shard
-        return self.executor == "inline"
-
-
-def recipe_of(
-    model: type[M], shipped: Mapping[str, Mapping[str, Any]], name: str, overrides: list[str] | None
-) -> M:
-    """Return a recipe: one of the `shipped`, or a YAML file over one, with overrides on top.
-
-    Raises ConfigError.
-    """
-    told: dict[str, Any] = {}
-    if name not in shipped:
-        if not Path(name).is_file():
-            raise ConfigError(
-                f"--config: there is no recipe {name!r}; there are {', '.join(shipped)}, "
-                "or give the path of a YAML file"
-            )
-        told = read_yaml(Path(name))
-        name = told.pop("base", "tiny")
-        if name not in shipped:
-            raise ConfigError(f"base: there is no recipe {name!r}; there are {', '.join(shipped)}")
-    return config_over(model, shipped[name], told, overrides or [])
-
-
 def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "tokens") -> None:
-    """Train, show how it goes, and say what came of it.
+    """Train, show the progress, and print the result.
 
-    `unit` is what the learner's units are for a person: tokens, or seconds of audio where they are
-    milliseconds. Raises ConfigError for what a person can mend, and WorkdirBusy when another
-    training has the folder.
+    `unit` says how to print the learner's units: as tokens, or milliseconds of audio as seconds.
+    Raises ConfigError for what a person can mend, WorkdirBusy if another training has the folder,
+    and Stopped after a signal.
     """
+    from wavemill.jobs.progress import hold
+    from wavemill.jobs.training_progress import following
     from wavemill.model.data.source import DataError
-    from wavemill.model.train.job import MODEL, standing_of
+    from wavemill.model.train import stopping as stop
+    from wavemill.model.train.checkpoint import RunChanged
+    from wavemill.model.train.loop import MODEL, run_status
     from wavemill.model.train.on_ray import TrainingFailed
-    from wavemill.model.train.resuming import RunChanged
-    from wavemill.model.train.stepping import NotFinite
+    from wavemill.model.train.step import NotFinite
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.training_launch import check_launch, launch_training
 
     console = Terminal(stderr=True)
-    _check(job, launch)
+    check_launch(job, launch)
     try:
         # Two at once would write over each other's checkpoints.
         with hold(console, Store.open(job.run), "wavemill train"):
-            standing = standing_of(job)
+            standing = run_status(job)
             if standing.finished:
                 typer.echo(
                     f"already finished at step {standing.step}; the model is in {job.run / MODEL}"
@@ -168,9 +126,8 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
                 _say(console, f"resuming at step {standing.step}")
             stop.forget(job.run)
             asked = _Asked(console, job.run)
-            run = _inline if launch.inline(job.loop) else _ray
-            with following(console, job.run, unit):
-                outcome = run(job, launch, asked)
+            with following(console, job.run, unit), stopping(asked):
+                outcome = launch_training(job, launch, partial(_say, console), asked.end_now)
             stop.forget(job.run)
     except (DataError, NotFinite, RunChanged, TrainingFailed) as error:
         raise ConfigError(str(error)) from None
@@ -191,66 +148,22 @@ def _say(console: Terminal, text: str) -> None:
 
 @dataclass
 class _Asked:
-    """Handles signals: the first asks for an end behind the step, a second one ends at once."""
+    """Handles signals: the first asks for an end after the step, a second one ends at once."""
 
     console: Terminal
     run: Path
     by: int | None = None  # signal that came
 
     def __call__(self, number: int, _frame: Any) -> None:
+        from wavemill.model.train import stopping as stop
+
         if self.by is not None:
             raise Stopped(number)
         self.by = number
         stop.ask(self.run)
         _say(self.console, "stopping behind this step, with a checkpoint; once more: at once")
 
-
-def _check(job: Job, launch: Launch) -> None:
-    if launch.executor not in (None, "ray", "inline"):
-        raise ConfigError(f"--executor: {launch.executor!r} is neither ray nor inline")
-    if launch.executor == "inline" and (launch.workers > 1 or launch.address):
-        raise ConfigError("--executor inline: one worker in this process; leave out the others")
-    if job.loop.micro_batches % launch.workers:
-        raise ConfigError(
-            f"--workers: {job.loop.micro_batches} micro-batches of a step cannot be shared by "
-            f"{launch.workers} workers; remedy: --set loop.micro_batches=N with a multiple"
-        )
-    if job.loop.shard and launch.executor == "inline":
-        raise ConfigError("--executor inline: a sharded training needs Ray; or loop.shard=false")
-
-
-def _inline(job: Job, launch: Launch, asked: _Asked) -> Outcome:
-    import torch
-
-    from wavemill.model.train.job import work
-    from wavemill.model.train.ranks import Ranks
-
-    there = torch.cuda.is_available()
-    if launch.gpu and not there:
-        raise ConfigError("--gpu: there is no GPU here that torch can use; remedy: --cpu")
-    gpu = there if launch.gpu is None else launch.gpu
-    with stopping(asked):
-        return work(job, Ranks(device=torch.device("cuda" if gpu else "cpu")))
-
-
-def _ray(job: Job, launch: Launch, asked: _Asked) -> Outcome:
-    from wavemill.model.train.on_ray import Workers, run_on_ray
-
-    # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
-    settings = ExecutionSettings(address=launch.address, workers=launch.workers)
-    _say(asked.console, starting_ray(launch.address))
-    with stopping(asked), ray_session(settings) as ray, stopping(asked):
-        if asked.by is not None:  # while Ray started, which must not be broken off
-            raise Stopped(asked.by)
-        there = ray.cluster_resources()
-        gpu = there.get("GPU", 0) >= launch.workers if launch.gpu is None else launch.gpu
-        wanted = {"GPU": launch.workers} if gpu else {"CPU": launch.workers}
-        for name, count in wanted.items():
-            if there.get(name, 0) < count and launch.address is None:
-                raise ConfigError(
-                    f"--workers: {count} need {count} {name}s, here are {there.get(name, 0):g}"
-                )
-        # On a cluster, machines go away; here, a worker's death has a cause to be looked at.
-        restarts = Workers().restarts if launch.address is not None else 0
-        workers = Workers(count=launch.workers, gpu=gpu, restarts=restarts)
-        return in_a_thread(lambda: run_on_ray(job, workers))
+    def end_now(self) -> None:
+        """Raise Stopped if a signal came while Ray started, which must not be interrupted."""
+        if self.by is not None:
+            raise Stopped(self.by)

@@ -1,4 +1,4 @@
-"""What a person sees while a network learns: lines from the metrics that the training writes."""
+"""Progress of a training: lines from the metrics that it writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "metrics.jsonl"
 
 @contextmanager
 def following(console: Terminal, run: Path, unit: str) -> Iterator[None]:
-    """Print the records that a run gets while the block lasts."""
+    """Print the metrics that a run writes while the block lasts."""
     stop = threading.Event()
     path = run / FILE
     begin = path.stat().st_size if path.is_file() else 0
@@ -75,7 +75,7 @@ def _training_line(record: dict[str, Any], unit: str) -> str:
 
 
 def _losses(record: dict[str, Any]) -> str:
-    """Return the losses of whole heads; those by task are in TensorBoard."""
+    """Return the losses of whole heads as text; those by task are in TensorBoard."""
     found = {n: v for n, v in record.items() if n.startswith("loss/") and n.count("/") == 1}
     return "  ".join(f"{name.removeprefix('loss/')} {value:.3f}" for name, value in found.items())
 

@@ -1,4 +1,4 @@
-"""wavemill transcribe MODEL SOURCE...: what a model of this project hears in recordings."""
+"""wavemill transcribe MODEL SOURCE...: transcribe recordings with a model of this project."""
 
 from __future__ import annotations
 
@@ -9,29 +9,20 @@ from typing import Annotated, TextIO
 
 import typer
 
-from wavemill.jobs import places
+from wavemill.jobs import options, places
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.extras import need_model_packages
 from wavemill.jobs.plain import printable
-from wavemill.jobs.sound import sound_of
-from wavemill.pipeline.config import ConfigError
 
 
 def transcribe(
-    source: Annotated[
-        str,
-        typer.Argument(
-            parser=places.model,
-            metavar="MODEL",
-            help="Folder of a model, or a hub id (owner/name).",
-        ),
-    ],
+    source: options.Model,
     recordings: Annotated[
         list[str],
         typer.Argument(
             parser=places.place,
             metavar="SOURCE",
-            help="Recordings in any format, folders of them, manifests or tar shards, as "
+            help="Recordings in any format, folders of them, manifests or tar files, as "
             "`wavemill curate` takes them.",
         ),
     ],
@@ -42,29 +33,22 @@ def transcribe(
             "-o",
             parser=places.path,
             metavar="FILE",
-            help="Write JSON lines with `audio` and `text` too: a manifest.",
+            help="Also write a manifest: JSON lines with `audio` and `text`.",
         ),
     ] = None,
     instruction: Annotated[
-        str, typer.Option(help="What the model is asked, in words that it learnt.")
+        str, typer.Option(help="Instruction for the model, in words that it learnt.")
     ] = "Transcribe this audio.",
-    semantic: Annotated[
-        str | None,
-        typer.Option(
-            parser=places.model,
-            metavar="MODEL",
-            help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    semantic: options.Semantic = None,
+    device: options.Device = "cpu",
     max_new_tokens: Annotated[
-        int | None, typer.Option(help="Most text tokens of a recording.", min=1)
+        int | None, typer.Option(help="Limit of a transcript, in tokens.", min=1)
     ] = None,
 ) -> None:
-    """Print what a model hears in each recording: a line each, the file first.
+    """Print the transcript of each recording: a line each, the file first.
 
-    Audio of any rate and number of channels is taken. A recording is heard whole, so it must fit
-    the model's context (80 ms a token); cut longer ones with `wavemill curate` first. One that
+    Audio may have any rate and number of channels. A recording is processed as a whole, so it must
+    fit the model's context (80 ms a token); cut longer ones with `wavemill curate` first. One that
     cannot be used is named on standard error, the others go on, and the exit code is 1.
 
     Example: wavemill transcribe run/model talks/ question.mp3 --out heard.jsonl
@@ -72,37 +56,27 @@ def transcribe(
     need_model_packages()
     from wavemill.manifests.cache import HashCache
     from wavemill.manifests.scan import scan_sources
-    from wavemill.model.evaluate.models.answering import Asked, ModelError
-    from wavemill.model.evaluate.models.spec import ModelSpec, load_model
-    from wavemill.model.evaluate.recipes.recipe import load_recipe
-    from wavemill.model.generate.streams import NoRoom
-    from wavemill.model.prompt.layout import LayoutError
+    from wavemill.pipeline.library.assistant import Assistant
     from wavemill.stages.audio.decode import probe
 
     found = scan_sources(recordings, probe, HashCache())
     for note in found.notes:
         typer.echo(printable(f"note: {note}"), err=True)
     failed = [f"{error.uri}: {error.message}" for error in found.errors]
-    recipe = load_recipe("plain")
-    decoding = recipe.decoding.model_copy(update={"max_new_tokens": max_new_tokens})
-    recipe = recipe.model_copy(update={"decoding": decoding})
-    spec = ModelSpec("assistant", source, device, semantic=semantic)
-    try:
-        model = load_model(spec, recipe)
-    except ModelError as error:
-        raise ConfigError(str(error)) from None
+    model = Assistant.from_pretrained(source, device, semantic=semantic, speaks=False)
     with ExitStack() as stack:
         lines = None if out is None else stack.enter_context(_opened(out))
         for recording in found.recordings:
             try:
-                sound = sound_of(recording.uri)
-                (answer,) = model.answer([Asked(recording.recording_id, instruction, audio=sound)])
-            except (ConfigError, LayoutError, NoRoom) as error:
+                text = model.transcribe(
+                    recording.uri, instruction=instruction, max_new_tokens=max_new_tokens
+                )
+            except ValueError as error:  # what cannot be decoded, or is too long
                 failed.append(f"{recording.uri}: {str(error).removeprefix(f'{recording.uri}: ')}")
                 continue
-            typer.echo(printable(f"{recording.uri}\t{' '.join(answer.text.split())}"))
+            typer.echo(printable(f"{recording.uri}\t{' '.join(text.split())}"))
             if lines is not None:
-                line = {"audio": recording.uri, "text": answer.text}
+                line = {"audio": recording.uri, "text": text}
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
     for problem in failed:
         typer.echo(printable(problem), err=True)
@@ -111,6 +85,8 @@ def transcribe(
 
 
 def _opened(path: Path) -> TextIO:
+    from wavemill.pipeline.config import ConfigError
+
     try:
         return path.open("w", encoding="utf-8")
     except OSError as error:

@@ -1,25 +1,23 @@
-"""wavemill verify WORKDIR: is everything there, byte for byte, that should be?"""
+"""wavemill verify WORKDIR: check that every file is there, byte for byte."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from wavemill.jobs import options
-from wavemill.jobs.curate import finish_interrupted, hold
 from wavemill.jobs.plain import Terminal
-from wavemill.jobs.progress import LINE_EVERY_SECONDS
-from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.store import Store
-from wavemill.pipeline.upkeep.findings import Inspection, Kind
-from wavemill.pipeline.upkeep.repair import repair
-from wavemill.pipeline.upkeep.verify import Progress as Listener
-from wavemill.pipeline.upkeep.verify import inspect
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.findings import Inspection
+    from wavemill.pipeline.upkeep.verify import Progress as Listener
 
 
 def verify(
@@ -28,23 +26,28 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Drop what is damaged and all that was made from it, so that the next curate "
-            "makes exactly that again; rebuild a lost ledger or catalogue.",
+            help="Remove what is damaged and all that was made from it, so that the next curate "
+            "makes it again; rebuild a lost ledger or catalogue.",
         ),
     ] = False,
 ) -> None:
     """Check all files of the snapshots and stages against their recorded sizes and hashes.
 
-    Names every file that is damaged or missing, and leaves with exit code 1 if there is one.
+    Names every file that is damaged or missing, and exits with 1 if there is one.
 
     Example: wavemill verify work
     """
+    from wavemill.jobs.progress import hold, print_note
+    from wavemill.pipeline.build import finish_interrupted
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.store import Store
+
     console, store = Terminal(), Store.open(workdir)
     if not repair_it:
         raise typer.Exit(bool(_inspect(console, store).damages))
     with hold(console, store, "wavemill verify --repair", finishing=False):
         with suppress(ConfigError, OSError, ValueError, TypeError):  # of what is damaged
-            finish_interrupted(console, store)
+            finish_interrupted(store, partial(print_note, console))
         found = _inspect(console, store)
         if found.damages:
             _repair(console, store, found)
@@ -52,8 +55,16 @@ def verify(
 
 
 def _inspect(console: Terminal, store: Store) -> Inspection:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.snapshots import latest_snapshot
+    from wavemill.pipeline.upkeep.verify import inspect
+
     with _progress(console) as listener:
         found = inspect(store, listener)
+    if not found.files and not found.damages and latest_snapshot(store) is None:
+        raise ConfigError(
+            f"{store.root} holds nothing to check; remedy: the WORKDIR that curate built"
+        )
     for damage in found.damages:
         console.print(f"{damage.key}: {damage.problem}", style="red", soft_wrap=True)
     console.print(f"{found.files:,} files checked, {len(found.damages):,} damaged")
@@ -61,8 +72,12 @@ def _inspect(console: Terminal, store: Store) -> Inspection:
 
 
 def _repair(console: Terminal, store: Store, found: Inspection) -> None:
+    from wavemill.pipeline.output_key import OutputKey
+    from wavemill.pipeline.upkeep.findings import Kind
+    from wavemill.pipeline.upkeep.repair import repair
+
     outputs = repair(store, found)
-    shards = {output.rsplit("/", 1)[1][:16] for output in outputs}
+    shards = {OutputKey.parse(output).shard_id for output in outputs}
     console.print(
         f"repaired; {len(outputs):,} outputs of {len(shards):,} shards are to be made again: "
         f"wavemill refresh {store.root}, or curate as before"
@@ -89,7 +104,7 @@ def _repair(console: Terminal, store: Store, found: Inspection) -> None:
 
 @contextmanager
 def _progress(console: Terminal) -> Iterator[Listener]:
-    """Show how many bytes were read: a bar on a terminal, a line now and then elsewhere."""
+    """Show how many bytes were read: a bar on a terminal, a line every few seconds elsewhere."""
     if not console.is_terminal:
         yield _Lines(console)
         return
@@ -105,6 +120,8 @@ class _Lines:
         self._console, self._printed = console, time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
+        from wavemill.jobs.progress import LINE_EVERY_SECONDS
+
         if time.monotonic() - self._printed >= LINE_EVERY_SECONDS:
             self._printed = time.monotonic()
             self._console.print(f"{done / 1e9:,.1f} of {total / 1e9:,.1f} GB")

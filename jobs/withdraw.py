@@ -5,41 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pyarrow.compute as pc
 import typer
 from rich.filesize import decimal
 
 from wavemill.jobs import options
-from wavemill.jobs.build import Build, make_plan, publish
-from wavemill.jobs.curate import hold
+from wavemill.jobs.durations import hours
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.jobs.summary import hours
-from wavemill.manifests.recording import SourceError, Sources
-from wavemill.pipeline.catalogue import CATALOGUE, Catalogue
-from wavemill.pipeline.config import ConfigError, config_from
-from wavemill.pipeline.curation import Config
-from wavemill.pipeline.execution.events import TaskDone
-from wavemill.pipeline.execution.inline import run_inline
-from wavemill.pipeline.lock import Held
-from wavemill.pipeline.snapshots import MANIFEST_STAGE, Snapshot, latest_snapshot
-from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import as_errors
-from wavemill.pipeline.upkeep.difference import read_config
-from wavemill.pipeline.upkeep.purge import affected_files, purge
-from wavemill.pipeline.upkeep.withdrawal import (
-    Match,
-    Matches,
-    ModelNeeded,
-    active_recordings,
-    add_tombstones,
-    check_no_model_has_work,
-    matching,
-    reinstate,
-    without_models,
-)
-from wavemill.stages.engine import EngineUnavailable
+
+if TYPE_CHECKING:
+    from wavemill.pipeline.lock import Held
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.withdrawal import Match, Matches
 
 SHOWN = 20  # recordings
 NOT_COVERED = (
@@ -59,10 +37,15 @@ def withdraw(
             show_default=False,
         ),
     ],
-    reason: Annotated[str | None, typer.Option(help="Why; it is kept with the id.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="The reason, which is stored with the id.")
+    ] = None,
     purge_it: Annotated[
         bool,
-        typer.Option("--purge", help="Also delete their bytes from every file, and prove it."),
+        typer.Option(
+            "--purge",
+            help="Also delete their bytes from every file, and check every file for them.",
+        ),
     ] = False,
     undo: Annotated[
         bool, typer.Option("--undo", help="Let withdrawn recordings in again.")
@@ -70,18 +53,27 @@ def withdraw(
     dry_run: options.DryRun = False,
     yes: Annotated[
         bool,
-        typer.Option("--yes", "-y", help="Do not ask before --purge, or what a pattern means."),
+        typer.Option(
+            "--yes",
+            "-y",
+            help="Do not ask before --purge, nor whether a pattern means these recordings.",
+        ),
     ] = False,
 ) -> None:
-    """Take recordings out of every corpus and keep them out, though their files may stay.
+    """Take recordings out of every corpus and keep them out, even if their files stay.
 
     A new snapshot without them is made at once, without looking at the sources. Older snapshots
     keep them, unless --purge is given: then no file of WORKDIR has any trace of them afterwards.
-    What a pattern means is shown, and asked for, before anything is done. An interrupted purge is
-    finished by the same command. Models and benchmarks made of them are not covered.
+    The recordings that match are shown, and you are asked, before anything is done. The same
+    command finishes an interrupted purge. Models and benchmarks made of them are not changed.
 
     Example: wavemill withdraw work 'interviews/2021-*' --reason "consent withdrawn" --purge
     """
+    from wavemill.jobs.progress import hold
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.store import Store
+    from wavemill.pipeline.upkeep.withdrawal import add_tombstones
+
     if not (undo or (reason or "").strip()):
         raise ConfigError("--reason: say why, for those who ask later")
     if undo and purge_it:
@@ -112,7 +104,7 @@ def withdraw(
 
 
 def is_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """Whether a person at a terminal can be asked."""
     return sys.stdin.isatty()
 
 
@@ -131,6 +123,9 @@ def _question(purge_it: bool, undo: bool) -> str:
 
 
 def _found(store: Store, patterns: list[str]) -> Matches:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.upkeep.withdrawal import matching
+
     try:
         return matching(store, patterns)
     except LookupError as error:
@@ -138,6 +133,8 @@ def _found(store: Store, patterns: list[str]) -> Matches:
 
 
 def _print(console: Terminal, store: Store, found: list[Match], purge_it: bool) -> None:
+    from wavemill.pipeline.upkeep.purge import affected_files
+
     def line(text: str) -> None:
         console.print(plain(text), soft_wrap=True)
 
@@ -156,6 +153,9 @@ def _print(console: Terminal, store: Store, found: list[Match], purge_it: bool) 
 
 
 def _undo(console: Terminal, store: Store, found: list[Match], now_ms: int) -> None:
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.upkeep.withdrawal import reinstate
+
     withdrawn = [match.recording_id for match in found if match.withdrawn]
     if not withdrawn:
         raise ConfigError("none of them is withdrawn")
@@ -170,50 +170,21 @@ def _undo(console: Terminal, store: Store, found: list[Match], now_ms: int) -> N
 
 def _publish(console: Terminal, store: Store, held: Held) -> str:
     """Make a snapshot without the withdrawn recordings; return why not, if it cannot be."""
-    newest = latest_snapshot(store)
-    if newest is None or not store.exists(CATALOGUE):
-        return ""  # there is no corpus that they could be in
+    from wavemill.pipeline.upkeep.without_withdrawn import NotPublished, publish_without_withdrawn
+
     try:
-        config = config_from(Config, read_config(store, newest))
-        catalogue = Catalogue(store, active_recordings(store), config.shard_seconds)
-        build = Build(store, config, _sources(store, newest), make_plan(store, config, catalogue))
-        check_no_model_has_work(build.plan)
-        _execute(build)
-    except (LookupError, ModelNeeded, ConfigError, EngineUnavailable) as error:
-        return (
-            f"they are withdrawn, but the newest snapshot still names them: {error}; "
-            f"wavemill refresh {store.root} makes one without them"
-        )
-    held.confirm()
-    snapshot = publish(build)
-    rows = ", ".join(f"{count:,} rows in {corpus}" for corpus, count in snapshot.rows.items())
-    console.print(f"snapshot {snapshot.name}: {rows}", highlight=False, soft_wrap=True)
+        snapshot = publish_without_withdrawn(store, held)
+    except NotPublished as error:
+        return str(error)
+    if snapshot is not None:
+        rows = ", ".join(f"{count:,} rows in {corpus}" for corpus, count in snapshot.rows.items())
+        console.print(f"snapshot {snapshot.name}: {rows}", highlight=False, soft_wrap=True)
     return ""
-
-
-def _execute(build: Build) -> None:
-    """Do the cheap work of the shards that lost a recording."""
-    build.plan.catalogue.save()
-    try:
-        graph = without_models(build.plan.graph)
-        for event in run_inline(build.plan, lambda: graph, build.store):
-            if isinstance(event, TaskDone):
-                build.plan.ledger.add(event.report)
-    finally:
-        build.plan.ledger.compact()
-
-
-def _sources(store: Store, snapshot: Snapshot) -> Sources:
-    """Return the errors that the last scan of the sources found."""
-    table = store.read_table(f"{snapshot.folder}/errors.parquet")
-    mine = table.filter(pc.field("stage") == MANIFEST_STAGE)
-    names = ("source", "reason", "message")
-    rows = as_errors(mine).to_pylist()
-    return Sources(errors=[SourceError(*(row[n] for n in names)) for row in rows])
 
 
 def _purge(console: Terminal, store: Store) -> bool:
     """Delete the bytes and print the proof; return whether nothing is left."""
+    from wavemill.pipeline.upkeep.purge import purge
 
     def red(text: str) -> None:
         console.print(plain(text, "red"), soft_wrap=True)

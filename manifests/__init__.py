@@ -1,1 +1,1 @@
-"""Sources: what recordings there are, what is known about them, and what changed."""
+"""Sources: which recordings there are, their labels, and what has changed."""

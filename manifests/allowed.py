@@ -1,4 +1,4 @@
-"""Which places a manifest may name: a line must not choose where credentials and requests go."""
+"""Which places a manifest may name, since a line must not decide where requests are sent."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _HOST = re.compile(r"[\w.-]+(@[\w.-]+)?(:\d+)?")  # abfs: container@account
 class _Place(NamedTuple):
     scheme: str
     host: str | None  # or bucket; None: any
-    path: str  # what its files start with
+    path: str  # of the folder that is allowed
     options: str
 
 
 class Allowed:
-    """Local files, what lies where the manifest itself does, and what the user names.
+    """The allowed places: local files, those beside the manifest, and those that the user names.
 
-    The user names the sources of the command line and `sources.allow`: schemes, hosts or buckets,
-    folders. The options of a URL (an endpoint) must be those of what allows it. URLs that fsspec
-    chains (`zip://a.wav::https://host/b.zip`) are never allowed in a manifest.
+    The user names them as sources and in `sources.allow`: schemes, hosts, buckets or folders. The
+    options of a URL (such as an endpoint) must be the same as those of the allowed place. Chained
+    URLs of fsspec (`zip://a.wav::https://host/b.zip`) are never allowed in a manifest.
     """
 
     def __init__(self, allow: Iterable[str] = (), sources: Iterable[str] = ()) -> None:
@@ -34,7 +34,7 @@ class Allowed:
         self._places += [_place(source)._replace(path="") for source in sources if is_url(source)]
 
     def check(self, uri: str, folder: str) -> None:
-        """Raise EntryError (`source_not_allowed`) for a file that a manifest in `folder` names."""
+        """Raise EntryError (`source_not_allowed`) if a manifest in `folder` may not name `uri`."""
         if not is_url(uri):
             return
         wanted = _place(split_uri(uri)[0])
@@ -68,7 +68,7 @@ def _covers(place: _Place, wanted: _Place) -> bool:
     if place.host is not None and place.host != wanted.host:
         return False
     folder = place.path.strip("/")
-    # A server may take `..`, and escapes of it, for the folder above.
+    # A server may read `..`, also percent-encoded, as the folder above.
     inside = wanted.path.lstrip("/").startswith(f"{folder}/") and not re.search(
         r"\.\.|%2e", wanted.path, re.IGNORECASE
     )

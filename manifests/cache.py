@@ -1,4 +1,4 @@
-"""The hash cache: what is known of files that have not changed since they were last read."""
+"""The hash cache: hash and length of files that have not changed since they were last read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavemill.manifests.bulk import no_cycle_search
 from wavemill.manifests.filesystems import Stamp
+from wavemill.manifests.gc_pause import paused_gc
 
 _VERSION = "1"
 _VERSION_KEY = b"wavemill.hash_cache"
@@ -25,50 +25,48 @@ def _field(name: str, kind: pa.DataType, description: str, nullable: bool = Fals
 SCHEMA = pa.schema(
     [
         _field("uri", pa.string(), "path, or shard.tar#member"),
-        _field("size", pa.int64(), "bytes of the file (of the shard, for a member)"),
+        _field("size", pa.int64(), "bytes of the file (of the tar file, for a member)"),
         _field("mtime_ns", pa.int64(), "modification time of that file, ns since 1970"),
-        _field("recording_id", pa.string(), "hash of the content; empty where it is none"),
-        _field("duration_ms", pa.int64(), "length that the probe found; 0 where none"),
-        _field("reason", pa.string(), "why it is no recording, else null", nullable=True),
+        _field(
+            "recording_id",
+            pa.string(),
+            "hash of the content; empty for a file that is not a recording",
+        ),
+        _field("duration_ms", pa.int64(), "length that the probe found; 0 if there is none"),
+        _field("reason", pa.string(), "why it is not a recording, else null", nullable=True),
         _field("message", pa.string(), "the same for a person", nullable=True),
         _field("channels", pa.int16(), "that the probe found; null: not noted", nullable=True),
     ]
 )
-_BEFORE_CHANNELS = SCHEMA.remove(SCHEMA.get_field_index("channels"))  # caches made earlier
 
 
 class Known(NamedTuple):
-    """What one file was found to be: a recording, or (`reason` set) none."""
+    """What is known of one file; if `reason` is set, it is not a recording."""
 
     size: int
     mtime_ns: int
-    recording_id: str  # empty where it is no recording
+    recording_id: str  # empty if it is not a recording
     duration_ms: int  # 0 likewise
     reason: str | None = None
     message: str | None = None
-    channels: int | None = None  # of a recording; None: found before they were noted
-
-    @property
-    def lacks_channels(self) -> bool:
-        return self.reason is None and self.channels is None
+    channels: int | None = None  # None if it is not a recording
 
 
 class CacheFiles(Protocol):
-    """What keeps the cache's file: the store of the WORKDIR."""
+    """What stores the file of the cache: the store of a WORKDIR."""
 
     def open_file(self, key: str) -> pa.NativeFile:
         """Open a file for reading. Raises OSError."""
 
     def replacing(self, key: str) -> AbstractContextManager[Path]:
-        """Give a local path to write to; it becomes `key` when the block succeeds."""
+        """Yield a local path to write to; the file becomes `key` if the block succeeds."""
 
 
 class HashCache:
-    """Known files by uri, in memory, and in one Parquet file where `files` are given.
+    """Known files by uri, in memory and, if `files` is given, in one Parquet file.
 
-    A file that cannot be read as a cache is treated as an empty one: everything is hashed anew.
-    Files that a scan does not come across stay in it, so that scans of different sources can
-    take turns.
+    A file that cannot be read as a cache counts as an empty one: everything is hashed again. The
+    cache keeps files that a scan does not find, so that scans of different sources can share it.
     """
 
     def __init__(
@@ -78,7 +76,7 @@ class HashCache:
         probe_version: str = "",
         forgotten: Callable[[], Set[str]] = frozenset,
     ) -> None:
-        """`forgotten` gives the ids of recordings that are not to be written; asked by `save`."""
+        """`save` does not write the recordings whose ids `forgotten` returns."""
         self._files, self._key = files, key
         self._forgotten = forgotten
         self._probe_version = probe_version
@@ -95,8 +93,8 @@ class HashCache:
     ) -> HashCache:
         """Read the cache that `files` hold under `key`.
 
-        What a probe of another `probe_version` found is forgotten: it may know more formats by now,
-        or measure otherwise.
+        A cache of another `probe_version` is ignored: the probe may support more formats by now, or
+        measure differently.
         """
         cache = cls(files, key, probe_version, forgotten)
         try:
@@ -109,15 +107,12 @@ class HashCache:
         except (OSError, pa.ArrowException):
             return cache
         metadata = table.schema.metadata or {}
-        if table.schema.equals(_BEFORE_CHANNELS):
-            absent = pa.nulls(len(table), pa.int16())
-            table = table.append_column(SCHEMA.field("channels"), absent)
         made_by = metadata.get(_VERSION_KEY), metadata.get(_PROBE_KEY)
         if made_by != (_VERSION.encode(), probe_version.encode()):
             return cache
         if not table.schema.equals(SCHEMA):
             return cache
-        with no_cycle_search():
+        with paused_gc():
             columns = [table.column(name).to_pylist() for name in SCHEMA.names[1:]]
             rows = map(Known._make, zip(*columns, strict=True))
             cache._known = dict(zip(table.column("uri").to_pylist(), rows, strict=True))
@@ -128,19 +123,19 @@ class HashCache:
         return len(self._known)
 
     def get(self, uri: str, stamp: Stamp) -> Known | None:
-        """Return what is known of the file, if it has not changed since."""
+        """Return what is known of a file, or None if it is new or has changed."""
         known = self._known.get(uri)
         if known is None or known[0] != stamp[0] or known[1] != stamp[1]:
             return None
         return known
 
     def put(self, uri: str, known: Known) -> None:
-        """Remember what a file was found to be."""
+        """Store what is known of a file."""
         self._known[uri] = known
         self._changed = True
 
     def forget(self, uri: str) -> None:
-        """Have a file read again, even if nothing tells of a change."""
+        """Remove a file, so that it is read again."""
         self._changed |= self._known.pop(uri, None) is not None
 
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""What the readers of the source formats find, before any audio is opened."""
+"""What the readers of all source formats find, before any audio is opened."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from wavemill.manifests.file_names import is_utf8, printable
 from wavemill.manifests.filesystems import (
     LocationError,
     Stamp,
     is_url,
-    join_url,
-    split_options,
     stamp_of_url,
-    without_file_scheme,
 )
 from wavemill.manifests.labels import Label, Origin
-from wavemill.manifests.names import is_utf8, printable
 from wavemill.manifests.reasons import EntryError, Reason, os_error
 from wavemill.manifests.recording import SourceError
 from wavemill.manifests.tar_index import tar_index
-from wavemill.manifests.tarred import MemberNames, NemoShards
+from wavemill.manifests.tar_layouts import MemberNames, NemoTarFiles
 from wavemill.manifests.unread import Unread
 from wavemill.manifests.uri import member_uri, split_uri
 
 REMOTE_THREADS = 32  # requests that are under way at once
-Found = Callable[[int], None]  # told how many files there are so far
+Found = Callable[[int], None]  # is called with the number of files so far
 
 
 @dataclass(slots=True)
 class Collected:
-    """Candidates by uri, the labels on them, and the errors; readers add to it."""
+    """Files by uri, their labels, and errors; the readers add to it."""
 
-    files: dict[str, Stamp] = field(default_factory=dict)  # found in folders, shards, or named
+    files: dict[str, Stamp] = field(
+        default_factory=dict
+    )  # in folders and tar files, or sources themselves
     named: dict[str, Stamp] = field(default_factory=dict)  # named by a manifest
     labels: dict[str, list[Label]] = field(default_factory=dict)
     missing: dict[tuple[str, Reason, str], list[Origin]] = field(default_factory=dict)
     errors: list[SourceError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unread: Unread = field(default_factory=Unread)
-    folders: set[object] = field(default_factory=set)  # searched so far, by what they are
-    shards: dict[str, bool] = field(default_factory=dict)  # tar files, and whether with audio
-    # Not looked up yet: remote files, and members by their shards.
+    folders: set[object] = field(default_factory=set)  # that were searched, by inode or URL
+    tar_files: dict[str, bool] = field(default_factory=dict)  # tar files, and whether with audio
+    # Not looked up yet: remote files, and members by their tar files.
     remote: dict[str, list[Label]] = field(default_factory=dict)
-    nemo_shards: NemoShards = field(default_factory=NemoShards)
+    nemo_tar_files: NemoTarFiles = field(default_factory=NemoTarFiles)
     members: dict[str, list[tuple[tuple[str, ...], Label]]] = field(default_factory=dict)
 
     def error(self, uri: str, error: EntryError) -> None:
+        """Add an error at `uri`."""
         self.errors.append(SourceError(printable(uri), error.reason, error.message))
 
     def add(self, other: Collected) -> None:
@@ -62,15 +62,15 @@ class Collected:
             self.labels.setdefault(uri, []).extend(labels)
 
     def label(self, uri: str, label: Label) -> None:
-        """Record what a manifest line says about the file `uri`, which need not exist.
+        """Add the label of a manifest line on the file `uri`, which need not exist.
 
-        Raises EntryError where the name itself is unusable.
+        Raises EntryError if the name cannot be used.
         """
         if not is_utf8(uri):
             raise EntryError(Reason.NAME_NOT_UTF8, "the manifest's folder has a name not in UTF-8")
-        shard, member = split_uri(uri)
+        path, member = split_uri(uri)
         if member is not None:
-            self.label_member(shard, (member,), label)
+            self.label_member(path, (member,), label)
             return
         if is_url(uri):
             self.remote.setdefault(uri, []).append(label)
@@ -83,37 +83,37 @@ class Collected:
             self.named[uri] = found
         self.labels.setdefault(uri, []).append(label)
 
-    def label_member(self, shard: str, names: tuple[str, ...], label: Label) -> None:
-        """Record what a manifest line says about a member of a tar shard, the first of `names`."""
-        self.members.setdefault(shard, []).append((names, label))
+    def label_member(self, tar_file: str, names: tuple[str, ...], label: Label) -> None:
+        """Add the label of a manifest line on the first member of a tar file that is in `names`."""
+        self.members.setdefault(tar_file, []).append((names, label))
 
-    def nemo_shard(self, line: Mapping[str, Any], uri: str, folder: str) -> str | None:
-        """Return the tar file that holds the audio of a manifest's line, None where `uri` is it.
+    def nemo_tar_file(self, line: Mapping[str, Any], uri: str, folder: str) -> str | None:
+        """Return the tar file that holds the audio of a manifest line, None if `uri` is a file.
 
         Raises EntryError (`ambiguous_label`).
         """
         if line.get("shard_id") is None or (not is_url(uri) and os.path.exists(uri)):  # noqa: PTH110
             return None
-        return self.nemo_shards.find(line, folder, self.shards)
+        return self.nemo_tar_files.find(line, folder, self.tar_files)
 
     def look_up_members(self) -> None:
-        """Look for the members of tar shards that manifests name, and label them."""
-        for shard, wanted in self.members.items():
-            found = _members_or_error(shard)
+        """Find the members of tar files that manifests name, and label them."""
+        for tar_file, wanted in self.members.items():
+            found = _members_or_error(tar_file)
             for names, label in wanted:
                 try:
                     if isinstance(found, EntryError):
                         raise found
-                    uri = member_uri(shard, found[1].find(names))
+                    uri = member_uri(tar_file, found[1].find(names))
                 except EntryError as error:
-                    self._not_there(member_uri(shard, names[0]), error, label)
+                    self._not_there(member_uri(tar_file, names[0]), error, label)
                 else:
                     self.named[uri] = found[0]
                     self.labels.setdefault(uri, []).append(label)
         self.members = {}
 
     def look_up_remote(self) -> None:
-        """Look for the remote files that manifests name, many at a time, and label them."""
+        """Find the remote files that manifests name, many in parallel, and label them."""
         with ThreadPoolExecutor(REMOTE_THREADS) as pool:
             stamps = pool.map(_stamp_or_error, self.remote)
             for (uri, labels), found in zip(self.remote.items(), stamps, strict=True):
@@ -129,7 +129,7 @@ class Collected:
         self.missing.setdefault((uri, error.reason, error.message), []).append(label.origin)
 
     def missing_errors(self) -> list[SourceError]:
-        """One error per file that manifests name and that is not there, at the first line."""
+        """Return one error per missing file that manifests name, at the first such line."""
         rows = []
         for (uri, reason, message), origins in self.missing.items():
             more = f" (named by {len(origins)} lines)" if len(origins) > 1 else ""
@@ -150,7 +150,7 @@ def stamp_of(path: str) -> Stamp:
     except ValueError as error:  # a NUL character in the name
         raise EntryError(Reason.FILE_MISSING, "no file can have this name") from error
     if not stat.S_ISREG(state.st_mode):
-        raise EntryError(Reason.NOT_A_FILE, "it is no regular file")
+        raise EntryError(Reason.NOT_A_FILE, "it is not a regular file")
     return state.st_size, state.st_mtime_ns
 
 
@@ -162,7 +162,7 @@ def _stamp_of_object(url: str) -> Stamp:
     except OSError as error:
         raise os_error(error) from error
     if stamp is None:
-        raise EntryError(Reason.NOT_A_FILE, "it is no regular file")
+        raise EntryError(Reason.NOT_A_FILE, "it is not a regular file")
     return stamp
 
 
@@ -171,41 +171,15 @@ def _stamp_or_error(path: str) -> Stamp | EntryError:
         return stamp_of(path)
     except EntryError as error:
         return error
-    except Exception as error:  # whatever a file system meets in one URL must not harm the others
+    except Exception as error:  # an unknown error of one URL must not affect the others
         return EntryError(Reason.UNSUPPORTED_SOURCE, f"{type(error).__name__}: {error}")
 
 
-def _members_or_error(shard: str) -> tuple[Stamp, MemberNames] | EntryError:
+def _members_or_error(tar_file: str) -> tuple[Stamp, MemberNames] | EntryError:
     try:
-        stamp = stamp_of(shard)
-        return stamp, MemberNames(tar_index(shard, *stamp))
+        stamp = stamp_of(tar_file)
+        return stamp, MemberNames(tar_index(tar_file, *stamp))
     except EntryError as error:
         return error
     except OSError as error:
         return os_error(error)
-
-
-def resolve(path: object, folder: str, field_name: str) -> str:
-    """Return the absolute name of a file that a manifest in `folder` names.
-
-    A URL of the same scheme as the folder's, with no options of its own, gets the folder's.
-    Raises EntryError.
-    """
-    if not isinstance(path, str) or not path:
-        raise EntryError(Reason.BAD_FIELD, f"{field_name} must be a path, not {path!r:.80}")
-    path = without_file_scheme(path)
-    stem, options = split_options(folder)
-    if is_url(path):
-        same = path.partition("://")[0] == folder.partition("://")[0]
-        return _with_options(path, options) if same else path
-    if is_url(folder) and not os.path.isabs(path):  # noqa: PTH117
-        return _with_options(join_url(stem, path), options)
-    return os.path.normpath(os.path.join(folder, path))  # noqa: PTH118
-
-
-def _with_options(url: str, options: str) -> str:
-    """Return a URL that has no options with these, which stand before a member of a tar shard."""
-    shard, member = split_uri(url)
-    if split_options(shard)[1]:
-        return url
-    return shard + options if member is None else member_uri(shard + options, member)

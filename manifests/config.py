@@ -10,16 +10,16 @@ _ALLOWED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://\S*)?")
 
 
 class LineLimits(BaseModel):
-    """How much of a manifest is read before it is taken for damaged or hostile."""
+    """Limits above which a manifest counts as damaged or hostile."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_line_bytes: int = Field(16 << 20, ge=1)  # of one line, or one element of an array
     max_nesting: int = Field(64, ge=1)  # objects and lists inside each other
     max_bad_lines: int = Field(10_000, ge=1)  # with a row each; one row counts all others
-    # Manifests shrink 10 to 50 times under gzip; what is made to fill memories, 1000 times.
+    # gzip makes manifests 10 to 50 times smaller, but files made to fill memory 1000 times.
     max_unzip_ratio: float = Field(200.0, ge=1)
-    unzip_anyway_bytes: int = Field(64 << 20, ge=0)  # up to here the ratio does not matter
+    unzip_anyway_bytes: int = Field(64 << 20, ge=0)  # up to this size the ratio does not matter
 
 
 class ScanConfig(BaseModel):
@@ -27,20 +27,20 @@ class ScanConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # What a manifest may name beside local files, where it lies itself, and where the sources
-    # of the command line lie: schemes (`https`), hosts and buckets (`s3://bucket`), folders
+    # What a manifest may name besides local files and places of the manifest and of the sources
+    # themselves: schemes (`https`), hosts and buckets (`s3://bucket`), folders
     # (`s3://bucket/folder`), these with options where the files need some.
     allow: tuple[str, ...] = ()
     # Manifests state rounded durations and containers estimate theirs, so a span may end this
     # much after its recording (it is cut there); more is an error.
     end_tolerance_ms: int = Field(100, ge=0)
-    # Above these sizes a label in a tar shard, and a sparse member of one, is not read.
+    # Above these sizes a label in a tar file, and a sparse member of one, is not read.
     max_label_bytes: int = Field(16 << 20, ge=1)
     max_sparse_bytes: int = Field(8 << 30, ge=1)
     lines: LineLimits = LineLimits()
     # Threads that hash and probe; hashing releases the interpreter lock, and waits for disks.
     threads: int = Field(8, ge=1)
-    # A file of which nothing more comes for so long (a stuck mount, a decoder in a loop) is left.
+    # A file that gives no data for so long (a stuck mount, a decoder in a loop) is given up.
     stalled_after_s: float = Field(900.0, gt=0)
     # A long scan stores its hash cache this often, so that a crash loses little.
     cache_interval_s: float = Field(120.0, gt=0)

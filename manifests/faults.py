@@ -1,4 +1,4 @@
-"""Faults of the program or its installation, which no recording is to blame for."""
+"""Faults of the program or its installation, in contrast to faults of recordings."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _KINDS = (
     SyntaxError,
     TypeError,
 )
-AT_END = 2  # files: one such error may be a strange file
-EARLY = 100  # files after which it is not worth going on to the end
+AT_END = 2  # files: a single error may be due to the file
+EARLY = 100  # files after which the run is ended at once
 
 
 class ProgramFault(Exception):
-    """Everything that was tried failed by the same fault of the program or its installation."""
+    """All recordings failed by the same fault of the program or its installation."""
 
 
 def fault_of(error: BaseException) -> str | None:
-    """Return kind, message and place of an error that points at the program, else None.
+    """Return type, message and place of an error of the program; None for any other error.
 
-    A TypeError, an ImportError and the like come of calling a library in a way that it does not
-    know, or of a part that is missing.
+    A TypeError or an ImportError, for example, means that a library is missing or is called in a
+    way that it does not support.
     """
     if not isinstance(error, _KINDS):
         return None
@@ -37,16 +37,16 @@ def fault_of(error: BaseException) -> str | None:
 
 @dataclass
 class FaultWatch:
-    """Tells a strange file from a fault that everything meets."""
+    """Distinguishes faults of single files from a fault that occurs for all of them."""
 
-    doing: str  # what was done with the files, e.g. "opening"
-    faults: dict[str, int] = field(default_factory=dict)  # how many files failed so
-    others: int = 0  # files that fared otherwise
+    doing: str  # what is done with the files, for example "opening"
+    faults: dict[str, int] = field(default_factory=dict)  # fault -> number of files
+    others: int = 0  # files without such a fault
 
     def add(self, fault: str | None, files: int = 1) -> None:
-        """Note how `files` files fared: by `fault_of` what they failed by, or None.
+        """Count `files` files with the same `fault` (from `fault_of`; None: without one).
 
-        Raises ProgramFault where many failed by the very same fault and none got past it.
+        Raises ProgramFault if many files failed by one fault and none passed.
         """
         if fault is None:
             self.others += files
@@ -55,7 +55,7 @@ class FaultWatch:
             self._check(EARLY)
 
     def end(self) -> None:
-        """Raise ProgramFault where all files, and more than one, failed by the very same fault."""
+        """Raise ProgramFault if all files, and more than one, failed by the same fault."""
         self._check(AT_END)
 
     def _check(self, least: int) -> None:

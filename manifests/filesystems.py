@@ -1,8 +1,8 @@
-"""Files on this machine and in object stores, by name: finding, describing and opening them.
+"""Finding, describing and opening files on this machine and in object stores.
 
 A name is a local path or a URL: `s3://bucket/key` and `gs://bucket/key` through pyarrow, with
-credentials from the usual environment, and any other scheme through the fsspec package that knows
-it. A key stands in its URL as it is: nothing is percent-encoded. After an s3 or gs URL may come the
+credentials from the usual environment, and any other scheme through the fsspec package for it. A
+key is written in its URL as it is, without percent-encoding. An s3 or gs URL may end with the
 options that pyarrow's `FileSystem.from_uri` takes, such as
 `s3://bucket/key?endpoint_override=localhost:9000&scheme=http`; a name that is derived from a URL
 (a file of a folder, a path in a manifest) keeps them, so that it opens anywhere by itself.
@@ -34,13 +34,13 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _OPTIONS = re.compile(r"\?\w+=[^?#&]*(&\w+=[^?#&]*)*$")
 _DENIED = ("ACCESS_DENIED", "HTTP status 403", "PERMISSION_DENIED", "permission_denied")
 
-# Size in bytes and mtime in nanoseconds: unchanged, so is the content. Where nothing tells when a
-# file was modified, the time is below 0 and another one whenever it is asked for.
+# Size in bytes and mtime in ns; if both are unchanged, so is the content. If the file system has no
+# time of modification, the time is below 0 and different in each call.
 Stamp = tuple[int, int]
 
 
 class LocationError(ValueError):
-    """A URL cannot be used at all: one sentence that says what to change or to install."""
+    """A URL cannot be used; the message says what to change or to install."""
 
 
 class RemoteFile(NamedTuple):
@@ -52,7 +52,7 @@ class RemoteFile(NamedTuple):
 
 
 def is_url(name: str) -> bool:
-    """Whether it names something on another file system, such as s3://bucket/key."""
+    """Whether a name is a URL, such as s3://bucket/key."""
     return _URL.match(name) is not None
 
 
@@ -61,13 +61,13 @@ def without_file_scheme(name: str) -> str:
     if name[:7].lower() != "file://":
         return name
     _, slash, path = name[7:].partition("/")  # after the host, which is this machine
-    return unquote(slash + path)  # ? and # have no meaning here: they are of the name
+    return unquote(slash + path)  # ? and # are part of the name
 
 
 def anchored(name: str) -> str:
-    """Return a name that means the same from every folder: an absolute path, `~` expanded.
+    """Return an absolute path, with `~` expanded, or the URL as it is.
 
-    A URL stays as it is, but for file://, which becomes the path. Links are not followed.
+    file:// becomes the path. Links are not followed.
     """
     local = without_file_scheme(name)
     if is_url(local):
@@ -79,13 +79,13 @@ def anchored(name: str) -> str:
 
 
 def split_options(name: str) -> tuple[str, str]:
-    """Return a URL without its options, and these with their question mark (or nothing)."""
+    """Return a URL without its options, and the options with their question mark or ""."""
     found = _OPTIONS.search(name) if name.partition("://")[0] in BUCKETS else None
     return (name[: found.start()], found.group()) if found else (name, "")
 
 
 def join_url(folder: str, path: str) -> str:
-    """Return the URL of a path relative to a folder; `..` leads no higher than the bucket."""
+    """Return the URL of a path relative to a folder; `..` does not lead above the bucket."""
     stem, options = split_options(folder)
     scheme, _, place = stem.partition("://")
     bucket, _, key = place.partition("/")
@@ -108,21 +108,21 @@ def locate(url: str) -> tuple[fs.FileSystem, str]:
     return filesystem, f"{path}/{key}".rstrip("/")
 
 
-_BUCKET = re.compile(r"[^?#%\\\s]*")  # nothing that has a meaning in the URL that pyarrow reads
+_BUCKET = re.compile(r"[^?#%\\\s]*")  # no character with a meaning in the URL that pyarrow reads
 
 
 @lru_cache(maxsize=64)
 def _bucket(scheme: str, bucket: str, options: str) -> tuple[fs.FileSystem, str]:
     if ":" in bucket.partition("@")[0] and "@" in bucket:
-        # It would stand in every row of the corpus.
+        # It would be in every row of the corpus.
         raise LocationError(
             f"a URL must not hold credentials ({scheme}://...@...); set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or whatever else the storage's own tools read"
         )
     if not _BUCKET.fullmatch(bucket):
-        raise LocationError(f"{bucket!r} is no name of a bucket")
+        raise LocationError(f"{bucket!r} is not the name of a bucket")
     if scheme == "s3" and "allow_delayed_open" not in options:
-        # A small object is then sent by one request in place of three.
+        # A small object is then sent by one request instead of three.
         options += ("&" if options else "?") + "allow_delayed_open=true"
     try:
         return cast(
@@ -139,18 +139,18 @@ def _by_fsspec(scheme: str, url: str) -> tuple[fs.FileSystem, str]:
         raise LocationError(f"{url}: pip install fsspec, and its package for {scheme}") from error
     try:
         files, path = url_to_fs(url, use_listings_cache=False)
-    except Exception as error:  # any package may stand behind a scheme
+    except Exception as error:  # any package may implement a scheme
         raise LocationError(f"{url}: {error}") from error
     return fs.PyFileSystem(fs.FSSpecHandler(files)), path.rstrip("/")
 
 
 def is_folder(url: str) -> bool:
-    """Whether something lies below a URL. Raises OSError."""
+    """Whether there are files below a URL. Raises OSError."""
     return _info(url).type == fs.FileType.Directory
 
 
 def exists(url: str) -> bool:
-    """Whether there is a file or folder; what may not be looked at counts as there."""
+    """Whether there is a file or folder; one without permission counts."""
     try:
         return _info(url).type != fs.FileType.NotFound
     except OSError:
@@ -188,11 +188,11 @@ def _stamp(filesystem: fs.FileSystem, info: fs.FileInfo) -> Stamp:
         changed = filesystem.handler.fs.modified(info.path)
         return int(info.size), int(changed.timestamp() * 1e9)
     except Exception:
-        return int(info.size), -time.time_ns()  # nothing tells of a change: read it every time
+        return int(info.size), -time.time_ns()  # changes cannot be noticed: it is read every time
 
 
 def walk(url: str) -> Iterator[RemoteFile]:
-    """Yield all files below a folder, but no hidden ones and none in hidden folders.
+    """Yield all files below a folder, except hidden ones and those in hidden folders.
 
     Raises OSError.
     """
@@ -210,7 +210,7 @@ def walk(url: str) -> Iterator[RemoteFile]:
 def open_file(name: str, buffer_bytes: int = BUFFER_BYTES) -> BinaryIO:
     """Open a file for reading, seekable; of a remote one `buffer_bytes` are fetched at a time.
 
-    Raises OSError, also for what is no regular file: a pipe would be waited for for ever.
+    Raises OSError, also for what is not a regular file, since reading a pipe could block forever.
     """
     if not is_url(name):
         _check_regular(name)
@@ -229,7 +229,7 @@ def open_raw(name: str) -> io.RawIOBase:
 def _check_regular(path: str) -> None:
     mode = os.stat(path).st_mode  # noqa: PTH116 (a million calls: no Path objects)
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder fails by itself
-        raise OSError(errno.EINVAL, "it is no regular file", path)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
 class _RawUrl(io.RawIOBase):
@@ -263,12 +263,12 @@ class _RawUrl(io.RawIOBase):
 
 @contextmanager
 def os_errors(url: str) -> Iterator[None]:
-    """Turn what a file system refuses into the exceptions that the operating system raises."""
+    """Turn errors of a file system into the exceptions that the operating system raises."""
     try:
         yield
     except (FileNotFoundError, PermissionError):
         raise
-    except Exception as error:  # pyarrow's own, and those of whatever fsspec has for the scheme
+    except Exception as error:  # of pyarrow, or of any fsspec package
         text = str(error) or type(error).__name__
         if any(mark in text for mark in _DENIED):
             raise PermissionError(errno.EACCES, "no permission", url) from error

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from wavemill.manifests.collected import Collected, Found
 from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.file_names import is_utf8
 from wavemill.manifests.filesystems import RemoteFile, is_url, parent, walk
 from wavemill.manifests.kinds import FileKind, kind_by_name
-from wavemill.manifests.names import is_utf8
 from wavemill.manifests.reasons import EntryError, Reason, os_error
-from wavemill.manifests.shard import read_shard
 from wavemill.manifests.sniff import kind_of_file, kinds_of
 from wavemill.manifests.unread import Unread
+from wavemill.manifests.webdataset import read_tar_file
 
 _REPORT_EVERY = 1000  # files between two calls of the progress callback
 Entry = os.DirEntry[str] | RemoteFile
@@ -23,13 +23,13 @@ Entry = os.DirEntry[str] | RemoteFile
 def scan_folder(
     folder: str, named: frozenset[str], into: Collected, found: Found, config: ScanConfig
 ) -> None:
-    """Add all audio files below `folder`, and the members of the tar shards there, to `into`.
+    """Add all audio files below `folder`, and the members of its tar files, to `into`.
 
-    Where the ending of a name does not tell what a file is, its first bytes do. Hidden files and
-    folders are passed over (macOS' `._` files are hidden ones). Links are followed, each folder is
-    entered once. Manifests are NOT read, for a folder of recordings beside their transcripts may
-    be there to be transcribed: only a manifest named as a source (one of `named`) is read. All
-    that is not read is counted in `into.unread`.
+    If the ending of a name does not show what a file is, its first bytes do. Hidden files and
+    folders are skipped (the `._` files of macOS are hidden). Links are followed, and each folder
+    is entered once. Manifests are not read, since the recordings beside them may be meant to be
+    transcribed; only a manifest that is a source itself (one of `named`) is read. All files that
+    are not read are counted in `into.unread`.
     """
     search = _Search(named, into, found, config)
     errors_before = len(into.errors)
@@ -37,8 +37,8 @@ def scan_folder(
         search.sort(entries, counts=not again)
     search.look_into_unknown()
     any_audio = search.any_audio
-    for shard in sorted(search.shards):
-        any_audio |= read_shard(shard, into, config, named=shard in named)
+    for path in sorted(search.tar_files):
+        any_audio |= read_tar_file(path, into, config, named=path in named)
         found(len(into.files))
     if not any_audio and len(into.errors) == errors_before:
         message = "; ".join(["no audio files in this folder", *search.unread.notes()])
@@ -47,7 +47,7 @@ def scan_folder(
 
 
 class _Search:
-    """What was found below one folder so far."""
+    """The files found below one folder so far."""
 
     def __init__(
         self, named: frozenset[str], into: Collected, found: Found, config: ScanConfig
@@ -56,14 +56,14 @@ class _Search:
         self._into = into
         self._found = found
         self._config = config
-        # By path, those whose names do not tell what they are, and whether they count.
+        # By path, files whose names do not show what they are, and whether they are counted.
         self._unknown: dict[str, tuple[Entry, bool]] = {}
         self.any_audio = False
-        self.shards: list[str] = []
+        self.tar_files: list[str] = []
         self.unread = Unread()
 
     def sort(self, entries: Sequence[Entry], counts: bool) -> None:
-        """Take the entries of one folder; what is not read is counted where it `counts`."""
+        """Sort the entries of one folder; with `counts`, those that are not read are counted."""
         others: list[tuple[Entry, FileKind | None]] = []
         recordings = set()  # their names, and these without endings
         for entry in entries:
@@ -74,12 +74,12 @@ class _Search:
                 recordings |= {entry.name, _stem(entry.name)}
                 self._add(entry)
             elif kind is FileKind.TAR:
-                self.shards.append(entry.path)
+                self.tar_files.append(entry.path)
             elif entry.path not in self._named:
                 others.append((entry, kind))
         for entry, kind in others:
             if kind is FileKind.MANIFEST and _stem(entry.name) in recordings:
-                kind = FileKind.TEXT  # of that recording: no need to look into it
+                kind = FileKind.TEXT  # its transcript: it is not opened
             if not _is_regular(entry):
                 self._leave(entry, FileKind.SPECIAL, counts)
             elif kind in (None, FileKind.MANIFEST):
@@ -88,7 +88,7 @@ class _Search:
                 self._leave(entry, kind, counts)
 
     def look_into_unknown(self) -> None:
-        """Tell by content what the files are whose names do not tell it."""
+        """Sort the files whose names do not show what they are, by their content."""
         for path, kind in kinds_of(list(self._unknown), kind_of_file, self._config):
             entry, counts = self._unknown[path]
             if isinstance(kind, EntryError):
@@ -121,7 +121,7 @@ def _is_regular(entry: Entry) -> bool:
 
 
 def _walk_remote(folder: str, into: Collected) -> Iterator[tuple[list[RemoteFile], bool]]:
-    """Yield the files of each folder, and whether it was there already."""
+    """Yield the files of each folder, and whether the folder was searched before."""
     folders: dict[str, list[RemoteFile]] = {}
     try:
         for file in walk(folder):
@@ -134,11 +134,11 @@ def _walk_remote(folder: str, into: Collected) -> Iterator[tuple[list[RemoteFile
 
 
 def _walk(folder: str, into: Collected) -> Iterator[tuple[list[os.DirEntry[str]], bool]]:
-    """Yield the entries that are no folders (hidden ones are), folder by folder in sorted order.
+    """Yield the files of each folder, in sorted order, and whether it was searched before.
 
-    And whether the folder was there already, below another source.
+    Hidden folders count as files; they are not entered.
     """
-    # Linked folders come last, so that a file's uri is the one without a link wherever it can be.
+    # Linked folders come last, so that the uri of a file contains a link only if it must.
     pending, linked = [folder], list[str]()
     seen: set[tuple[int, int]] = set()
     while pending or linked:
@@ -190,7 +190,7 @@ def _add_file(entry: Entry, into: Collected) -> None:
             missing = entry.is_symlink() and not Path(entry.path).exists()
             if missing:
                 raise EntryError(Reason.FILE_MISSING, "it is a link to what does not exist")
-            raise EntryError(Reason.NOT_A_FILE, "it is no regular file")
+            raise EntryError(Reason.NOT_A_FILE, "it is not a regular file")
         if not is_utf8(entry.name):
             raise EntryError(Reason.NAME_NOT_UTF8, "its name is not UTF-8; remedy: rename it")
         state = entry.stat()

@@ -1,36 +1,68 @@
-"""Hashing and probing candidate files: from a path to what it contains."""
+"""Hashing and probing files: finding the recordings among them."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Protocol, runtime_checkable
 
 from wavemill.manifests.cache import HashCache, Known
 from wavemill.manifests.config import ScanConfig
 from wavemill.manifests.faults import FaultWatch, fault_of
 from wavemill.manifests.filesystems import Stamp
-from wavemill.manifests.probe import Probe, ProbeFailure
 from wavemill.manifests.reasons import EntryError, Reason, os_error
 from wavemill.manifests.recording import SourceError
-from wavemill.manifests.steady import CHANGED
-from wavemill.manifests.uri import open_uri, split_uri, stamp_of_uri
-from wavemill.manifests.watched import Beat, Stalled, watched
+from wavemill.manifests.threads import Beat, Stalled, in_threads
+from wavemill.manifests.uri import CHANGED, open_uri, split_uri, stamp_of_uri
 
 ID_DIGITS = 32
 _READ_BYTES = 1 << 20
 _REFUSED = frozenset({Reason.PERMISSION_DENIED, Reason.FILE_MISSING, Reason.UNREADABLE})
-# What may pass, so it is never remembered.
+# These may be temporary, so the cache does not store them.
 _PASSING = _REFUSED | {Reason.PROBE_FAILED, Reason.SOURCE_CHANGED, Reason.TIMED_OUT}
-_UNOPENED = _REFUSED | {Reason.EMPTY_FILE, Reason.TIMED_OUT}  # the probe never saw it
+_UNOPENED = _REFUSED | {Reason.EMPTY_FILE, Reason.TIMED_OUT}  # the probe was not called
 _REPORT_EVERY = 1000  # unchanged files between two calls of the progress callback
 
 Progress = Callable[[int, int | None], None]
 
 
+class Probed(Protocol):
+    """What is known of an audio file without decoding all of it."""
+
+    @property
+    def duration_ms(self) -> int:
+        """Length in ms, above 0; counted by decoding if the container does not state it."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, above 0."""
+        ...
+
+
+class Probe(Protocol):
+    """Opens one recording and returns its length and number of channels.
+
+    It gets a `uri` as it stands in `Recording.uri` (`manifests.uri.open_uri` opens it) and is
+    called from several threads at a time. For a file without usable audio it raises an exception
+    with the attributes of `ProbeFailure`.
+    """
+
+    def __call__(self, uri: str) -> Probed: ...
+
+
+@runtime_checkable
+class ProbeFailure(Protocol):
+    """The attributes of an exception that a probe raises; they count, not its class."""
+
+    reason: str  # stable snake_case name: not_audio, no_audio_track, ...
+    message: str  # one sentence for a person
+
+
 class Contents:
-    """What all candidates contain, by uri; the errors of those that are no recordings."""
+    """The recordings among the files, by uri, and the errors of all other files."""
 
     def __init__(self) -> None:
         self.recordings: dict[str, Known] = {}
@@ -38,11 +70,12 @@ class Contents:
         self._changed: set[str] = set()
 
     def add(self, uri: str, known: Known) -> None:
+        """Add one file."""
         if known.reason is None:
             self.recordings[uri] = known
             return
         if known.reason == Reason.SOURCE_CHANGED:
-            uri, _ = split_uri(uri)  # of a shard, which changed for all its members at once
+            uri, _ = split_uri(uri)  # one error for a tar file, not one per member
             if uri in self._changed:
                 return
             self._changed.add(uri)
@@ -74,12 +107,10 @@ def identify(
     cache: HashCache,
     progress: Progress,
     config: ScanConfig,
-    by_channel: Container[str] = (),
 ) -> Contents:
-    """Return what the candidates contain; only files that changed are read.
+    """Return what the files contain; only files that have changed are read.
 
-    `by_channel` are those whose channels must be known: a cache of an earlier version has none.
-    Raises ProgramFault where the probe fails for all of them by the same fault of the program.
+    Raises ProgramFault if the probe fails for all of them by the same fault of the program.
     """
     contents = Contents()
     watch = FaultWatch("opening")
@@ -87,20 +118,20 @@ def identify(
     total = len(candidates)
     for done, (uri, stamp) in enumerate(candidates.items()):
         known = cache.get(uri, stamp)
-        if known is None or (known.lacks_channels and uri in by_channel):
+        if known is None:
             changed.append((uri, stamp))
         else:
             contents.add(uri, known)
         if done % _REPORT_EVERY == 0:
             progress(done - len(changed), total)
-    changed.sort()  # the members of a shard together, so that its index is made once
+    changed.sort()  # members of one tar file together: its index is made once
     done = total - len(changed)
     saved = time.monotonic()
 
     def look(file: tuple[str, Stamp], beat: Beat) -> tuple[Known, str | None]:
         return _look_at(*file, probe, beat)
 
-    for (uri, stamp), found in watched(look, changed, config.threads, config.stalled_after_s):
+    for (uri, stamp), found in in_threads(look, changed, config.threads, config.stalled_after_s):
         if isinstance(found, Stalled):
             found = _stalled(stamp, config.stalled_after_s), None
         known, fault = found
@@ -112,7 +143,7 @@ def identify(
         done += 1
         progress(done, total)
         if time.monotonic() - saved > config.cache_interval_s:
-            with suppress(OSError):  # a full disk, say: the last save tells of it
+            with suppress(OSError):  # for example a full disk: the last save reports it
                 cache.save()
             saved = time.monotonic()
     watch.end()
@@ -121,7 +152,7 @@ def identify(
 
 
 def _look_at(uri: str, stamp: Stamp, probe: Probe, beat: Beat) -> tuple[Known, str | None]:
-    """Return what a file is, and the program's fault that it met; `source_changed` meanwhile."""
+    """Return what is known of a file (`source_changed` if it changed), and a program fault."""
     known, fault = _opened(uri, stamp, probe, beat)
     try:
         size, changed = stamp_of_uri(uri)
@@ -140,7 +171,7 @@ def _opened(uri: str, stamp: Stamp, probe: Probe, beat: Beat) -> tuple[Known, st
         duration_ms = int(probed.duration_ms)
         if duration_ms <= 0:
             raise EntryError(Reason.NO_SAMPLES, "it holds no audio samples")
-    except Exception as error:  # whatever a probe meets in one file must not harm the others
+    except Exception as error:  # an unknown error of one file must not affect the others
         return _no_recording(stamp, error), fault_of(error)
     return Known(*stamp, recording_id, duration_ms, channels=probed.channels), None
 
@@ -158,6 +189,6 @@ def _no_recording(stamp: Stamp, error: Exception) -> Known:
         reason, message = refused.reason, refused.message
     else:
         reason, message = Reason.PROBE_FAILED, f"{type(error).__name__}: {error}"
-    # No table can hold half a character, which libraries may quote from a damaged file.
+    # A table cannot hold half a character, which libraries may quote from a damaged file.
     message = str(message).encode("utf-8", "backslashreplace").decode()
     return Known(*stamp, "", 0, str(reason), message)

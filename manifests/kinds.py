@@ -1,4 +1,4 @@
-"""What kind of file something is: by the ending of its name, else by its first bytes."""
+"""The kind of a file, by the ending of its name or by its first bytes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ HEAD_BYTES = 4096  # enough for two frames of MP3 and three packets of a transpo
 
 
 class FileKind(StrEnum):
-    """What a scan does with a file depends on this."""
+    """Kinds of files, which a scan treats differently."""
 
     AUDIO = "audio"  # video with sound, too
     TAR = "tar"
     MANIFEST = "manifest"
-    LABEL = "label"  # one recording's, in a tar shard
+    LABEL = "label"  # one recording's, in a tar file
     ARCHIVE = "archive"
     TABLE = "table"
     TEXT = "text"
-    UNFINISHED = "unfinished"  # a download that has not ended
-    CLUTTER = "clutter"  # stands beside recordings and says nothing of what is in them
+    UNFINISHED = "unfinished"  # a download that is not complete
+    CLUTTER = "clutter"  # found beside recordings, without information on them
     SPECIAL = "special"  # pipes, devices, links to nowhere
     OTHER = "other"
 
 
 # fmt: off
 _ENDINGS = {
-    # Formats of audio and video that FFmpeg decodes. `.ts` may be TypeScript, so that content
-    # decides; so it does for endings that stand nowhere here.
+    # Formats of audio and video that FFmpeg decodes. `.ts` may be TypeScript, so the content
+    # decides, as for all endings that are not listed.
     FileKind.AUDIO: """
         3g2 3ga 3gp 3gpp aa3 aac ac3 adts aif aifc aiff amr ape asf au avi awb bwf caf dff divx dsf
         dts eac3 ec3 f4a f4v flac flv m1a m2a m4a m4b m4r m4v mka mkv mlp mov mp+ mp1 mp2 mp3 mp4
@@ -90,7 +90,7 @@ _MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 120
 
 
 def ending_of(name: str) -> str:
-    """Return the ending of a file name in small letters, `tar.gz` as one; nothing where none is."""
+    """Return the ending of a file name in small letters, `tar.gz` as one; "" without one."""
     stem, dot, ending = name.lower().rpartition(".")
     if not dot or not stem or not _ENDING.fullmatch(ending):
         return ""
@@ -99,7 +99,7 @@ def ending_of(name: str) -> str:
 
 
 def kind_by_name(name: str) -> FileKind | None:
-    """Return what the ending of a file name says; None where it decides nothing."""
+    """Return the kind by the ending of a file name; None if the ending does not decide."""
     if name.lower() in _CLUTTER_NAMES or name.endswith("~"):
         return FileKind.CLUTTER
     inner, _, outer = ending_of(name).rpartition(".")
@@ -109,17 +109,17 @@ def kind_by_name(name: str) -> FileKind | None:
 
 
 def has_audio_ending(name: str) -> bool:
-    """Whether the name ends like audio, in any case of letters."""
+    """Whether a name has an ending of audio, in small or capital letters."""
     return kind_by_name(name) is FileKind.AUDIO
 
 
 def is_label(name: str) -> bool:
-    """Whether a member of a tar shard is named like a label."""
+    """Whether a member of a tar file is named like a label."""
     return name.lower().endswith(_LABEL_ENDINGS)
 
 
 def kind_by_head(head: bytes) -> FileKind:
-    """Return what the first HEAD_BYTES of a file say; MANIFEST where they begin JSON."""
+    """Return the kind by the first HEAD_BYTES of a file; MANIFEST if they look like JSON."""
     if _is_audio(head):
         return FileKind.AUDIO
     if head[257:262] == b"ustar":
@@ -149,13 +149,13 @@ def _is_transport_stream(head: bytes) -> bool:
 
 
 def _begins_frames(head: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
-    """Whether a frame begins there and another one (or nothing) follows it."""
+    """Whether `head` begins with a frame that is followed by another one or by nothing."""
     size = frame_bytes(head)
     return size > 0 and (frame_bytes(head[size:]) > 0 or len(head) == size)
 
 
 def _mpeg_frame_bytes(head: bytes) -> int:
-    """Return the bytes of a frame of MPEG audio (ISO 11172-3, 2.4.1.3); 0 where none begins."""
+    """Return the bytes of a frame of MPEG audio (ISO 11172-3, 2.4.1.3); 0 if there is none."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return 0
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -171,7 +171,7 @@ def _mpeg_frame_bytes(head: bytes) -> int:
 
 
 def _adts_frame_bytes(head: bytes) -> int:
-    """Return the bytes of a frame of AAC in ADTS (ISO 13818-7, 6.2); 0 where none begins."""
+    """Return the bytes of a frame of AAC in ADTS (ISO 13818-7, 6.2); 0 if there is none."""
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
         return 0
     size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
@@ -179,7 +179,7 @@ def _adts_frame_bytes(head: bytes) -> int:
 
 
 def _ac3_frame_bytes(head: bytes) -> int:
-    """Return the bytes of a frame of AC-3 or E-AC-3 (ETSI TS 102 366); 0 where none begins."""
+    """Return the bytes of a frame of AC-3 or E-AC-3 (ETSI TS 102 366); 0 if there is none."""
     if len(head) < 6 or not head.startswith(b"\x0b\x77"):
         return 0
     version = head[5] >> 3

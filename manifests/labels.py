@@ -1,4 +1,4 @@
-"""What one manifest line says about a span of a recording, whatever format the line had."""
+"""The label that a manifest line gives a span of a recording, in any format of manifests."""
 
 from __future__ import annotations
 
@@ -52,25 +52,26 @@ _COLUMNS = frozenset(
 )
 _INTEGER = re.compile(r"\s*([+-]?)0*(\d+)(?:\.0*)?\s*", re.ASCII)
 _CHANNEL_NAMES = {"left": 0, "right": 1}
-MOST_CHANNELS = 32_767  # what the tables hold
+MAX_CHANNEL = 32_767  # what the tables hold
 _ALL_CHANNELS = frozenset({"average", "mix", "all"})  # NeMo says `average`
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Origin:
-    """Where a statement stands: what comes first in this order wins over what comes later."""
+    """Where a label was found; if labels differ, the first one in this order counts."""
 
     path: str
-    line: int = 0  # from 1; 0 where there are no lines
+    line: int = 0  # from 1; 0 if there are no lines
 
     @property
     def uri(self) -> str:
+        """The path, with `:LINE` if there are lines."""
         return f"{self.path}:{self.line}" if self.line else self.path
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One statement about [start_ms, end_ms) of a recording; `end_ms` None: up to its end."""
+    """A label on [start_ms, end_ms) of a recording; `end_ms` None: up to its end."""
 
     origin: Origin
     start_ms: int
@@ -85,16 +86,16 @@ class Label:
     split: str | None
     metadata: str  # JSON text
     channel: int | None = None  # place in the file, from 0; None: all, mixed down
-    unknown_language: str | None = None  # as stated, where no code is known for it
+    unknown_language: str | None = None  # as stated, if no code is known for it
 
     @property
     def labelled(self) -> bool:
-        """Whether it is a labelled item; otherwise it only says which part to use."""
+        """Whether it is a labelled item; otherwise it only selects a part of the recording."""
         return self.text is not None or self.answer is not None
 
 
 def audio_field(fields: Mapping[str, Any]) -> str | None:
-    """Return the field that names the recording, None where none does."""
+    """Return the field that names the recording, None if there is none."""
     exact = next((name for name in AUDIO_FIELDS if fields.get(name) is not None), None)
     if exact is not None:
         return exact
@@ -146,7 +147,7 @@ def parse_label(fields: Mapping[str, Any], origin: Origin, audio_name: str | Non
 
 
 class _Reader:
-    """Finds the value of a column under any of its names, and remembers which were taken."""
+    """Finds the values of columns under any of their names, and collects the fields used."""
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         self._fields = fields
@@ -160,7 +161,7 @@ class _Reader:
         return None if found is None else found[1]
 
     def language(self) -> tuple[str | None, tuple[str, str] | None]:
-        """Return the code of the language, and (field, value) that states it."""
+        """Return the code of the language, and the (field, value) in which it is stated."""
         stated = self._first("language", read_name)
         return (None if stated is None else language_code(stated[1])), stated
 
@@ -173,7 +174,7 @@ class _Reader:
         return None
 
     def channel(self) -> int | None:
-        """Return the one channel that a line is about, from 0; None: all. Raises EntryError."""
+        """Return the channel that a line is about, from 0; None: all. Raises EntryError."""
         found = (key for _, key in self._found.get("channel", ()))
         name = next((key for key in found if not is_missing(self._fields[key])), None)
         if name is None:
@@ -186,18 +187,18 @@ class _Reader:
             return None
         number = _INTEGER.fullmatch(str(_CHANNEL_NAMES.get(word, value)))
         if number is None:
-            if _plain(name) == "channel":  # of a broadcaster, say
+            if _plain(name) == "channel":  # for example of a broadcaster
                 return None
             message = f"{name} must be the number of one channel, from 0, not {value!r:.80}"
             raise EntryError(Reason.UNSUPPORTED_CHANNEL, message)
         sign, digits = number.groups()
-        if sign == "-" or len(digits) > len(str(MOST_CHANNELS)) or int(digits) > MOST_CHANNELS:
-            raise EntryError(Reason.BAD_FIELD, f"{name} must be from 0 to {MOST_CHANNELS}")
+        if sign == "-" or len(digits) > len(str(MAX_CHANNEL)) or int(digits) > MAX_CHANNEL:
+            raise EntryError(Reason.BAD_FIELD, f"{name} must be from 0 to {MAX_CHANNEL}")
         return int(digits)
 
 
 def _by_column(fields: Mapping[str, Any]) -> dict[str, list[tuple[int, str]]]:
-    """Return (rank, field) of the fields that name each column, in the order of their ranks."""
+    """Return column -> (rank, field) of the fields that name it, in the order of ranks."""
     found: dict[str, list[tuple[int, str]]] = {}
     for key in fields:
         column = _column(key)
@@ -210,7 +211,7 @@ def _by_column(fields: Mapping[str, Any]) -> dict[str, list[tuple[int, str]]]:
 
 @cached_by_text
 def _column(key: str) -> tuple[str, int] | None:
-    """Return (column, rank) of a field, exactly written names before others."""
+    """Return (column, rank) of a field; names in exactly this spelling rank first."""
     place = _PLACES.get(_plain(key))
     return None if place is None else (place[0], 2 * place[1] + (key not in _FIELDS[place[0]]))
 

@@ -1,4 +1,4 @@
-"""The language that a person or a program named, as one code."""
+"""Codes of languages, from any code or name that people and programs write."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from langcodes import Language, find, standardize_tag
 
 from wavemill.manifests.values import cached_by_text
 
-_NONE = frozenset({"und", "mul", "mis", "zxx"})  # ISO 639's codes for no one language
-_PRIVATE = re.compile(r"x-|q[a-t][a-z]$")  # for whoever wants them
+_NONE = frozenset(
+    {"und", "mul", "mis", "zxx"}
+)  # ISO 639's codes for none, several or unknown languages
+_PRIVATE = re.compile(r"x-|q[a-t][a-z]$")  # for private use
 _OLD = {"fil": "tl"}  # CLDR puts Filipino in the place of Tagalog, whose code is the older one
-_SHORTEST_NAME = 4  # letters; what is shorter and no code is no name, either
-_LONGEST = 100  # characters of a tag or a name
+_MIN_NAME = 4  # letters; shorter texts can only be codes
+_MAX_TEXT = 100  # characters of a tag or a name
 _LOCALE_PART = re.compile(r"[.@]")  # en_US.UTF-8, de_DE@euro
 _BETWEEN = re.compile(r"[-/,;+&|_]|\band\b")
 
@@ -22,11 +24,12 @@ def language_code(stated: str) -> str | None:
     """Return the ISO 639-1 code of a language (`en`), given a code, a tag or a name of it.
 
     A language without such a code has the one of ISO 639-3 (`yue`, `haw`); the leading member of
-    a group has the group's (`cmn`: `zh`, `arb`: `ar`). Countries and scripts go (`en-US`, `zh_TW`).
-    None where the language is not known, or is not one (`mul`, `en,zh`).
+    a group has the group's (`cmn`: `zh`, `arb`: `ar`). Countries and scripts (`en-US`, `zh_TW`)
+    are dropped.
+    None if the language is not known, or there are several (`mul`, `en,zh`).
     """
     text = _LOCALE_PART.split(stated.strip())[0]
-    if len(text) > _LONGEST or not text.isprintable():  # langcodes fails at a NUL
+    if len(text) > _MAX_TEXT or not text.isprintable():  # langcodes fails at a NUL
         return None
     code = _of_tag(text) or _of_name(text)
     return None if code in _NONE else code
@@ -48,7 +51,7 @@ def _of_name(name: str) -> str | None:
 
 
 def _of_part(name: str) -> str | None:
-    if len(name.strip()) < _SHORTEST_NAME and name.isascii():
+    if len(name.strip()) < _MIN_NAME and name.isascii():
         return None
     try:
         return _of_tag(str(find(name.strip())))

@@ -13,13 +13,13 @@ from typing import Any
 
 from wavemill.manifests.collected import Collected
 from wavemill.manifests.labels import Label, Origin, parse_label
-from wavemill.manifests.named import Names
 from wavemill.manifests.reasons import EntryError, Reason, unexpected
-from wavemill.manifests.tarred import shar_recording
+from wavemill.manifests.resolve import PathResolver
+from wavemill.manifests.tar_layouts import shar_recording
 from wavemill.manifests.values import read_text, seconds
 
-_HARMLESS_TRANSFORMS = frozenset({"Resample"})  # keeps what is heard and when
-# Fields of a supervision that say where it lies, not what it says.
+_HARMLESS_TRANSFORMS = frozenset({"Resample"})  # changes neither the content nor its times
+# Fields of a supervision that state its place, not its content.
 _PLACE = frozenset({"start", "duration", "channel", "recording_id", "custom"})
 
 
@@ -28,18 +28,18 @@ class _Source:
     """The file behind a lhotse recording, and the channels in it."""
 
     uri: str
-    channels: tuple[int, ...]  # what they are called, in the file's order; empty: not said
+    channels: tuple[int, ...]  # their names, in the order of the file; empty: not stated
 
 
 @dataclass(slots=True)
-class Joins:
-    """Supervisions that wait for the recordings manifest which says where their audio is."""
+class Supervisions:
+    """Supervisions until the recordings manifests are read, which say where their audio is."""
 
     recordings: dict[str, _Source | None] = field(default_factory=dict)  # None: id used twice
     waiting: list[tuple[str, Any, Label]] = field(default_factory=list)  # id, channels, label
 
     def resolve(self, into: Collected) -> None:
-        """Hand each supervision to its recording; an error for each that has none."""
+        """Add each supervision as a label of its recording, or an error if there is none."""
         for recording_id, channels, label in self.waiting:
             try:
                 source = self.recordings.get(recording_id)
@@ -52,19 +52,23 @@ class Joins:
                 into.label(source.uri, replace(label, channel=_channel(source, channels)))
             except EntryError as error:
                 into.error(label.origin.uri, error)
-            except Exception as error:  # whatever one label brings about must not harm the others
+            except Exception as error:  # an unknown error of one label must not affect the others
                 into.error(label.origin.uri, unexpected(error))
 
 
 def is_lhotse(line: Mapping[str, Any]) -> bool:
-    """Whether a line is lhotse's: a cut, a recording or a supervision."""
+    """Whether a line is a cut, a recording or a supervision of lhotse."""
     return _is_cut(line) or "sources" in line or _is_supervision(line)
 
 
 def read_lhotse(
-    line: dict[str, Any], names: Names, origin: Origin, into: Collected, joins: Joins
+    line: dict[str, Any],
+    paths: PathResolver,
+    origin: Origin,
+    into: Collected,
+    supervisions: Supervisions,
 ) -> None:
-    """Add what one line of a lhotse manifest names to `into`, supervisions to `joins`.
+    """Add what one line of a lhotse manifest names to `into`, and supervisions to `supervisions`.
 
     A supervision with a text becomes a labelled item; its times stay as they are where it
     reaches out of its cut, since its text does, too, and it is about its own channel, which its
@@ -72,17 +76,17 @@ def read_lhotse(
     cannot be read (no file, features only, mixed or transformed cuts, some channels of several).
     """
     if _is_cut(line):
-        _read_cut(line, names, origin, into)
+        _read_cut(line, paths, origin, into)
     elif "sources" in line:
-        source = _source(line, names)
+        source = _source(line, paths)
         key = str(line.get("id"))
-        known = joins.recordings.get(key, source)
-        joins.recordings[key] = source if known == source else None
+        known = supervisions.recordings.get(key, source)
+        supervisions.recordings[key] = source if known == source else None
         into.label(source.uri, parse_label({**_custom(line), "id": key}, origin))
     elif _has_text(line):
         start = seconds(line.get("start"), "start")
         label = _supervision(line, start, {}, origin)
-        joins.waiting.append((str(line["recording_id"]), line.get("channel"), label))
+        supervisions.waiting.append((str(line["recording_id"]), line.get("channel"), label))
 
 
 def _is_cut(line: Mapping[str, Any]) -> bool:
@@ -93,13 +97,13 @@ def _is_supervision(line: Mapping[str, Any]) -> bool:
     return {"id", "recording_id", "start", "duration"} <= line.keys()
 
 
-def _read_cut(cut: dict[str, Any], names: Names, origin: Origin, into: Collected) -> None:
+def _read_cut(cut: dict[str, Any], paths: PathResolver, origin: Origin, into: Collected) -> None:
     if "tracks" in cut or cut.get("type") == "PaddingCut":
         kind = cut.get("type", "MixedCut")
-        raise EntryError(Reason.UNSUPPORTED_CUT, f"a {kind!s:.80} is no span of one recording")
+        raise EntryError(Reason.UNSUPPORTED_CUT, f"a {kind!s:.80} is not a span of one recording")
     if cut.get("recording") is None:
         raise EntryError(Reason.UNSUPPORTED_CUT, "the cut has features only, no recording")
-    source = _source(shar_recording(cut, _object(cut, "recording"), origin.path), names)
+    source = _source(shar_recording(cut, _object(cut, "recording"), origin.path), paths)
     start = seconds(cut.get("start", 0), "start")
     custom = _custom(cut)
     supervisions = [s for s in _list(cut, "supervisions") if _has_text(s)]
@@ -137,7 +141,7 @@ def _supervision(
     return parse_label({**custom, **_custom(supervision), **own, **place}, origin)
 
 
-def _source(recording: dict[str, Any], names: Names) -> _Source:
+def _source(recording: dict[str, Any], paths: PathResolver) -> _Source:
     sources = _list(recording, "sources")
     if not all(isinstance(source, dict) for source in sources):
         raise EntryError(Reason.BAD_FIELD, "sources must hold JSON objects")
@@ -156,12 +160,12 @@ def _source(recording: dict[str, Any], names: Names) -> _Source:
             )
             raise EntryError(Reason.UNSUPPORTED_TRANSFORM, message)
     # lhotse itself counts from the current folder.
-    uri = names.find(source.get("source"), "source", here=True)
+    uri = paths.find(source.get("source"), "source", here=True)
     return _Source(uri, _channels(source.get("channels")))
 
 
 def _channel(source: _Source, *wanted: Any) -> int | None:
-    """Return the one channel of the file that all of `wanted` name; None: all of them.
+    """Return the one channel of the file that all of `wanted` name; None: all channels.
 
     Each is a number or a list of numbers as the recording calls its channels, or None: any.
     """

@@ -1,4 +1,4 @@
-"""Reading a manifest: JSONL as NeMo writes it, or lhotse's; each line tells which by its fields."""
+"""Reading a manifest: JSONL of NeMo or lhotse; the fields of each line decide which."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ from wavemill.manifests.collected import Collected, Found
 from wavemill.manifests.config import LineLimits
 from wavemill.manifests.faults import FaultWatch, fault_of
 from wavemill.manifests.filesystems import parent
+from wavemill.manifests.jsonl import NotUtf8, parse_object, read_lines
 from wavemill.manifests.labels import AUDIO_FIELDS, Origin, audio_field, parse_label
-from wavemill.manifests.lhotse import Joins, is_lhotse, read_lhotse
-from wavemill.manifests.lines import NotUtf8, parse_object, read_lines
-from wavemill.manifests.named import Names
+from wavemill.manifests.lhotse import Supervisions, is_lhotse, read_lhotse
 from wavemill.manifests.reasons import EntryError, Reason, unexpected
-from wavemill.manifests.tarred import nemo_names
+from wavemill.manifests.resolve import PathResolver
+from wavemill.manifests.tar_layouts import nemo_names
 
 _REPORT_EVERY = 1000  # lines between two calls of the progress callback
 
 
 def looks_like_manifest(line: Mapping[str, Any]) -> bool:
-    """Whether the fields are those of a line of one of the manifests that can be read."""
+    """Whether the fields are those of a line of a manifest that can be read."""
     name = audio_field(line)
     return (name is not None and isinstance(line[name], str | dict)) or is_lhotse(line)
 
 
 def read_manifest(
-    path: str, into: Collected, joins: Joins, found: Found, allowed: Allowed, limits: LineLimits
+    path: str,
+    into: Collected,
+    supervisions: Supervisions,
+    found: Found,
+    allowed: Allowed,
+    limits: LineLimits,
 ) -> None:
     """Add the files that a manifest names, with their labels, to `into`; a bad line is an error.
 
-    lhotse's supervisions go to `joins` until all manifests were read. Raises ProgramFault where
-    all of many lines fail by the same fault of the program.
+    lhotse's supervisions go to `supervisions` until all manifests are read. Raises ProgramFault if
+    many lines fail, all by the same fault of the program.
     """
-    names = Names(parent(path), allowed)
+    paths = PathResolver(parent(path), allowed)
     bad = _BadLines(into, limits.max_bad_lines)
     watch = FaultWatch("reading the manifest's lines")
     empty = True
@@ -43,13 +48,13 @@ def read_manifest(
             empty = False
             origin = Origin(path, number)
             try:
-                _read_line(parse_object(raw, limits), names, origin, into, joins)
+                _read_line(parse_object(raw, limits), paths, origin, into, supervisions)
                 bad.none_good = False
                 watch.add(None)
             except EntryError as error:
                 bad.add(origin, error)
                 watch.add(None)
-            except Exception as error:  # whatever one line brings about must not harm the others
+            except Exception as error:  # an unknown error of one line must not affect the others
                 bad.add(origin, unexpected(error))
                 watch.add(fault_of(error))
             bad.check()
@@ -64,34 +69,34 @@ def read_manifest(
 
 
 class _BadLines:
-    """The errors of a manifest's lines: a row for each, unless a fault is the whole file's."""
+    """The errors of the lines of a manifest: one row each, or one row for many lines."""
 
-    def __init__(self, into: Collected, most: int) -> None:
+    def __init__(self, into: Collected, max_rows: int) -> None:
         self._into = into
-        self._most = most
+        self._max_rows = max_rows
         self._count = 0
         self._not_utf8: tuple[Origin, EntryError] | None = None  # the first one
         self._not_utf8_count = 0
         self.none_good = True
 
     def check(self) -> None:
-        """Raise EntryError where so many lines and nothing but bad ones were read."""
-        if self.none_good and self._count >= self._most:
+        """Raise EntryError if the maximum of bad lines is reached and no line was good."""
+        if self.none_good and self._count >= self._max_rows:
             message = f"none of its first {self._count} lines is good; the rest was not read"
             raise EntryError(Reason.BAD_MANIFEST, message)
 
     def add(self, origin: Origin, error: EntryError) -> None:
-        """Count one line, and make a row of it unless there are too many."""
+        """Count one line, and add a row for it unless there are too many."""
         if isinstance(error, NotUtf8):
             self._not_utf8 = self._not_utf8 or (origin, error)
             self._not_utf8_count += 1
             return
         self._count += 1
-        if self._count <= self._most:
+        if self._count <= self._max_rows:
             self._into.error(origin.uri, error)
 
     def finish(self, path: str) -> None:
-        """Make the rows that stand for many lines."""
+        """Add the rows that each stand for many lines."""
         if self._not_utf8 is not None:
             origin, error = self._not_utf8
             others = self._not_utf8_count - 1
@@ -99,24 +104,28 @@ class _BadLines:
             remedy = "remedy: convert the file, as in `iconv -f LATIN1 -t UTF-8`"
             message = f"{error.message}{more}; {remedy}"
             self._into.error(origin.uri, EntryError(error.reason, message))
-        if self._count > self._most:
-            message = f"{self._count - self._most} more bad lines (sources.lines.max_bad_lines)"
+        if self._count > self._max_rows:
+            message = f"{self._count - self._max_rows} more bad lines (sources.lines.max_bad_lines)"
             self._into.error(path, EntryError(Reason.BAD_MANIFEST, message))
 
 
 def _read_line(
-    line: dict[str, Any], names: Names, origin: Origin, into: Collected, joins: Joins
+    line: dict[str, Any],
+    paths: PathResolver,
+    origin: Origin,
+    into: Collected,
+    supervisions: Supervisions,
 ) -> None:
     name = audio_field(line)
     if name is not None and not (name not in AUDIO_FIELDS and is_lhotse(line)):
         path = _path(line[name])
-        uri, label = names.find(path, name), parse_label(line, origin, name)
-        if (shard := into.nemo_shard(line, uri, names.folder)) is not None:
-            into.label_member(shard, nemo_names(line, path), label)
+        uri, label = paths.find(path, name), parse_label(line, origin, name)
+        if (tar_file := into.nemo_tar_file(line, uri, paths.folder)) is not None:
+            into.label_member(tar_file, nemo_names(line, path), label)
         else:
             into.label(uri, label)
     elif is_lhotse(line):
-        read_lhotse(line, names, origin, into, joins)
+        read_lhotse(line, paths, origin, into, supervisions)
     else:
         message = f"neither {' nor '.join(AUDIO_FIELDS)} says which recording it is about"
         raise EntryError(Reason.BAD_MANIFEST_LINE, message)

@@ -1,4 +1,4 @@
-"""Joining files by content, and labels to the recordings that they are about."""
+"""Joining files with the same content, and labels with their recordings."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from wavemill.manifests.reasons import EntryError, Reason
 from wavemill.manifests.recording import Item, Recording, SourceError, Sources
 
 Span = tuple[int, int]
-_NOTED = 5  # unknown languages that a note names
+_NOTED = 5  # unknown languages that are named in a note
 
 
 def merge(collected: Collected, contents: Contents, tolerance_ms: int) -> Sources:
-    """Return one recording per content, sorted by id, with the labels on all of its copies.
+    """Return one recording per content, sorted by id, with the labels of all its copies.
 
-    The uri is the first one in sorted order. Labels win over a plain scan of the same file. What
-    several lines say of one recording adds up; where they disagree, the line wins whose
-    (manifest, line) comes first. Nothing here depends on the order of the sources.
+    The uri is the first one in sorted order. Labels have priority over a plain scan of the same
+    file. The labels of several lines are combined; if they disagree, the first (manifest, line)
+    counts. The result does not depend on the order of the sources.
     """
     sources = Sources(notes=list(collected.notes))
     half_labelled = 0
@@ -57,7 +57,7 @@ def merge(collected: Collected, contents: Contents, tolerance_ms: int) -> Source
 
 
 def _unknown_languages(collected: Collected) -> list[str]:
-    """Return a note on languages that have no code: their labels are used without one."""
+    """Return a note on unknown languages, whose labels are used without a language."""
     counts = Counter(
         label.unknown_language
         for labels in collected.labels.values()
@@ -83,7 +83,7 @@ def _by_content(contents: Contents) -> list[tuple[str, list[str]]]:
 
 
 def item_id(recording_id: str, span: Span, label: Label) -> str:
-    """Return the identity of a labelled item: where it is, and what is asked and answered."""
+    """Return the id of a labelled item, a hash of its place, question, answer and text."""
     parts = [recording_id, *span, label.task, label.question, label.answer, label.text]
     if label.channel is not None:
         parts.append(label.channel)
@@ -98,7 +98,7 @@ def _usable(
     tolerance_ms: int,
     errors: list[SourceError],
 ) -> list[tuple[Label, Span]]:
-    """Return the labels that lie inside the recording with their spans, first line first."""
+    """Return the labels inside the recording with their spans, by line."""
     usable = []
     for label in sorted(labels, key=lambda label: label.origin):
         try:
@@ -120,7 +120,7 @@ def _span(label: Label, duration_ms: int, tolerance_ms: int) -> Span:
 
 
 def _heard(label: Label, channels: int) -> Label:
-    """Return the label; the only channel of a file is all that there is (None)."""
+    """Return the label; the only channel of a file is the same as all channels (None)."""
     if label.channel is None:
         return label
     if label.channel >= channels:
@@ -185,7 +185,7 @@ def _partial(label: Label) -> bool:
 
 
 def _union(spans: Iterable[Span], duration_ms: int) -> tuple[Span, ...]:
-    """Return the spans without overlaps, in order; nothing where they are the whole recording."""
+    """Return the spans in order without overlaps; () if they are the whole recording."""
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:

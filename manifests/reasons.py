@@ -1,4 +1,4 @@
-"""Why an entry of a source is no recording, and the exceptions that carry it."""
+"""The reasons why an entry of a source cannot be used, and their exceptions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Stable names of what this package rejects; a probe adds its own (`not_audio`, ...)."""
+    """Stable names of reasons; a probe adds its own (`not_audio`, ...)."""
 
     # a file
     EMPTY_FILE = "empty_file"
@@ -18,13 +18,13 @@ class Reason(StrEnum):
     NOT_A_FILE = "not_a_file"
     NAME_NOT_UTF8 = "name_not_utf8"
     TIMED_OUT = "timed_out"
-    SOURCE_CHANGED = "source_changed"  # between two looks at it, or while it was read
-    PROBE_FAILED = "probe_failed"  # the probe raised something it does not explain
+    SOURCE_CHANGED = "source_changed"  # since the scan, or while it was read
+    PROBE_FAILED = "probe_failed"  # the probe raised an unknown error
     # a source
     NO_AUDIO_FOUND = "no_audio_found"
     BAD_MANIFEST = "bad_manifest"
     BAD_TAR = "bad_tar"
-    # an entry of a manifest or a tar shard
+    # an entry of a manifest or a tar file
     BAD_MANIFEST_LINE = "bad_manifest_line"
     BAD_FIELD = "bad_field"
     BAD_MEMBER = "bad_member"  # of a tar: a link to nowhere, a device, a broken sparse map
@@ -32,7 +32,7 @@ class Reason(StrEnum):
     AMBIGUOUS_LABEL = "ambiguous_label"
     BEYOND_END = "beyond_end"
     SOURCE_NOT_ALLOWED = "source_not_allowed"
-    ENTRY_FAILED = "entry_failed"  # reading it raised something that this package does not explain
+    ENTRY_FAILED = "entry_failed"  # reading it raised an unknown error
     UNSUPPORTED_SOURCE = "unsupported_source"
     UNSUPPORTED_CUT = "unsupported_cut"
     NO_SUCH_CHANNEL = "no_such_channel"
@@ -41,7 +41,7 @@ class Reason(StrEnum):
     RECORDING_UNKNOWN = "recording_unknown"
 
 
-_LONGEST_MESSAGE = 300  # characters; exceptions quote what they choke on
+_MAX_MESSAGE = 300  # characters; exceptions may quote long texts
 
 
 class SourceNotFound(Exception):
@@ -54,7 +54,7 @@ class SourceNotFound(Exception):
 
 
 class EntryError(Exception):
-    """One entry cannot be used; becomes a `SourceError` where its place is known."""
+    """One entry cannot be used; its caller, who knows the place, makes a `SourceError` of it."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class EntryError(Exception):
 
 
 def _harmless(text: str) -> str:
-    """Return a text that a terminal and a table can take; messages quote what stands in files."""
+    """Return a text that is safe for terminals and tables, since messages quote files."""
     if text.isprintable():
         return text
     escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -71,7 +71,7 @@ def _harmless(text: str) -> str:
 
 
 def os_error(error: OSError, doing: str = "read") -> EntryError:
-    """Return what the operating system refused as an EntryError (without the path: it is known)."""
+    """Return an error of the operating system as an EntryError, without the path."""
     if isinstance(error, PermissionError):
         return EntryError(Reason.PERMISSION_DENIED, f"no permission to {doing} it")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -80,5 +80,5 @@ def os_error(error: OSError, doing: str = "read") -> EntryError:
 
 
 def unexpected(error: Exception) -> EntryError:
-    """Return an exception that nobody foresaw as an EntryError: one entry must not stop a scan."""
-    return EntryError(Reason.ENTRY_FAILED, f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE])
+    """Return an unknown error as an EntryError, so that one entry does not stop a scan."""
+    return EntryError(Reason.ENTRY_FAILED, f"{type(error).__name__}: {error}"[:_MAX_MESSAGE])

@@ -1,4 +1,4 @@
-"""What a source holds: recordings, the labelled items in them, and what could not be read."""
+"""The content of sources: recordings, their labelled items, and errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Task(StrEnum):
-    """Tasks a labelled item can be for (report section 3.2)."""
+    """Tasks of labelled items (section 3.2 of the paper)."""
 
     ASR = "asr"
     AQA = "aqa"
@@ -41,11 +41,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One audio file (or one member of a tar shard), identified by the hash of its bytes."""
+    """One audio file (or one member of a tar file), identified by the hash of its bytes."""
 
     recording_id: str  # 32 hex digits
-    uri: str  # path or URI; a tar member is `path/to/shard.tar#member.flac`
-    duration_ms: int  # counted by its packets; decoding decides in the end
+    uri: str  # path or URI; a tar member is `path/to/file.tar#member.flac`
+    duration_ms: int  # by its packets; decoding may give another length
     regions: tuple[tuple[int, int], ...] = ()  # (start_ms, end_ms) to use; empty: all of it
     speaker: str | None = None
     language: str | None = None
@@ -56,12 +56,13 @@ class Recording:
 
     @property
     def labelled(self) -> bool:
+        """Whether it has labelled items."""
         return bool(self.items)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceError:
-    """A source entry that is no recording: becomes a row of the errors table, stage `manifest`."""
+    """An entry of a source that cannot be used: a row of the errors table, stage `manifest`."""
 
     uri: str  # with `:LINE` for a line of a manifest
     reason: str  # stable snake_case name
@@ -75,4 +76,4 @@ class Sources:
     recordings: list[Recording] = field(default_factory=list)  # one per content, sorted by id
     errors: list[SourceError] = field(default_factory=list)
     duplicates: int = 0  # files whose content was already there under another name
-    notes: list[str] = field(default_factory=list)  # worth telling a person, but nothing is wrong
+    notes: list[str] = field(default_factory=list)  # for the user; not errors

@@ -1,4 +1,4 @@
-"""From what a user names as sources to recordings: folders, files, manifests, tar shards."""
+"""Finding the recordings in the sources of a user: folders, files, manifests, tar files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 
 from wavemill.manifests.allowed import Allowed
-from wavemill.manifests.bulk import no_cycle_search
 from wavemill.manifests.cache import HashCache
 from wavemill.manifests.collected import Collected, Found, stamp_of
 from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.file_names import is_utf8
 from wavemill.manifests.filesystems import (
     exists,
     is_folder,
@@ -18,19 +18,18 @@ from wavemill.manifests.filesystems import (
     without_file_scheme,
 )
 from wavemill.manifests.folder import scan_folder
-from wavemill.manifests.identify import Progress, identify
+from wavemill.manifests.gc_pause import paused_gc
+from wavemill.manifests.identify import Probe, Progress, identify
 from wavemill.manifests.kinds import FileKind, kind_by_name
-from wavemill.manifests.lhotse import Joins
+from wavemill.manifests.lhotse import Supervisions
 from wavemill.manifests.manifest import read_manifest
 from wavemill.manifests.merge import merge
-from wavemill.manifests.names import is_utf8
-from wavemill.manifests.probe import Probe
 from wavemill.manifests.reasons import EntryError, Reason, SourceNotFound, os_error
 from wavemill.manifests.recording import Sources
-from wavemill.manifests.shard import read_shard
 from wavemill.manifests.sniff import kind_of_file
 from wavemill.manifests.unread import WHY
 from wavemill.manifests.uri import base_name
+from wavemill.manifests.webdataset import read_tar_file
 
 _DEFAULTS = ScanConfig()
 
@@ -44,34 +43,29 @@ def scan_sources(
 ) -> Sources:
     """Find all recordings in `sources`.
 
-    A source is a folder (searched recursively for audio files and tar shards), a tar shard
-    (.tar), a manifest (.jsonl, .json, ..., or any file whose first line is one's: NeMo's,
-    lhotse's, or the fields of `manifests.labels`), or a single audio file of any other name. A
-    manifest is read only where it is named itself. What is not read is counted in the notes.
+    A source is a folder (searched recursively for audio and tar files), a tar file (.tar), a
+    manifest (.jsonl, .json, ..., or any file whose first line is one of NeMo, of lhotse, or has
+    the fields of `manifests.labels`), or a single audio file of any other name. A manifest is read
+    only if it is a source itself. Files that are not read are counted in the notes.
 
     `progress` is called with (files so far, None) while files are searched, then with (files
-    known, files in all). The result is the same in whatever order the sources stand, and `cache`
-    (saved here) only makes it faster. Whatever cannot be used is an error in the result and
-    harms nothing else. Raises SourceNotFound for sources that do not exist, and LocationError for
-    a URL that cannot be used.
+    known, files in all). The result does not depend on the order of the sources; `cache`, which is
+    saved at the end, only makes the scan faster. Entries that cannot be used are errors in the
+    result. Raises SourceNotFound for sources that do not exist, and LocationError for a URL that
+    cannot be used.
     """
     report = progress or _no_progress
     paths = _existing(sources)
-    with no_cycle_search():
+    with paused_gc():
         collected = _collect(paths, lambda count: report(count, None), config)
     try:
         candidates = {**collected.named, **collected.files}
-        by_channel = {
-            uri
-            for uri, labels in collected.labels.items()
-            if any(label.channel is not None for label in labels)
-        }
-        contents = identify(candidates, probe, cache, report, config, by_channel)
+        contents = identify(candidates, probe, cache, report, config)
     finally:
         note = _save(cache)
     if note is not None:
         collected.notes.append(note)
-    with no_cycle_search():
+    with paused_gc():
         return merge(collected, contents, config.end_tolerance_ms)
 
 
@@ -92,7 +86,7 @@ def _absolute(name: str) -> str:
 
 
 def _is_there(source: str) -> bool:
-    """Whether the name exists; what exists but may not be looked at gets its row of the errors."""
+    """Whether a source exists; one without permission does, and becomes an error later."""
     if is_url(source):
         return exists(source)
     try:
@@ -106,7 +100,7 @@ def _is_there(source: str) -> bool:
 
 def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collected:
     collected = Collected()
-    joins = Joins()
+    supervisions = Supervisions()
     allowed = Allowed(config.allow, paths)
     named = frozenset(paths)
     manifests = []
@@ -116,14 +110,14 @@ def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collecte
             continue
         kind = _kind(path, collected)
         if kind is FileKind.TAR:
-            read_shard(path, collected, config, named=True)
+            read_tar_file(path, collected, config, named=True)
         elif kind is FileKind.MANIFEST:
             manifests.append(path)
         elif kind is FileKind.AUDIO:
             _single_file(path, collected)
     for path in manifests:
-        read_manifest(path, collected, joins, found, allowed, config.lines)
-    joins.resolve(collected)
+        read_manifest(path, collected, supervisions, found, allowed, config.lines)
+    supervisions.resolve(collected)
     collected.look_up_members()
     collected.look_up_remote()
     collected.notes += collected.unread.notes()
@@ -131,9 +125,9 @@ def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collecte
 
 
 def _kind(path: str, into: Collected) -> FileKind | None:
-    """Return whether the file is read as AUDIO, TAR or MANIFEST; None, and an error, if as none.
+    """Return how a file is read: AUDIO, TAR or MANIFEST; None, with an error, if it cannot be.
 
-    What nothing is known of is tried as audio, since it was named.
+    A file of unknown kind is tried as audio, since it was named as a source.
     """
     by_name = kind_by_name(base_name(path))
     if by_name in (FileKind.AUDIO, FileKind.TAR, FileKind.MANIFEST):
@@ -159,7 +153,7 @@ def _is_folder(path: str) -> bool:
     try:
         return is_folder(path)
     except OSError:
-        return False  # so that looking at it as a file tells why
+        return False  # reading it as a file then reports why
 
 
 def _single_file(path: str, into: Collected) -> None:

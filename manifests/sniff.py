@@ -1,4 +1,4 @@
-"""Looking at the first bytes of files whose names do not tell what they are."""
+"""Finding the kind of files whose names do not show it, by their first bytes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from functools import partial
 
 from wavemill.manifests.config import ScanConfig
 from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.jsonl import parse_object, read_lines
 from wavemill.manifests.kinds import HEAD_BYTES, FileKind, kind_by_head, kind_by_name
-from wavemill.manifests.lines import parse_object, read_lines
 from wavemill.manifests.manifest import looks_like_manifest
 from wavemill.manifests.reasons import EntryError, Reason, os_error
+from wavemill.manifests.threads import Beat, Stalled, in_threads
 from wavemill.manifests.uri import base_name
-from wavemill.manifests.watched import Beat, Stalled, watched
 
-_THREADS = 32  # requests that are under way at once
+_THREADS = 32  # requests at a time
 
 
 def kinds_of(
     names: Sequence[str], look: Callable[[str], FileKind], config: ScanConfig
 ) -> Iterator[tuple[str, FileKind | EntryError]]:
-    """Yield what `look` finds each name to be, many at a time, in order; its error otherwise."""
+    """Yield (name, result of `look` or its error) in order; many names are tried in parallel."""
     seconds = config.stalled_after_s
-    for name, found in watched(partial(_kind_or_error, look), names, _THREADS, seconds):
+    for name, found in in_threads(partial(_kind_or_error, look), names, _THREADS, seconds):
         if isinstance(found, Stalled):
             found = EntryError(Reason.TIMED_OUT, f"it could not be opened within {seconds:g} s")
         yield name, found
@@ -40,7 +40,7 @@ def _kind_or_error(
 
 
 def kind_of_file(path: str) -> FileKind:
-    """Return what a file is by its content, and MANIFEST only where its first line is one's.
+    """Return the kind of a file by its content; MANIFEST only if its first line can be read.
 
     Raises EntryError and OSError.
     """

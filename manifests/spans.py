@@ -1,10 +1,9 @@
-"""Which part of a recording a manifest line is about, in whatever words it says so.
+"""The part of a recording that a manifest line is about, under many names of fields.
 
-`offset` and `duration`, in seconds, are the words of NeMo's manifests, and where both are there
-nothing else is looked at. Other tools write `start` and `end`, `begin_time`, `start_ms`,
-`segmentEnd` and so on. Their meaning is taken where it is plain. Where it is not (samples, two
-statements that differ), the line is an error: a text must never go with the whole file because
-its span was not understood.
+NeMo writes `offset` and `duration`, in seconds; if a line has both, no other field counts. Other
+tools write `start` and `end`, `begin_time`, `start_ms`, `segmentEnd` and so on. They are used if
+their meaning is clear. If it is not (samples, two fields that differ), the line is an error, since
+a text must not be assigned to the whole file because its span was not understood.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ _PART = frozenset(
 )
 _PAIRS = _PART | {"times", "timestamps", "span", "interval", "range"}  # of [start, end]
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?|\d{8}T")
-_AGREE_S = 0.05  # two statements of one time may differ by this much: they are rounded
+_AGREE_S = 0.05  # two fields for one time may differ by so much, since they are rounded
 
 
 class _Meaning(NamedTuple):
-    role: str | None  # None: more than one
-    per_second: float | None  # of its unit; None: not seconds
+    role: str | None  # None: more than one role
+    per_second: float | None  # its unit; None: not a unit of time
     unit_stated: bool
 
 
@@ -54,11 +53,11 @@ class Span(NamedTuple):
 
     start: float
     end: float | None
-    used: frozenset[str]  # fields that said it beside `offset` and `duration`
+    used: frozenset[str]  # fields that stated it, except `offset` and `duration`
 
 
 def read_span(fields: Mapping[str, Any]) -> Span:
-    """Return the span that a line states. Raises EntryError (`bad_field`)."""
+    """Return the span of a line. Raises EntryError (`bad_field`)."""
     offset = read_seconds(fields.get("offset"), "offset")
     duration = read_seconds(fields.get("duration"), "duration")
     if offset is not None and duration is not None and "onset" not in fields:
@@ -91,15 +90,15 @@ def _checked(start: float, end: float | None, used: frozenset[str]) -> Span:
 
 
 def _statements(fields: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
-    """Yield (field, role, seconds) of all fields that say where the span is."""
+    """Yield (field, role, seconds) of all fields about the span. Raises EntryError."""
     found = [(key, value, meaning) for key, value in fields.items() if (meaning := _meaning(key))]
     found = [one for one in found if not is_missing(one[1]) and not _is_other(*one[:2])]
     roles = {meaning.role for _, _, meaning in found}
     for key, value, (role, per_second, unit_stated) in found:
         if key == "offset" and any("onset" in words_of_key(other) for other in fields):
-            role = "end"  # as sound event lists have it: onset and offset
+            role = "end"  # lists of sound events call start and end onset and offset
         if role == "length":
-            # Of what: the text, the file in samples? Beside a start it is the span's.
+            # It may be that of the text, or of the file in samples. With a start it is the span's.
             if "duration" in roles:
                 continue
             if not unit_stated and "start" not in roles:
@@ -115,7 +114,7 @@ def _statements(fields: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
 
 
 def _is_other(key: str, value: Any) -> bool:
-    """Whether a value is surely no time in the recording: a date, or who speaks to whom."""
+    """Whether a value is not a time in the recording: a date, or who speaks to whom."""
     if not isinstance(value, str):
         return False
     return bool(_DATE.match(value)) or words_of_key(key) in (("from",), ("to",))
@@ -129,7 +128,7 @@ def _is_pair(key: str, value: Any) -> bool:
 
 @cached_by_text
 def _meaning(key: str) -> _Meaning | None:
-    """Return what a field means by its name, None where that is nothing about a span."""
+    """Return the meaning of a field by its name, None if it is not about a span."""
     words = words_of_key(key)
     roles = {_ROLES[word] for word in words if word in _ROLES}
     others = {word for word in words if word not in _ROLES}

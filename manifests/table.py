@@ -1,4 +1,4 @@
-"""Recordings as a table, and what a build's fingerprints need of them."""
+"""Recordings as a table, and digests of recordings for the fingerprints of a build."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def recordings_table(recordings: Sequence[Recording]) -> pa.Table:
 
 
 def recordings_from_table(table: pa.Table) -> list[Recording]:
-    """Return the rows of a table with `SCHEMA` as recordings: `recordings_table` undone."""
+    """Return the recordings in a table with `SCHEMA`, the inverse of `recordings_table`."""
     plain = [table.column(name).to_pylist() for name in _PLAIN]
     nested = (table.column("regions").to_pylist(), table.column("items").to_pylist())
     return [
@@ -97,16 +97,16 @@ def recordings_from_table(table: pa.Table) -> list[Recording]:
 
 
 def audio_digest(recording: Recording) -> str:
-    """Return the SHA-256 (64 hex digits) of what stages that read only audio depend on.
+    """Return the SHA-256 (64 hex digits) of the input of stages that read only audio.
 
-    That is the content and the spans of it that are used, but no label, no name and no place.
+    It covers the content and the spans that are used, but no labels, name or path.
     """
     spans = [(item.start_ms, item.end_ms, *_without_none(item.channel)) for item in recording.items]
     return _digest(["audio", recording.recording_id, recording.regions, spans])
 
 
 def label_digest(recording: Recording) -> str:
-    """Return the SHA-256 (64 hex digits) of everything that is known of the recording."""
+    """Return the SHA-256 (64 hex digits) of all fields of a recording."""
     known: dict[str, Any] = {name: getattr(recording, name) for name in _NAMES}
     known["items"] = [_known_of(item) for item in recording.items]
     return _digest(["label", known])

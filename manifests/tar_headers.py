@@ -1,7 +1,7 @@
-"""The headers of a tar file, read so that no header can make the reader hang or fill the memory.
+"""Reading the headers of a tar file; no header can make the reader hang or fill the memory.
 
 Formats: v7, ustar and pax (POSIX.1-2017, `pax`), GNU (https://www.gnu.org/software/tar/manual,
-"Basic Tar Format" and "Sparse Formats"). Python's own `tarfile` goes back in the file where a
+"Basic Tar Format" and "Sparse Formats"). Python's own `tarfile` goes back in the file if a
 size is negative, allocates what a header states, and hides what it cannot read.
 """
 
@@ -17,7 +17,7 @@ Extents = tuple[tuple[int, int], ...]  # (offset in the member, bytes), in order
 
 BLOCK = 512
 MAX_EXTENSION_BYTES = 1 << 20  # of a long name, pax records or a sparse map
-MAX_PADDING_BYTES = 1 << 20  # zeros after the end of an archive that may part it from another
+MAX_PADDING_BYTES = 1 << 20  # zeros after the end of an archive, before another one
 
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
 _DECIMAL = re.compile(rb"[0-9]{1,19}")
@@ -31,7 +31,7 @@ _OTHER = {b"3": "a device", b"4": "a device", b"6": "a named pipe", b"M": "the r
 
 
 class TarDamage(Exception):
-    """Nothing can be read from some place of the file on; says where and why."""
+    """From some byte on, nothing can be read; the message says from where and why."""
 
 
 class Kind(Enum):
@@ -44,21 +44,21 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """One member: `size` bytes from `offset` of the tar file, or what it links to."""
+    """One member: `size` bytes from `offset` of the tar file, or a link."""
 
     name: str
     kind: Kind
     offset: int = 0
     size: int = 0
-    extents: Extents | None = None  # of a sparse file: what is stored of it
+    extents: Extents | None = None  # the stored parts of a sparse file
     link: str = ""
-    why: str = ""  # it is unusable
+    why: str = ""  # for UNUSABLE: the reason
 
 
 def read_headers(file: BinaryIO, size: int) -> Iterator[Header]:
-    """Yield the members of the tar file of `size` bytes, also those of archives joined to it.
+    """Yield the members of the tar file of `size` bytes, also of archives appended to it.
 
-    Raises TarDamage after the members before a place that is no tar, and OSError.
+    Raises TarDamage after the members before a damaged place, and OSError.
     """
     at: int | None = 0
     while at is not None:
@@ -68,7 +68,7 @@ def read_headers(file: BinaryIO, size: int) -> Iterator[Header]:
 
 
 def _next_archive(file: BinaryIO, size: int, end: int) -> int | None:
-    """Return where an archive begins after the one that ended at `end`, None where none does."""
+    """Return where the archive after the one that ended at `end` begins, None without one."""
     file.seek(end)
     padding = file.read(MAX_PADDING_BYTES)
     rest = padding.lstrip(b"\0")
@@ -107,7 +107,7 @@ class _Archive:
             raise TarDamage(f"it ends at byte {self.at}, where a member should follow its name")
 
     def _block(self) -> bytes | None:
-        """Return the next header, with its checksum right; None at the end of the archive."""
+        """Return the next header, with a valid checksum; None at the end of the archive."""
         self._file.seek(self.at)
         block = self._file.read(BLOCK)
         if not any(block) and (block or self.at):
@@ -119,7 +119,7 @@ class _Archive:
         return block
 
     def _extension(self, block: bytes) -> bytes:
-        """Return the data of a header that says something of the next one."""
+        """Return the data of a header that describes the next one."""
         size = self._number(block[124:136])
         if size > MAX_EXTENSION_BYTES:
             raise TarDamage(f"the header at byte {self.at} states {size} bytes of names")
@@ -186,7 +186,7 @@ class _Archive:
             raise TarDamage(f"the header at byte {self.at} states an impossible size") from error
 
     def _old_sparse(self, block: bytes, offset: int) -> tuple[Extents, int, int]:
-        """Return the extents, the size and where the data begin, of GNU's own sparse format."""
+        """Return extents, size and offset of the data, in GNU's old sparse format."""
         if not block.startswith(_GNU_MAGIC, 257):
             raise ValueError("not in GNU's format")
         pairs, more = block[386:482], block[482]
@@ -207,7 +207,7 @@ class _Archive:
     def _pax_sparse(
         self, known: dict[str, bytes], records: list[tuple[str, bytes]], offset: int
     ) -> tuple[Extents, int, int]:
-        """Return the same of the sparse formats 0.0, 0.1 and 1.0."""
+        """Return extents, size and offset of the data, in the sparse formats 0.0, 0.1 and 1.0."""
         if "GNU.sparse.map" in known:
             numbers = [_decimal(part) for part in known["GNU.sparse.map"].split(b",")]
         elif "GNU.sparse.size" in known:
@@ -221,7 +221,7 @@ class _Archive:
         return tuple(zip(numbers[::2], numbers[1::2], strict=True)), _decimal(size), offset
 
     def _sparse_map(self, offset: int) -> tuple[list[int], int]:
-        """Return the numbers that stand before the data, a line each, and where the data begin."""
+        """Return the numbers before the data, one per line, and the offset of the data."""
         text = b""
         wanted = None
         while wanted is None or text.count(b"\n") < wanted:
@@ -236,7 +236,7 @@ class _Archive:
 
 
 def _wrong_extents(extents: Extents, size: int, stored: int) -> str:
-    """Tell what is wrong with a sparse map; nothing where it is right."""
+    """Return what is wrong with a sparse map, "" if nothing is."""
     end = 0
     for offset, count in extents:
         if offset < end:
@@ -266,7 +266,7 @@ def _checksum_fits(block: bytes) -> bool:
 
 
 def _records(content: bytes) -> list[tuple[str, bytes]]:
-    """Return the pax records in order; from a broken one on they are left."""
+    """Return the pax records in order, up to the first broken one."""
     records, at = [], 0
     while at < len(content):
         digits = content[at : at + 20].partition(b" ")[0]
@@ -287,7 +287,7 @@ def _decimal(digits: bytes) -> int:
 
 
 def _text(content: bytes) -> str:
-    """Return a name; Python holds bytes that are no UTF-8 as lone surrogates."""
+    """Return a name; bytes that are not UTF-8 become lone surrogates."""
     return content.split(b"\0")[0].decode("utf-8", "surrogateescape")
 
 

@@ -1,14 +1,14 @@
-"""What a scan came across and did not read: counted by ending, told in notes."""
+"""Files that a scan found and did not read: counted by ending, reported in notes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 
+from wavemill.manifests.file_names import in_a_line
 from wavemill.manifests.kinds import FileKind, ending_of
-from wavemill.manifests.names import in_a_line
 
-_MOST_ENDINGS = 8  # told in one note
+_MAX_ENDINGS = 8  # in one note
 
 WHY = {
     FileKind.MANIFEST: "a manifest in a folder is used only when it is named as a source itself",
@@ -25,7 +25,7 @@ WHY = {
 
 @dataclass(slots=True)
 class _Group:
-    endings: Counter[str] = field(default_factory=Counter)  # as they are told
+    endings: Counter[str] = field(default_factory=Counter)  # as they are printed
     first: str = ""  # in sorted order
 
     def add(self, ending: str, count: int, name: str) -> None:
@@ -40,7 +40,7 @@ class Unread:
         self._groups: dict[FileKind, _Group] = {}
 
     def add(self, kind: FileKind, name: str, base: str) -> None:
-        """Count one; `name` is its path, or that of the shard and the member, `base` its own."""
+        """Count one file; `name` is its path or the name of the member, `base` the file name."""
         ending = ending_of(base)
         told = f".{ending}" if ending else "without ending"
         if base.startswith("."):
@@ -48,6 +48,7 @@ class Unread:
         self._groups.setdefault(kind, _Group()).add(told, 1, name)
 
     def add_all(self, other: Unread) -> None:
+        """Add the counts of another scan."""
         for kind, group in other._groups.items():
             for ending, count in group.endings.items():
                 self._groups.setdefault(kind, _Group()).add(ending, count, group.first)
@@ -66,9 +67,9 @@ class Unread:
 def _counts(endings: Counter[str]) -> str:
     """Return `3 .csv, 1 .tar.gz`, the most frequent first."""
     ordered = sorted(endings.items(), key=lambda item: (-item[1], item[0]))
-    texts = [f"{n:,} {ending}" for ending, n in ordered[:_MOST_ENDINGS]]
-    if len(ordered) > _MOST_ENDINGS:
-        rest = ordered[_MOST_ENDINGS:]
+    texts = [f"{n:,} {ending}" for ending, n in ordered[:_MAX_ENDINGS]]
+    if len(ordered) > _MAX_ENDINGS:
+        rest = ordered[_MAX_ENDINGS:]
         texts.append(f"{sum(n for _, n in rest):,} with {len(rest):,} other endings")
     return ", ".join(texts)
 

@@ -1,4 +1,4 @@
-"""Values as people's tools write them: pandas, spreadsheets, programs in other languages."""
+"""Reading values of manifest fields as tools write them: pandas, spreadsheets, others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wavemill.manifests.reasons import EntryError, Reason
 
 T = TypeVar("T")
 
-# What pandas and the like write for a value that is not there. In a text only what nobody says.
+# What pandas and other tools write for a missing value; in a text only what nobody would say.
 _NO_NAME = frozenset({"nan", "none", "null", "<na>", "n/a", "#n/a", "nat"})
 _NO_ANSWER = frozenset({"nan", "NaN", "<NA>"})
 _NO_TEXT = _NO_ANSWER | {"None"}
@@ -21,22 +21,22 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 # `0,5` as spreadsheets write it in much of Europe; `1,234` could be a thousand.
 _COMMA_NUMBER = re.compile(r"[+-]?(0,\d+|\d+,(\d{1,2}|\d{4,}))", re.ASCII)
 _CLOCK = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d(?:[.,]\d+)?)", re.ASCII)
-_LONGEST_NAME = 100
-_LONGEST_NUMBER = 64  # characters
-# A bound far above any recording keeps what follows within 64-bit milliseconds.
-_MOST_SECONDS = 1e12
+_MAX_NAME = 100
+_MAX_NUMBER = 64  # characters
+# Far above any recording, and small enough for milliseconds in 64 bits.
+_MAX_SECONDS = 1e12
 _INFINITE = (math.inf, -math.inf)
-_MOST_EXACT = 2.0**53  # a float counts whole numbers up to here
+_MAX_EXACT = 2.0**53  # a float holds all integers up to here
 _WORD = re.compile(r"[A-Z]?[^\W_A-Z]+|[A-Z]+(?![^\W_A-Z])")
 
 
 def cached_by_text(function: Callable[[str], T]) -> Callable[[str], T]:
-    """Remember what a function returns for texts that are short, as names are.
+    """Cache the results of a function for short texts, such as names.
 
-    Long ones, which damage makes, would fill the memory.
+    Long texts, which come from damaged files, would fill the memory.
     """
     cached = lru_cache(maxsize=4096)(function)
-    return lambda text: cached(text) if len(text) <= _LONGEST_NAME else function(text)
+    return lambda text: cached(text) if len(text) <= _MAX_NAME else function(text)
 
 
 @cached_by_text
@@ -49,7 +49,7 @@ def words_of_key(key: str) -> tuple[str, ...]:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value of a field other than a text says that there is none."""
+    """Whether the value of a field that is not a text means that it is missing."""
     if isinstance(value, str):
         short = value.strip()
         return not short or short == "NA" or short.lower() in _NO_NAME
@@ -57,7 +57,7 @@ def is_missing(value: Any) -> bool:
 
 
 def read_text(value: Any, name: str) -> str | None:
-    """Return what is said, as it stands; a number as it is written; None where there is nothing.
+    """Return a text as it is, a number as it is written, and None for a missing value.
 
     Raises EntryError (`bad_field`).
     """
@@ -65,12 +65,12 @@ def read_text(value: Any, name: str) -> str | None:
 
 
 def read_answer(value: Any, name: str) -> str | None:
-    """As `read_text`, but "None" is an answer."""
+    """Return what `read_text` returns, but "None" is an answer."""
     return _as_text(value, name, _NO_ANSWER)
 
 
 def read_name(value: Any, name: str) -> str | None:
-    """Return the name of a person, a licence and the like: 12 and 12.0 are "12".
+    """Return a name, for example of a person or a licence: 12 and 12.0 are "12".
 
     Raises EntryError (`bad_field`).
     """
@@ -81,18 +81,18 @@ def _as_text(value: Any, name: str, absent: frozenset[str]) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value in _INFINITE:
-        # What a list holds may be what was said, which no row of the errors should repeat.
+        # A list may hold what was said, which the errors table should not repeat.
         given = f"a {type(value).__name__}" if isinstance(value, list | dict) else repr(value)
         raise EntryError(Reason.BAD_FIELD, f"{name} must be a text, not {given:.80}")
     if isinstance(value, str):
         return value if value.strip() and value.strip() not in absent else None
-    if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_EXACT:
-        return str(int(value))  # pandas makes floats of whole numbers where some are missing
+    if isinstance(value, float) and value.is_integer() and abs(value) < _MAX_EXACT:
+        return str(int(value))  # pandas turns integers into floats if some are missing
     return str(value)
 
 
 def read_seconds(value: Any, name: str) -> float | None:
-    """Return a time in seconds, None where there is none; see `seconds`."""
+    """Return a time in seconds, None if it is missing. Raises what `seconds` raises."""
     return None if is_missing(value) else seconds(value, name)
 
 
@@ -104,14 +104,14 @@ def seconds(value: Any, name: str) -> float:
     number = _number(value) if isinstance(value, str) else value
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise EntryError(Reason.BAD_FIELD, f"{name} must be a number of seconds, not {value!r:.80}")
-    if not -_MOST_SECONDS <= number <= _MOST_SECONDS:  # NaN, too, and what no float can hold
+    if not -_MAX_SECONDS <= number <= _MAX_SECONDS:  # NaN, too, and what no float can hold
         raise EntryError(Reason.BAD_FIELD, f"{name} is out of range")
     return float(number)
 
 
 def _number(text: str) -> float | None:
     text = text.strip()
-    if len(text) > _LONGEST_NUMBER:
+    if len(text) > _MAX_NUMBER:
         return None
     if _COMMA_NUMBER.fullmatch(text):
         text = text.replace(",", ".")

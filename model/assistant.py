@@ -1,7 +1,15 @@
-"""All parts together: text and sound in, text and sound out."""
+"""All parts of the model together: a conversation of text and audio in, a reply out.
+
+A reply passes through four files: this one (messages to a prompt, tokens to pieces of text and
+audio), `prompt/layout.py` (the two token streams of a conversation), `generate/generate.py` (step
+by step, sampling) and `llm/network.py` (one forward pass). Each other part is one call: `encode`
+of the semantic tokenizer, `features` of the acoustic encoder, `encode` and `decode` of the text
+tokenizer, `push` of the detokenizer.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,44 +18,50 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavemill.model.checkpoint import resolve
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.history import History
 from wavemill.model.detokenizer.layout import has_detokenizer
-from wavemill.model.generate.generate import stream
-from wavemill.model.generate.streams import GenerateSettings
-from wavemill.model.llm.batch import Sample
+from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, stream
+from wavemill.model.io.folders import resolve
 from wavemill.model.llm.network import AudioLlm
-from wavemill.model.prompt.layout import Format, Layout, Message, Reply, Revision, Role, read_aloud
+from wavemill.model.prompt.layout import (
+    Format,
+    Layout,
+    Reply,
+    Revision,
+    Role,
+    TokenMessage,
+    Vocabulary,
+    read_aloud,
+)
 from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
-from wavemill.model.prompt.vocabulary import Vocabulary
 from wavemill.model.tokenizer import kmeans
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.kmeans import KMeansTokenizer
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
 
 ACOUSTIC_FOLDER = "whisper-large-v3"
-SEMANTIC_FOLDER = "glm-4-voice-tokenizer"  # beside the published model it is a repository apart
+SEMANTIC_FOLDER = "glm-4-voice-tokenizer"  # published as a repository of its own
 SEMANTIC_SOURCE = "THUDM/glm-4-voice-tokenizer"
 BROKEN = "�"  # the end of a text whose last character is not complete
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One message: text, or sound (float32 (samples,) mono at 16 kHz), or the assistant's both."""
+class Message:
+    """What one role says: text, or audio, or (only the assistant) both."""
 
     role: Role
     text: str | None = None
-    audio: np.ndarray | None = None
+    audio: np.ndarray | None = None  # float32 (samples,), mono, 16 kHz
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What a step adds to a reply; either may be empty."""
+class ReplyPiece:
+    """What one step adds to a reply; text and audio may be empty."""
 
     text: str
     audio: Tensor  # float32 (samples,) at the detokenizer's rate
-    complete: bool  # the reply has ended by itself here
+    complete: bool  # the reply ended by itself in this step
 
 
 @dataclass
@@ -58,7 +72,7 @@ class Assistant:
     text: TextTokenizer
     semantic: SemanticTokenizer | KMeansTokenizer
     acoustic: AcousticEncoder
-    detokenizer: Detokenizer | None = None  # not needed for text
+    detokenizer: Detokenizer | None = None  # only speech needs it
     revision: Revision = Revision.JUNE
 
     @classmethod
@@ -71,14 +85,14 @@ class Assistant:
         speaks: bool | None = None,
         detokenizer: str | Path | None = None,
     ) -> Assistant:
-        """Read the published layout, a folder or a hub id.
+        """Read a model in the published layout from a folder or a hub id.
 
-        The semantic tokenizer is `semantic`, else the folder's own, else the published one from
-        the hub; `detokenizer` is a folder or hub id too, in place of the folder's own. `dtype`
-        (None: as stored) is the LLM's and the acoustic encoder's; tokenizer and detokenizer run in
-        float32. `speaks` False leaves the detokenizer out, True asks for one, and None takes one
-        where there is one: a model that was just trained has none, and replies in text. Raises
-        WeightsError.
+        `semantic` is the semantic tokenizer, a folder or a hub id; by default it is the folder's
+        own, or the published one from the hub. `detokenizer`, a folder or a hub id, replaces the
+        folder's own. `dtype` (None: as stored) applies to the LLM and the acoustic encoder;
+        tokenizer and detokenizer run in float32. `speaks` says whether to load a detokenizer;
+        None loads one if there is one (a freshly trained model has none and replies in text).
+        Raises WeightsError.
         """
         folder = resolve(source)
         if speaks is None:
@@ -94,39 +108,39 @@ class Assistant:
             ),
         )
 
-    def prompt(self, turns: Sequence[Turn], reply: Reply) -> Sample:
+    def prompt(self, messages: Sequence[Message], reply: Reply) -> LlmPrompt:
         """Return a conversation as the LLM reads it; raises LayoutError."""
-        config = self.llm.config
-        heard = [turn.audio for turn in turns if turn.audio is not None]
+        heard = [message.audio for message in messages if message.audio is not None]
         codes = iter(self.semantic.encode(heard))
-        messages = [
-            Message(
-                turn.role,
-                None if turn.text is None else tuple(self.text.encode(turn.text)),
-                None if turn.audio is None else tuple(next(codes).tolist()),
+        tokens = [
+            TokenMessage(
+                message.role,
+                None if message.text is None else tuple(self.text.encode(message.text)),
+                None if message.audio is None else tuple(next(codes).tolist()),
             )
-            for turn in turns
+            for message in messages
         ]
-        form = Format(self._vocabulary, self.revision, config.audio_delay)
+        form = Format(self._vocabulary, self.revision, self.llm.config.audio_delay)
+        # Audio that is spoken together with text has codes, but no acoustic features.
+        sounds = [m.audio for m in messages if m.audio is not None and m.text is None]
         with torch.inference_mode():
-            features = self.acoustic.features(
-                [t.audio for t in turns if t.audio is not None and t.text is None]
-            )
-        return _sample(form.layout(messages, reply), [rows.cpu() for rows in features])
+            features = self.acoustic.features(sounds)
+        return _llm_prompt(form.layout(tokens, reply), [rows.cpu() for rows in features])
 
-    def text_prompt(self, text: str) -> Sample:
-        """Return a text to be read aloud, as pre-training lays it out; raises LayoutError."""
-        return _sample(read_aloud(self.text.encode(text), self._vocabulary), [])
+    def text_prompt(self, text: str) -> LlmPrompt:
+        """Return the prompt to read a text aloud, as in pre-training; raises LayoutError."""
+        return _llm_prompt(read_aloud(self.text.encode(text), self._vocabulary), [])
 
     @property
     def _vocabulary(self) -> Vocabulary:
         return Vocabulary(self.llm.config.text_vocab, self.llm.config.audio_offset)
 
     def voice(self, heard: np.ndarray, played: np.ndarray) -> History:
-        """Return the voice of a recording, for `reply`; some three to fifteen seconds are good.
+        """Return the voice of a recording, for `reply` and `say`; 3 to 15 seconds are enough.
 
-        `heard` and `played` are the recording, float32 (samples,) mono, at 16 kHz and at the
-        detokenizer's rate. Raises ValueError for one too short or too long.
+        Both arguments are that recording, float32 (samples,) mono: `heard` at 16 kHz, `played` at
+        the detokenizer's rate. Raises ValueError when it is too short or too long, and when there
+        is no detokenizer.
         """
         if self.detokenizer is None:
             raise ValueError("a voice needs the detokenizer")
@@ -134,27 +148,30 @@ class Assistant:
         return self.detokenizer.voice(torch.from_numpy(tokens), torch.from_numpy(played))
 
     def reply(
-        self, turns: Sequence[Turn], settings: GenerateSettings, voice: History | None = None
-    ) -> Iterator[Piece]:
-        """Yield the reply to a conversation, as it comes, spoken with a `voice`.
+        self,
+        messages: Sequence[Message],
+        settings: GenerateSettings,
+        voice: History | None = None,
+    ) -> Iterator[ReplyPiece]:
+        """Yield the reply to a conversation, as it comes; it sounds like `voice` if given.
 
         Raises LayoutError, NoRoom, and ValueError when speech is wanted and there is no
         detokenizer.
         """
-        return self._pieces(self.prompt(turns, settings.reply), settings, voice)
+        return self._pieces(self.prompt(messages, settings.reply), settings, voice)
 
     def say(
         self, text: str, settings: GenerateSettings, voice: History | None = None
-    ) -> Iterator[Piece]:
-        """Yield a text read aloud, as it comes: for an LLM that learnt pre-training's TTS task.
+    ) -> Iterator[ReplyPiece]:
+        """Yield a text read aloud, as it comes, by an LLM that was pre-trained on that task.
 
-        What `settings` say of the reply does not matter. Raises as `reply` does.
+        `settings.reply` and `settings.audio_only` are ignored. Raises the errors of `reply`.
         """
         return self._pieces(self.text_prompt(text), read_aloud_settings(settings), voice)
 
     def _pieces(
-        self, prompt: Sample, settings: GenerateSettings, voice: History | None
-    ) -> Iterator[Piece]:
+        self, prompt: LlmPrompt, settings: GenerateSettings, voice: History | None
+    ) -> Iterator[ReplyPiece]:
         speech = None
         if settings.reply is Reply.BOTH:
             if self.detokenizer is None:
@@ -162,28 +179,36 @@ class Assistant:
             speech = self.detokenizer.stream(torch.Generator().manual_seed(settings.seed), voice)
         silence = torch.zeros(0)
         ids: list[int] = []
-        said, complete = "", False
+        yielded, complete = "", False
         for step in stream(self.llm, prompt, settings):
             if step.text is not None and step.text < self.llm.config.text_vocab:
                 ids.append(step.text)
             text = self.text.decode(ids)
-            new = "" if text.endswith(BROKEN) else text[len(said) :]
-            said, complete = said + new, step.stopped
+            new = "" if text.endswith(BROKEN) else text[len(yielded) :]
+            yielded, complete = yielded + new, step.stopped
             audio = silence
             if speech is not None and step.code is not None:
                 audio = speech.push([step.code]).cpu()
-            yield Piece(new, audio, complete)
+            yield ReplyPiece(new, audio, complete)
         rest = speech.push([], final=True).cpu() if speech is not None else silence
-        yield Piece(self.text.decode(ids)[len(said) :], rest, complete)
+        yield ReplyPiece(self.text.decode(ids)[len(yielded) :], rest, complete)
+
+
+def __getattr__(name: str) -> type[Message]:
+    """Return `Message` for `Turn`, its old name, with a DeprecationWarning."""
+    if name == "Turn":
+        warnings.warn("Turn is now called Message", DeprecationWarning, stacklevel=2)
+        return Message
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def read_aloud_settings(settings: GenerateSettings) -> GenerateSettings:
-    """Return the settings for speech that goes on from `Assistant.text_prompt`."""
+    """Return the settings for speech that continues `Assistant.text_prompt`."""
     return settings.model_copy(update={"reply": Reply.BOTH, "audio_only": True})
 
 
-def _sample(layout: Layout, features: list[Tensor]) -> Sample:
-    return Sample(
+def _llm_prompt(layout: Layout, features: list[Tensor]) -> LlmPrompt:
+    return LlmPrompt(
         torch.tensor(layout.audio_ids),
         torch.tensor(layout.text_ids),
         torch.tensor(layout.continuous),
@@ -194,7 +219,7 @@ def _sample(layout: Layout, features: list[Tensor]) -> Sample:
 def _semantic(
     folder: Path, given: str | Path | None, device: str
 ) -> SemanticTokenizer | KMeansTokenizer:
-    """Return the tokenizer that is given, else the folder's own, else the published one."""
+    """Return the given tokenizer, or the folder's own, or the published one."""
     if given is None and (folder / kmeans.FOLDER).is_dir():
         given = folder / kmeans.FOLDER
     if given is not None and (Path(given) / kmeans.CODEBOOK_FILE).is_file():

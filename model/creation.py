@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from wavemill.model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER
-from wavemill.model.checkpoint import WeightsError, resolve
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
+from wavemill.model.io.folders import WeightsError, resolve
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.from_text import from_text_llm, shaped_like
 from wavemill.model.llm.network import AudioLlm
@@ -26,7 +26,7 @@ def create(folder: Path, name: str, text_llm: str | Path | None = None, seed: in
 
     With `text_llm`, a Qwen2 or Qwen2.5 folder or hub id, the LLM has its shape, starts from its
     weights, in their dtype, and reads text with its tokenizer. Raises WeightsError, and ValueError
-    for a name that is no preset.
+    for a name without a preset.
     """
     torch.manual_seed(seed)
     if text_llm is None:

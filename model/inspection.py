@@ -11,12 +11,17 @@ import torch
 from torch import nn
 
 from wavemill.model.assistant import ACOUSTIC_FOLDER, SEMANTIC_FOLDER, SEMANTIC_SOURCE
-from wavemill.model.checkpoint import CONFIG_FILE, WeightsError, validated
 from wavemill.model.detokenizer.bigvgan import BigVgan
-from wavemill.model.detokenizer.detokenizer import FLOW_ENTRY, FLOW_PREFIX, VOCODER_ENTRY
 from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config
-from wavemill.model.detokenizer.weights import TensorFile, open_weights
+from wavemill.model.detokenizer.layout import (
+    FLOW_FOLDER,
+    VOCODER_FOLDER,
+    read_config,
+    stored_flow,
+    stored_vocoder,
+)
+from wavemill.model.io.folders import CONFIG_FILE, WeightsError, validated
+from wavemill.model.io.tensors import StoredTensor, problems, stored_tensors
 from wavemill.model.llm import network as llm
 from wavemill.model.llm.config import LlmConfig
 from wavemill.model.prompt.text import load_text_tokenizer
@@ -24,10 +29,8 @@ from wavemill.model.tokenizer import acoustic, kmeans
 from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
 from wavemill.model.tokenizer.kmeans import KMeansTokenizer
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
-from wavemill.model.weights import StoredTensor, problems, stored_tensors
 
 TEXT_ONLY = "without it, replies are text"
-NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,10 @@ def inspect(folder: Path) -> list[Part]:
     semantic, listening = folder / SEMANTIC_FOLDER, folder / ACOUSTIC_FOLDER
 
     def flow() -> tuple[nn.Module, dict[str, StoredTensor]]:
-        file = open_weights(folder / FLOW_FOLDER, FLOW_ENTRY).below(FLOW_PREFIX)
-        return FlowNetwork(read_config(folder).flow), _headers(file)
+        return FlowNetwork(read_config(folder).flow), stored_flow(folder)
 
     def vocoder() -> tuple[nn.Module, dict[str, StoredTensor]]:
-        file = open_weights(folder / VOCODER_FOLDER, VOCODER_ENTRY).folded()
-        return BigVgan(read_config(folder).vocoder), _headers(file)
+        return BigVgan(read_config(folder).vocoder), stored_vocoder(folder)
 
     def listen() -> tuple[nn.Module, dict[str, StoredTensor]]:
         network = acoustic.AcousticEncoder(validated(EncoderConfig, listening))
@@ -73,7 +74,7 @@ def inspect(folder: Path) -> list[Part]:
             ),
         )
         if has_llm
-        else _absent("audio LLM", folder, "this folder is no model that replies"),
+        else _absent("audio LLM", folder, "without it, the folder holds no model that replies"),
         _kmeans(folder / kmeans.FOLDER)
         if (folder / kmeans.FOLDER).is_dir()
         else _part(
@@ -141,15 +142,3 @@ def _part(
         tuple(sorted({tensor.dtype for tensor in stored.values()})),
         tuple(problems(network, stored)),
     )
-
-
-def _headers(file: TensorFile) -> dict[str, StoredTensor]:
-    return {
-        name: StoredTensor(file.path, name, tuple(shape), _dtype(file, name))
-        for name, shape in file.shapes.items()
-    }
-
-
-def _dtype(file: TensorFile, name: str) -> str:
-    dtype = file.read(name).dtype
-    return NAMES.get(dtype, str(dtype).removeprefix("torch."))

@@ -1,4 +1,4 @@
-"""Which recordings a model learnt from: a file of its folder, so that an evaluation can tell."""
+"""The recordings that a model was trained on: a file in its folder, which evaluations read."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavemill.model.checkpoint import WeightsError
+from wavemill.model.io.folders import WeightsError
 
 FILE = "learnt-from.parquet"
 COLUMN = "recording_id"
 
 
 def write_learnt_from(folder: Path, recordings: Iterable[str]) -> None:
-    """Write the ids of recordings (as in a corpus) into a model's folder."""
+    """Write the ids of recordings (`recording_id` of a corpus) into a model's folder."""
     pq.write_table(pa.table({COLUMN: sorted(set(recordings))}), folder / FILE, compression="zstd")
 
 
 def read_learnt_from(folder: Path) -> frozenset[str]:
-    """Return the ids of the recordings that a model learnt from; none where nothing says it.
+    """Return the ids of the recordings that a model was trained on; empty if there is no file.
 
-    Raises WeightsError where the file is damaged.
+    Raises WeightsError when the file is damaged.
     """
     if not (folder / FILE).is_file():
         return frozenset()

@@ -1,11 +1,11 @@
 """The catalogue: which recordings there are, and which shard each of them is in.
 
-It stands in one file, `manifest/catalogue.parquet`, and comparing it with the sources of today
-is the work of DuckDB: a million unchanged recordings never become Python objects.
+It is one file, `manifest/catalogue.parquet`. DuckDB compares it with the current sources, so that a
+million unchanged recordings never become Python objects.
 
-A recording that is a member of a shard stays where it is. New ones, in the order of their ids,
-are gathered into new shards. One that is gone becomes an inactive member for good: should it come
-back, it joins a new shard, since outputs made in between lack its rows.
+A recording that is a member of a shard stays in it. New recordings, in the order of their ids, are
+put into new shards. A recording that has left the sources becomes an inactive member and stays one:
+if it comes back, it joins a new shard, since outputs that were made in between lack its rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import audio_digest, label_digest, recordings_from_table
 from wavemill.pipeline.damage import parsing
-from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.shard import group_by_duration, new_shard_id
 from wavemill.pipeline.store import Store
 
@@ -49,21 +49,22 @@ COLUMNS = [name for name in RECORDINGS.names if name != "recording_id"]
 
 @dataclass(frozen=True)
 class Changes:
-    """Recordings of the sources, compared with the catalogue as it stood."""
+    """How many recordings of the sources differ from the catalogue."""
 
-    new: int = 0  # also those whose content changed: a changed file is a new recording
+    new: int = 0  # a file whose content changed is a new recording
     relabelled: int = 0  # the same audio under another name or with other labels
     gone: int = 0
 
     @property
     def any(self) -> bool:
+        """Whether anything differs."""
         return bool(self.new or self.relabelled or self.gone)
 
 
 def read_catalogue(store: Store) -> pa.Table:
     """Return the catalogue (SCHEMA), empty before the first build. Raises WorkdirDamaged."""
     if not store.exists(CATALOGUE):
-        if segments(store):  # outputs of shards that nobody knows the members of
+        if ledger_files(store):  # there are outputs of shards, but no members are known
             raise store.damaged(CATALOGUE, "is missing")
         return SCHEMA.empty_table()
     table = store.read_table(CATALOGUE)
@@ -72,9 +73,9 @@ def read_catalogue(store: Store) -> pa.Table:
 
 
 class Catalogue:
-    """The recordings of today in their shards.
+    """The recordings of the current sources in their shards.
 
-    A member without an id is one whose bytes were purged.
+    A member without an id is a recording that was purged.
 
     Tables in `database`: `today` (RECORDINGS), `members` (recording_id, shard_id, audio_digest,
     label_digest, active) and `shards` (of active members: shard_id, label_digest, duration_ms,
@@ -84,7 +85,7 @@ class Catalogue:
     def __init__(self, store: Store, recordings: pa.Table, shard_seconds: float) -> None:
         """Compare `recordings` (RECORDINGS, one row per id) with the catalogue of the store.
 
-        Raises WorkdirDamaged where that is damaged, or gone while there are outputs.
+        Raises WorkdirDamaged if that is damaged, or missing although there are outputs.
         """
         self.database = duckdb.connect(config={"preserve_insertion_order": False})
         self.recordings = recordings
@@ -95,7 +96,7 @@ class Catalogue:
         self.changes = self._update(pa.table({"recording_id": pa.array([], pa.string())}))
 
     def renew(self, recording_ids: Sequence[str]) -> None:
-        """Treat these as if they were new: they leave their shards and join new ones."""
+        """Treat recordings as new ones: they leave their shards and join new shards."""
         ids = pa.table({"recording_id": pa.array(recording_ids, pa.string())})
         self.changes = self._update(ids)
 
@@ -117,7 +118,7 @@ class Catalogue:
         return Changes(new=placed.num_rows, relabelled=relabelled, gone=gone)
 
     def _digest_what_changed(self) -> None:
-        """Make the table `fresh`: digests of today's rows that differ from the known ones."""
+        """Make the table `fresh`: digests of the rows of `today` that differ from `known`."""
         self.database.execute(
             "create or replace table differing as select t.recording_id from today t "
             "left join (from known where active) k using (recording_id) where k.uri is null or "
@@ -135,7 +136,7 @@ class Catalogue:
         self.database.register("fresh", pa.table(columns, schema=FRESH))
 
     def _place_new_ones(self) -> pa.Table:
-        """Gather the recordings that are in no shard into new shards: rows of `members`."""
+        """Put the recordings that are in no shard into new shards; return rows of `members`."""
         rows = self.database.sql(_UNPLACED).to_arrow_table()
         digests = rows["audio_digest"].to_pylist()
         known = self.database.sql("select distinct shard_id from known").fetchall()
@@ -148,7 +149,7 @@ class Catalogue:
         return rows.append_column("shard_id", pa.array(shard_ids, pa.string()))
 
 
-# The known members as they are after today's scan: only labels and who is active change.
+# The known members after the scan: only labels and `active` change.
 _STAYING = """
 create or replace table staying as
 select k.recording_id, k.shard_id, k.audio_digest,
@@ -197,7 +198,7 @@ select count(*) filter (active and relabelled),
 from staying
 """
 
-# Of an inactive member nothing is kept but that it was one.
+# An inactive member keeps its id, shard and digests only.
 _CATALOGUE = f"""
 select m.shard_id, m.active, m.audio_digest, m.label_digest, m.recording_id,
        {", ".join(f"t.{name}" for name in COLUMNS)}

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from wavemill.pipeline.renamed import merged, nested, with_new_names
+from wavemill.pipeline.suggestions import suggestion
+
 PROFILES = Path(__file__).parent / "profiles"
+LOG = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class ConfigModel(BaseModel):
+    """A configuration of which some fields had another name."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}  # old name -> new name, both as `--set` takes them
 
 
 class ConfigError(Exception):
@@ -29,9 +40,9 @@ def load_config(
     `profile` is the name of a file in `pipeline/profiles` or a path to a YAML file. Raises
     ConfigError.
     """
-    values = _read_profile(profile)
+    values = _current(model, _read_profile(profile))
     if file is not None:
-        values = _merged(values, read_yaml(file))
+        values = merged(values, _current(model, read_yaml(file)))
     return config_from(model, values, overrides)
 
 
@@ -42,17 +53,30 @@ def config_over(
 
     Raises ConfigError.
     """
-    return config_from(model, _merged(base, file), overrides)
+    return config_from(model, merged(_current(model, base), _current(model, file)), overrides)
 
 
 def config_from(model: type[M], values: Mapping[str, Any], overrides: Sequence[str] = ()) -> M:
-    """Return `model` filled from values and overrides such as `a.b=3`. Raises ConfigError."""
+    """Return `model` filled from values and overrides such as `a.b=3`. Raises ConfigError.
+
+    Fields may have old names; a warning is logged that says the new ones.
+    """
+    values = _current(model, values)
     for override in overrides:
-        values = _merged(values, _parsed(override))
+        values = merged(values, _current(model, _parsed(override)))
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_one_line(error)) from None
+        raise ConfigError(_one_line(error, model)) from None
+
+
+def _current(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values under the names that the fields of `model` have now."""
+    renamed = model.renamed if issubclass(model, ConfigModel) else {}
+    result, used = with_new_names(values, renamed)
+    for old, new in used.items():
+        LOG.warning("config: %s is now called %s", old, new)
+    return result
 
 
 def profile_names() -> list[str]:
@@ -93,25 +117,15 @@ def _parsed(override: str) -> dict[str, Any]:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ConfigError(f"--set: the value of {name} is not YAML: {text!r}") from None
-    for part in reversed(name.strip().split(".")):
-        value = {part: value}
-    return value
+    return nested(name.strip(), value)
 
 
-def _merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in other.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both else value
-    return merged
-
-
-def _one_line(error: ValidationError) -> str:
+def _one_line(error: ValidationError, model: type[BaseModel]) -> str:
     """Name the first wrong field, what was given and what was wanted, and count the others."""
     first, *others = error.errors(include_url=False)
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        problem = "there is no such field"
+        problem = f"there is no such field{suggestion(model, first['loc'])}"
     else:
         problem = f"{first['msg']} (got {first['input']!r})"
     more = f" (and {len(others)} more)" if others else ""

@@ -1,118 +1,197 @@
-"""The curation pipeline: its configuration, and its stages in order.
+"""The curation pipeline: its stages in order, and the configuration that follows from them.
 
 This is where the build core, which knows nothing of audio, meets the stages, which know
-nothing of the build. A new stage is one more entry of `make_graph`.
+nothing of the build. A new stage is one more line of `STAGES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from wavemill.manifests.config import ScanConfig
 from wavemill.manifests.table import SCHEMA as RECORDINGS_SCHEMA
 from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
-from wavemill.pipeline.corpora import pretrain, sft
-from wavemill.pipeline.corpora.sft import SftSettings
+from wavemill.pipeline.config import ConfigModel
+from wavemill.pipeline.corpora.pretrain import Pretrain
+from wavemill.pipeline.corpora.sft import Sft
 from wavemill.pipeline.corpora.splits import SplitSettings
 from wavemill.pipeline.execution.settings import ExecutionSettings
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
+from wavemill.pipeline.renamed import RENAMED
 from wavemill.pipeline.snapshots import LINEAGE_SCHEMA, STAGES_SCHEMA
 from wavemill.pipeline.task import ERRORS_SCHEMA
 from wavemill.pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
 from wavemill.stages.audio.limits import DecodeLimits
-from wavemill.stages.audio.version import VersionSettings
-from wavemill.stages.denoise import stage as denoise
-from wavemill.stages.diarize import stage as diarize
-from wavemill.stages.engine import Engine, StageSettings, fingerprint_parameters, selected_engine
-from wavemill.stages.filter import score_audio, score_text, verdict
-from wavemill.stages.tokenize import tokenize, tokenize_text
-from wavemill.stages.tokenize.engines import ENGINES as AUDIO_ENGINES
-from wavemill.stages.tokenize.engines import TEXT_ENGINES
-from wavemill.stages.transcribe import stage as transcribe
-
-# Sections with one sub-section per engine: classes made from the lists of engines.
-DenoiseConfig = denoise.Config
-DiarizeConfig = diarize.Config
-TranscribeConfig = transcribe.Config
-ScoreAudioConfig = score_audio.Config
-TokenizeConfig = tokenize.Config
-TokenizeTextConfig = tokenize_text.Config
+from wavemill.stages.audio.version import AudioVersionSettings
+from wavemill.stages.denoise.stage import Denoise
+from wavemill.stages.diarize.stage import Diarize
+from wavemill.stages.recording_stage import RecordingStage
+from wavemill.stages.score import Score
+from wavemill.stages.score_audio.stage import ScoreAudio
+from wavemill.stages.score_signal.stage import ScoreSignal
+from wavemill.stages.score_text.stage import ScoreText
+from wavemill.stages.stage import NoSettings, S, SharedSettings, Stage
+from wavemill.stages.store_audio.stage import StoreAudio
+from wavemill.stages.tokenize.stage import Tokenize
+from wavemill.stages.tokenize_text.stage import TokenizeText
+from wavemill.stages.transcribe.stage import Transcribe
+from wavemill.stages.verdict.stage import Verdict
 
 
-class FilterSettings(verdict.Config):
-    """Thresholds (`raw`, `labelled`) and how scores are made (`audio`, `text`)."""
-
-    audio: ScoreAudioConfig = ScoreAudioConfig()  # type: ignore[valid-type]
-    text: score_text.Config = score_text.Config()
+def together(stages: Sequence[type[Stage[Any]]]) -> tuple[type[Stage[Any]], ...]:
+    """Return the stages of a pipeline as they are among each other (`Stage.among`)."""
+    return tuple(stage.among(stages) for stage in stages)
 
 
-class Config(BaseModel):
-    """Everything that can be chosen; `wavemill config show` prints it resolved."""
+STAGES = together(
+    (  # in the order in which they are built
+        Denoise,
+        Diarize,
+        Transcribe,
+        ScoreAudio,
+        ScoreSignal,
+        ScoreText,
+        Verdict,
+        StoreAudio,
+        Tokenize,
+        TokenizeText,
+        Pretrain,
+        Sft,
+    )
+)
+
+
+class BaseConfig(ConfigModel):
+    """What can be chosen beside the settings of the stages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed = RENAMED
 
     profile: str = "embedded"
     sources: ScanConfig = ScanConfig()
     shard_seconds: float = Field(60.0, gt=0)  # of audio in one unit of work; 3600 on a cluster
-    version: VersionSettings = VersionSettings()
-    denoise: DenoiseConfig = DenoiseConfig()  # type: ignore[valid-type]
-    diarize: DiarizeConfig = DiarizeConfig()  # type: ignore[valid-type]
-    transcribe: TranscribeConfig = TranscribeConfig()  # type: ignore[valid-type]
-    filter: FilterSettings = FilterSettings()
-    tokenize: TokenizeConfig = TokenizeConfig()  # type: ignore[valid-type]
-    tokenize_text: TokenizeTextConfig = TokenizeTextConfig()  # type: ignore[valid-type]
-    sft: SftSettings = SftSettings()
+    audio_version: AudioVersionSettings = AudioVersionSettings()
     splits: SplitSettings = SplitSettings()
     execution: ExecutionSettings = ExecutionSettings()
 
+    def settings_of(self, stage: type[Stage[S]]) -> S:
+        """Return the settings of a stage, without the sections of others that stand within."""
+        section: Any = self
+        for name in stage.section_name().split("."):
+            section = getattr(section, name, None)
+        # By value: in a worker, sections that were sent to it are of classes of their own.
+        values = section.model_dump(include=set(stage.Settings.model_fields)) if section else {}
+        return stage.Settings.model_validate(values)
 
-def make_graph(config: Config) -> Graph:
+    def shared_settings(self) -> SharedSettings:
+        """Return the settings that stages have in common."""
+        return SharedSettings(audio_version=self.audio_version, limits=decode_limits(self))
+
+
+def config_class(stages: Sequence[type[Stage[Any]]]) -> type[BaseConfig]:
+    """Return the class of a configuration with a section for every stage that has settings."""
+    found = {s.section_name(): s.Settings for s in stages if s.Settings.model_fields}
+    fields = _sections(found)
+    return create_model("Config", __base__=BaseConfig, __module__=__name__, **fields)
+
+
+def _sections(found: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """Return fields for `create_model`: a section `a.b` becomes a field of section `a`."""
+    fields: dict[str, Any] = {}
+    for name in dict.fromkeys(name.partition(".")[0] for name in found):
+        beginning = f"{name}."
+        inner = _sections(
+            {k.removeprefix(beginning): v for k, v in found.items() if k.startswith(beginning)}
+        )
+        section = found.get(name, NoSettings)
+        if inner:
+            section = create_model(section.__name__, __base__=section, **inner)
+        fields[name] = (section, section())
+    return fields
+
+
+if TYPE_CHECKING:
+    Config = BaseConfig
+else:
+    Config = config_class(STAGES)  # everything that can be chosen; `wavemill config show` prints it
+
+
+def make_graph(config: BaseConfig) -> Graph:
     """Return the stages of the curation pipeline.
 
     Raises EngineUnavailable when the weights of an engine cannot be identified.
     """
-    decoding = {"version": config.version, "limits": decode_limits(config)}
-    judged = verdict.Config(raw=config.filter.raw, labelled=config.filter.labelled)
-    return Graph(
-        [
-            _with_engine(denoise, config.denoise),
-            _with_engine(diarize, config.diarize),
-            _with_engine(transcribe, config.transcribe),
-            _with_engine(score_audio, config.filter.audio, decoding=decoding),
-            _plain(score_text, config.filter.text, reads_labels=True),
-            _plain(verdict, judged),
-            _with_engine(tokenize, config.tokenize, decoding=decoding),
-            _with_engine(tokenize_text, config.tokenize_text, reads_labels=True),
-            _pretrain(config),
-            _sft(config),
-        ]
+    about: dict[str, dict[str, str]] = {}  # what the files of a corpus say of a stage
+    stages: list[ConfiguredStage] = []
+    built: dict[str, Stage[Any]] = {}
+    for declared in STAGES:
+        stage = declared(config.settings_of(declared), config.shared_settings()).beside(built)
+        built[stage.name] = stage
+        parameters = stage.parameters()  # first: where a package is missing, it names the remedy
+        about[stage.name] = stage.file_metadata()
+        read = stage.inputs if stage.corpus else ()
+        metadata = {key: value for name in read for key, value in about[name].items()}
+        stages.append(_configured(stage, parameters, metadata))
+    return Graph(stages)
+
+
+def _configured(
+    stage: Stage[Any], parameters: dict[str, Any], file_metadata: dict[str, str]
+) -> ConfiguredStage:
+    return ConfiguredStage(
+        name=stage.name,
+        version=stage.version,
+        inputs=stage.inputs,
+        schema=stage.schema,
+        parameters=parameters,
+        build=partial(_built, type(stage), stage.settings, stage.shared_settings),
+        reads_labels=stage.reads_labels,
+        selected_by=stage.selected_by,
+        corpus=stage.corpus,
+        labelled_only=stage.labelled_only,
+        needs_worker=stage.needs_worker(),
+        file_metadata=file_metadata,
+        check=stage.check,
     )
 
 
-def decode_limits(config: Config) -> DecodeLimits:
+def _built(
+    stage: type[Stage[Any]], settings: BaseModel, shared: SharedSettings, device: str
+) -> RecordingStage:
+    return stage.build(settings, device, shared)
+
+
+def decode_limits(config: BaseConfig) -> DecodeLimits:
     """Return the limits within which every stage, and the scan, decodes recordings."""
-    denoising: DecodeLimits = config.denoise
+    denoising = config.settings_of(Denoise)
     return DecodeLimits(**denoising.model_dump(include=set(DecodeLimits.model_fields)))
 
 
-def result_config(config: Config) -> dict[str, Any]:
+def result_config(config: BaseConfig) -> dict[str, Any]:
     """Return what determines how recordings become rows, as JSON values."""
     return config.model_dump(mode="json", exclude={"execution", "sources"})
 
 
+def scoring_stages() -> tuple[type[Stage[Any]], ...]:
+    """Return the stages that score segments, in build order."""
+    return tuple(stage for stage in STAGES if stage.scores)
+
+
+def all_scores() -> tuple[Score, ...]:
+    """Return all scores that there are, in the order of their stages."""
+    return tuple(score for stage in scoring_stages() for score in stage.scores)
+
+
 def all_schemas() -> dict[str, pa.Schema]:
     """Return the schema of every table, by name."""
-    modules: list[ModuleType] = [denoise, diarize, transcribe, score_audio, score_text, verdict]
-    modules += [tokenize, tokenize_text, pretrain, sft]
     return {
-        **{module.NAME: module.SCHEMA for module in modules},
+        **{stage.name: stage.schema for stage in STAGES},
         "recordings": RECORDINGS_SCHEMA,
         "errors": ERRORS_SCHEMA,
         "lineage": LINEAGE_SCHEMA,
@@ -120,89 +199,4 @@ def all_schemas() -> dict[str, pa.Schema]:
         "catalogue": CATALOGUE_SCHEMA,
         "ledger": LEDGER_SCHEMA,
         "withdrawn": WITHDRAWN_SCHEMA,
-    }
-
-
-def _with_engine(
-    module: ModuleType,
-    settings: StageSettings,
-    decoding: Mapping[str, BaseModel] = MappingProxyType({}),
-    reads_labels: bool = False,
-) -> Stage:
-    """Register a stage module whose work an engine does; `decoding` goes to its `build`."""
-    engines: Mapping[str, type[Engine[Any]]] = module.ENGINES
-    parameters = fingerprint_parameters(settings, engines)
-    parameters |= {name: value.model_dump(mode="json") for name, value in decoding.items()}
-    return Stage(
-        name=module.NAME,
-        version=module.VERSION,
-        inputs=module.INPUTS,
-        schema=module.SCHEMA,
-        parameters=parameters,
-        build=partial(_build_on, module, settings, dict(decoding)),
-        reads_labels=reads_labels,
-        covers=getattr(module, "COVERS", None),
-        check=selected_engine(settings, engines).check,
-    )
-
-
-def _plain(module: ModuleType, settings: BaseModel, reads_labels: bool = False) -> Stage:
-    """Register a stage module that is arithmetic only."""
-    return Stage(
-        name=module.NAME,
-        version=module.VERSION,
-        inputs=module.INPUTS,
-        schema=module.SCHEMA,
-        parameters=settings.model_dump(mode="json"),
-        build=partial(module.build, settings),
-        reads_labels=reads_labels,
-    )
-
-
-def _build_on(
-    module: ModuleType, settings: StageSettings, extra: Mapping[str, Any], device: str
-) -> Any:
-    """Build a stage on the device that its settings name, else on the worker's."""
-    chosen = device if settings.device == "auto" else settings.device
-    return module.build(settings, chosen, **extra)
-
-
-def _pretrain(config: Config) -> Stage:
-    text: Any = selected_engine(config.tokenize_text, TEXT_ENGINES)
-    return Stage(
-        name=pretrain.NAME,
-        version=pretrain.VERSION,
-        inputs=pretrain.INPUTS,
-        schema=pretrain.SCHEMA.with_metadata({"huggingface": pretrain.HUGGINGFACE}),
-        parameters={},
-        build=pretrain.build,
-        reads_labels=True,
-        corpus=True,
-        file_metadata={
-            **_semantic_tokenizer(config),
-            "text_tokenizer": f"{text.name} {text.weights_identity()}",
-        },
-    )
-
-
-def _sft(config: Config) -> Stage:
-    return Stage(
-        name=sft.NAME,
-        version=sft.VERSION,
-        inputs=sft.INPUTS,
-        schema=sft.SCHEMA.with_metadata({"huggingface": sft.HUGGINGFACE}),
-        parameters=sft.parameters(config.sft),
-        build=partial(sft.build, config.sft),
-        reads_labels=True,
-        corpus=True,
-        labelled_only=not config.sft.asr_from_pretrain,
-        file_metadata=_semantic_tokenizer(config),
-    )
-
-
-def _semantic_tokenizer(config: Config) -> dict[str, str]:
-    audio: Any = selected_engine(config.tokenize, AUDIO_ENGINES)
-    return {
-        "semantic_tokenizer": f"{audio.name} {audio.weights_identity()}",
-        "semantic_vocab_size": str(audio.vocab_size),
     }

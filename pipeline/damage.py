@@ -1,4 +1,4 @@
-"""Files of a WORKDIR that are not what was written: finding them, and saying so in one line."""
+"""Damaged files of a WORKDIR: finding them, and the exception that names them in one line."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class Recorded(NamedTuple):
-    """What the ledger says of a file."""
+    """What the ledger has recorded about a file."""
 
     sha256: str
     bytes: int | None = None
 
 
 class WorkdirDamaged(pa.ArrowInvalid):
-    """A file of the WORKDIR is damaged or gone: one line with the remedy.
+    """A file of the WORKDIR is damaged or missing; the message is one line with the remedy.
 
-    Code that foresees unreadable tables catches ArrowInvalid (which is a ValueError) as before.
+    It is an ArrowInvalid, hence a ValueError, like the error of any unreadable table.
     """
 
     def __init__(self, store_root: str, key: str, problem: str) -> None:
@@ -37,7 +37,7 @@ class WorkdirDamaged(pa.ArrowInvalid):
 
 
 def difference(store: Store, key: str, recorded: Recorded) -> str:
-    """Return how a file differs from what was recorded; empty if it does not."""
+    """Return how a file differs from what was recorded; "" if it does not."""
     try:
         size = recorded.bytes
         if size is not None and (now := store.size(key)) != size:
@@ -52,7 +52,7 @@ def difference(store: Store, key: str, recorded: Recorded) -> str:
 
 @contextmanager
 def parsing(root: str, key: str) -> Iterator[None]:
-    """Turn what pyarrow says of a file that is no whole Parquet file into WorkdirDamaged."""
+    """Turn the errors of pyarrow for a damaged Parquet file into WorkdirDamaged."""
     try:
         yield
     except (WorkdirDamaged, MemoryError):
@@ -60,13 +60,13 @@ def parsing(root: str, key: str) -> Iterator[None]:
     except (pa.ArrowException, ValueError, KeyError) as error:
         raise WorkdirDamaged(root, key, f"cannot be read: {short(error)}") from error
     except OSError as error:
-        if error.errno is not None:  # the system's: no such file, no permission, ...
+        if error.errno is not None:  # of the operating system: no such file, no permission, ...
             raise
         raise WorkdirDamaged(root, key, f"cannot be read: {short(error)}") from error
 
 
 def short(error: Exception) -> str:
-    """Return an error as the end of a line."""
+    """Return the first line of an error."""
     if isinstance(error, WorkdirDamaged):
         return error.problem.removeprefix("cannot be read: ")
     return str(error).splitlines()[0] if str(error) else type(error).__name__

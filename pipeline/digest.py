@@ -1,4 +1,4 @@
-"""Hashes that name things: the same content gives the same name, on every machine."""
+"""Hashes as names: the same content has the same name on every machine."""
 
 from __future__ import annotations
 

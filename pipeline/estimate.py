@@ -1,4 +1,4 @@
-"""What a plan will cost, judged by what the same stages cost in this WORKDIR before."""
+"""Estimated costs of a plan, from the costs of the same stages in this WORKDIR."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from wavemill.pipeline.plan import Plan
 
 @dataclass(frozen=True)
 class Cost:
-    """Estimated cost of a stage's work; None where the WORKDIR has no experience with it.
+    """Estimated cost of the work of a stage; None if the stage has never run in this WORKDIR.
 
-    `at_most`: it only has to add what becomes kept, so the figures are what it could come to.
+    `at_most`: the stage only adds rows that become kept, so the cost may be lower.
     """
 
     cpu_hours: float | None = None
@@ -26,8 +26,9 @@ class Cost:
 def estimate(plan: Plan) -> dict[str, Cost]:
     """Return the cost of every stage with work.
 
-    A stage's speed is taken from outputs of the same fingerprint, else from any of the stage's
-    outputs (another engine, other settings): CPU seconds, GPU seconds and bytes per ms of audio.
+    The speed of a stage (CPU seconds, GPU seconds and bytes per ms of audio) comes from outputs
+    with the same fingerprint, and otherwise from the newest outputs of the stage, which may have
+    another engine or other settings.
     """
     costs = {}
     with duckdb.connect() as database:
@@ -50,7 +51,7 @@ from ledger where stage = ? and audio_ms > 0 group by fingerprint
 
 
 def total_cpu_seconds(costs: Mapping[str, Cost]) -> float | None:
-    """Return the sum, at most; None if it is not known of every stage."""
+    """Return the sum, which is an upper bound; None if the cost of a stage is unknown."""
     hours = [cost.cpu_hours for cost in costs.values()]
     return None if None in hours else 3600 * sum(h for h in hours if h is not None)
 

@@ -14,8 +14,8 @@ from wavemill.stages.recording_stage import RecordingStage
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One step of the build: a pure function from the tables of its inputs to one table.
+class ConfiguredStage:
+    """A stage with its settings: what the build has to know of it.
 
     `parameters` are JSON values and hold everything that determines the output: engine, its
     version and parameters, the identity of its weights, settings.
@@ -28,45 +28,65 @@ class Stage:
     parameters: Mapping[str, Any]
     build: Callable[[str], RecordingStage]  # device -> the stage, engine loaded
     reads_labels: bool = False  # its output depends on labels of the manifest, not on ids only
-    covers: str | None = None  # works on the rows that this stage marks `kept`, and adds to them
+    selected_by: str | None = None  # works on the rows that this stage marks `kept`; adds to them
     corpus: bool = False  # its tables are a product: they stand in every snapshot
     labelled_only: bool = False  # has nothing to say about shards without labelled recordings
+    needs_worker: bool = False  # its work may crash a process: a model runs, or audio is decoded
     file_metadata: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[], None] | None = None  # raises, without loading, if `build` cannot work
+
+    @property
+    def upstream(self) -> frozenset[str]:
+        """The stages that have to be finished before it: its inputs, and what selects its rows."""
+        return frozenset([*self.inputs, *([self.selected_by] if self.selected_by else [])])
 
 
 class Graph:
     """Stages in an order in which each comes after its inputs."""
 
-    def __init__(self, stages: Iterable[Stage]) -> None:
-        """Raises ValueError for a repeated name or an input that is not an earlier stage."""
-        self.stages: dict[str, Stage] = {}
+    def __init__(self, stages: Iterable[ConfiguredStage]) -> None:
+        """Raises ValueError for stages that do not fit together.
+
+        That is: a repeated name, an input that is not an earlier stage, and a stage that no
+        corpus needs, since nothing would keep what it makes.
+        """
+        self.stages: dict[str, ConfiguredStage] = {}
         for stage in stages:
             if stage.name in self.stages:
                 raise ValueError(f"stage {stage.name!r} is registered twice")
-            needed = {*stage.inputs, *([stage.covers] if stage.covers else [])}
-            if missing := needed - self.stages.keys():
+            if missing := stage.upstream - self.stages.keys():
                 raise ValueError(
                     f"stage {stage.name!r} needs {sorted(missing)}, not earlier stages"
                 )
             self.stages[stage.name] = stage
+        self._check_all_are_needed()
+
+    def _check_all_are_needed(self) -> None:
+        needed = {
+            name for corpus in self.corpora for name in (corpus.name, *self.ancestors(corpus.name))
+        }
+        if unread := [name for name in self.stages if name not in needed]:
+            raise ValueError(
+                f"no corpus needs stage {unread[0]!r}, so nothing would read what it makes: "
+                "name it in the inputs of a corpus or of a stage that a corpus needs"
+            )
 
     @property
-    def corpora(self) -> tuple[Stage, ...]:
+    def corpora(self) -> tuple[ConfiguredStage, ...]:
         """What the build is for."""
         return tuple(stage for stage in self.stages.values() if stage.corpus)
 
     @cached_property
-    def covered(self) -> frozenset[str]:
-        """Stages whose `kept` rows another stage works on."""
-        return frozenset(s.covers for s in self.stages.values() if s.covers is not None)
+    def selecting(self) -> frozenset[str]:
+        """Stages that select the rows on which other stages work."""
+        return frozenset(s.selected_by for s in self.stages.values() if s.selected_by is not None)
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """Per stage: hash of its name, version, parameters and the fingerprints of its inputs.
 
-        The other half of an output's identity is the shard's digest, in the file's name. A stage
-        that `covers` another does not depend on it: which rows exist never changes their values.
+        The other half of an output's identity is the shard's digest, in the file's name. The stage
+        by which one is `selected_by` does not enter: which rows exist never changes their values.
         """
         found: dict[str, str] = {}
         for stage in self.stages.values():
@@ -80,17 +100,12 @@ class Graph:
             )
         return found
 
-    def folder(self, name: str) -> str:
-        """Return the folder of a stage's tables, below the root of the store."""
-        return f"stages/{name}/{self.fingerprints[name]}"
-
     def ancestors(self, name: str) -> tuple[str, ...]:
         """Return all stages that `name` depends on, directly or not, in build order."""
         wanted: set[str] = set()
         pending = [name]
         while pending:
-            stage = self.stages[pending.pop()]
-            new = {*stage.inputs, *([stage.covers] if stage.covers else [])} - wanted
+            new = self.stages[pending.pop()].upstream - wanted
             wanted |= new
             pending.extend(new)
         return tuple(other for other in self.stages if other in wanted)

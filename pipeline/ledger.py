@@ -1,8 +1,8 @@
 """The ledger: one row per finished output, so that planning lists no folders and reads no tables.
 
-Rows are appended in segments, `manifest/ledger/<sequence>.parquet`. A run that dies loses at most
-the rows of its last seconds: the worker that meets such an output takes it as it is. A row whose
-output was replaced is superseded by a later one.
+It is a sequence of files, `manifest/ledger/<number>.parquet`; each flush adds one. A run that dies
+loses at most the rows of its last seconds: a worker that finds such an output uses it as it is. If
+an output has several rows, the last one counts.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import duckdb
 import pyarrow as pa
 
 from wavemill.pipeline.damage import parsing
+from wavemill.pipeline.output_key import OutputKey
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import TaskReport
+from wavemill.pipeline.task import TaskResult
 
 FOLDER = "manifest/ledger"
-FLUSH_SECONDS = 5.0  # between two segments of a run
-_SEGMENT = re.compile(r"[0-9]{8}\.parquet")
-SEGMENTS = 64  # more of them are gathered into one
+FLUSH_SECONDS = 5.0  # between two files of a run
+_FILE = re.compile(r"[0-9]{8}\.parquet")
+MAX_FILES = 64  # more of them are merged into one
 
 
 def _field(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
@@ -51,63 +52,63 @@ SCHEMA = pa.schema(
 )
 
 
-def segments(store: Store) -> list[str]:
-    """Return the keys of the segments, in order; what else lies in the folder is not the ledger."""
-    names = sorted(name for name in store.names(FOLDER) if _SEGMENT.fullmatch(name))
+def ledger_files(store: Store) -> list[str]:
+    """Return the keys of the ledger's files, in order; other files in the folder do not count."""
+    names = sorted(name for name in store.names(FOLDER) if _FILE.fullmatch(name))
     return [f"{FOLDER}/{name}" for name in names]
 
 
-def read_segment(store: Store, key: str) -> pa.Table:
-    """Return the rows of a segment (SCHEMA). Raises WorkdirDamaged."""
+def read_ledger_file(store: Store, key: str) -> pa.Table:
+    """Return the rows of one file of the ledger (SCHEMA). Raises WorkdirDamaged."""
     table = store.read_table(key)
     with parsing(store.root, key):
         return table.select(SCHEMA.names).cast(SCHEMA)
 
 
 class Ledger:
-    """What is finished, in the store; new rows gather in memory and are written in segments."""
+    """The finished outputs of a store; new rows are held in memory until `flush`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: dict[str, pa.Table] = {}  # the segments, which never change
+        self._read: dict[str, pa.Table] = {}  # by file, which never change
         self._rows: list[dict[str, object]] = []
         self._flushed = time.monotonic()
 
-    def add(self, report: TaskReport, gpus: float = 0.0) -> None:
-        """Remember an output; written now and then, and by `flush`."""
-        row = {name: getattr(report, name) for name in SCHEMA.names if hasattr(report, name)}
-        row["fingerprint"] = report.stem.split("/")[2]
+    def add(self, result: TaskResult, gpus: float = 0.0) -> None:
+        """Add the row of an output, made with `gpus` GPUs; flushes every few seconds."""
+        row = {name: getattr(result, name) for name in SCHEMA.names if hasattr(result, name)}
+        row["fingerprint"] = OutputKey.parse(result.stem).fingerprint
         row["gpus"], row["finished_ms"] = gpus, time.time_ns() // 1_000_000
         self._rows.append(row)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is in memory as one more segment."""
+        """Write the rows in memory as one more file."""
         if self._rows:
             self._append(pa.Table.from_pylist(self._rows, schema=SCHEMA))
             self._rows = []
         self._flushed = time.monotonic()
 
     def show(self, database: duckdb.DuckDBPyConnection, name: str = "ledger") -> None:
-        """Make the ledger a view of a connection: the last row of each output, none withdrawn.
+        """Make the ledger a view of a connection: the last row of each output.
 
-        Raises WorkdirDamaged.
+        All rows are in a second view, `<name>_rows`. Raises WorkdirDamaged.
         """
         self.flush()
         self._read = {
-            key: self._read[key] if key in self._read else read_segment(self._store, key)
-            for key in segments(self._store)
+            key: self._read[key] if key in self._read else read_ledger_file(self._store, key)
+            for key in ledger_files(self._store)
         }
         table = pa.concat_tables([SCHEMA.empty_table(), *self._read.values()])
-        database.register(f"{name}_segments", table)
+        database.register(f"{name}_rows", table)
         database.execute(
-            f"create or replace view {name} as select * from {name}_segments "
+            f"create or replace view {name} as select * from {name}_rows "
             "qualify row_number() over (partition by output order by finished_ms desc) = 1"
         )
 
     def rows(self, outputs: Iterable[str] | None = None) -> pa.Table:
-        """Return the rows of these outputs (of all, if None), in no order."""
+        """Return the rows (SCHEMA) of these outputs, or of all outputs, in any order."""
         with duckdb.connect() as database:
             self.show(database)
             if outputs is None:
@@ -117,19 +118,19 @@ class Ledger:
             return database.sql(query).to_arrow_table().cast(SCHEMA)
 
     def replace(self, table: pa.Table) -> None:
-        """Write the ledger anew with exactly these rows (SCHEMA)."""
+        """Replace all rows of the ledger by these (SCHEMA)."""
         self._rows = []
-        old = segments(self._store)
+        old = ledger_files(self._store)
         table = table.sort_by([("stage", "ascending"), ("stem", "ascending")])
         self._append(table)
         self._store.delete_all(old)
 
     def compact(self) -> None:
-        """Gather the segments into one, where there are many of them."""
+        """Merge the files into one if there are more than MAX_FILES."""
         self.flush()
-        if len(segments(self._store)) > SEGMENTS:
+        if len(ledger_files(self._store)) > MAX_FILES:
             self.replace(self.rows())
 
     def _append(self, table: pa.Table) -> None:
-        last = max((int(Path(key).stem) for key in segments(self._store)), default=0)
+        last = max((int(Path(key).stem) for key in ledger_files(self._store)), default=0)
         self._store.write_table(f"{FOLDER}/{last + 1:08d}.parquet", table)

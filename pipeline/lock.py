@@ -1,19 +1,18 @@
 """One run at a time on a WORKDIR: `manifest/lock.json` names the run that writes there.
 
-A run that dies leaves its lock behind, so a lock says enough to tell a dead run from a live one.
-On the same machine that is the boot, the process id and the start of the process; a run on
-another machine (or in another container) has to renew its heartbeat, and counts as dead after
-SILENT_SECONDS without one. Clocks of machines that share a WORKDIR may therefore differ by less
-than that.
+A run that dies leaves its lock behind, so the lock must show whether its run is alive. On the same
+machine it does so by the boot, the process id and the start time of the process. A run on another
+machine, or in another container, must renew its heartbeat; it counts as dead after SILENT_SECONDS
+without one. The clocks of machines that share a WORKDIR must therefore differ by less than that.
 
-How one of two runs that start together is chosen: on a local file system, reading the lock and
-writing one's own happen under a lock of the kernel (flock on the folder), which dies with its
-process. Where there is none (object stores, some network file systems, all without an atomic
-"create if absent" that could be relied on), a run writes its lock with a token of its own, waits
-SETTLE_SECONDS, and reads back: the last writer has it, and every other one sees that. A writer
-that stalls for longer than that may still take the lock from a run that had read its own back; the
-loser learns of it with its next heartbeat and never publishes (`Held.confirm`). Until then both
-write only immutable files, whole ones, under names that determine their content.
+If two runs start together, one of them is chosen as follows. On a local file system, a run reads
+the lock and writes its own under a lock of the kernel (flock on the folder), which ends with the
+process. Object stores and some network file systems have neither that nor a reliable "create if
+absent". There a run writes its lock with a token of its own, waits SETTLE_SECONDS and reads the
+lock again: the last writer has it, and the others see that. A writer that stalls for longer may
+still take the lock from a run that had read its own token; that run notices with its next heartbeat
+and does not publish (`Held.confirm`). Until then both write complete, immutable files only, under
+names that determine their content.
 """
 
 from __future__ import annotations
@@ -36,19 +35,19 @@ from wavemill.pipeline.store import Store
 LOCK = "manifest/lock.json"
 HEARTBEAT_SECONDS = 15.0  # between two signs of life of a run
 SILENT_SECONDS = 120.0  # without one, a run on another machine counts as dead
-EXITING = 0x4  # Linux's PF_EXITING among the flags of a process: it holds nothing any more
-SETTLE_SECONDS = 2.0  # before reading back, where creating a file cannot be made exclusive
+EXITING = 0x4  # Linux's PF_EXITING among the flags of a process: it no longer writes
+SETTLE_SECONDS = 2.0  # before reading the lock again, where there is no flock
 
 
 @dataclass(frozen=True)
 class Holder:
-    """What the lock says of a run."""
+    """The run that holds the lock."""
 
     host: str
     machine: str  # equal: process ids can be compared
-    boot: str  # changes when the machine starts anew
+    boot: str  # changes when the machine restarts
     pid: int
-    process: str  # when the process started: ids are used again
+    process: str  # when the process started, since ids are reused
     command: str
     since: str  # ISO 8601, UTC
     heartbeat: float  # seconds since 1970
@@ -56,6 +55,7 @@ class Holder:
 
     @classmethod
     def this_process(cls, command: str) -> Holder:
+        """Return the holder that this process is; `command` is shown to other runs."""
         host, boot = platform.node(), _read(Path("/proc/sys/kernel/random/boot_id"))
         names = (host, _read(Path("/etc/machine-id")) or boot, _namespace())
         now = datetime.now(UTC)
@@ -90,7 +90,7 @@ class WorkdirBusy(Exception):
 
 
 class Held:
-    """The lock in this run's hands; a helper thread renews its heartbeat."""
+    """The lock while this run holds it; a thread renews its heartbeat."""
 
     def __init__(self, store: Store, holder: Holder, taken_from: Holder | None) -> None:
         self.taken_from = taken_from  # the dead run whose lock this was
@@ -101,27 +101,29 @@ class Held:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise WorkdirBusy if the helper thread has seen another run's lock; costs nothing."""
+        """Raise WorkdirBusy if the thread has seen the lock of another run; reads no file."""
         if self._lost_to is not None:
             raise WorkdirBusy(self._store, self._lost_to)
 
     def confirm(self) -> None:
-        """Look at the lock itself, before something that only one run may do. Raises
-        WorkdirBusy."""
+        """Read the lock before something that only one run may do. Raises WorkdirBusy."""
         self._look()
         self.check()
 
     def release(self) -> None:
+        """Stop the thread and remove the lock, if it is still that of this run."""
         self._stop.set()
         self._thread.join()
-        with suppress(OSError):  # the file system has become read-only, say: it is a dead run's
+        with suppress(
+            OSError
+        ):  # for example read-only by now: then the lock stays as that of a dead run
             found = read_lock(self._store)
             if found is not None and found.token == self._holder.token:
                 self._store.delete(LOCK)
 
     def _renew(self) -> None:
         while self._lost_to is None and not self._stop.wait(HEARTBEAT_SECONDS):
-            with suppress(OSError):  # a full disk, say: the next beat may succeed
+            with suppress(OSError):  # for example a full disk: the next heartbeat may succeed
                 self._look()
                 if self._lost_to is None:
                     _write(self._store, replace(self._holder, heartbeat=time.time()))
@@ -134,9 +136,9 @@ class Held:
 
 @contextmanager
 def locked(store: Store, command: str) -> Iterator[Held]:
-    """Hold the WORKDIR for a run; a dead run's lock is taken over.
+    """Hold the lock of a WORKDIR; the lock of a dead run is taken over.
 
-    Raises WorkdirBusy, which names the run that has it.
+    Raises WorkdirBusy, which names the run that holds it.
     """
     made = _make_folder(store)
     try:
@@ -146,16 +148,16 @@ def locked(store: Store, command: str) -> Iterator[Held]:
         finally:
             held.release()
     finally:
-        for folder in made:  # of a run that failed before it wrote anything
+        for folder in made:  # empty if the run failed before it wrote anything
             with suppress(OSError):
                 folder.rmdir()
 
 
 def read_lock(store: Store) -> Holder | None:
-    """Return what the lock says, dead run or not; None without one."""
+    """Return the holder of the lock, dead or alive; None if there is no lock."""
     try:
         return Holder(**json.loads(store.read_text(LOCK) or ""))
-    except (ValueError, TypeError):  # none, or not one of ours
+    except (ValueError, TypeError):  # no lock, or a file of another kind
         return None
 
 
@@ -175,7 +177,7 @@ def _acquire(store: Store, mine: Holder) -> Held:
 
 @contextmanager
 def _exclusive(store: Store) -> Iterator[bool]:
-    """Keep other processes out; gives False where the file system has no such lock."""
+    """Lock out other processes; yield False if the file system has no such lock."""
     if not store.local:
         yield False
         return
@@ -195,7 +197,7 @@ def _flock(descriptor: int) -> bool:
 
 
 def _make_folder(store: Store) -> list[Path]:
-    """Make the lock's folder; return those that were not there, the innermost first."""
+    """Make the folder of the lock; return the folders that were made, innermost first."""
     if not store.local:
         return []
     folder = store.path(LOCK).parent
@@ -216,7 +218,7 @@ def _read(path: Path) -> str:
 
 
 def _namespace() -> str:
-    """Return which processes this one's ids are among: containers have their own."""
+    """Return the namespace of process ids: containers have their own."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -226,7 +228,7 @@ def _namespace() -> str:
 def _process_start(pid: int) -> str | None:
     """Return when a process started, in ticks since boot; None if it has ended or is ending.
 
-    Where there is no /proc, it is "" for every process that is there.
+    Without /proc it is "" for every running process.
     """
     if Path("/proc/self/stat").exists():
         fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The last look at what a snapshot is about to be made of."""
+"""Checking the files of which a snapshot is about to be made."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow.compute as pc
 
 from wavemill.pipeline.damage import Recorded
+from wavemill.pipeline.output_key import OutputKey, errors_key, table_key
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.snapshots import latest_snapshot
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, table_key
 
-THREADS = 4  # hash at a time; hashing leaves the interpreter free
+THREADS = 4  # hash at a time; hashing releases the interpreter lock
 
 
 def check_parts(store: Store, plan: Plan) -> None:
-    """Raise WorkdirDamaged where a part or an errors table is not what its stage wrote.
+    """Raise WorkdirDamaged if a part or an errors table differs from what its stage wrote.
 
-    Parts that the newest snapshot has already are left to `verify`, which finds them there; and
-    those in an object store to that, since it checks what it holds itself, and there may be TBs.
+    Parts that are in the newest snapshot already are left to `verify`. Parts in an object store
+    are not read: the store checks its objects itself, and there may be terabytes.
     """
     latest = latest_snapshot(store)
     wanted: dict[str, Recorded] = {}
@@ -28,7 +28,7 @@ def check_parts(store: Store, plan: Plan) -> None:
         there = store.names(f"{latest.folder}/{stage.name}") if latest else set()
         for row in outputs.filter(pc.field("stage") == stage.name).to_pylist():
             key = table_key(row["output"])
-            if row["rows"] and key.rsplit("/", 1)[1] not in there:
+            if row["rows"] and OutputKey.parse(row["output"]).part not in there:
                 wanted[key] = Recorded(row["sha256"], row["bytes"])
     for row in outputs.filter(pc.field("errors") > 0).to_pylist():
         wanted[errors_key(row["output"])] = Recorded(row["errors_sha256"])

@@ -13,11 +13,12 @@ from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import recordings_from_table
 from wavemill.pipeline.catalogue import Catalogue
 from wavemill.pipeline.damage import Recorded
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import OutputKey, errors_key, stem_sql, table_key, with_kept_sql
 from wavemill.pipeline.shard import Shard
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import ERRORS_SCHEMA, Task, TaskReport, as_errors, errors_key, table_key
+from wavemill.pipeline.task import ERRORS_SCHEMA, Task, TaskResult, as_errors
 
 SHARDS_AT_ONCE = 256  # made into objects at a time
 
@@ -40,8 +41,8 @@ class ShardPlan:
             return None
         stage = self.graph.stages[self.todo[0]]
         inputs = {name: tuple(self.outputs[name]) for name in self.graph.ancestors(stage.name)}
-        covered = tuple(self.outputs[stage.name]) if stage.covers else ()
-        read = {key for keys in (*inputs.values(), covered) for key in keys}
+        written = tuple(self.outputs[stage.name]) if stage.selected_by else ()
+        read = {key for keys in (*inputs.values(), written) for key in keys}
         files = [name(key) for key in read for name in (table_key, errors_key)]
         return Task(
             stage=stage.name,
@@ -49,24 +50,24 @@ class ShardPlan:
             recordings=self.shard.recordings,
             output=stem_of(self.graph, stage, self.shard.shard_id, self.shard.label_digest),
             inputs=inputs,
-            covered=covered,
+            written=written,
             with_errors=tuple(
                 key for keys in inputs.values() for key in keys if key in self.with_errors
             ),
             recorded={key: self.recorded[key] for key in files if key in self.recorded},
-            is_covered=stage.name in self.graph.covered,
+            selects=stage.name in self.graph.selecting,
             metadata={**self.metadata, **stage.file_metadata},
         )
 
-    def finish(self, report: TaskReport) -> None:
+    def finish(self, result: TaskResult) -> None:
         """Record that the stage to do next is done."""
-        self.todo.remove(report.stage)
-        if report.output not in self.outputs[report.stage]:
-            self.outputs[report.stage].append(report.output)
-        if report.errors:
-            self.with_errors.add(report.output)
+        self.todo.remove(result.stage)
+        if result.output not in self.outputs[result.stage]:
+            self.outputs[result.stage].append(result.output)
+        if result.errors:
+            self.with_errors.add(result.output)
         self.recorded.update(
-            _recorded(report.output, report.bytes, report.sha256, report.errors_sha256)
+            _recorded(result.output, result.bytes, result.sha256, result.errors_sha256)
         )
 
 
@@ -115,8 +116,8 @@ class Plan:
         """Return what each stage has to do, in build order."""
         return [self._load(stage) for stage in self.graph.stages.values()]
 
-    def _load(self, stage: Stage) -> StageLoad:
-        begun = f"{self._stem(stage)} in (select stem from begun)" if stage.covers else "false"
+    def _load(self, stage: ConfiguredStage) -> StageLoad:
+        begun = f"{self._stem(stage)} in (select stem from begun)" if stage.selected_by else "false"
         query = (
             f"select count(*), coalesce(sum(duration_ms), 0)::bigint, "
             f"count(*) filter ({begun}) from shards "
@@ -185,23 +186,24 @@ class Plan:
             "errors_sha256, shard_id from ledger semi join todo using (shard_id)"
         )
 
-    def _is_done(self, stage: Stage) -> str:
+    def _is_done(self, stage: ConfiguredStage) -> str:
         """SQL: whether the shard's output of a stage is in the ledger."""
         stem = self._stem(stage)
-        if stage.covers is None:
-            return f"{stem} in (select stem from ledger_segments where stage = '{stage.name}')"
-        verdict = self._stem(self.graph.stages[stage.covers])
+        if stage.selected_by is None:
+            return f"{stem} in (select stem from ledger_rows where stage = '{stage.name}')"
+        selecting = self._stem(self.graph.stages[stage.selected_by])
         return (
-            f"{verdict} in (select v.stem from ledger_segments v join ledger_segments c "
-            f"on c.shard_id = v.shard_id and c.output = concat(c.stem, '-', v.kept) "
-            f"where v.stage = '{stage.covers}' and c.stage = '{stage.name}' "
+            f"{selecting} in (select v.stem from ledger_rows v join ledger_rows c "
+            f"on c.shard_id = v.shard_id and c.output = {with_kept_sql('c.stem', 'v.kept')} "
+            f"where v.stage = '{stage.selected_by}' and c.stage = '{stage.name}' "
             f"and c.fingerprint = '{self.graph.fingerprints[stage.name]}')"
         )
 
-    def _stem(self, stage: Stage) -> str:
+    def _stem(self, stage: ConfiguredStage) -> str:
         """SQL: the key that `stem_of` gives."""
-        label = ", '-', label_digest" if stage.name in self.graph.label_dependent else ""
-        return f"concat('{self.graph.folder(stage.name)}/', shards.shard_id{label})"
+        label = "label_digest" if stage.name in self.graph.label_dependent else None
+        fingerprint = self.graph.fingerprints[stage.name]
+        return stem_sql(stage.name, fingerprint, "shards.shard_id", label)
 
     def _stems(self) -> str:
         """SQL: the stems of all stages of all shards."""
@@ -281,12 +283,12 @@ def _recorded(
         yield errors_key(output), Recorded(errors_sha256)
 
 
-def stem_of(graph: Graph, stage: Stage, shard_id: str, label_digest: str) -> str:
-    """Return the key of a stage's output for a shard (a covering stage adds a hash of ids)."""
-    suffix = f"-{label_digest}" if stage.name in graph.label_dependent else ""
-    return f"{graph.folder(stage.name)}/{shard_id}{suffix}"
+def stem_of(graph: Graph, stage: ConfiguredStage, shard_id: str, label_digest: str) -> str:
+    """Return the key of a stage's output for a shard (a selected stage adds a hash of ids)."""
+    digests = (label_digest,) if stage.name in graph.label_dependent else ()
+    return str(OutputKey(stage.name, graph.fingerprints[stage.name], shard_id, digests))
 
 
-def _wanted(stage: Stage) -> str:
+def _wanted(stage: ConfiguredStage) -> str:
     """SQL: whether a shard needs a stage at all."""
     return "labelled" if stage.labelled_only else "true"

@@ -1,4 +1,4 @@
-"""What a WORKDIR in an object store needs: whole uploads, and many requests at once."""
+"""A WORKDIR in an object store: uploads in one call, and many requests in parallel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from wavemill.manifests.filesystems import BUCKETS, LocationError, locate, os_errors
 
-THREADS = 32  # requests that are under way at once: each mostly waits
+THREADS = 32  # requests at a time: each mostly waits
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,7 +23,7 @@ R = TypeVar("R")
 def locate_workdir(url: str) -> tuple[fs.FileSystem, str]:
     """Return the file system of a WORKDIR, and its path there.
 
-    Raises LocationError where the URL cannot be used, its bucket is missing or access is denied.
+    Raises LocationError if the URL cannot be used, its bucket is missing or access is denied.
     """
     filesystem, path = locate(url)
     try:
@@ -40,16 +40,16 @@ def locate_workdir(url: str) -> tuple[fs.FileSystem, str]:
 def _may_have_bucket(filesystem: fs.FileSystem, bucket: str) -> bool:
     try:
         return filesystem.get_file_info(bucket).type != fs.FileType.NotFound
-    except OSError:  # who may use a part of a bucket need not be allowed to look at it
+    except OSError:  # a user may have access to a part of the bucket only
         return True
 
 
 @contextmanager
 def uploading(filesystem: fs.FileSystem, path: str) -> Iterator[Path]:
-    """Give a local path to write to; it is uploaded to `path` when the block succeeds.
+    """Yield a local path to write to; the file is uploaded to `path` if the block succeeds.
 
-    The upload is one call. Between several of them an exception could strike, and pyarrow closes
-    an abandoned stream, which would complete the object with what had been written.
+    The upload is one call. With several calls, an exception between them would make pyarrow close
+    the stream, which completes the object with what was written so far.
     """
     with tempfile.TemporaryDirectory(prefix="wavemill-") as folder:
         temporary = Path(folder) / "file"
@@ -62,6 +62,6 @@ def uploading(filesystem: fs.FileSystem, path: str) -> Iterator[Path]:
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return the results in the order of the items; the first exception is raised."""
+    """Return the results in the order of the items. Raises the first exception."""
     with ThreadPoolExecutor(THREADS, thread_name_prefix="wavemill-store") as pool:
         return list(pool.map(function, items))

@@ -1,11 +1,12 @@
-"""What the last build was asked for, so that `refresh` can ask for the same again.
+"""The arguments of the last build, so that `refresh` can repeat it.
 
-It stands in `manifest/build.json`:
+They are in `manifest/build.json`:
 
     sources   list of str: what was scanned, local paths made absolute
     config    the resolved configuration, `execution` included, as `config show` prints it
     wavemill  str: version that wrote it
     started   str: ISO 8601, UTC
+    config_format  int: which names the fields of `config` have; not there: 1
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 from wavemill.manifests.filesystems import without_file_scheme
 from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.renamed import CONFIG_FORMAT
 from wavemill.pipeline.store import Store
 
 REQUEST = "manifest/build.json"
@@ -32,17 +34,23 @@ class Request:
     config: dict[str, Any]
     wavemill: str
     started: str
+    config_format: int = 1
 
 
 def remember(store: Store, sources: Sequence[str], config: Mapping[str, Any], version: str) -> None:
-    """Write what is asked for now."""
+    """Store the arguments of a build; local paths are made absolute."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    request = Request([_absolute(s) for s in sources], dict(config), version, started)
+    request = Request(
+        [_absolute(s) for s in sources], dict(config), version, started, CONFIG_FORMAT
+    )
     _write(store, request)
 
 
 def remembered(store: Store) -> Request:
-    """Return what the last build was asked for. Raises ConfigError when none is known."""
+    """Return the arguments of the last build.
+
+    Raises ConfigError if they are not known, or a newer version wrote them.
+    """
     text = store.read_text(REQUEST)
     if text is None:
         raise ConfigError(
@@ -50,20 +58,26 @@ def remembered(store: Store) -> Request:
             f"wavemill curate SOURCE... --out {store.root}"
         )
     try:
-        return Request(**json.loads(text))
+        request = Request(**json.loads(text))
     except (ValueError, TypeError):
         raise ConfigError(f"{store.root}/{REQUEST} is damaged; wavemill curate renews it") from None
+    if request.config_format > CONFIG_FORMAT:
+        raise ConfigError(
+            f"{store.root}/{REQUEST} was written by a newer version ({request.wavemill}); "
+            "remedy: use that one, or wavemill curate with all settings"
+        )
+    return request
 
 
 def forget_sources(store: Store, uris: Set[str]) -> None:
-    """Take recordings that were named as sources themselves out of what is remembered."""
+    """Remove recordings that were sources themselves from the stored arguments."""
     text = store.read_text(REQUEST)
     if text is None:
         return
     try:
         request = Request(**json.loads(text))
     except (ValueError, TypeError):
-        store.delete(REQUEST)  # nobody can use it, nor tell what it names
+        store.delete(REQUEST)  # it cannot be used, and what it names is unknown
         return
     left = [source for source in request.sources if without_file_scheme(source) not in uris]
     if left != request.sources:
@@ -75,5 +89,5 @@ def _write(store: Store, request: Request) -> None:
 
 
 def _absolute(source: str) -> str:
-    """Return a path from the root; a URI is one already."""
+    """Return an absolute path; a URL as it is."""
     return source if "://" in source else os.path.abspath(source)  # noqa: PTH100 (keeps links)

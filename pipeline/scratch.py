@@ -1,4 +1,4 @@
-"""Folders for what lives no longer than a run."""
+"""Temporary folders of a run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from wavemill.pipeline.config import ConfigError
 # Ray adds 64 bytes for its sockets, whose names may have 107 (on a Mac 103).
 LONGEST = 37  # bytes
 _PREFIX = "wavemill-"  # tempfile adds eight characters
-_PLAIN = re.compile(r"[\w./+-]+", re.ASCII)  # Ray parts at spaces, DuckDB takes ? and \ otherwise
+_PLAIN = re.compile(
+    r"[\w./+-]+", re.ASCII
+)  # Ray splits at spaces; ? and \ mean something to DuckDB
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Give an empty folder of this run's own, with a short plain name; it goes with the block.
+    """Yield an empty folder with a short plain name; it is removed after the block.
 
-    It is in the folder for temporary files (TMPDIR), or in another one where that has a long or an
-    odd name or cannot be written to. Raises ConfigError where there is none.
+    It is in the folder for temporary files (TMPDIR), or in another one if that cannot be written
+    to or has a long or unusual name. Raises ConfigError if no folder can be used.
     """
     with tempfile.TemporaryDirectory(
         dir=_place(),
         prefix=_PREFIX,
-        ignore_cleanup_errors=True,  # processes that are just ending may still write
+        ignore_cleanup_errors=True,  # processes that are ending may still write
     ) as folder:
         yield Path(folder)
 

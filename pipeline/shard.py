@@ -11,19 +11,19 @@ from wavemill.pipeline.digest import digest_of_lines
 
 @dataclass(frozen=True)
 class Shard:
-    """What a worker gets to do: descriptors only, never audio."""
+    """The unit of work of a worker: descriptors of recordings, never audio."""
 
     shard_id: str
-    label_digest: str  # hash of everything that the manifest says of `recordings`
+    label_digest: str  # hash of everything that manifests say about `recordings`
     duration_ms: int
-    recordings: tuple[Recording, ...]  # those that are there now, sorted by id
+    recordings: tuple[Recording, ...]  # the active ones, sorted by id
 
 
 def group_by_duration(durations_ms: Sequence[int], shard_seconds: float) -> list[range]:
-    """Cut a list of recordings into runs of about `shard_seconds`: ranges of indices.
+    """Divide a list of recordings into ranges of indices of about `shard_seconds` each.
 
-    The cuts lie where the running duration passes a multiple of the shard's length, so a long
-    recording makes a longer shard.
+    A new range begins where the running duration passes a multiple of `shard_seconds`, so a range
+    with a long recording is longer.
     """
     groups: list[range] = []
     first, elapsed_ms, number = 0, 0, 0
@@ -38,9 +38,10 @@ def group_by_duration(durations_ms: Sequence[int], shard_seconds: float) -> list
 
 
 def new_shard_id(member_digests: Sequence[str], taken: set[str]) -> str:
-    """Name a shard by its members; a number is added where they were a shard before.
+    """Return a shard's id, a hash of its members and, if that id is taken, of a number.
 
-    Outputs of that earlier shard may lack rows of members that were away for a while.
+    The same members may have been a shard before, and its outputs may lack rows of members that
+    were inactive for a while.
     """
     attempt = 0
     while True:

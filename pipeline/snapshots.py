@@ -1,9 +1,9 @@
 """Snapshots: numbered, immutable states of the corpora; `corpus` points to the newest.
 
-Everything of a snapshot is written before its name goes into `snapshots/LATEST`, which is
-replaced atomically: that is the moment it exists. What an interrupted attempt left is removed
-by the next one. The link follows LATEST, and whoever next holds the WORKDIR sets it right where a
-run died in between (`point_corpus_at_newest`).
+All files of a snapshot are written before its name goes into `snapshots/LATEST`, which is replaced
+atomically: from then on the snapshot exists. The next attempt removes what an interrupted one left.
+The link `corpus` is replaced after LATEST; if a run dies in between, the next run corrects the link
+(`point_corpus_at_newest`).
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from pydantic import TypeAdapter, ValidationError
 from wavemill.manifests.recording import SourceError
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.digest import digest_of, digest_of_lines
+from wavemill.pipeline.output_key import OutputKey, table_key, table_sql
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import ERRORS_SCHEMA, error_row, lineage_of, table_key
+from wavemill.pipeline.task import ERRORS_SCHEMA, error_row, lineage_of
 from wavemill.pipeline.tombstones import Known, known_of, read_tombstones
 
 LATEST = "snapshots/LATEST"
@@ -54,7 +55,7 @@ TABLES = ("recordings", "errors", "lineage", "stages")  # of every snapshot, bes
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What `snapshot.json` says."""
+    """The content of `snapshot.json`."""
 
     number: int
     parent: int | None
@@ -67,23 +68,26 @@ class Snapshot:
     errors: int
     rows: dict[str, int]  # corpus -> rows
     parts: dict[str, int] = field(default_factory=dict)  # corpus -> files
-    added: int = 0  # recordings that the parent lacks
+    added: int = 0  # recordings that are not in the parent
     removed: int = 0  # recordings that only the parent has
     sha256: dict[str, str] = field(default_factory=dict)  # of its own tables, by file name
     purged: list[str] = field(default_factory=list)  # when recordings' bytes were deleted from it
-    tombstones: int = 0  # that there were when it was made, and the digest of their ids
+    tombstones: int = 0  # their number when it was made, and the digest of their ids
     tombstones_sha256: str = ""
 
     @property
     def name(self) -> str:
+        """Its number with six digits."""
         return f"{self.number:06d}"
 
     @property
     def folder(self) -> str:
+        """The key of its folder."""
         return f"snapshots/{self.name}"
 
     @property
     def known_tombstones(self) -> Known:
+        """The tombstones that it remembers."""
         return Known(self.tombstones, self.tombstones_sha256)
 
 
@@ -103,7 +107,7 @@ def latest_snapshot(store: Store) -> Snapshot | None:
 
 
 def latest_number(store: Store) -> int | None:
-    """Return what LATEST says; None where nothing was published. Raises WorkdirDamaged."""
+    """Return the number in LATEST; None if nothing was published. Raises WorkdirDamaged."""
     text = store.read_text(LATEST)
     if text is None:
         if store.local and store.path("corpus").is_symlink():
@@ -115,7 +119,7 @@ def latest_number(store: Store) -> int | None:
 
 
 def read_snapshot(store: Store, number: int) -> Snapshot:
-    """Raises FileNotFoundError when there is no such snapshot, and WorkdirDamaged."""
+    """Return a snapshot. Raises FileNotFoundError if it does not exist, and WorkdirDamaged."""
     key = f"snapshots/{number:06d}/snapshot.json"
     text = store.read_text(key)
     if text is None:
@@ -132,7 +136,7 @@ def read_snapshot(store: Store, number: int) -> Snapshot:
 
 
 def all_snapshots(store: Store) -> list[Snapshot]:
-    """Return the complete snapshots that are kept, oldest first."""
+    """Return all complete snapshots, oldest first. Raises WorkdirDamaged."""
     latest = latest_snapshot(store)
     if latest is None:
         return []
@@ -140,7 +144,7 @@ def all_snapshots(store: Store) -> list[Snapshot]:
     return [
         read_snapshot(store, n)
         for n in numbers
-        # A folder without it is what an interrupted removal left.
+        # An interrupted removal leaves a folder without it.
         if n <= latest.number and store.exists(f"snapshots/{n:06d}/snapshot.json")
     ]
 
@@ -152,7 +156,10 @@ def write_snapshot(
     config: Mapping[str, Any],
     version: str,
 ) -> Snapshot:
-    """Make the finished plan the newest snapshot, unless the newest holds the same already."""
+    """Make a finished plan the newest snapshot, unless the newest has the same content already.
+
+    Returns the newest snapshot. `config` is what it was built with, `version` that of the program.
+    """
     outputs = plan.outputs()
     recordings = plan.catalogue.recordings.sort_by("recording_id")
     errors = _errors(plan.errors(store), source_errors)
@@ -204,9 +211,9 @@ def save_snapshot(store: Store, snapshot: Snapshot) -> None:
 
 
 def _content(plan: Plan, outputs: pa.Table, errors: pa.Table, tombstones: Known) -> str:
-    """Digest what a reader can see: parts, recordings with their labels, errors.
+    """Return a digest of what a reader sees: parts, recordings with their labels, errors.
 
-    The tombstones count too, so that there always is a snapshot which remembers them.
+    The tombstones count too, so that some snapshot always remembers them.
     """
     corpora = [stage.name for stage in plan.graph.corpora]
     database = plan.catalogue.database
@@ -235,7 +242,7 @@ def _link_parts(
     rows = mine["rows"].to_pylist()
     keys = [key for key, count in zip(mine["output"].to_pylist(), rows, strict=True) if count]
     store.link_all(
-        (table_key(key), f"{folder}/{corpus}/{key.rsplit('/', 1)[1]}.parquet") for key in keys
+        (table_key(key), f"{folder}/{corpus}/{OutputKey.parse(key).part}") for key in keys
     )
     if not keys:
         store.write_table(f"{folder}/{corpus}/empty.parquet", schema.empty_table())
@@ -262,7 +269,7 @@ def _lineage(plan: Plan, outputs: pa.Table) -> pa.Table:
         names = ", ".join(repr(name) for name in involved)
         rows = database.sql(
             "select p.output as part, o.shard_id, o.stage, o.fingerprint, "
-            "concat(o.output, '.parquet') as output from outputs p join outputs o using (shard_id) "
+            f"{table_sql('o.output')} as output from outputs p join outputs o using (shard_id) "
             f"where p.stage = '{stage.name}' and o.stage in ({names}) order by all"
         ).to_arrow_table()
         ids = {part: lineage_of(part) for part in rows["part"].unique().to_pylist()}
@@ -307,16 +314,16 @@ def _sum(column: pa.ChunkedArray) -> int:
 
 
 def point_corpus_at_newest(store: Store) -> None:
-    """Complete what a run left that died after `snapshots/LATEST`, and before the link."""
+    """Set the link `corpus` to the newest snapshot, in case a run died before it did so."""
     newest = latest_snapshot(store)
     if newest is not None:
         point_corpus_at(store, newest)
 
 
 def point_corpus_at(store: Store, snapshot: Snapshot) -> None:
-    """Replace the link `corpus` in one step; where there are no links, LATEST says it all.
+    """Replace the link `corpus` in one step; an object store has no links, only LATEST.
 
-    Raises ConfigError where `corpus` is something else, such as a copy of what it pointed to.
+    Raises ConfigError if `corpus` is not a link, for example a copied folder.
     """
     if not store.local:
         return

@@ -25,12 +25,12 @@ from wavemill.pipeline.table_file import TableFile
 
 SMALL_BYTES = 1 << 20  # a remote table up to this size is read whole
 _READ_BYTES = 4 << 20
-_PATTERN = re.compile(r"[*?[]")  # what makes DuckDB take a path for a pattern
+_PATTERN = re.compile(r"[*?[]")  # DuckDB reads a path with these as a pattern
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """What a listing says of a file."""
+    """A file in a listing."""
 
     key: str
     bytes: int
@@ -41,23 +41,23 @@ class StoredFile:
 class Store:
     """Files under one root, named by keys such as `stages/denoise/0f3a.../7c21....parquet`.
 
-    On a local file system a file is written under a temporary name beside its place and then
-    renamed. An object store has no rename, and needs none: a file is written on this machine and
-    uploaded when it is whole, and an object appears, or replaces the older one, when its upload
-    completes. Either way a reader never sees half of a file, and two writers of the same key
-    leave one whole file. What must change together is named by one small file, LATEST, which is
-    replaced last. Where the machine may lose power, not a process only: the bytes of a local file
-    are on the disk (fsync) before its name is, and its folder before a call returns.
+    On a local file system, a file is written under a temporary name beside its place and then
+    renamed. For an object store, a file is written on this machine and uploaded when it is
+    complete; the object appears, or replaces the older one, when its upload completes. In both
+    cases a reader never sees half of a file, and two writers of the same key leave one complete
+    file. Files that must change together are named by one small file, LATEST, which is replaced
+    last. To survive a loss of power, the bytes of a local file are synced to the disk before it is
+    renamed, and its folder is synced before a call returns.
 
-    A killed upload leaves no object, but its file in the machine's temporary
-    folder and, above a few MB, parts that S3 keeps unseen until a lifecycle rule of the bucket
+    A killed upload leaves no object. It leaves its file in the machine's temporary folder and,
+    above a few MB, parts that S3 keeps unseen until a lifecycle rule of the bucket
     (AbortIncompleteMultipartUpload) removes them.
     """
 
-    root: str  # as a person names it, without options
+    root: str  # as the user names it, without options
     filesystem: fs.FileSystem = field(default_factory=fs.LocalFileSystem)
-    base: str = ""  # the root as the file system names it, where that differs
-    # key -> its SHA-256, size and time when it was last found to be what was recorded
+    base: str = ""  # the root as the file system names it, if that differs
+    # key -> SHA-256, size and time at the last `check` that found no difference
     _sound: dict[str, tuple[str, int | None, int | None]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -66,8 +66,8 @@ class Store:
     def open(cls, location: str | Path) -> Store:
         """Return the store at a path or URL (see `wavemill.manifests.filesystems`).
 
-        Raises LocationError when the URL cannot be used, its bucket is not there, or a file is
-        where the folder should be.
+        Raises LocationError if the URL cannot be used, its bucket does not exist, or the path is
+        a file.
         """
         name = without_file_scheme(str(location))
         if not is_url(name):
@@ -81,6 +81,7 @@ class Store:
 
     @property
     def local(self) -> bool:
+        """Whether it is on a local file system."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def path(self, key: str) -> Path:
@@ -90,6 +91,7 @@ class Store:
         return Path(self.root) / key
 
     def exists(self, key: str) -> bool:
+        """Whether there is a file with this key."""
         return self._info(key).type == fs.FileType.File
 
     def size(self, key: str) -> int:
@@ -101,18 +103,18 @@ class Store:
 
     def names(self, prefix: str) -> set[str]:
         """Return the names of the complete files and folders directly under `prefix`."""
-        if self.filesystem.type_name == "gcs":  # where pyarrow lists no folders
+        if self.filesystem.type_name == "gcs":  # pyarrow does not list folders there
             skip = len(prefix) + 1 if prefix else 0
             return {key[skip:].partition("/")[0] for key in self.keys(prefix)}
         selector = fs.FileSelector(self._full(prefix), allow_not_found=True)
         found = (info.base_name for info in self.filesystem.get_file_info(selector))
         return {name for name in found if not name.startswith(".")}
 
-    def keys(self, prefix: str, hidden: bool = False) -> Iterator[str]:
-        """Yield the keys of all files below `prefix`; `hidden`: also of unfinished ones."""
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys of all complete files below `prefix`."""
         selector = fs.FileSelector(self._full(prefix), allow_not_found=True, recursive=True)
         for info in self.filesystem.get_file_info(selector):
-            if info.type == fs.FileType.File and (hidden or not info.base_name.startswith(".")):
+            if info.type == fs.FileType.File and not info.base_name.startswith("."):
                 yield info.path[len(self._full("")) :].lstrip("/")
 
     def files(self, prefix: str, recursive: bool = True) -> Iterator[StoredFile]:
@@ -127,7 +129,7 @@ class Store:
 
     @contextmanager
     def replacing(self, key: str) -> Iterator[Path]:
-        """Give a temporary local path to write to; it becomes `key` when the block succeeds."""
+        """Yield a temporary local path; the file becomes `key` if the block succeeds."""
         if not self.local:
             with uploading(self.filesystem, self._full(key)) as temporary:
                 yield temporary
@@ -150,11 +152,12 @@ class Store:
                 temporary.unlink(missing_ok=True)
 
     def write_text(self, key: str, text: str) -> None:
+        """Write a UTF-8 text file."""
         with self.replacing(key) as path:
             path.write_text(text, encoding="utf-8")
 
     def read_text(self, key: str) -> str | None:
-        """Return the file's text, or None when there is none. Raises WorkdirDamaged."""
+        """Return the text of a file, or None if it does not exist. Raises WorkdirDamaged."""
         try:
             with self.open_file(key) as file:
                 return file.read().decode("utf-8")
@@ -168,25 +171,26 @@ class Store:
         return self.filesystem.open_input_file(self._full(key))
 
     def write_table(self, key: str, table: pa.Table) -> None:
+        """Write a Parquet file."""
         with self.replacing(key) as path:
             pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
     def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
-        """Raises FileNotFoundError, and WorkdirDamaged."""
+        """Return a table. Raises FileNotFoundError, and WorkdirDamaged."""
         with parsing(self.root, key), self._parquet(key) as file:
             table = file.read(columns=columns)
-            if table.num_rows != file.metadata.num_rows:  # checksums guard pages, not the footer
+            if table.num_rows != file.metadata.num_rows:  # checksums cover pages, not the footer
                 raise self.damaged(key, "holds another number of rows than it says")
             return table
 
     def read_tables(self, keys: Iterable[str], columns: list[str] | None = None) -> list[pa.Table]:
-        """Do `read_table` for each key."""
+        """Return what `read_table` does for each key; remote tables are read in parallel."""
         if self.local:
             return [self.read_table(key, columns) for key in keys]
         return in_parallel(lambda key: self.read_table(key, columns), keys)
 
     def opened(self, key: str) -> pq.ParquetFile:
-        """Open a Parquet file, to be closed by the caller.
+        """Open a Parquet file; the caller closes it.
 
         Raises FileNotFoundError, and WorkdirDamaged.
         """
@@ -194,18 +198,18 @@ class Store:
             return self._parquet(key)
 
     def open_table(self, key: str) -> TableFile:
-        """Open a stage's table for reading recording by recording.
+        """Open the table of a stage, to read the rows of one recording at a time.
 
-        Raises FileNotFoundError, and WorkdirDamaged, as reading then does.
+        Raises FileNotFoundError and WorkdirDamaged; reading from it raises WorkdirDamaged too.
         """
         with parsing(self.root, key):
             file = self._parquet(key, memory_map=True)
         return TableFile(file, partial(parsing, self.root, key))
 
     def check(self, key: str, recorded: Recorded) -> None:
-        """Raise WorkdirDamaged if a file is not what was recorded of it.
+        """Raise WorkdirDamaged if a file differs from what the ledger has recorded.
 
-        Its bytes are hashed once, and again when its size or time is another.
+        Its bytes are hashed once, and again if its size or time has changed.
         """
         info = self._info(key)
         now = (recorded.sha256, info.size, info.mtime_ns)
@@ -220,7 +224,7 @@ class Store:
         return WorkdirDamaged(self.root, key, problem)
 
     def facts(self, key: str) -> dict[str, str] | None:
-        """Return a Parquet file's key-value metadata; None where it is missing or damaged."""
+        """Return the key-value metadata of a Parquet file; None if it is missing or damaged."""
         try:
             with self._parquet(key) as file:
                 found = file.metadata.metadata or {}
@@ -231,9 +235,9 @@ class Store:
     def view(
         self, database: duckdb.DuckDBPyConnection, name: str, keys: Sequence[str], schema: pa.Schema
     ) -> None:
-        """Show Parquet files as one view of a DuckDB connection; without files it is empty.
+        """Make Parquet files a view of a DuckDB connection; without files it is empty.
 
-        Remote files are read here and now, but only the columns of `schema`: name few.
+        Of remote files, all columns in `schema` are read now, so it should have few.
         """
         database.unregister(name)
         database.execute(f'drop view if exists "{name}"')
@@ -245,16 +249,16 @@ class Store:
             database.register(name, pa.concat_tables(self.read_tables(keys, schema.names)))
 
     def scan(self, keys: Sequence[str], filename: bool = False) -> str | None:
-        """Return SQL by which DuckDB reads Parquet files, with their `filename` where wanted.
+        """Return SQL with which DuckDB reads Parquet files, with their `filename` if asked for.
 
-        None where there are none or it cannot reach them: on another file system, or below a
-        folder with both a backslash and a character of patterns in its name.
+        None if there are no files, or DuckDB cannot read them: on another file system, or below a
+        folder whose name has both a backslash and a pattern character.
         """
         paths = [str(self.path(key)) for key in keys] if self.local else []
         if not paths or any("\\" in path and _PATTERN.search(path) for path in paths):
             return None
         files = ", ".join(_sql_text(_PATTERN.sub(r"[\g<0>]", path)) for path in paths)
-        # A folder `language=en` above the WORKDIR says nothing of the rows.
+        # A folder `language=en` above the WORKDIR is not a column of the rows.
         return f"read_parquet([{files}], filename = {filename}, hive_partitioning = false)"
 
     def sha256(self, key: str) -> str:
@@ -263,7 +267,7 @@ class Store:
             return _sha256(file)
 
     def link(self, source: str, target: str) -> None:
-        """Make `target` the same file as `source`: a hard link, or a copy where there are none."""
+        """Make `target` the same file as `source`: a hard link, or a copy if links do not work."""
         if not self.local:
             self.filesystem.copy_file(self._full(source), self._full(target))
             return
@@ -278,7 +282,7 @@ class Store:
                 path.write_bytes(self.path(source).read_bytes())
 
     def relink(self, source: str, target: str) -> None:
-        """Do `link` in place of a `target` that is there, in one step."""
+        """Replace an existing `target` by a link to `source`, in one step."""
         if not self.local:
             self.link(source, target)  # a copy replaces what was there
             return
@@ -289,7 +293,7 @@ class Store:
                 path.write_bytes(self.path(source).read_bytes())
 
     def link_all(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Do `link` for each (source, target)."""
+        """Call `link` for each (source, target)."""
         if self.local:
             for source, target in pairs:
                 self.link(source, target)
@@ -297,12 +301,12 @@ class Store:
             in_parallel(lambda pair: self.link(*pair), pairs)
 
     def delete(self, key: str) -> None:
-        """Remove a file; one that is not there is as good as removed."""
+        """Remove a file, if it exists."""
         with suppress(FileNotFoundError):
             self.filesystem.delete_file(self._full(key))
 
     def delete_all(self, keys: Iterable[str]) -> None:
-        """Do `delete` for each key."""
+        """Call `delete` for each key."""
         if self.local:
             for key in keys:
                 self.delete(key)
@@ -320,7 +324,7 @@ class Store:
         if self.local:
             return verified(self.path(key), memory_map=memory_map)
         file = self.open_file(key)
-        if file.size() <= SMALL_BYTES:  # one request in place of two or more
+        if file.size() <= SMALL_BYTES:  # one request instead of two or more
             return verified(pa.BufferReader(file.read_buffer()))
         return verified(file, pre_buffer=True)
 
@@ -333,9 +337,9 @@ class Store:
 
 
 def is_temporary(key: str) -> bool:
-    """Whether a file is, or stands in a folder that is, left over from a write.
+    """Whether a file, or a folder above it, is temporary and left over from a write.
 
-    That is `.<name>.<anything>.tmp`, and what DuckDB puts beside such a file or into `.tmp`.
+    Such names are `.<name>.<anything>.tmp`, and those that DuckDB adds beside or in `.tmp`.
     """
     return any(part.startswith(".") and ".tmp" in part for part in key.split("/"))
 
@@ -346,7 +350,7 @@ def _sync(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of a file system that cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # the file system has no fsync
             raise
     finally:
         os.close(descriptor)

@@ -37,8 +37,8 @@ class Summary:
 
     recordings: int
     used: int  # recordings that failed in no stage
-    ms_in: int  # of what was decoded of them, whatever their containers state
-    ms_built: int  # of that, what the build had work with
+    ms_in: int  # of the audio that was decoded, not what containers state
+    ms_built: int  # of the recordings that this build worked on
     ms_speech: int
     segments: int
     ms_segments: int

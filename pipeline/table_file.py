@@ -1,4 +1,4 @@
-"""A stage's table as a Parquet file: written batch by batch, read recording by recording."""
+"""The table of a stage as a Parquet file, written in batches and read by recording."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ID_COLUMNS = frozenset({"recording_id", "segment_id", "track", "start_ms", "end_
 
 
 class TableWriter:
-    """Writes batches to a Parquet file as they come, a row group whenever enough has gathered."""
+    """Writes batches to a Parquet file, a row group each time enough bytes are pending."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         binary = {
@@ -36,7 +36,7 @@ class TableWriter:
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Raises pyarrow.ArrowInvalid when the batch does not have the file's schema."""
+        """Add a batch. Raises pyarrow.ArrowInvalid if it does not fit the schema of the file."""
         if not batch.schema.equals(self._schema):
             batch = batch.cast(self._schema)
         self._pending.append(batch)
@@ -46,6 +46,7 @@ class TableWriter:
             self._flush()
 
     def close(self, metadata: Mapping[str, str]) -> None:
+        """Write what is pending and the key-value metadata of the file."""
         self._flush()
         self._writer.add_key_value_metadata(dict(metadata))
         self._writer.close()
@@ -64,7 +65,7 @@ class TableFile:
         file: pq.ParquetFile,
         reading: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """`reading` surrounds every access, and says which file it was where one fails."""
+        """`reading` is entered for every access; it names the file in errors."""
         self._file, self._reading = file, reading
         schema = self._file.metadata.schema
         self._leaves = {schema.column(i).path: i for i in range(len(schema))}

@@ -18,7 +18,8 @@ from wavemill.manifests.faults import fault_of
 from wavemill.manifests.recording import Recording
 from wavemill.pipeline.damage import Recorded, WorkdirDamaged
 from wavemill.pipeline.digest import digest_of, digest_of_lines
-from wavemill.pipeline.graph import Stage
+from wavemill.pipeline.graph import ConfiguredStage
+from wavemill.pipeline.output_key import OutputKey, errors_key, table_key
 from wavemill.pipeline.store import Store, file_sha256
 from wavemill.pipeline.table_file import TableFile, TableWriter
 from wavemill.stages.recording_stage import (
@@ -50,7 +51,7 @@ ERRORS_SCHEMA = pa.schema(
 ErrorRow = dict[str, str | int | None]  # of ERRORS_SCHEMA
 UNEXPECTED = "unexpected_error"  # reason of an exception that no stage foresaw
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-REPORT = "wavemill.report"  # key of the TaskReport, as JSON, in a table's metadata
+TASK_RESULT = "wavemill.report"  # key of the TaskResult, as JSON, in a table's metadata
 
 
 @dataclass(frozen=True)
@@ -62,29 +63,29 @@ class Task:
     recordings: tuple[Recording, ...]
     output: str  # key of the table, without `.parquet`
     inputs: Mapping[str, tuple[str, ...]]  # stage -> keys of its tables, for all ancestors
-    covered: tuple[str, ...] = ()  # for a covering stage: keys of what it wrote before
+    written: tuple[str, ...] = ()  # of a selected stage: keys of what it wrote before
     with_errors: tuple[str, ...] = ()  # those of `inputs` that have an errors table
     recorded: Mapping[str, Recorded] = field(default_factory=dict)  # key of a file -> the ledger's
-    is_covered: bool = False  # another stage works on the rows that this one marks `kept`
+    selects: bool = False  # another stage works on the rows that this one marks `kept`
     excluded: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     # recording_id -> (reason, message): not run, but rows of the errors table
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class TaskReport:
+class TaskResult:
     """What came of a task; the table's own metadata holds it too."""
 
     stage: str
     shard_id: str
     stem: str  # the task's output: what the plan asked for
-    output: str  # key of the table that now exists; a covering stage adds to the stem
+    output: str  # key of the table that now exists; a selected stage adds to the stem
     rows: int
     errors: int
     audio_ms: int
     seconds: float  # of wall time
     cpu_seconds: float
-    kept: str | None  # of a covered stage: digest of the ids that it keeps
+    kept: str | None  # of a selecting stage: digest of the ids that it keeps
     bytes: int = 0
     sha256: str = ""
     errors_sha256: str | None = None
@@ -94,7 +95,7 @@ class TaskReport:
 
 @dataclass(frozen=True)
 class KeptRows:
-    """The rows that a covering stage works on, in place of the table of the stage it covers."""
+    """The rows that a selected stage works on, in place of the table of the selecting stage."""
 
     stage: str
     rows: pa.Table
@@ -152,11 +153,11 @@ class _HalfRead(Exception):
 
 def run_task(
     task: Task,
-    stage: Stage,
+    stage: ConfiguredStage,
     function: RecordingStage,
     store: Store,
     on_recording: OnRecording | None = None,
-) -> TaskReport:
+) -> TaskResult:
     """Run `function` over the task's recordings and write its table, and its errors if any.
 
     A recording that fails here becomes a row of `<output>.errors.parquet`; one that failed in a
@@ -176,12 +177,12 @@ def run_task(
 
 def _attempt(
     task: Task,
-    stage: Stage,
+    stage: ConfiguredStage,
     function: RecordingStage,
     store: Store,
     on_recording: OnRecording | None,
-) -> TaskReport:
-    kept = _rows_to_cover(task, stage, store) if stage.covers else None
+) -> TaskResult:
+    kept = _selected_rows(task, stage, store) if stage.selected_by else None
     output = task.output if kept is None else kept.output
     if (done := _taken(task, output, store)) is not None:
         return done
@@ -190,7 +191,7 @@ def _attempt(
     errors: list[ErrorRow] = []
     faults: list[str | None] = []
     with _open_inputs(task, stage, store) as files, store.replacing(table_key(output)) as path:
-        writer = _Writer(TableWriter(path, stage.schema), task.is_covered)
+        writer = _Writer(TableWriter(path, stage.schema), task.selects)
         for recording in task.recordings:
             if recording.recording_id in failed:
                 continue
@@ -202,7 +203,7 @@ def _attempt(
             upstream = ShardUpstream(recording.recording_id, files, lineage_of(output), kept)
             fault = _one_recording(stage, function, recording, upstream, writer, errors)
             faults.append(fault)
-        report = TaskReport(
+        result = TaskResult(
             stage=task.stage,
             shard_id=task.shard_id,
             stem=task.output,
@@ -212,40 +213,32 @@ def _attempt(
             audio_ms=sum(r.duration_ms for r in task.recordings),
             seconds=time.perf_counter() - started,
             cpu_seconds=_cpu_seconds() - started_cpu,
-            kept=kept_digest(writer.kept_ids) if task.is_covered else None,
+            kept=kept_digest(writer.kept_ids) if task.selects else None,
             tried=len(faults),
             fault=faults[0] if len(set(faults)) == 1 else None,
         )
-        writer.table.close({**task.metadata, REPORT: json.dumps(asdict(report))})
+        writer.table.close({**task.metadata, TASK_RESULT: json.dumps(asdict(result))})
         _write_errors(errors_key(output), errors, store)
-        return _measured(report, store, path)
+        return _measured(result, store, path)
 
 
 class _Writer:
     """A table's writer that also notes which rows are kept, where another stage asks for it."""
 
-    def __init__(self, table: TableWriter, is_covered: bool) -> None:
+    def __init__(self, table: TableWriter, selects: bool) -> None:
         self.table = table
         self.kept_ids: list[str] = []
-        self._is_covered = is_covered
+        self._selects = selects
 
     def write(self, batch: pa.RecordBatch) -> None:
         self.table.write(batch)
-        if self._is_covered:
+        if self._selects:
             self.kept_ids.extend(batch.filter(batch["kept"])["segment_id"].to_pylist())
 
 
-def needs_function(task: Task, stage: Stage, store: Store) -> bool:
-    """Whether a task has rows to make: for a covering one it may be that nothing new is kept."""
-    return not stage.covers or _rows_to_cover(task, stage, store).rows.num_rows > 0
-
-
-def table_key(output: str) -> str:
-    return f"{output}.parquet"
-
-
-def errors_key(output: str) -> str:
-    return f"{output}.errors.parquet"
+def needs_function(task: Task, stage: ConfiguredStage, store: Store) -> bool:
+    """Whether a task has rows to make: for a selected one it may be that nothing new is kept."""
+    return not stage.selected_by or _selected_rows(task, stage, store).rows.num_rows > 0
 
 
 def lineage_of(output: str) -> str:
@@ -290,14 +283,9 @@ def kept_digest(segment_ids: Iterable[str]) -> str:
     return digest_of_lines(sorted(segment_ids), 12)
 
 
-def covering_output(stem: str, kept: str) -> str:
-    """Return the key of the output that completes what is kept, by `kept_digest` of the ids."""
-    return f"{stem}-{kept}"
-
-
 @contextmanager
 def _open_inputs(
-    task: Task, stage: Stage, store: Store
+    task: Task, stage: ConfiguredStage, store: Store
 ) -> Iterator[dict[str, tuple[TableFile, ...]]]:
     for name in stage.inputs:
         for key in task.inputs[name]:
@@ -313,7 +301,7 @@ def _open_inputs(
 
 
 def _one_recording(
-    stage: Stage,
+    stage: ConfiguredStage,
     function: RecordingStage,
     recording: Recording,
     upstream: ShardUpstream,
@@ -348,22 +336,23 @@ def _one_recording(
         rows += batch.num_rows
 
 
-def _rows_to_cover(task: Task, stage: Stage, store: Store) -> KeptRows:
+def _selected_rows(task: Task, stage: ConfiguredStage, store: Store) -> KeptRows:
     """Find which kept rows no earlier output of this stage holds."""
-    assert stage.covers is not None
-    (verdict,) = task.inputs[stage.covers]
+    assert stage.selected_by is not None
+    (verdict,) = task.inputs[stage.selected_by]
     table = _read(task, table_key(verdict), store)
     rows = table.filter(table["kept"])
     done: list[str] = []
-    for key in task.covered:
+    for key in task.written:
         done.extend(_read(task, table_key(key), store, ["segment_id"])["segment_id"].to_pylist())
     missing = pc.invert(pc.is_in(rows["segment_id"], pa.array(done, pa.string())))
-    output = covering_output(task.output, kept_digest(rows["segment_id"].to_pylist()))
-    return KeptRows(stage.covers, rows.filter(missing), output)
+    kept = kept_digest(rows["segment_id"].to_pylist())
+    output = OutputKey.parse(task.output).with_kept(kept)
+    return KeptRows(stage.selected_by, rows.filter(missing), str(output))
 
 
-def _taken(task: Task, output: str, store: Store) -> TaskReport | None:
-    """Return the report of a table that is there already; None where one has to be made.
+def _taken(task: Task, output: str, store: Store) -> TaskResult | None:
+    """Return the result of a table that is there already; None where one has to be made.
 
     What the ledger knows has to be as it says, since its hash is the only witness. Of what it
     does not know, of a run that died, the pages' checksums say whether it is whole.
@@ -379,14 +368,14 @@ def _taken(task: Task, output: str, store: Store) -> TaskReport | None:
     return finished_before(output, store)
 
 
-def finished_before(output: str, store: Store) -> TaskReport | None:
-    """Return the report of a whole table that stands under this key already."""
-    text = (store.facts(table_key(output)) or {}).get(REPORT)
+def finished_before(output: str, store: Store) -> TaskResult | None:
+    """Return the result of a whole table that stands under this key already."""
+    text = (store.facts(table_key(output)) or {}).get(TASK_RESULT)
     if text is None:
         return None
-    known = {f.name for f in fields(TaskReport)}
+    known = {f.name for f in fields(TaskResult)}
     found = {name: value for name, value in json.loads(text).items() if name in known}
-    return _measured(TaskReport(**found), store, None)
+    return _measured(TaskResult(**found), store, None)
 
 
 def _cpu_seconds() -> float:
@@ -395,14 +384,14 @@ def _cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _measured(report: TaskReport, store: Store, path: Path | None) -> TaskReport:
+def _measured(result: TaskResult, store: Store, path: Path | None) -> TaskResult:
     """Add the size and hashes of the files: of the table at `path`, else of that in the store."""
-    key, errors = table_key(report.output), errors_key(report.output)
+    key, errors = table_key(result.output), errors_key(result.output)
     return replace(
-        report,
+        result,
         bytes=path.stat().st_size if path else store.size(key),
         sha256=file_sha256(path) if path else store.sha256(key),
-        errors_sha256=store.sha256(errors) if report.errors else None,
+        errors_sha256=store.sha256(errors) if result.errors else None,
     )
 
 

@@ -1,8 +1,8 @@
-"""Tombstones: which recordings were withdrawn, and whether their bytes are to go as well.
+"""Tombstones: which recordings were withdrawn, and whether their bytes must be deleted.
 
-They stand in one file, `manifest/withdrawn.parquet`. Rows are only ever added or changed, never
-removed or moved: a snapshot remembers how many there were and a digest of their ids, so that
-tombstones which disappear are noticed before anything that was withdrawn comes back.
+They are in one file, `manifest/withdrawn.parquet`. Rows are added or changed, but never removed or
+moved: a snapshot remembers their number and a digest of their ids, so that lost tombstones are
+noticed before a withdrawn recording comes back.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Known:
-    """What a snapshot remembers of the tombstones."""
+    """What a snapshot remembers about the tombstones."""
 
     count: int = 0
     sha256: str = ""  # of the ids, in their order
@@ -77,17 +77,17 @@ def in_force(tombstones: pa.Table) -> pa.Table:
 
 
 def known_of(tombstones: pa.Table) -> Known:
-    """Return what a snapshot that is made now has to remember."""
+    """Return what a snapshot that is made now must remember."""
     return Known(tombstones.num_rows, _digest(tombstones)) if tombstones.num_rows else Known()
 
 
 def are_lost(tombstones: pa.Table, known: Known) -> bool:
-    """Whether tombstones are missing that a snapshot knew of."""
+    """Whether tombstones are missing that a snapshot remembers."""
     return bool(known.count) and _digest(tombstones.slice(0, known.count)) != known.sha256
 
 
 def check_tombstones(store: Store, tombstones: pa.Table, known: Known) -> None:
-    """Raise ConfigError where tombstones are missing that a snapshot knew of."""
+    """Raise ConfigError if tombstones are missing that a snapshot remembers."""
     if are_lost(tombstones, known):
         raise ConfigError(
             f"{store.root}/{WITHDRAWN} lacks tombstones that the newest snapshot knew of: "
@@ -98,9 +98,10 @@ def check_tombstones(store: Store, tombstones: pa.Table, known: Known) -> None:
 def with_tombstones(
     tombstones: pa.Table, asked: Mapping[str, Sequence[str]], reason: str, now_ms: int, purge: bool
 ) -> pa.Table:
-    """Return the tombstones with those of more recordings: id -> names it was asked for by.
+    """Return the tombstones and those of more recordings.
 
-    One that is in force stays as it is, but that the names, and a wish to purge, are added.
+    `asked` maps a recording id to the names by which it was withdrawn. A tombstone that is in
+    force keeps its reason and time; only the names, and `purge`, are added.
     """
     rows = {row["recording_id"]: row for row in tombstones.to_pylist()}
     for recording_id, names in asked.items():
@@ -116,24 +117,24 @@ def with_tombstones(
 
 
 def asked_hash(recording_id: str, name: str) -> str:
-    """Return what a tombstone keeps of a name that its recording was withdrawn by."""
+    """Return the hash that a tombstone keeps of a name by which its recording was withdrawn."""
     return hashlib.sha256(f"{recording_id}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def write_tombstones(store: Store, tombstones: pa.Table) -> None:
-    """Replace the file, in one step."""
+    """Replace the file in one step."""
     marked = tombstones.replace_schema_metadata({_CONTENT: _content(tombstones)})
     with store.replacing(WITHDRAWN) as path:
         pq.write_table(marked, path, compression="zstd", write_page_checksum=True)
 
 
 def _content(tombstones: pa.Table) -> bytes:
-    """Digest everything that the tombstones say: a checksum of pages does not see all of it."""
+    """Return a digest of all rows; the checksums of pages do not cover everything."""
     return digest_of(tombstones.to_pylist(), 64).encode()
 
 
 def _completed(table: pa.Table) -> pa.Table:
-    """Add the columns that earlier versions did not write."""
+    """Add columns that earlier versions did not write."""
     rows = table.num_rows
     for name, value in (("purge", False), ("asked", []), ("lifted_ms", None)):
         if name not in table.column_names:

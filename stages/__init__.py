@@ -1,1 +1,1 @@
-"""The five stages: denoise, diarize, transcribe, filter, tokenize; engines behind each."""
+"""The stages of the build, and the engines behind them."""

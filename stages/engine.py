@@ -102,6 +102,14 @@ class Engine(ABC, Generic[C]):
         Raises EngineUnavailable when they are not there.
         """
 
+    def thresholds(self) -> Mapping[str, float]:
+        """Return the thresholds of rules on scores whose scale is this engine's own.
+
+        By setting, e.g. `min_asr_confidence`. They hold where the config says "engine", as it does
+        by default for such a rule.
+        """
+        return {}
+
     @abstractmethod
     def load(self, device: str) -> None:
         """Load the weights onto `device` ("cpu", "cuda", "cuda:1").
@@ -136,6 +144,7 @@ class StageSettings(BaseModel):
 
 
 S = TypeVar("S", bound=StageSettings)
+E = TypeVar("E", bound=Engine[Any])
 
 
 def with_engines(settings: type[S], engines: Mapping[str, type[Engine[Any]]]) -> type[S]:
@@ -151,9 +160,7 @@ def with_engines(settings: type[S], engines: Mapping[str, type[Engine[Any]]]) ->
     return create_model(settings.__name__, __base__=settings, __validators__=checks, **fields)
 
 
-def selected_engine(
-    settings: StageSettings, engines: Mapping[str, type[Engine[Any]]]
-) -> Engine[Any]:
+def selected_engine(settings: StageSettings, engines: Mapping[str, type[E]]) -> E:
     """Construct (not load) the engine that `settings.engine` names, with its sub-section."""
     return engines[settings.engine](getattr(settings, settings.engine))
 

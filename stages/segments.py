@@ -59,6 +59,13 @@ def segments_of(recording: Recording, upstream: Upstream) -> list[Segment]:
     return [Segment(**row) for row in upstream.table("diarize", columns).to_pylist()]
 
 
+def kept_segments(recording: Recording, upstream: Upstream) -> list[Segment]:
+    """Return the segments that the verdict keeps, in time order, for stages that it selects."""
+    verdicts = upstream.table("verdict", ["segment_id", "kept"]).to_pylist()
+    kept = {row["segment_id"] for row in verdicts if row["kept"]}
+    return [s for s in segments_of(recording, upstream) if s.segment_id in kept]
+
+
 def _from_items(recording: Recording) -> list[Segment]:
     """One segment per item; where several label one span, the others are numbered.
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
+from typing import Any
+
+# `make test` has a process for each core: more threads would only wait for one another. To be
+# set before what starts them is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.object_store import ObjectStore, running_object_store
 
@@ -15,9 +23,68 @@ def pytest_configure() -> None:
     """Heed Ctrl-C even as a shell's background job, so that the programs under test do."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # How long an example takes says how busy the machine is.
-    settings.register_profile("any_machine", deadline=None)
+    # How long an example takes, or its making, says how busy the machine is.
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("any_machine", deadline=None, suppress_health_check=slow)
     settings.load_profile("any_machine")
+
+
+# What takes longest is begun first, so that no process is left with it at the end.
+LONGEST = (
+    "tests/faults/",
+    "tests/pipeline/test_curation.py",
+    "tests/jobs/test_cluster.py",
+    "tests/stages/transcribe/test_whisper.py",
+    "tests/test_documents.py",
+    "tests/pipeline/execution/test_supervisor.py",
+    "tests/pipeline/execution/test_on_ray.py",
+    "tests/jobs/test_train_stopped.py",
+    "tests/jobs/test_train.py",
+    "tests/test_import_names.py",
+    "tests/jobs/test_upkeep.py",
+    "tests/jobs/test_evaluate.py",
+    "tests/model/train/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        found = (i for i, start in enumerate(LONGEST) if item.nodeid.startswith(start))
+        return next(found, len(LONGEST))
+
+    items.sort(key=place)  # stable: all else stays as it was
+
+
+# Modules with a `TABLE` that is printed after the tests, and its title.
+TABLES = {
+    "tests.model.conformance": "conformance",
+    "tests.model.evaluate.conformance": "conformance of scoring",
+}
+_lines: dict[str, list[str]] = {title: [] for title in TABLES.values()}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take the lines of the tables, and send them to the process that prints."""
+    for module, title in TABLES.items():
+        if module in sys.modules and sys.modules[module].TABLE.rows:
+            _lines[title] = sys.modules[module].TABLE.lines()
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tables"] = _lines
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the lines of a process that has ended; the first of them names the columns."""
+    for title, lines in getattr(node, "workeroutput", {}).get("tables", {}).items():
+        _lines[title] += lines[1:] if _lines[title] else lines
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for title, lines in _lines.items():
+        if lines:
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -91,8 +91,8 @@ def wavemill_words(line: Line) -> list[str] | None:
         words = words[words.index("--") + 1 :]
     if words and words[0].endswith("wavemill"):
         return words[1:]
-    if words[:2] == ["python", "-m"] and words[2].startswith("jobs."):
-        return [words[2].removeprefix("jobs."), *words[3:]]
+    if words[:2] == ["python", "-m"] and words[2].startswith("wavemill.jobs."):
+        return [words[2].removeprefix("wavemill.jobs."), *words[3:]]
     return None
 
 
@@ -103,7 +103,10 @@ def check_parses(arguments: list[str]) -> bool:
     """
     command: Any = typer.main.get_command(app)
     rest = list(arguments)
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") or hasattr(command, "loaded"):
+        if hasattr(command, "loaded"):
+            command = command.loaded()
+            continue
         assert rest, f"{arguments} is a group of commands"
         assert rest[0] in command.commands, f"there is no command {rest[0]!r}"
         command = command.commands[rest.pop(0)]

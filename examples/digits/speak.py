@@ -29,7 +29,7 @@ def speak(recordings: Path, out: Path) -> None:
     if not (work / "snapshots" / "LATEST").is_file():
         python("examples.digits.manifest", recordings, manifest)
         # As it was recorded: denoising is for noise, of which these have little.
-        told = ("--set", "version.enhanced_share=0")
+        told = ("--set", "audio_version.enhanced_share=0")
         wavemill("curate", manifest, "--out", work, "--executor", "inline", *told)
     _train("detokenizer", "--stage", "flow", "--config", HERE / "voice.yaml", run=flow, work=work)
     _train(

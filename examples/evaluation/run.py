@@ -26,14 +26,14 @@ from examples.evaluation.chat_server import chat_server
 from wavemill.model.evaluate.benchmarks.schema import (
     BENCHMARK_FILE,
     Benchmark,
-    Metric,
+    MetricSpec,
     ScorerChoice,
     read_benchmark,
 )
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEST, TRAIN = range(2), range(5, 11)  # indices of the recordings of a digit and speaker
-ACCURACY = Metric(name="accuracy", unit="%", better="higher", meaning="share of right answers")
+ACCURACY = MetricSpec(name="accuracy", unit="%", better="higher", meaning="share of right answers")
 
 
 def wavemill(*arguments: str | Path) -> None:

@@ -55,7 +55,7 @@ class Mixer:
     def draw(
         self, rng: np.random.Generator, snr_db: float | None = None, room: bool | None = None
     ) -> Mixture:
-        """Return a mixture, at a random SNR and perhaps in a room unless told."""
+        """Return a mixture, at a random SNR and perhaps in a room where these are None."""
         s = self.settings
         speech = self._speech(rng)
         snr = rng.uniform(*s.snr_db) if snr_db is None else snr_db

@@ -1,4 +1,4 @@
-"""The Band-Split RNN: band split, recurrences over time and bands in turn, complex mask.
+"""The Band-Split RNN: band split, recurrences over time and over bands, complex mask.
 
 Shapes: B items of a batch, F bins, T frames, K bands, N features. Everything is float32, spectra
 are complex64. Sources: Luo and Yu 2022 (arXiv 2209.15174), Yu et al. 2022 (arXiv 2212.00406).
@@ -9,11 +9,44 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wavemill.model.audio import inverse_stft, stft
 from wavemill.model.bsrnn.config import BsrnnConfig, band_bins, two_way_bands
-from wavemill.model.bsrnn.stft import Stft
 
 EPSILON = 1e-5  # added to variances
 LEVEL_FLOOR = 1e-5  # RMS, -100 dBFS: what is softer is not raised to full level
+
+
+class Stft(nn.Module):
+    """Short-time Fourier transform with a window whose square adds up to one, and its inverse.
+
+    Frames of `window` samples every `window / 2`, weighted by the root of a Hann window. The same
+    window on the way back makes the two an identity for audio of any length: nothing is lost at
+    the ends, since they are padded with zeros.
+    """
+
+    window: Tensor
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.size = window
+        self.hop = window // 2
+        # No part of a checkpoint: it follows from the size.
+        self.register_buffer("window", torch.hann_window(window).sqrt(), persistent=False)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Transform float32 (batch, samples) to complex64 (batch, bins, frames).
+
+        There are window // 2 + 1 bins and ceil(samples / hop) + 1 frames; frame k is centred on
+        sample k * hop. White noise of variance 1 gives bins of mean square 1.
+        """
+        missing = -audio.shape[-1] % self.hop
+        padded = nn.functional.pad(audio, (self.hop, missing + self.hop))
+        return stft(padded, self.size, self.hop, self.window) / self.hop**0.5
+
+    def inverse(self, spectrum: Tensor, samples: int) -> Tensor:
+        """Transform complex64 (batch, bins, frames) back to float32 (batch, samples)."""
+        audio = inverse_stft(spectrum * self.hop**0.5, self.size, self.hop, self.window)
+        return audio[..., self.hop : self.hop + samples]
 
 
 class GlobalNorm(nn.Module):

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import math
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 
 from wavemill.model.bsrnn.clips import find_clips, split_clips
-from wavemill.model.bsrnn.mixing import Mixer
-from wavemill.model.bsrnn.quality import conditions, measure
-from wavemill.model.bsrnn.training import (
-    STATE_FILE,
+from wavemill.model.bsrnn.learner import (
     TRAIN_PRESETS,
-    StateError,
-    Trainer,
+    BsrnnLearner,
+    Mixtures,
+    NoisyBatch,
     TrainSettings,
 )
+from wavemill.model.bsrnn.mixing import Mixer
+from wavemill.model.bsrnn.quality import conditions, measure
+from wavemill.model.data.source import Prefetched
+from wavemill.model.io.folders import WeightsError
+from wavemill.model.train import stopping
+from wavemill.model.train.checkpoint import RunChanged, last_checkpoint
+from wavemill.model.train.loop import Outcome, Training
+from wavemill.model.train.metrics import FILE as METRICS
+from wavemill.model.train.ranks import Ranks
 
 HELD_OUT_SECONDS = 4.0  # length of a held-out mixture
 LOG_SECONDS = 20.0  # between lines about the loss
+ENDLESS = 1 << 40  # steps, where only the time is limited
+EARLIER_STATE = "training.safetensors"  # which trainings had before they used the common loop
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,11 @@ class Limits:
     minutes: float
     steps: float
     save_minutes: float
+
+    def units(self, settings: TrainSettings) -> int:
+        """Return the milliseconds of audio of the whole training."""
+        steps = ENDLESS if math.isinf(self.steps) else math.ceil(self.steps)
+        return steps * settings.step_units
 
 
 def mixers(
@@ -66,21 +84,71 @@ def mixers(
     )
 
 
-def run_training(trainer: Trainer, mixer: Mixer, limits: Limits, out: Path) -> None:
-    """Train until a limit is reached, saving now and then and at the end."""
-    began = logged = saved = time.monotonic()
-    losses: list[float] = []
-    while trainer.step < limits.steps and time.monotonic() - began < 60 * limits.minutes:
-        losses.append(trainer.learn(*trainer.batch(mixer)))
-        now = time.monotonic()
-        if now - logged >= LOG_SECONDS:
-            mean = sum(losses) / len(losses)
-            typer.echo(f"{now - began:5.0f} s  step {trainer.step}  loss {mean:.4f}")
-            logged, losses = now, []
-        if now - saved >= 60 * limits.save_minutes:
-            trainer.save(out)
-            saved = now
-    trainer.save(out)
+def training(
+    settings: TrainSettings, mixer: Mixer, limits: Limits, out: Path, device: str
+) -> Training[NoisyBatch]:
+    """Return the training in `out`, which goes on from its last checkpoint.
+
+    Raises ValueError where `out` has the state of an earlier version, which cannot be continued.
+    """
+    if (out / EARLIER_STATE).is_file():
+        raise ValueError(
+            f"{out / EARLIER_STATE} is of an earlier version, whose trainings cannot be continued; "
+            "remedy: another folder, or delete that file to begin anew"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    return Training(
+        BsrnnLearner(settings), Prefetched(Mixtures(mixer, settings)),
+        settings.loop(limits.save_minutes), limits.units(settings), out,
+        Ranks(device=torch.device(device)), identity_of(settings),
+    )  # fmt: skip
+
+
+def identity_of(settings: TrainSettings) -> dict[str, Any]:
+    """Return what must stay the same for a training to be continued, as JSON."""
+    return {"training": "bsrnn", "settings": settings.model_dump(mode="json")}
+
+
+def run_training(training: Training[NoisyBatch], minutes: float) -> Outcome:
+    """Train to the end, or until so many minutes are over, and write the model beside the state.
+
+    Raises RunChanged for other settings than the run was begun with, WeightsError for a bad
+    checkpoint, and NotFinite.
+    """
+    stopping.forget(training.run)
+    alarm = threading.Timer(min(60 * minutes, threading.TIMEOUT_MAX), stopping.ask, [training.run])
+    alarm.daemon = True
+    alarm.start()
+    try:
+        with _following(training.run):
+            outcome = training()
+    finally:
+        alarm.cancel()
+        stopping.forget(training.run)
+    training.learner.export(training.run)
+    return outcome
+
+
+@contextmanager
+def _following(run: Path) -> Iterator[None]:
+    """Print how the training goes, every LOG_SECONDS."""
+    began, over = time.monotonic(), threading.Event()
+
+    def follow() -> None:
+        while not over.wait(LOG_SECONDS):
+            text = (run / METRICS).read_text() if (run / METRICS).is_file() else ""
+            if lines := [line for line in text.splitlines() if line.endswith("}")]:
+                last = json.loads(lines[-1])
+                seconds = time.monotonic() - began
+                typer.echo(f"{seconds:5.0f} s  step {last['step']}  loss {last['loss']:.4f}")
+
+    thread = threading.Thread(target=follow, daemon=True, name="wavemill-training-log")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def train(
@@ -89,13 +157,15 @@ def train(
     held_out: Annotated[
         list[str], typer.Option(help="File name pattern kept for measuring; repeatable.")
     ],
-    out: Annotated[Path, typer.Option(help="Checkpoint folder; resumed when it has a state.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the model and the state; resumed when it has one.")
+    ],
     rooms: Annotated[list[Path] | None, typer.Option(help="Folder of impulse responses.")] = None,
     config: Annotated[str, typer.Option(help="tiny, paper, or a JSON file of settings.")] = "tiny",
     seed: Annotated[int, typer.Option(help="Seed of weights and mixtures.", min=0)] = 0,
     minutes: Annotated[float, typer.Option(help="Stop after so long.")] = math.inf,
     steps: Annotated[float, typer.Option(help="Stop at this step.")] = math.inf,
-    save_minutes: Annotated[float, typer.Option(help="Save this often.")] = 10.0,
+    save_minutes: Annotated[float, typer.Option(help="Save the state this often.")] = 10.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     mixtures: Annotated[int, typer.Option(help="Held-out mixtures per condition.", min=1)] = 20,
     snr: Annotated[tuple[float, float, float], typer.Option(help="Measured at, dB.")] = (0, 5, 10),
@@ -107,20 +177,24 @@ def train(
     try:
         settings = _settings(config).model_copy(update={"seed": seed})
         seen, unseen = mixers(clean, noise, rooms or [], held_out, settings)
-        resumed = (out / STATE_FILE).is_file()
-        trainer = (Trainer.resume if resumed else _started)(out, settings, device)
-    except (ValueError, StateError) as error:
+        limits = Limits(minutes, steps, save_minutes)
+        made = training(settings, seen, limits, out, device)
+        last = last_checkpoint(out, identity_of(settings))
+    except (ValueError, WeightsError) as error:
         raise typer.BadParameter(str(error)) from None
-    size = sum(p.numel() for p in trainer.network.parameters())
-    typer.echo(f"{'resumed' if resumed else 'started'} at step {trainer.step}, {size} parameters")
-    run_training(trainer, seen, Limits(minutes, steps, save_minutes), out)
-    typer.echo(f"saved step {trainer.step} to {out}; held-out mixtures:")
+    except RunChanged as error:
+        what = str(error).partition(";")[0]
+        message = f"{what}; remedy: the same settings, or another folder"
+        raise typer.BadParameter(message) from None
+    assert isinstance(made.learner, BsrnnLearner)
+    network = made.learner.network
+    size = sum(p.numel() for p in network.parameters())
+    begins = "started at step 0" if last is None else f"resumed at step {last[1]['step']}"
+    typer.echo(f"{begins}, {size} parameters")
+    outcome = run_training(made, minutes)
+    typer.echo(f"saved step {outcome.step} to {out}; held-out mixtures:")
     for condition in conditions(unseen, seed, snr, mixtures):
-        typer.echo(f"  {measure(trainer.network, condition)}")
-
-
-def _started(_: Path, settings: TrainSettings, device: str) -> Trainer:
-    return Trainer.start(settings, device)
+        typer.echo(f"  {measure(network, condition)}")
 
 
 def _settings(config: str) -> TrainSettings:

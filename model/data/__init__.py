@@ -1,4 +1,5 @@
 """From the corpora to training batches: streaming, in a seeded order, resumable.
 
-`corpus` reads files, `source` is what every training takes its batches from.
+`files` and `corpus` read Parquet, `source` says what every training takes its batches from, and
+`llm` and `clip_batches` make them. `wavemill.model.train.batches` gives them to a loop of your own.
 """

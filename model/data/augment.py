@@ -1,18 +1,22 @@
-"""Augmentation: recordings as others might have made them, drawn anew each time they are learnt.
+"""Augmentation: recordings as others might have made them, drawn anew in each epoch.
 
 Waveforms get another voice (pitch, formants, pace), another microphone and room (equaliser,
-reverberation, level, noise), silence around them, and holes in time and frequency. Codes are
-taken of what comes of it, so that both inputs of the LLM tell the same.
+reverberation, level, noise), silence around them, and holes in time and frequency. The codes are
+taken of the result, so that both inputs of the LLM agree.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from wavemill.model.data import voices
+from wavemill.model.data.corpus import Conversation, Sound, Spoken
+from wavemill.model.data.sound import SoundError, waveform_of
 from wavemill.model.data.voices import BINS, HZ, SAMPLE_RATE, Change
 
 Tokenizer = Callable[[np.ndarray], np.ndarray]  # float32 (samples,) at 16 kHz -> int32 (tokens,)
@@ -21,7 +25,7 @@ KNOTS = 8  # of the equaliser, evenly spaced in mel
 
 
 class AugmentSettings(BaseModel):
-    """How far what is learnt may be from what was recorded; the defaults suit a few speakers.
+    """How much waveforms are changed; the defaults suit corpora of a few speakers.
 
     Factors are drawn between 1 / x and x, evenly in their logarithm; shares are of waveforms.
     """
@@ -42,7 +46,7 @@ class AugmentSettings(BaseModel):
     level_db: tuple[float, float] = (-48.0, -18.0)  # root mean square
     noise_share: float = Field(0.6, ge=0, le=1)  # get noise, white to red
     noise_snr_db: tuple[float, float] = (5.0, 40.0)
-    # Conversations whose question is left out, so that the sound alone must tell what to answer;
+    # Conversations whose question is left out, so that the sound alone determines the answer;
     # they are also a third as long.
     bare_share: float = Field(0.0, ge=0, le=1)
 
@@ -50,9 +54,9 @@ class AugmentSettings(BaseModel):
 def augment(
     waveform: np.ndarray, settings: AugmentSettings, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return a waveform, float32 (samples,) at 16 kHz, as another one: float32, other samples.
+    """Return a changed waveform, float32 at 16 kHz, of another length; takes float32 (samples,).
 
-    All that is random comes from `rng`. An empty waveform stays empty.
+    All random numbers come from `rng`. An empty waveform stays empty.
     """
     if not len(waveform):
         return waveform
@@ -73,7 +77,7 @@ def augment(
 
 
 def reverberant(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a sound in a small room: noise that dies away within 30 to 200 ms rings on."""
+    """Return a sound in a small room: convolved with noise that decays within 30 to 200 ms."""
     length = int(rng.uniform(0.03, 0.2) * SAMPLE_RATE)
     room = rng.standard_normal(length) * np.exp(-6 * np.arange(length) / length)
     room *= rng.uniform(0.02, 0.1)
@@ -131,8 +135,8 @@ def _surrounded(
     return np.pad(sound, (before, behind))
 
 
-def _factor(most: float, rng: np.random.Generator) -> float:
-    return float(most ** rng.uniform(-1, 1))
+def _factor(largest: float, rng: np.random.Generator) -> float:
+    return float(largest ** rng.uniform(-1, 1))
 
 
 def _rms(sound: np.ndarray) -> float:
@@ -141,3 +145,42 @@ def _rms(sound: np.ndarray) -> float:
 
 def _amplitude(db: float) -> float:
     return float(10 ** (db / 20))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes what the user says, and leaves the assistant's speech, the answer, alone.
+
+    Call it before the conversation is laid out, since sounds change their length:
+    `conversation_document(augmentation(conversation, epoch), ...)`.
+    """
+
+    settings: AugmentSettings
+    tokenizer: Tokenizer  # the one that the corpus was made with
+    seed: int = 0
+
+    def __call__(self, conversation: Conversation, epoch: int) -> Conversation:
+        """Return the conversation with the sounds that it has in an epoch, counted from 0.
+
+        They depend on the seed, the epoch and the conversation's id alone, so that a resumed
+        training gets the same. Sounds that are missing (a corpus read without audio) or cannot
+        be decoded stay as they are.
+        """
+        key = (self.seed, epoch, zlib.crc32(conversation.id.encode()))
+        rng = np.random.default_rng(key)
+        messages = conversation.messages
+        spoken = any(m.role == "user" and m.sound is not None for m in messages)
+        if spoken and rng.random() < self.settings.bare_share:
+            messages = tuple(m for m in messages if m.role != "user" or m.sound is not None)
+        return replace(conversation, messages=tuple(self._message(m, rng) for m in messages))
+
+    def _message(self, message: Spoken, rng: np.random.Generator) -> Spoken:
+        if message.role != "user" or message.sound is None or not message.sound.data:
+            return message
+        try:
+            waveform = augment(waveform_of(message.sound.data), self.settings, rng)
+        except SoundError:
+            return message
+        if not len(waveform):
+            return message
+        return replace(message, sound=Sound(message.sound.data, self.tokenizer(waveform), waveform))

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from wavemill.model.data.corpus import Sound
-from wavemill.model.data.document import Document
-from wavemill.model.data.problems import Problems
+from wavemill.model.data.documents import Document
 from wavemill.model.data.sound import SoundError, piece_mels, too_short, waveform_of
+from wavemill.model.data.source import Problems
 
 
 @dataclass(frozen=True)
 class Mels:
-    """Pieces of sound that are equally long."""
+    """Log-mels of pieces of sound that are equally long."""
 
     mels: Tensor  # float32 (pieces, 128, frames)
     numbers: tuple[int, ...]  # of the pieces, in the order of the row
@@ -27,9 +27,9 @@ class Mels:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """One row of documents, one after another, none of which sees another.
+    """One row of documents, one after another; attention stays within a document.
 
-    Tensors over positions are (positions,); ids and labels int64, marks bool.
+    Tensors over positions are (positions,): ids and labels int64, masks bool.
     """
 
     ids: tuple[str, ...]  # of the documents
@@ -39,8 +39,8 @@ class PackedBatch:
     text_ids: Tensor
     audio_labels: Tensor
     text_labels: Tensor
-    audio_counts: Tensor
-    text_counts: Tensor
+    audio_loss_mask: Tensor
+    text_loss_mask: Tensor
     continuous: Tensor
     position_ids: Tensor  # int64, from 0 in each document
     mels: tuple[Mels, ...]  # the sounds, piece by piece
@@ -51,20 +51,20 @@ class PackedBatch:
         return len(self.audio_ids)
 
     def to(self, device: torch.device) -> PackedBatch:
-        here: dict[str, Any] = {
+        moved: dict[str, Any] = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
             if isinstance(value, Tensor)
         }
         mels = tuple(replace(m, mels=m.mels.to(device, non_blocking=True)) for m in self.mels)
-        return replace(self, mels=mels, **here)
+        return replace(self, mels=mels, **moved)
 
 
 def packed_batch(documents: Sequence[Document], filled: Callable[[int], int]) -> PackedBatch:
-    """Pack documents side by side; `filled` is as in `piece_mels`. Raises SoundError."""
+    """Pack documents into one row; `filled` is as in `piece_mels`. Raises SoundError."""
     pieces: list[tuple[Tensor, int]] = []
     for sound in (sound for one in documents for sound in one.sounds):
-        pieces += piece_mels(heard(sound), len(sound.codes), filled)
+        pieces += piece_mels(decoded_sound(sound), len(sound.codes), filled)
 
     def joined(name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([getattr(one, name) for one in documents]))
@@ -77,16 +77,19 @@ def packed_batch(documents: Sequence[Document], filled: Callable[[int], int]) ->
         text_ids=joined("text_ids"),
         audio_labels=joined("audio_labels"),
         text_labels=joined("text_labels"),
-        audio_counts=joined("audio_counts"),
-        text_counts=joined("text_counts"),
+        audio_loss_mask=joined("audio_loss_mask"),
+        text_loss_mask=joined("text_loss_mask"),
         continuous=joined("continuous"),
         position_ids=torch.cat([torch.arange(len(one)) for one in documents]),
         mels=_grouped(pieces),
     )
 
 
-def heard(sound: Sound) -> np.ndarray:
-    """Return what a sound is to be heard as, float32 (samples,) at 16 kHz. Raises SoundError."""
+def decoded_sound(sound: Sound) -> np.ndarray:
+    """Return the waveform of a sound, float32 (samples,) at 16 kHz.
+
+    Raises SoundError for audio that cannot be decoded or is shorter than its tokens.
+    """
     waveform = waveform_of(sound.data) if sound.waveform is None else sound.waveform
     if too_short(len(waveform), len(sound.codes)):
         raise SoundError(f"{len(waveform)} samples for {len(sound.codes)} tokens of 80 ms")
@@ -96,9 +99,9 @@ def heard(sound: Sound) -> np.ndarray:
 def audible_batch(
     documents: Sequence[Document], filled: Callable[[int], int], problems: Problems
 ) -> PackedBatch | None:
-    """Pack the documents whose sounds can be heard, None when there are none.
+    """Pack the documents whose sounds can be decoded; None if there are none.
 
-    The others are problems.
+    The others are added to `problems`, as "undecodable_audio".
     """
     try:
         return packed_batch(documents, filled) if documents else None
@@ -110,7 +113,7 @@ def audible_batch(
 def _audible(one: Document, problems: Problems) -> bool:
     try:
         for sound in one.sounds:
-            heard(sound)
+            decoded_sound(sound)
     except SoundError as error:
         problems.add("undecodable_audio", one.id, str(error))
         return False

@@ -1,8 +1,8 @@
 """Micro-batches of clips, the part of one rank, in a seeded order.
 
-Files are shuffled, then the clips of a window of so many rows; within it, clips of like length make
-a micro-batch. Every rank reads the rows of a window without their audio, and so knows everyone's
-micro-batches; the audio is read of its own alone, from the row groups that hold it.
+Files are shuffled, then the clips of a window of so many rows; within it, clips of similar length
+make a micro-batch. Every rank reads all rows of a window without their audio, and so knows the
+micro-batches of all ranks; it reads the audio of its own clips alone.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from wavemill.model.data.clips import Clip, ClipBatch, ClipSettings, batch_of, clips_in, cut
+from wavemill.model.data.clips import ClipBatch, ClipSettings, SpeechClip, batch_of, clips_in, cut
 from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.files import stored_audio
 from wavemill.model.data.source import Batches, DataError, Share
-from wavemill.model.data.stored_audio import stored_audio
 
 ALONE = Share()
 
 
 @dataclass(frozen=True)
-class _Place:
+class _WindowStart:
     """Where a window starts: the `file`-th of the epoch's order, at a row of it."""
 
     epoch: int = 0
@@ -33,10 +33,10 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _Window:
-    batches: list[list[Clip]]  # of all ranks, without audio
-    heard: dict[int, list[Clip]]  # of this rank, by number: with audio
-    after: _Place
+class _ClipWindow:
+    batches: list[list[SpeechClip]]  # of all ranks, without audio
+    own: dict[int, list[SpeechClip]]  # this rank's, by number: with audio
+    after: _WindowStart
 
 
 class ClipBatches(Batches[ClipBatch]):
@@ -49,11 +49,11 @@ class ClipBatches(Batches[ClipBatch]):
         self.sample_rate, self.share = sample_rate, share
         self._plan = Corpus(corpus.files, corpus.splits, audio=False)
         self._plan.problems = corpus.problems
-        self._place = _Place()
+        self._place = _WindowStart()
         self._next = 0  # where the next round of all ranks begins, counted from the window's start
-        self._window: _Window | None = None
+        self._window: _ClipWindow | None = None
         self._reader: ThreadPoolExecutor | None = None  # of the window behind the one at hand
-        self._ahead: Future[_Window] | None = None
+        self._ahead: Future[_ClipWindow] | None = None
 
     def __next__(self) -> ClipBatch:
         mine = self._next + self.share.rank
@@ -63,9 +63,9 @@ class ClipBatches(Batches[ClipBatch]):
         self._next += self.share.world
         # A micro-batch without one readable clip is replaced by the next that has one.
         for number in (*range(mine, size), *range(mine)):
-            clips = window.heard.get(number)
+            clips = window.own.get(number)
             if clips is None:  # another rank's, or from before this run went on
-                (clips,) = self._heard([window.batches[number]])
+                (clips,) = self._with_audio([window.batches[number]])
             if (batch := self._made(clips)) is not None:
                 return batch
         raise DataError(f"{self.corpus.files.place}: no audio of {size} batches is readable")
@@ -82,7 +82,7 @@ class ClipBatches(Batches[ClipBatch]):
         """Continue behind a state; raises DataError when the corpus has other files now."""
         if state["files"] != self.corpus.files.digest:
             raise DataError(f"{self.corpus.files.place} has other files than when this run began")
-        self._place, self._window = _Place(*state["window"]), None
+        self._place, self._window = _WindowStart(*state["window"]), None
         self._next = state["next"]
         self.close()
 
@@ -94,8 +94,8 @@ class ClipBatches(Batches[ClipBatch]):
     def problems(self) -> Mapping[str, int]:
         return self.corpus.problems.counts
 
-    def _at_hand(self, mine: int) -> _Window:
-        """Return the window, reading it if need be; `mine` is the next micro-batch wanted of it."""
+    def _at_hand(self, mine: int) -> _ClipWindow:
+        """Return the current window, read if necessary; `mine` is the rank's next batch in it."""
         if self._window is None:
             ahead = self._ahead
             window = self._read(self._place, mine) if ahead is None else ahead.result()
@@ -106,55 +106,55 @@ class ClipBatches(Batches[ClipBatch]):
             self._window = window
         return self._window
 
-    def _read(self, start: _Place, first: int) -> _Window:
+    def _read(self, start: _WindowStart, first: int) -> _ClipWindow:
         """Return a window, of which this rank's micro-batches are every `world`-th from `first`."""
         clips, after = self._planned(start)
         rng = np.random.default_rng((self.settings.seed, start.epoch, start.file, start.row))
         batches = cut(clips, self.settings, rng)
         mine = range(first, len(batches), self.share.world)
-        heard = self._heard([batches[number] for number in mine])
-        return _Window(batches, dict(zip(mine, heard, strict=True)), after)
+        read = self._with_audio([batches[number] for number in mine])
+        return _ClipWindow(batches, dict(zip(mine, read, strict=True)), after)
 
-    def _planned(self, start: _Place) -> tuple[list[Clip], _Place]:
+    def _planned(self, start: _WindowStart) -> tuple[list[SpeechClip], _WindowStart]:
         """Return a window's clips and where the next one starts; a window ends with its epoch."""
         order = np.random.default_rng((self.settings.seed, start.epoch)).permutation(
             len(self.corpus.files.files)
         )
-        clips: list[Clip] = []
+        clips: list[SpeechClip] = []
         row = start.row
         for file in range(start.file, len(order)):
             for clip, next_row in clips_in(self._plan, int(order[file]), self.settings, row):
                 clips.append(clip)
                 if len(clips) >= self.settings.window_clips:
-                    return clips, _Place(start.epoch, file, next_row)
+                    return clips, _WindowStart(start.epoch, file, next_row)
             row = 0
-        if not clips and start == _Place(start.epoch):
+        if not clips and start == _WindowStart(start.epoch):
             raise DataError(f"{self.corpus.files.place}: no clip to learn from{_why(self)}")
-        return clips, _Place(start.epoch + 1)
+        return clips, _WindowStart(start.epoch + 1)
 
-    def _heard(self, batches: Sequence[Sequence[Clip]]) -> list[list[Clip]]:
+    def _with_audio(self, batches: Sequence[Sequence[SpeechClip]]) -> list[list[SpeechClip]]:
         """Return micro-batches with their audio; a clip that has none is left out."""
         files, problems = self.corpus.files, self.corpus.problems
         places = [clip.stored for clips in batches for clip in clips if clip.stored is not None]
         sounds = stored_audio(files, self.settings.corpus, places, problems)
-        heard: list[list[Clip]] = [[] for _ in batches]
-        for mine, clips in zip(heard, batches, strict=True):
+        read: list[list[SpeechClip]] = [[] for _ in batches]
+        for mine, clips in zip(read, batches, strict=True):
             for clip in clips:
                 data = None if clip.stored is None else sounds.get(clip.stored)
                 if data:
                     mine.append(replace(clip, sound=replace(clip.sound, data=data)))
                 elif data is not None and clip.stored is not None:
                     problems.add("no_audio", f"{files.files[clip.stored.file].name} {clip.id}")
-        return heard
+        return read
 
-    def _made(self, clips: Sequence[Clip]) -> ClipBatch | None:
+    def _made(self, clips: Sequence[SpeechClip]) -> ClipBatch | None:
         settings = self.settings
         seeds = [(settings.seed, self._place.epoch, zlib.crc32(clip.id.encode())) for clip in clips]
         cropped = [_cropped(c, settings.crop_tokens, s) for c, s in zip(clips, seeds, strict=True)]
         return batch_of(cropped, self.sample_rate, self.corpus.problems)
 
 
-def _cropped(clip: Clip, length: int | None, seed: tuple[int, ...]) -> tuple[Clip, int]:
+def _cropped(clip: SpeechClip, length: int | None, seed: tuple[int, ...]) -> tuple[SpeechClip, int]:
     """Return a clip, or a random part of it without its words, and the token it begins with."""
     if length is None or clip.tokens <= length:
         return clip, 0

@@ -1,4 +1,4 @@
-"""Clips of speech with their words and semantic tokens, at the rate that a network hears.
+"""Clips of speech with their words and semantic tokens, at the sample rate of a network.
 
 From `pretrain`, or from the recognition samples of `sft`.
 """
@@ -15,33 +15,33 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from wavemill.model.data.corpus import Conversation, Corpus, Sound
-from wavemill.model.data.problems import Problems
+from wavemill.model.data.files import Stored
 from wavemill.model.data.sound import SoundError, too_short, waveform_of
-from wavemill.model.data.stored_audio import Stored
+from wavemill.model.data.source import Problems
 
 TOKEN_MS = 80
 TOKENS_PER_SECOND = 12.5
 
 
 class ClipSettings(BaseModel):
-    """Which clips are learnt from, and how many at once."""
+    """Which clips are used, and how many at once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     corpus: Literal["pretrain", "sft"] = "pretrain"
     speaker: str | None = None  # only this one's; `pretrain` has the column
     shortest_s: float = Field(0.1, ge=0)
-    longest_s: float = Field(30.0, gt=0)  # longer clips are passed over
+    longest_s: float = Field(30.0, gt=0)  # longer clips are skipped
     crop_tokens: int | None = Field(None, ge=1)  # a random part of so many tokens; without words
     batch_s: float = Field(240.0, gt=0)  # seconds of a micro-batch, padding included
     batch_clips: int = Field(256, ge=1)  # at most
-    # Shuffled together; of two such windows, a rank holds its own clips, as FLAC.
+    # Shuffled together; a rank holds its own clips of two such windows, as FLAC.
     window_clips: int = Field(4096, ge=1)
     seed: int = Field(0, ge=0)
 
 
 @dataclass(frozen=True)
-class Clip:
+class SpeechClip:
     """One stretch of speech."""
 
     id: str
@@ -54,11 +54,11 @@ class Clip:
     def tokens(self) -> int:
         return len(self.sound.codes)
 
-    def beginning(self, tokens: int) -> Clip:
+    def beginning(self, tokens: int) -> SpeechClip:
         """Return the first so many tokens, without words unless that is all."""
         return self if self.tokens <= tokens else self.part(0, tokens)
 
-    def part(self, first: int, tokens: int) -> Clip:
+    def part(self, first: int, tokens: int) -> SpeechClip:
         """Return the tokens from `first` on, without words; the sound stays whole."""
         codes = self.sound.codes[first : first + tokens]
         return replace(self, text="", sound=replace(self.sound, codes=codes))
@@ -66,10 +66,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """Clips of like length, filled up with silence and token 0."""
+    """Clips of similar length, filled up with silence and token 0."""
 
     ids: tuple[str, ...]
-    units: int  # milliseconds of audio, without what was filled up
+    units: int  # milliseconds of audio, without padding
     texts: tuple[str, ...]
     sample_rate: int
     audio: Tensor  # float32 (clips, samples), samples those of the most tokens
@@ -99,12 +99,12 @@ class ClipBatch:
 
 
 def cut(
-    clips: Sequence[Clip], settings: ClipSettings, rng: np.random.Generator
-) -> list[list[Clip]]:
-    """Return micro-batches of like length, in random order."""
+    clips: Sequence[SpeechClip], settings: ClipSettings, rng: np.random.Generator
+) -> list[list[SpeechClip]]:
+    """Return micro-batches of clips of similar length, in random order."""
     shuffled = [clips[i] for i in rng.permutation(len(clips))]
     by_length = sorted(shuffled, key=lambda clip: _used_tokens(clip, settings))
-    batches: list[list[Clip]] = []
+    batches: list[list[SpeechClip]] = []
     room = settings.batch_s * TOKENS_PER_SECOND
     for clip in by_length:
         held = batches[-1] if batches else []
@@ -116,7 +116,7 @@ def cut(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def clips_of(corpus: Corpus, settings: ClipSettings) -> Iterator[Clip]:
+def clips_of(corpus: Corpus, settings: ClipSettings) -> Iterator[SpeechClip]:
     """Yield all clips that the settings want, in the order of the corpus."""
     for file in range(len(corpus.files.files)):
         for clip, _ in clips_in(corpus, file, settings, 0):
@@ -124,15 +124,15 @@ def clips_of(corpus: Corpus, settings: ClipSettings) -> Iterator[Clip]:
 
 
 def batch_of(
-    clips: Sequence[tuple[Clip, int] | Clip], sample_rate: int, problems: Problems
+    clips: Sequence[tuple[SpeechClip, int] | SpeechClip], sample_rate: int, problems: Problems
 ) -> ClipBatch | None:
-    """Decode clips, or the parts of them that begin at a token: a batch, None when none is left.
+    """Return a batch of clips, or of the parts of them that begin at a token; None if empty.
 
-    A clip whose audio cannot be decoded, or is shorter than its tokens by more than one, is a
-    problem and left out.
+    A clip whose audio cannot be decoded, or is shorter than its tokens by more than one, is
+    counted as a problem and left out.
     """
     per_token = round(sample_rate * TOKEN_MS / 1000)
-    kept: list[tuple[Clip, np.ndarray]] = []
+    kept: list[tuple[SpeechClip, np.ndarray]] = []
     for entry in clips:
         clip, first = entry if isinstance(entry, tuple) else (entry, 0)
         try:
@@ -168,7 +168,7 @@ def batch_of(
 
 def clips_in(
     corpus: Corpus, file: int, settings: ClipSettings, start: int
-) -> Iterator[tuple[Clip, int]]:
+) -> Iterator[tuple[SpeechClip, int]]:
     """Yield the wanted clips of a file and the row behind each."""
     shortest = settings.shortest_s * TOKENS_PER_SECOND
     longest = settings.longest_s * TOKENS_PER_SECOND
@@ -181,11 +181,13 @@ def clips_in(
         yield clip, next_row
 
 
-def _all_in(corpus: Corpus, file: int, kind: str, start: int) -> Iterator[tuple[Clip, int]]:
+def _all_in(corpus: Corpus, file: int, kind: str, start: int) -> Iterator[tuple[SpeechClip, int]]:
     if kind == "pretrain":
         for segment in corpus.segments(file, start):
             stored = Stored(file, segment.row)
-            clip = Clip(segment.segment_id, segment.text, segment.speaker, segment.sound, stored)
+            clip = SpeechClip(
+                segment.segment_id, segment.text, segment.speaker, segment.sound, stored
+            )
             yield clip, segment.row + 1
         return
     for conversation in corpus.conversations(file, start):
@@ -193,11 +195,11 @@ def _all_in(corpus: Corpus, file: int, kind: str, start: int) -> Iterator[tuple[
             message, sound = found
             text = conversation.messages[-1].text or ""
             stored = Stored(file, conversation.row, message)
-            yield Clip(conversation.sample_id, text, "", sound, stored), conversation.next_row
+            yield SpeechClip(conversation.sample_id, text, "", sound, stored), conversation.next_row
 
 
 def _recognised(conversation: Conversation) -> tuple[int, Sound] | None:
-    """Return the sound whose transcript is the answer, and which message it is; None elsewhere."""
+    """Return the number and sound of the message that the answer transcribes; None without one."""
     sounds = [
         (number, message.sound)
         for number, message in enumerate(conversation.messages)
@@ -206,5 +208,5 @@ def _recognised(conversation: Conversation) -> tuple[int, Sound] | None:
     return sounds[0] if conversation.task == "asr" and len(sounds) == 1 else None
 
 
-def _used_tokens(clip: Clip, settings: ClipSettings) -> int:
+def _used_tokens(clip: SpeechClip, settings: ClipSettings) -> int:
     return min(clip.tokens, settings.crop_tokens or clip.tokens)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from wavemill.model.data.files import Files, corpus_files
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import DataError
+from wavemill.model.data.source import DataError, Problems
 
 TRAIN = frozenset({"train", None})  # splits to learn from; None: no split was assigned
+DRAWN = ("validation", "test")  # splits that curate draws
 SEGMENT_COLUMNS = [
     "recording_id", "segment_id", "split", "language", "speaker", "text", "text_tokens",
     "semantic_tokens", "audio",
@@ -31,7 +31,7 @@ class Sound:
 
     data: bytes  # a file of sound: FLAC, mono
     codes: np.ndarray  # int32 (tokens,), 12.5 a second
-    # float32 (samples,), mono, at 16 kHz, where it is not what is stored (augmentation)
+    # float32 (samples,), mono, at 16 kHz, if it differs from `data` (augmentation)
     waveform: np.ndarray | None = None
 
 
@@ -105,12 +105,12 @@ class Conversation:
 
 
 class Corpus:
-    """One corpus of a WORKDIR. Rows that cannot be used are problems, and passed over."""
+    """One corpus of a WORKDIR. Rows that cannot be used are counted as problems and skipped."""
 
     def __init__(
         self, files: Files, splits: frozenset[str | None] = TRAIN, audio: bool = True
     ) -> None:
-        """`audio` False leaves the stored audio in the files: sounds have codes and no data."""
+        """Read rows of `splits`; with `audio` False, sounds have codes and no data."""
         self.files = files
         self.splits = splits
         self.audio = audio
@@ -123,9 +123,9 @@ class Corpus:
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """Return what the files say of all their rows: `semantic_tokenizer` and the like.
+        """Return the key-value metadata of the first readable file: `semantic_tokenizer` etc.
 
-        It is the first readable file's. Raises DataError when there is none.
+        Raises DataError when no file can be read.
         """
         for file in self.files.files:
             try:
@@ -136,11 +136,11 @@ class Corpus:
 
     @property
     def codebook_size(self) -> int:
-        """Return how many semantic tokens there are. Raises DataError where no file says it."""
-        told = self.metadata.get("semantic_vocab_size", "")
-        if not told.isdigit():
+        """Return how many semantic tokens there are. Raises DataError if the files do not say."""
+        size = self.metadata.get("semantic_vocab_size", "")
+        if not size.isdigit():
             raise DataError(f"{self.files.place}: no semantic_vocab_size in the files' metadata")
-        return int(told)
+        return int(size)
 
     @cached_property
     def _read(self) -> _Read:
@@ -197,6 +197,31 @@ class Corpus:
                 self.problems.add(error.reason, f"{source.name} {name}")
 
 
+def nothing_held_out(
+    place: str, split: str, field: str, there: Collection[str | None], speaker: str | None = None
+) -> str:
+    """Return a line that a corpus has no row of a held-out split, what it has, and what to do.
+
+    `field` is the recipe's field that names the split; `there` are the splits that have usable
+    rows (None: rows without a split), of one `speaker` if the training is on one.
+    """
+    whose = "" if speaker is None else f" of speaker {speaker!r}"
+    others = sorted(name for name in there if name is not None and name not in TRAIN)
+    named = [*others, *(["train"] if "train" in there else [])]
+    listed = ", ".join([*named, *(["rows without a split"] if None in there else [])]) or "none"
+    if others:
+        remedy = f"--set {field}={'test' if 'test' in others else others[0]}"
+    elif speaker is None:
+        remedy = f"wavemill curate --set splits.{split if split in DRAWN else DRAWN[0]}=0.05"
+    else:  # curate draws splits by speaker
+        remedy = f"a manifest that gives some of them the split {split!r}"
+    return (
+        f"nothing is held out: {place} has no usable row{whose} in split {split!r} "
+        f"(splits there: {listed}), "
+        f"so no held-out losses and no decoded samples will appear; remedy: {remedy}"
+    )
+
+
 class _Unusable(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -205,17 +230,17 @@ class _Unusable(Exception):
 
 @dataclass(frozen=True)
 class _Read:
-    """What is wanted of a sound, and which codes it may have."""
+    """Whether audio is read, and which codes are valid."""
 
     audio: bool
-    codes: int | None = None  # size of the codebook, where files tell it
+    codes: int | None = None  # size of the codebook, if the files say it
 
 
 def _segment(how: _Read, number: int, row: dict[str, Any]) -> Segment:
     return Segment(
         row=number,
-        segment_id=_told(row, "segment_id"),
-        recording_id=_told(row, "recording_id"),
+        segment_id=_required(row, "segment_id"),
+        recording_id=_required(row, "recording_id"),
         split=row["split"],
         language=row["language"],
         speaker=row["speaker"] or "",
@@ -231,7 +256,7 @@ def _conversation(how: _Read, number: int, row: dict[str, Any]) -> Conversation:
         raise _Unusable("no_answer")
     return Conversation(
         row=number,
-        sample_id=_told(row, "sample_id"),
+        sample_id=_required(row, "sample_id"),
         task=row["task"] or "",
         language=row["language"],
         split=row["split"],
@@ -239,15 +264,15 @@ def _conversation(how: _Read, number: int, row: dict[str, Any]) -> Conversation:
     )
 
 
-def _message(how: _Read, told: dict[str, Any]) -> Spoken:
-    if told.get("role") not in ("user", "assistant"):
+def _message(how: _Read, message: dict[str, Any]) -> Spoken:
+    if message.get("role") not in ("user", "assistant"):
         raise _Unusable("unknown_role")
-    if told.get("kind") == "audio":
-        sound = _sound(how, told.get("audio"), told.get("semantic_tokens"))
-        return Spoken(told["role"], told.get("text"), sound)
-    if told.get("text") is None:
+    if message.get("kind") == "audio":
+        sound = _sound(how, message.get("audio"), message.get("semantic_tokens"))
+        return Spoken(message["role"], message.get("text"), sound)
+    if message.get("text") is None:
         raise _Unusable("no_text")
-    return Spoken(told["role"], told["text"], None)
+    return Spoken(message["role"], message["text"], None)
 
 
 def _sound(how: _Read, audio: dict[str, Any] | None, codes: list[int] | None) -> Sound:
@@ -262,7 +287,7 @@ def _sound(how: _Read, audio: dict[str, Any] | None, codes: list[int] | None) ->
     return Sound(audio["bytes"], np.asarray(codes, np.int32))
 
 
-def _told(row: dict[str, Any], column: str) -> str:
+def _required(row: dict[str, Any], column: str) -> str:
     if not row[column]:
         raise _Unusable(f"no_{column}")
     return str(row[column])

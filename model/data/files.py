@@ -1,22 +1,23 @@
-"""Which files a corpus consists of, on this machine or in an object store."""
+"""The Parquet files of a corpus, local or in an object store: their rows and their audio."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavemill.manifests.filesystems import exists, is_url, join_url, locate, open_file, walk
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import DataError
+from wavemill.model.data.source import DataError, Problems
 
 LATEST = "snapshots/LATEST"  # names the newest snapshot where there are no links
 
@@ -33,8 +34,8 @@ class DataFile:
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (number of the row, row) from row `start` on, a row group at a time.
 
-        A Parquet file or row group that cannot be read is a problem `corrupted_file` or
-        `corrupted_row_group`, and passed over; columns that are not there are None.
+        A Parquet file or row group that cannot be read is skipped and counted as a problem
+        (`corrupted_file`, `corrupted_row_group`); missing columns are None.
         """
         try:
             with open_file(self.name) as opened, pq.ParquetFile(opened) as file:
@@ -53,7 +54,7 @@ class DataFile:
             problems.add("corrupted_file", self.name, line_of(error))
 
     def values(self, column: str) -> set[Any]:
-        """Return what a column holds, as far as it can be read; {None} where there is no such."""
+        """Return the values of a column as far as it can be read; {None} if it is missing."""
         found: set[Any] = set()
         try:
             with open_file(self.name) as opened, pq.ParquetFile(opened) as file:
@@ -64,7 +65,7 @@ class DataFile:
                         table = file.read_row_group(group, columns=[column])
                         found |= set(table[column].unique().to_pylist())
         except (OSError, pa.ArrowException):
-            pass  # whoever reads the rows tells it
+            pass  # `rows` reports it as a problem
         return found
 
     def metadata(self) -> dict[str, str]:
@@ -92,7 +93,7 @@ class Files:
 
     @cached_property
     def digest(self) -> str:
-        """Return what tells this set of files from another: names and sizes."""
+        """Return a hash of the files' names and sizes: 16 hex digits."""
         names = [(f.name.rstrip("/").rsplit("/", 1)[-1], f.size) for f in self.files]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
 
@@ -100,8 +101,8 @@ class Files:
 def corpus_files(place: str, corpus: str) -> Files:
     """Return the Parquet files of a corpus ("pretrain", "sft") of a WORKDIR.
 
-    `place` may also be a snapshot, or a folder of such files itself. A link to the newest
-    snapshot is followed here, once: what is refreshed meanwhile does not change the files.
+    `place` may also be a snapshot, or a folder of such files itself. The link to the newest
+    snapshot is followed once, here: a refresh during the training does not change the files.
     Raises DataError when there are none.
     """
     for folder in _folders(place.rstrip("/"), corpus):
@@ -141,3 +142,56 @@ def _parquet_in(folder: str) -> list[DataFile]:
 
 def line_of(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@dataclass(frozen=True, order=True)
+class Stored:
+    """Where the audio of a clip is."""
+
+    file: int
+    row: int
+    message: int = 0  # of a conversation
+
+
+def stored_audio(
+    files: Files, kind: str, places: Sequence[Stored], problems: Problems
+) -> dict[Stored, bytes]:
+    """Return the audio at some places, reading only the row groups that hold it.
+
+    The audio of a row without any is b"". A file or row group that cannot be read is a problem,
+    and its places are missing in the result.
+    """
+    found: dict[Stored, bytes] = {}
+    for number, wanted in groupby(sorted(places), lambda place: place.file):
+        name = files.files[number].name
+        try:
+            with open_file(name) as opened, pq.ParquetFile(opened) as file:
+                found |= _audio_in(file, name, kind, list(wanted), problems)
+        except (OSError, pa.ArrowException) as error:
+            problems.add("corrupted_file", name, line_of(error))
+    return found
+
+
+def _audio_in(
+    file: pq.ParquetFile, name: str, kind: str, places: Sequence[Stored], problems: Problems
+) -> dict[Stored, bytes]:
+    # The id is always there; a table without any column would have no rows.
+    columns = ["segment_id", "audio.bytes"]
+    if kind == "sft":
+        columns = ["sample_id", "messages.list.element.audio.bytes"]
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    ends = np.cumsum(sizes)
+    found: dict[Stored, bytes] = {}
+    for group, some in groupby(places, lambda p: int(np.searchsorted(ends, p.row, side="right"))):
+        wanted, first = list(some), int(ends[group]) - sizes[group]
+        try:
+            table = file.read_row_group(group, columns=columns)
+            rows = table.take([place.row - first for place in wanted]).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            problems.add("corrupted_row_group", f"{name} row group {group}", line_of(error))
+            continue
+        for place, row in zip(wanted, rows, strict=True):
+            if kind == "sft":
+                row = row["messages"][place.message] if "messages" in row else {}
+            found[place] = (row.get("audio") or {}).get("bytes") or b""
+    return found

@@ -1,4 +1,4 @@
-"""What the LLM learns from: micro-batches of packed documents, the part of one rank."""
+"""Micro-batches for the LLM: documents packed into rows of bounded length, for one rank."""
 
 from __future__ import annotations
 
@@ -11,38 +11,63 @@ from typing import Any
 import numpy as np
 
 from wavemill.model.data.batch import PackedBatch, audible_batch, packed_batch
-from wavemill.model.data.document import Document
-from wavemill.model.data.packing import packed
+from wavemill.model.data.documents import Document
 from wavemill.model.data.planning import Place, Planner, Span
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import Batches, DataError, Share
+from wavemill.model.data.source import Batches, DataError, Problems, Share
 
-MOST_MUTE = 16  # micro-batches without any audio that can be decoded, at the start
-COUNTED_BYTES = 1 << 20  # of text and tokens, held at once while an epoch is measured
+
+def packed(lengths: Sequence[int], limit: int, rng: np.random.Generator) -> list[list[int]]:
+    """Return bins of item numbers, at most `limit` in each: every item once, in drawn order.
+
+    Items are taken in a drawn order and go where they fit first; then the bins are shuffled, so
+    that full ones do not all come first. Raises ValueError for an item longer than the limit.
+    """
+    bins: list[list[int]] = []
+    room = np.zeros(len(lengths), np.int64)  # of each bin
+    open_from = 0  # bins before are full enough to be passed over
+    shortest = min(lengths, default=0)
+    for item in rng.permutation(len(lengths)).tolist():
+        length = lengths[item]
+        if length > limit:
+            raise ValueError(f"item {item} is {length} long, above the limit of {limit}")
+        fits = room[open_from : len(bins)] >= length
+        at = open_from + int(fits.argmax()) if fits.any() else len(bins)
+        if at == len(bins):
+            bins.append([])
+            room[at] = limit
+        bins[at].append(item)
+        room[at] -= length
+        while open_from < len(bins) and room[open_from] < shortest:
+            open_from += 1
+    return [bins[i] for i in rng.permutation(len(bins)).tolist()]
+
+
+MAX_SILENT_BATCHES = 16  # at the start of a training, without any audio that can be decoded
+COUNTING_WINDOW_BYTES = 1 << 20  # of text and tokens, held at once while an epoch is measured
 
 Filled = Callable[[int], int]
 
 
 @dataclass(frozen=True)
-class _Window:
+class _PackedWindow:
     bins: list[list[Document]]
     behind: Place
 
 
 @dataclass
 class _Stream:
-    """One of the streams that the data is divided into, each with windows of its own."""
+    """One of the streams that the data is divided into, each with its own windows."""
 
     planner: Planner
     span: Span
     positions: int
     begin: Place = field(default_factory=dict)  # of the window at hand
     taken: int = 0  # bins of that window
-    total: int = 0  # bins ever taken: tells which rank knows the stream's position best
-    planned: ThreadPoolExecutor | None = None  # plans a window while the one before is learnt
+    total: int = 0  # bins ever taken: the rank with the most knows the stream's position
+    planned: ThreadPoolExecutor | None = None  # plans a window while the one before is used
     _bins: list[list[Document]] | None = None
     _behind: Place = field(default_factory=dict)
-    _ahead: Future[_Window] | None = None
+    _ahead: Future[_PackedWindow] | None = None
 
     def __next__(self) -> list[Document]:
         if self._bins is None or self.taken == len(self._bins):
@@ -64,37 +89,36 @@ class _Stream:
             if self.taken < len(self._bins):
                 return
             self.begin, self.taken = self._behind, 0
-            # One of several streams has other files in each epoch, of which some may do.
+            # A stream of several has other files in each epoch, and some may be usable.
             tries = 1 if self.span.streams == 1 else 16 * self.span.streams
             if self.planner.epochs(self._behind) > began + tries:
                 raise DataError("nothing in the data can be learnt from; see what was skipped")
 
-    def _window(self, begin: Place) -> _Window:
+    def _window(self, begin: Place) -> _PackedWindow:
         documents, behind = self.planner.window(begin, self.span)
-        # What the loss does not count at all is nothing to learn from.
-        documents = [one for one in documents if one.learnt]
+        documents = [one for one in documents if one.loss_positions]
         rng = np.random.default_rng((self.span.seed, self.span.stream, *_numbers(begin)))
         bins = packed([len(one) for one in documents], self.positions, rng)
-        return _Window([[documents[i] for i in bin_] for bin_ in bins], behind)
+        return _PackedWindow([[documents[i] for i in bin_] for bin_ in bins], behind)
 
 
 class LlmBatches(Batches[PackedBatch]):
     """Micro-batch i comes from stream i % streams, so that ranks read different files.
 
-    `streams` is a property of the training, not of the workers: a multiple of the number of
-    workers lets each read its own part alone; otherwise some read what others learn from.
+    `streams` is a setting of the training, not of the workers. If it is a multiple of the number
+    of workers, each worker reads only its own files; otherwise some also read what others train on.
     """
 
     def __init__(
         self, planner: Planner, filled: Filled, positions: int, span: Span, share: Share
     ) -> None:
-        """`positions` bounds a micro-batch; `filled` is as in `piece_mels`."""
+        """Make batches of at most `positions`; `filled` is as in `piece_mels`."""
         self._planner, self._filled, self._positions = planner, filled, positions
         self._span, self._share = span, share
-        self._next = self._base = 0  # micro-batches are dealt out to the ranks from `_base` on
+        self._next = self._base = 0  # the ranks take micro-batches in turn from `_base` on
         self._planned: ThreadPoolExecutor | None = None
         self._sounds = Problems()
-        self._mute: int | None = 0  # micro-batches without audible sound, before the first with
+        self._silent: int | None = 0  # micro-batches before the first whose audio can be decoded
         self._streams: dict[int, _Stream] = {}
         self._begin({})
 
@@ -146,7 +170,7 @@ class LlmBatches(Batches[PackedBatch]):
             self._planned.shutdown(wait=False, cancel_futures=True)
             self._planned = None
 
-    def _begin(self, told: Mapping[str, Any]) -> None:
+    def _begin(self, streams_state: Mapping[str, Any]) -> None:
         world, streams = self._share.world, self._span.streams
         first = self._base + self._share.rank
         mine = {(first + world * i) % streams for i in range(streams)}
@@ -156,7 +180,7 @@ class LlmBatches(Batches[PackedBatch]):
         for number in sorted(mine):
             span = replace(self._span, stream=number)
             stream = _Stream(self._planner, span, self._positions, planned=self._planned)
-            if (known := told.get(str(number))) is not None:
+            if (known := streams_state.get(str(number))) is not None:
                 stream.begin, stream.taken = known["begin"], int(known["taken"])
                 stream.total = int(known["total"])
             self._streams[number] = stream
@@ -164,21 +188,21 @@ class LlmBatches(Batches[PackedBatch]):
     def _made(self, documents: list[Document]) -> PackedBatch:
         made = audible_batch(documents, self._filled, self._sounds)
         if made is not None:
-            self._mute = None
+            self._silent = None
             return made
-        # Another micro-batch in its place would move what other ranks count on.
-        if self._mute is not None:
-            self._mute += 1
-            if self._mute > MOST_MUTE:
+        # Another micro-batch in its place would shift the micro-batches of the other ranks.
+        if self._silent is not None:
+            self._silent += 1
+            if self._silent > MAX_SILENT_BATCHES:
                 raise DataError(f"no audio can be decoded of {', '.join(d.id for d in documents)}")
-        return packed_batch([one.unlearnt() for one in documents], self._filled)
+        return packed_batch([one.without_loss() for one in documents], self._filled)
 
 
 def epoch_positions(planner: Planner, seed: int = 0) -> int:
-    """Return how many positions an epoch has; a planner without audio is quick at it."""
+    """Return how many positions an epoch has; a planner without audio is fast."""
     # Small windows: without audio, what is held of a row is far more than its `nbytes`.
-    span = Span(seed=seed, window_bytes=COUNTED_BYTES)
-    return sum(len(one) for one in epoch(planner, span) if one.learnt)
+    span = Span(seed=seed, window_bytes=COUNTING_WINDOW_BYTES)
+    return sum(len(one) for one in epoch(planner, span) if one.loss_positions)
 
 
 def epoch(planner: Planner, span: Span) -> Iterator[Document]:

@@ -1,8 +1,7 @@
-"""Which documents come next: windows of the data, which are shuffled and packed by themselves.
+"""Which documents come next: windows of the data, shuffled and packed one by one.
 
-A window is as much of the data as memory may hold, and never more than an epoch. Nothing but the
-place where it begins goes from one window to the next, so that a position in the data is a few
-numbers.
+A window is as much of the data as memory may hold, and never more than an epoch. A window is
+determined by the place where it begins, so a position in the data is a few numbers.
 """
 
 from __future__ import annotations
@@ -11,26 +10,124 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from wavemill.model.data.augmented import Augmentation
-from wavemill.model.data.conversations import conversation_document
+import numpy as np
+
+from wavemill.model.data.augment import Augmentation
 from wavemill.model.data.corpus import Conversation, Corpus, Recording, Segment
-from wavemill.model.data.document import Document
-from wavemill.model.data.pretraining import INTERLEAVED, Said, Task, Tasks
-from wavemill.model.data.problems import Problems
+from wavemill.model.data.documents import (
+    INTERLEAVED,
+    Document,
+    Said,
+    Task,
+    Tasks,
+    conversation_document,
+)
 from wavemill.model.data.sound import SoundError
+from wavemill.model.data.source import DataError, Problems
 from wavemill.model.data.texts import Text, Texts
-from wavemill.model.data.walk import Cursor, Walk
 from wavemill.model.prompt.layout import Format, LayoutError
 from wavemill.model.prompt.text import TextTokenizer
+
+
+class Entry(Protocol):
+    """What a walk yields: a conversation, a recording or a text, within one file."""
+
+    @property
+    def next_row(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+T = TypeVar("T", bound=Entry)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the next entry is."""
+
+    epoch: int = 0
+    file: int = 0  # place in this epoch's order
+    row: int = 0  # of that file
+    entry: int = 0  # entries of this epoch before it, where streams share files
+
+    def to_json(self) -> list[int]:
+        return [self.epoch, self.file, self.row, self.entry]
+
+    @classmethod
+    def from_json(cls, numbers: list[int]) -> Cursor:
+        return cls(*(int(number) for number in numbers))
+
+
+@dataclass(frozen=True)
+class Walk(Generic[T]):
+    """The entries of one of several streams, which divide the data among themselves.
+
+    Each epoch has its own order of files. A stream takes every n-th file, or every n-th entry of
+    all files if there are fewer files than streams; if there are fewer entries still, some
+    streams have the same entry. A stream that finds nothing in its files (all broken or held out)
+    has other files in the next epoch.
+    """
+
+    place: str  # for messages
+    files: int
+    read: Callable[[int, int], Iterator[T]]  # (file, row): its entries from there on
+    seed: int
+    stream: int = 0
+    streams: int = 1
+
+    def entries(self, cursor: Cursor) -> Iterator[tuple[T, Cursor]]:
+        """Yield entries from `cursor` on, epoch after epoch, and the cursor behind each.
+
+        Raises DataError when there is nothing in any file.
+        """
+        found = True
+        while found or self._anything():
+            found = cursor != Cursor(cursor.epoch)  # begun before: the rest of it may be empty
+            for entry, behind in self._epoch(cursor):
+                found = True
+                yield entry, behind
+            cursor = Cursor(cursor.epoch + 1)
+        raise DataError(
+            f"{self.place}: nothing there to learn from; remedy: look at what was skipped, and "
+            "whether rows have the split 'train'"
+        )
+
+    def _epoch(self, cursor: Cursor) -> Iterator[tuple[T, Cursor]]:
+        order = np.random.default_rng((self.seed, cursor.epoch)).permutation(self.files).tolist()
+        if self.files >= self.streams:
+            yield from self._all(cursor, order[self.stream :: self.streams])
+            return
+        count = cursor.entry
+        for entry, behind in self._all(cursor, order):
+            count = behind.entry
+            if (count - 1) % self.streams == self.stream:
+                yield entry, behind
+        if cursor == Cursor(cursor.epoch) and 0 < count <= self.stream:
+            pairs = self._all(cursor, order)
+            yield from (pair for pair in pairs if pair[1].entry - 1 == self.stream % count)
+
+    def _all(self, cursor: Cursor, order: list[int]) -> Iterator[tuple[T, Cursor]]:
+        """Yield the entries behind a cursor of files in this order, of all streams."""
+        number, row = cursor.entry, cursor.row
+        for place in range(cursor.file, len(order)):
+            for entry in self.read(order[place], row):
+                number += 1
+                yield entry, Cursor(cursor.epoch, place, entry.next_row, number)
+            row = 0
+
+    def _anything(self) -> bool:
+        return any(True for file in range(self.files) for _ in self.read(file, 0))
+
 
 Place = dict[str, Any]  # JSON: where a window begins
 
 
 @dataclass(frozen=True)
 class Span:
-    """Which part of the data, and how much of it makes a window."""
+    """Which stream of the data is read, and how much of it makes a window."""
 
     stream: int = 0
     streams: int = 1
@@ -53,10 +150,10 @@ class Planner(ABC):
 
     @abstractmethod
     def digest(self) -> str:
-        """Return what tells the files from others."""
+        """Return a hash of the files' names and sizes: a resumed training must have the same."""
 
     def epochs(self, place: Place) -> int:
-        """Return how many epochs are complete before a place behind a window, or in it."""
+        """Return how many epochs are complete at a place."""
         return _cursor(place, "corpus").epoch
 
 
@@ -76,11 +173,11 @@ class ConversationPlanner(Planner):
             span.seed, span.stream, span.streams,
         )  # fmt: skip
         documents: list[Document] = []
-        held, behind, turn = 0, _cursor(place, "corpus"), None
-        for conversation, next_ in walk.items(behind):
-            if held >= span.window_bytes or turn not in (None, next_.epoch):
+        held, behind, epoch = 0, _cursor(place, "corpus"), None
+        for conversation, next_ in walk.entries(behind):
+            if held >= span.window_bytes or epoch not in (None, next_.epoch):
                 break
-            held, behind, turn = held + conversation.nbytes, next_, next_.epoch
+            held, behind, epoch = held + conversation.nbytes, next_, next_.epoch
             if (one := self._document(conversation, next_.epoch)) is not None:
                 documents.append(one)
         return documents, {"corpus": behind.to_json()}
@@ -91,11 +188,11 @@ class ConversationPlanner(Planner):
     def digest(self) -> str:
         return self.corpus.files.digest
 
-    def _document(self, conversation: Conversation, turn: int) -> Document | None:
+    def _document(self, conversation: Conversation, epoch: int) -> Document | None:
         if self.augmentation is not None:
-            conversation = self.augmentation(conversation, turn)
+            conversation = self.augmentation(conversation, epoch)
         try:
-            made = conversation_document(conversation, self.text, self.form, turn)
+            made = conversation_document(conversation, self.text, self.form)
         except LayoutError as error:
             self.corpus.problems.add("no_layout", conversation.sample_id, str(error))
             return None
@@ -110,11 +207,11 @@ class ConversationPlanner(Planner):
 
 @dataclass
 class PretrainPlanner(Planner):
-    """The `pretrain` corpus and, beside it, texts: the task that is behind its share comes next.
+    """The `pretrain` corpus and texts beside it: the task furthest below its share comes next.
 
-    Shares are of positions. Text-only is held against all tasks of speech together, and those
-    against each other, each recording taking the one that is furthest behind of those that it can
-    serve and that fit. So the seed gives the order, and the order the tasks.
+    Shares are of positions. The text task is compared with all speech tasks together; then a
+    recording takes the speech task that is furthest below its share, of those that it can serve
+    and that fit. So the seed determines the order, and the order determines the tasks.
     """
 
     corpus: Corpus
@@ -137,17 +234,17 @@ class PretrainPlanner(Planner):
         speech = self._speech(span, at["corpus"])
         texts = self._texts(span, at["texts"])
         documents: list[Document] = []
-        held, turn = 0, None
+        held, epoch = 0, None
         while held < span.window_bytes:
             text_next = self._text_is_next(done, texts is not None)
             one, behind = next(texts if text_next and texts is not None else speech)
             leading = not text_next or not self._spoken()  # epochs are those of the speech, if any
-            if leading and turn not in (None, behind.epoch):
+            if leading and epoch not in (None, behind.epoch):
                 break
-            turn = behind.epoch if leading else turn
+            epoch = behind.epoch if leading else epoch
             at["texts" if text_next else "corpus"] = behind
             held += one.nbytes
-            made = self._lay_out(one, done, behind.epoch)
+            made = self._lay_out(one, done)
             for document in made:
                 done[Task(document.task)] += len(document)
             documents += made
@@ -163,9 +260,9 @@ class PretrainPlanner(Planner):
     def epochs(self, place: Place) -> int:
         return _cursor(place, "corpus" if self._spoken() else "texts").epoch
 
-    def _lay_out(self, one: Recording | Text, done: dict[Task, int], turn: int) -> list[Document]:
+    def _lay_out(self, one: Recording | Text, done: dict[Task, int]) -> list[Document]:
         if isinstance(one, Text):
-            return list(self.tasks.text(one.name, self.text.encode(one.text), turn))
+            return list(self.tasks.text(one.name, self.text.encode(one.text)))
         add = self.corpus.problems.add
         too_long = partial(add, "too_long")
         said = []
@@ -179,19 +276,19 @@ class PretrainPlanner(Planner):
             if said:
                 add("no_task_fits", one.recording_id, f"segments: {len(said)}")
             return []
-        # A task that is too long for these segments must not wait for ever, and hold up the others.
+        # A task that is too long for these segments must not hold up the others.
         for task in sorted(able, key=lambda t: done[t] / self.weights[t]):
-            if made := list(self.tasks.speech(task, said, turn, too_long)):
+            if made := list(self.tasks.speech(task, said, too_long)):
                 return made
         return []
 
     def _spoken(self) -> list[Task]:
         return [t for t in Task if t is not Task.TEXT and self.weights.get(t, 0) > 0]
 
-    def _text_is_next(self, done: dict[Task, int], there: bool) -> bool:
+    def _text_is_next(self, done: dict[Task, int], has_texts: bool) -> bool:
         spoken, text = self._spoken(), self.weights.get(Task.TEXT, 0)
-        if not there or not text or not spoken:
-            return there and not spoken
+        if not has_texts or not text or not spoken:
+            return has_texts and not spoken
         share = sum(self.weights[t] for t in spoken)
         return done[Task.TEXT] * share < sum(done[t] for t in spoken) * text
 
@@ -200,7 +297,7 @@ class PretrainPlanner(Planner):
         return Walk(
             files.place, len(files.files), self.corpus.recordings,
             span.seed, span.stream, span.streams,
-        ).items(cursor)  # fmt: skip
+        ).entries(cursor)  # fmt: skip
 
     def _texts(
         self, span: Span, cursor: Cursor
@@ -211,7 +308,7 @@ class PretrainPlanner(Planner):
         return Walk(
             files.place, len(files.files), self.texts.documents,
             span.seed, span.stream, span.streams,
-        ).items(cursor)  # fmt: skip
+        ).entries(cursor)  # fmt: skip
 
 
 def _cursor(place: Place, name: str) -> Cursor:

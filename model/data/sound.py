@@ -11,10 +11,10 @@ import soxr
 import torch
 from torch import Tensor
 
-from wavemill.model.tokenizer.log_mel import (
+from wavemill.model.audio import whisper_log_mel
+from wavemill.model.tokenizer.pieces import (
     SAMPLE_RATE,
     TOKEN_SAMPLES,
-    log_mel,
     padded,
     pieces_of,
     tokens_in,
@@ -45,14 +45,14 @@ def piece_mels(
 ) -> list[tuple[Tensor, int]]:
     """Return the log-mel of each piece, float32 (128, frames), and how many tokens it has.
 
-    Pieces are those of `AcousticEncoder.features`; `filled` tells how long one is with silence
-    behind it. The waveform is first cut or filled up to `tokens`: resampling may have added or
-    lost a sample.
+    Pieces are those of `AcousticEncoder.features`; `filled` maps their samples to the samples with
+    the silence that follows. The waveform is first cut or filled up to `tokens`, since resampling
+    may have added or lost a sample.
     """
     whole = torch.zeros(tokens * TOKEN_SAMPLES)
     used = min(len(waveform), len(whole))
     whole[:used] = torch.from_numpy(np.ascontiguousarray(waveform[:used]))
     return [
-        (log_mel(padded(piece, filled(len(piece)))[None])[0], tokens_in(len(piece)))
+        (whisper_log_mel(padded(piece, filled(len(piece)))[None])[0], tokens_in(len(piece)))
         for piece in pieces_of(whole)
     ]

@@ -1,24 +1,26 @@
-"""Batches in an order that can be resumed, and made ahead of time in a thread."""
+"""Batches in an order that can be resumed, made ahead of time, and what could not be used."""
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 B = TypeVar("B")
 
 AHEAD = 4  # batches that are ready and wait
-POLL_SECONDS = 0.2  # how soon the thread sees that no one wants batches any more
+POLL_SECONDS = 0.2  # how soon the thread sees that it is to stop
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which of the micro-batches are this rank's: every `world`-th, beginning with `rank`."""
+    """Which micro-batches are this rank's: every `world`-th, beginning with number `rank`."""
 
     rank: int = 0
     world: int = 1
@@ -28,8 +30,9 @@ class Batches(ABC, Generic[B]):
     """An endless series of micro-batches, the part of one rank.
 
     Micro-batch i of the whole series depends on the data, the settings and the seed alone, and
-    goes to rank i % world. All ranks take equally many, so the position in the series is global:
-    what one number of workers has saved, another one continues.
+    goes to rank i % world. All ranks take equally many, so the position in the series is global,
+    and a training may continue with another number of workers. As a context manager, it closes
+    itself.
     """
 
     @abstractmethod
@@ -47,7 +50,7 @@ class Batches(ABC, Generic[B]):
     def merged(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the global position from that of each rank, rank 0 first.
 
-        Here they are all the same; sources whose ranks read different files override it.
+        They are all the same here; sources whose ranks read different files override this.
         """
         return dict(states[0])
 
@@ -56,14 +59,20 @@ class Batches(ABC, Generic[B]):
         return {}
 
     def close(self) -> None:
-        """Stop whatever runs in the background."""
+        """Stop the threads that read ahead."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def __iter__(self) -> Batches[B]:
         return self
 
 
 class DataError(Exception):
-    """There is nothing to learn from: says where, and what to do."""
+    """There is no data to train on: says where, and what to do."""
 
 
 class Prefetched(Batches[B]):
@@ -123,7 +132,7 @@ class Prefetched(Batches[B]):
             try:
                 item: Any = next(self._batches)
                 item = (item, self._batches.state())
-            except BaseException as error:  # whatever it is, the one who waits must hear of it
+            except BaseException as error:  # raised again in `__next__`, whatever it is
                 item = error
             while not self._stop.is_set():
                 try:
@@ -133,3 +142,28 @@ class Prefetched(Batches[B]):
                     continue
             if isinstance(item, BaseException):
                 return
+
+
+MAX_MESSAGES = 20  # kept; the rest are counted
+
+log = logging.getLogger(__name__)
+
+
+class Problems:
+    """Counts by reason (a stable snake_case name), and the first few messages."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.messages: list[str] = []
+        self._seen: set[tuple[str, str]] = set()
+
+    def add(self, reason: str, what: str, why: str = "") -> None:
+        """Count a problem of `what`, once in all epochs together."""
+        if (reason, what) in self._seen:
+            return
+        self._seen.add((reason, what))
+        self.counts[reason] += 1
+        if len(self.messages) < MAX_MESSAGES:
+            message = f"skipped {what}: {reason}" + (f" ({why})" if why else "")
+            self.messages.append(message)
+            log.warning("%s", message)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from wavemill.manifests.filesystems import is_url, open_file, stamp_of_url, walk
 from wavemill.model.data.files import DataFile, Files
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import DataError
+from wavemill.model.data.source import DataError, Problems
 
 SUFFIXES = (".jsonl", ".parquet")
 COLUMN = "text"
@@ -30,10 +29,10 @@ class Text:
 
 
 class Texts:
-    """Files whose rows or lines have a `text`; what has none is a problem and passed over.
+    """Files whose rows or lines have a `text`; others are counted as problems and skipped.
 
-    A place in a file is a row, or a byte of JSONL: there is no way to the n-th line but through
-    all before it.
+    A place in a file is a row of Parquet or a byte of JSONL, since the n-th line is only found
+    through all lines before it.
     """
 
     def __init__(self, files: Files) -> None:
@@ -44,7 +43,7 @@ class Texts:
     def open(cls, places: Sequence[str]) -> Texts:
         """Find files by path or URL, and all JSONL and Parquet files below folders.
 
-        Raises DataError when a place has none, or is not there.
+        Raises DataError when a place does not exist or has no such file.
         """
         files: list[DataFile] = []
         for place in places:
@@ -80,12 +79,12 @@ class Texts:
                 for line in lines:
                     at, behind = behind, behind + len(line)
                     if line.strip():
-                        yield f"{source.name}@{at}", _told(line), behind
+                        yield f"{source.name}@{at}", _text_of(line), behind
         except OSError as error:
             self.problems.add("corrupted_file", source.name, str(error))
 
 
-def _told(line: bytes) -> object:
+def _text_of(line: bytes) -> object:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):  # the second of brackets without end
@@ -94,7 +93,7 @@ def _told(line: bytes) -> object:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether there is no half of a surrogate pair in it, which JSON lets pass."""
+    """Whether a text has no lone surrogate, which JSON allows."""
     try:
         text.encode()
     except UnicodeEncodeError:

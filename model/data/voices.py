@@ -19,7 +19,7 @@ BINS = WINDOW // 2 + 1
 HZ = np.arange(BINS) * (SAMPLE_RATE / WINDOW)
 LIFTER = 28  # cepstral coefficients of the envelope: details wider than some 570 Hz
 FLOOR = 1e-7  # magnitude below which a bin counts as silent
-STEEPEST = 6.0  # nepers that moving an envelope may change a bin by
+MAX_SHIFT = 6.0  # nepers that moving an envelope may change a bin by
 PACE_SECONDS = 0.1  # between the knots of an uneven pace
 _HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
 
@@ -87,7 +87,7 @@ def _places(frames: int, samples: int, pace: tuple[float, ...]) -> np.ndarray:
 
 
 def _retimed(spectrum: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the spectrum at other places; phases go on as fast as they did there."""
+    """Return the spectrum at other places, with the phase steps that it has there."""
     before = np.minimum(places.astype(int), len(spectrum) - 2)
     share = (places - before).astype(np.float32)[:, None]
     size = np.abs(spectrum)
@@ -107,9 +107,9 @@ def envelope(spectrum: np.ndarray) -> np.ndarray:
 
 def _shift(spectrum: np.ndarray, factor: float) -> np.ndarray:
     """Return what to add to log magnitudes so that the envelope moves up by `factor`."""
-    here = envelope(spectrum)
+    old = envelope(spectrum)
     places = np.minimum(np.arange(BINS) / factor, BINS - 1)
     below = np.minimum(places.astype(int), BINS - 2)
     share = (places - below).astype(np.float32)
-    there = (1 - share) * here[:, below] + share * here[:, below + 1]
-    return np.clip(there - here, -STEEPEST, STEEPEST)
+    new = (1 - share) * old[:, below] + share * old[:, below + 1]
+    return np.clip(new - old, -MAX_SHIFT, MAX_SHIFT)

@@ -10,6 +10,6 @@ into log-mel frames (50 a second, 80 bands); a BigVGAN vocoder turns frames into
         play(stream.push(piece))
     play(stream.push([], final=True))
 
-`StreamSettings(mode="published")` computes what the published code does, defects included where a
-listener would hear them; the default mends them (see `stream`, `waveform` and `voice`).
+What differs from the published code, which has audible defects, is said in `streams` and in
+`docs/published-format.md`.
 """

@@ -127,18 +127,15 @@ class DetokenizerConfig(_Frozen):
 class StreamSettings(_Frozen):
     """How tokens become audio piece by piece; the numbers are those of the published loader."""
 
-    mode: Literal["default", "published"] = "default"
     frames_per_token: int = Field(4, ge=1)
-    chunk_tokens: int = Field(30, ge=1)  # default mode; in published mode the caller cuts
+    chunk_tokens: int = Field(30, ge=1)
     look_ahead_tokens: int = Field(12, ge=0)  # solved to prepare a chunk's end, then solved again
     cache_frames: int = Field(900, ge=1)  # earlier frames that a chunk sees, the voice included
-    solver: Literal["neural_ode_euler", "naive_euler"] = "neural_ode_euler"
     ode_points: int = Field(30, ge=2)  # of the time grid
     voice_chunk_frames: int = Field(120, ge=1)  # a voice is read in pieces of this length
     voice_chunks: int = Field(10, ge=1)  # at most; the first piece takes what is older
-    position_limit: int = Field(4096, ge=1)  # published mode: history is dropped near it
-    vocoder_context: int = Field(24, ge=0)  # default mode: frames on each side of what is emitted
-    vocoder_window: int = Field(500, ge=1)  # default mode: frames decoded at once, at most
+    vocoder_context: int = Field(24, ge=0)  # frames on each side of what is emitted
+    vocoder_window: int = Field(500, ge=1)  # frames decoded at once, at most
 
     @model_validator(mode="after")
     def _chunk_outlasts_look_ahead(self) -> Self:

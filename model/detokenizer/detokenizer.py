@@ -9,35 +9,36 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from wavemill.model.audio import vocoder_log_mel
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import DetokenizerConfig, StreamSettings
 from wavemill.model.detokenizer.flow import FlowNetwork
 from wavemill.model.detokenizer.history import History
-from wavemill.model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER, read_config, write_config
-from wavemill.model.detokenizer.mel import log_mel
-from wavemill.model.detokenizer.melstream import MelStream, PublishedMelStream, checked_tokens
-from wavemill.model.detokenizer.solver import ChunkSolver, Noise, seeded_noise
-from wavemill.model.detokenizer.voice import read_voice
-from wavemill.model.detokenizer.waveform import ContextStream, CrossFadeStream
-from wavemill.model.detokenizer.weights import (
+from wavemill.model.detokenizer.layout import (
+    FLOW_FOLDER,
+    VOCODER_FOLDER,
     Container,
-    load_into,
-    open_weights,
-    save_weights,
-    with_weight_norm,
+    read_config,
+    stored_flow,
+    stored_vocoder,
+    write_config,
+    write_weights,
 )
-from wavemill.model.weights import resolve
-
-FLOW_PREFIX = "speech_model."
-FLOW_ENTRY, VOCODER_ENTRY = "state_dict", "generator"
+from wavemill.model.detokenizer.solver import ChunkSolver, Noise, seeded_noise
+from wavemill.model.detokenizer.streams import (
+    ContextStream,
+    MelStream,
+    checked_tokens,
+    read_voice,
+)
+from wavemill.model.io.folders import resolve
+from wavemill.model.io.tensors import assign
 
 
 class DetokenizerStream:
     """One utterance. A new one knows nothing of any other, whatever became of that."""
 
-    def __init__(
-        self, mels: MelStream | PublishedMelStream, audio: ContextStream | CrossFadeStream
-    ) -> None:
+    def __init__(self, mels: MelStream, audio: ContextStream) -> None:
         self.mels = mels
         self.audio = audio
         self.closed = False
@@ -88,19 +89,15 @@ class Detokenizer:
         config = read_config(folder)
         with torch.device("meta"):
             detokenizer = cls.from_config(config, settings)
-        flow = open_weights(folder / FLOW_FOLDER, FLOW_ENTRY).below(FLOW_PREFIX)
-        load_into(detokenizer.flow, flow, device, dtype)
-        vocoder = open_weights(folder / VOCODER_FOLDER, VOCODER_ENTRY).folded()
-        load_into(detokenizer.vocoder, vocoder, device, dtype)
+        assign(detokenizer.flow, stored_flow(folder), folder / FLOW_FOLDER, device, dtype)
+        vocoder = stored_vocoder(folder)
+        assign(detokenizer.vocoder, vocoder, folder / VOCODER_FOLDER, device, dtype)
         return detokenizer
 
     def save_pretrained(self, folder: Path, container: Container = "safetensors") -> None:
         """Write the same layout; "pt" for the published loader, which reads nothing else."""
         write_config(self.config, folder)
-        flow = {FLOW_PREFIX + name: tensor for name, tensor in self.flow.state_dict().items()}
-        save_weights(folder / FLOW_FOLDER, flow, FLOW_ENTRY, container)
-        vocoder = with_weight_norm(self.vocoder)
-        save_weights(folder / VOCODER_FOLDER, vocoder, VOCODER_ENTRY, container)
+        write_weights(self.flow, self.vocoder, folder, container)
 
     def voice(self, tokens: Sequence[int] | Tensor, audio: Tensor) -> History:
         """Return a voice for any number of streams: tokens of a speaker, and what they said.
@@ -108,12 +105,12 @@ class Detokenizer:
         `audio` float32 (samples,) at the vocoder's rate. Raises ValueError for a wrong token, or
         where audio and tokens differ by more than a token.
         """
-        mel = log_mel(audio, self.config.vocoder)
+        mel = vocoder_log_mel(audio, self.config.vocoder)
         repeats = self.settings.frames_per_token
         frame_tokens = checked_tokens(tokens, self.flow.config).repeat_interleave(repeats)
         if abs(len(mel) - len(frame_tokens)) > repeats:
             raise ValueError(f"audio of {len(mel)} frames, but tokens of {len(frame_tokens)}")
-        return read_voice(self._solver(), self.settings, mel, frame_tokens)
+        return self._voice(mel, frame_tokens)
 
     def stream(
         self, noise: torch.Generator | Noise, voice: History | None = None
@@ -128,11 +125,6 @@ class Detokenizer:
             noise = seeded_noise(noise, self.flow.config.input_size)
         history = History.empty(self.flow) if voice is None else voice
         samples = self.config.vocoder.samples_per_frame
-        if self.settings.mode == "published":
-            return DetokenizerStream(
-                PublishedMelStream(solver, self.settings, noise, history),
-                CrossFadeStream(self.vocoder, samples),
-            )
         return DetokenizerStream(
             MelStream(solver, self.settings, noise, history),
             ContextStream(
@@ -148,20 +140,9 @@ class Detokenizer:
     ) -> Tensor:
         """Return the audio of a whole utterance: float32 (samples,), 1920 samples a token.
 
-        In default mode it is what a stream gives in pieces, to float32's rounding of the vocoder.
-        In published mode the utterance is cut as the published interface does, `chunk_tokens` a
-        piece, the last one final.
+        It is what a stream gives in pieces, to float32's rounding of the vocoder.
         """
-        stream = self.stream(noise, voice)
-        if self.settings.mode == "default" or not len(tokens):
-            return stream.push(tokens, final=True)
-        size = self.settings.chunk_tokens
-        starts = range(0, len(tokens), size)
-        pieces = [
-            stream.push(tokens[start : start + size], final=start + size >= len(tokens))
-            for start in starts
-        ]
-        return torch.cat(pieces)
+        return self.stream(noise, voice).push(tokens, final=True)
 
     def mel(
         self,
@@ -171,11 +152,14 @@ class Detokenizer:
     ) -> Tensor:
         """Return the log-mel of a whole utterance, float32 (frames, bands), four frames a token.
 
-        What `decode` sounds in default mode; other ways of sounding can be held beside it.
+        What `decode` makes audible; other ways to do so can be compared with it.
         """
         draw = seeded_noise(noise, self.flow.config.input_size)
         history = History.empty(self.flow) if voice is None else voice
         return MelStream(self._solver(), self.settings, draw, history).push(tokens, final=True)
+
+    def _voice(self, mel: Tensor, tokens: Tensor) -> History:
+        return read_voice(self._solver(), self.settings, mel, tokens)
 
     def _solver(self) -> ChunkSolver:
         return ChunkSolver(self.flow, self.settings)

@@ -1,8 +1,9 @@
 """The flow-matching network: noisy mel frames, tokens and a time to velocities.
 
-A transformer whose norms are modulated per frame (report section 2.4; fixtures: detokenizer,
-section 2). Shapes: B items, T frames, K keys (cached ones, then the T), M mel bands, C width.
-Parameter names are those of the published checkpoint without its prefix `speech_model.`.
+A transformer whose norms are modulated per frame (report section 2.4; what is computed is in
+`docs/published-format.md`, "Flow network"). Shapes: B items, T frames, K keys (cached ones, then
+the T), M mel bands, C width. Parameter names are those of the published checkpoint without its
+prefix `speech_model.`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,61 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavemill.model.detokenizer.config import FlowConfig
-from wavemill.model.detokenizer.rotary import RankedSinusoids, Rotation, rotate, rotation
+from wavemill.model.detokenizer.config import FlowConfig, RopeSettings
 
 TIME_FEATURES = 256
 NORM_EPSILON = 1e-6
 
 KeyValue = tuple[Tensor, Tensor]  # (B, frames, heads, head_size) each
+Rotation = tuple[Tensor, Tensor]  # cosines and sines, float32 (..., frames, 1, head_size / 2)
+
+
+def rotation_at(positions: Tensor, head_size: int, settings: RopeSettings) -> Rotation:
+    """Return the rotation of integer `positions` (..., frames), computed in float32.
+
+    Pair i is rotated by position / factor * base^(-2i / head_size). The published table ends at
+    4096 rows; here any position has a rotation.
+    """
+    pairs = torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32)
+    frequencies = 1.0 / settings.rope_base ** (pairs / head_size)
+    scaled = positions.float() / settings.rope_interpolation_factor
+    angles = (scaled[..., None] * frequencies)[..., None, :]
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, by: Rotation | None) -> Tensor:
+    """Rotate adjacent pairs of `x` (..., frames, heads, head_size) in float32; dtype of `x`.
+
+    `by` None, for a network without rotary embedding, returns `x`.
+    """
+    if by is None:
+        return x
+    cos, sin = by
+    even, odd = x.float()[..., 0::2], x.float()[..., 1::2]
+    rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+    return rotated.flatten(-2).to(x.dtype)
+
+
+class RankedSinusoids(nn.Module):
+    """The published `sincos` embedding, which numbers the frames of each call from one.
+
+    Frames at a position other than 0 get rows 1, 2, 3, ... in their order, position 0 gets zeros:
+    a network trained so never sees absolute positions, and its checkpoint needs the same.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pairs = width // 2
+        self.register_buffer("_float_tensor", torch.zeros(1))  # unused; stands in checkpoints
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """Turn int64 (..., frames) into float32 (..., frames, width): sines, then cosines."""
+        seen = positions != 0
+        ranks = seen.cumsum(-1)
+        steps = torch.arange(self.pairs, device=positions.device, dtype=torch.float32)
+        frequencies = 10_000.0 ** (-steps / (self.pairs - 1))
+        angles = ranks[..., None] * frequencies
+        return torch.cat((angles.sin(), angles.cos()), dim=-1) * seen[..., None]
 
 
 class TimeEmbedding(nn.Module):
@@ -53,15 +102,15 @@ class Attention(nn.Module):
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(
-        self, x: Tensor, turn: Rotation | None, past: KeyValue | None, mask: Tensor | None
+        self, x: Tensor, rotation: Rotation | None, past: KeyValue | None, mask: Tensor | None
     ) -> tuple[Tensor, KeyValue]:
         """Return (B, T, C), and the current frames' keys (not rotated) and values."""
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        keys, values = rotate(key, turn), value
+        keys, values = rotate(key, rotation), value
         if past is not None:
             keys, values = torch.cat((past[0], keys), 1), torch.cat((past[1], values), 1)
         mixed = functional.scaled_dot_product_attention(
-            rotate(query, turn).transpose(1, 2),
+            rotate(query, rotation).transpose(1, 2),
             keys.transpose(1, 2),
             values.transpose(1, 2),
             attn_mask=mask,
@@ -96,7 +145,7 @@ class Block(nn.Module):
         self,
         x: Tensor,
         condition: Tensor,
-        turn: Rotation | None,
+        rotation: Rotation | None,
         past: KeyValue | None,
         mask: Tensor | None,
     ) -> tuple[Tensor, KeyValue]:
@@ -104,7 +153,7 @@ class Block(nn.Module):
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.adaLN_modulation(condition).chunk(
             6, dim=-1
         )
-        mixed, key_value = self.attn(_modulated_norm(x, shift, scale), turn, past, mask)
+        mixed, key_value = self.attn(_modulated_norm(x, shift, scale), rotation, past, mask)
         x = x + gate * mixed
         return x + mlp_gate * self.mlp(_modulated_norm(x, mlp_shift, mlp_scale)), key_value
 
@@ -165,18 +214,18 @@ class FlowNetwork(nn.Module):
         x = self.input_linear(x)
         if self.position_embedding is not None:
             x = x + self.position_embedding(positions).to(x.dtype)
-        turn = self.turn(positions)
+        rotation = self.rotation(positions)
         key_values = []
         for index, block in enumerate(self.blocks):
-            x, key_value = block(x, condition, turn, past[index] if past else None, mask)
+            x, key_value = block(x, condition, rotation, past[index] if past else None, mask)
             key_values.append(key_value)
         return self.final_layer(x, condition), key_values
 
-    def turn(self, positions: Tensor) -> Rotation | None:
+    def rotation(self, positions: Tensor) -> Rotation | None:
         """Return the rotation of `positions`, or None for a network without rotary embedding."""
         if not self.config.use_rope:
             return None
-        return rotation(positions, self.config.head_size, self.config.rope_params)
+        return rotation_at(positions, self.config.head_size, self.config.rope_params)
 
 
 def _modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

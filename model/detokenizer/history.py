@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from wavemill.model.detokenizer.flow import FlowNetwork, KeyValue
-from wavemill.model.detokenizer.rotary import rotate
+from wavemill.model.detokenizer.flow import FlowNetwork, KeyValue, rotate
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class History:
 
     def past(self, network: FlowNetwork) -> list[KeyValue]:
         """Return rotated keys and values per block, as `FlowNetwork.forward` takes them."""
-        turn = network.turn(self.positions)
-        return [(rotate(key, turn), value) for key, value in self.blocks]
+        rotation = network.rotation(self.positions)
+        return [(rotate(key, rotation), value) for key, value in self.blocks]
 
     def extended(self, key_values: Sequence[KeyValue]) -> History:
         """Return this history and the next frames behind it."""

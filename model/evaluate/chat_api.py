@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible chat API, tried again where that may help."""
+"""Requests to an OpenAI-compatible chat API, repeated when that may help."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class Refused(Exception):
-    """Why there is no reply."""
+    """There is no reply; the message says why."""
 
     def __init__(self, reason: str, status: int = 0, after: float | None = None) -> None:
-        """`status`: of HTTP, 0 without one; `after`: seconds that the server asks to wait."""
+        """`status`: HTTP status, 0 if there is none; `after`: seconds the server asks to wait."""
         super().__init__(reason)
         self.status, self.after = status, after
 
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer: the key must not go to another host."""
+    """Treats a redirect as a failure, so that the key is never sent to another host."""
 
     def redirect_request(self, *_: object) -> None:
         return None
@@ -41,7 +41,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class ChatApi:
-    """Where the API is and how patient one is with it; may be asked from many threads."""
+    """An API with its retries and time limits; safe to use from several threads."""
 
     url: str
     """Its base, e.g. https://api.openai.com/v1."""
@@ -54,9 +54,9 @@ class ChatApi:
     """Seconds for one request."""
 
     def ask(self, body: Mapping[str, object], read: Callable[[bytes], T]) -> T:
-        """Return what `read` makes of the reply; it raises Refused for one worth another try.
+        """Post `body` and return `read(reply)`; `read` raises Refused to have it sent again.
 
-        Raises Refused once nothing helps.
+        Raises Refused after the last try, and at once for errors that will not pass.
         """
         content = json.dumps(body).encode()
         for tried in range(1, self.tries + 1):
@@ -105,7 +105,7 @@ def _seconds(header: str | None) -> float | None:
 
 
 def first_choice(content: bytes) -> tuple[str, bool]:
-    """Return the text of a reply, and whether it was cut. Raises Refused for an odd body."""
+    """Return the text of a reply, and whether it was cut. Raises Refused for an invalid body."""
     try:
         choice = json.loads(content)["choices"][0]
         text, cut = choice["message"]["content"], choice.get("finish_reason") == "length"

@@ -1,4 +1,4 @@
-"""How surprised a model is by held-out data: perplexity of text ids and audio codes, by task."""
+"""Perplexity of a model on held-out data, for text ids and audio codes, by task."""
 
 from __future__ import annotations
 
@@ -12,38 +12,35 @@ import torch
 
 from wavemill.model.data.batch import PackedBatch, packed_batch
 from wavemill.model.data.corpus import Corpus
-from wavemill.model.data.document import Document
+from wavemill.model.data.documents import Document
 from wavemill.model.data.llm import epoch
 from wavemill.model.data.planning import Planner, Span
 from wavemill.model.data.sound import SoundError
-from wavemill.model.data.texts import Texts
 from wavemill.model.train.learner import MAIN, Progress
-from wavemill.model.train.llm import LlmLearner
-from wavemill.model.train.llm_network import LearningLlm
-from wavemill.model.train.llm_setup import LlmTraining, Planners, build_network
+from wavemill.model.train.llm import LearningLlm, LlmLearner, LlmTraining, build_network
 from wavemill.model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
 
 LOSS = "loss/"
-WINDOW_BYTES = 16 << 20  # of stored audio that are held at once
+WINDOW_BYTES = 16 << 20  # of stored audio in memory at once
 
 
 @dataclass(frozen=True)
 class Perplexity:
-    """Of one stream of one task; `task` "" is all of them."""
+    """The perplexity of one stream of one task; `task` "" means all tasks."""
 
     task: str
     stream: Literal["text", "audio"]
-    tokens: int  # that were predicted
+    tokens: int  # in the loss
     nats: float  # mean cross entropy
 
     @property
     def value(self) -> float:
-        """Return exp of the mean cross entropy: among how many ids the model hesitates."""
+        """Return exp of the mean cross entropy."""
         return math.exp(min(self.nats, 700.0))
 
 
 def perplexity(network: LearningLlm, batches: Iterable[PackedBatch]) -> list[Perplexity]:
-    """Return the perplexity of everything that the loss counts in packed documents."""
+    """Return the perplexity over the loss masks of packed documents."""
     learner = LlmLearner(network.eval())
     sums: dict[str, tuple[float, float]] = {}
     with torch.no_grad():
@@ -71,16 +68,15 @@ def corpus_perplexity(
 ) -> list[Perplexity]:
     """Return the perplexity of a model folder on one split of a corpus (None: rows without one).
 
-    For `pretrain`, recordings take the seven tasks in turn, in their shares. At most `documents`
-    are looked at. Raises DataError, also where there is nothing in the split, and WeightsError.
+    For `pretrain`, the recordings are assigned to the seven tasks in their shares. At most
+    `documents` are used. Raises DataError, also if the split is empty, and WeightsError.
     """
     rows = Corpus.open(corpus, kind, frozenset({split}))
     network = build_network(NetworkSettings(), model, rows.codebook_size, 0).to(device)
     recipe = PretrainRecipe() if kind == "pretrain" else SftRecipe()
-    training = LlmTraining(corpus, recipe, Path(), texts, init=model)
-    planners = Planners(training, network.llm.config)
-    planner = planners.of(rows, Texts.open(texts) if texts else None)
-    found = _batches(planner, planners.positions, documents, network.acoustic.filled)
+    data = LlmTraining(corpus, recipe, Path(), texts, init=model).data_source()
+    planner = data.planner(rows, data.opened_texts())
+    found = _batches(planner, data.positions, documents, data.filled)
     return perplexity(network, (batch.to(torch.device(device)) for batch in found))
 
 
@@ -99,7 +95,7 @@ def _batches(
 
 
 def _packed(held: list[Document], filled: Callable[[int], int]) -> Iterator[PackedBatch]:
-    """Yield a batch; where a sound cannot be decoded, one for each document that can be."""
+    """Yield one batch; if audio cannot be decoded, one batch per document that can be."""
     if not held:
         return
     try:

@@ -1,4 +1,4 @@
-"""Sound files to waveforms and back."""
+"""Audio files to waveforms and back."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import io
 import numpy as np
 
 SAMPLE_RATE = 16_000  # Hz, what audio models hear
-# Of the loudest channel's: a mean has a quarter where one of two is silent, nothing of opposites.
+# Of the loudest channel. The mean of two channels has a quarter of its power if one is silent, and
+# none if they are opposite.
 LEAST_POWER = 0.02
 
 
 class UnreadableSound(ValueError):
-    """Bytes that are no sound file that can be decoded: says why."""
+    """Bytes that cannot be decoded as an audio file; the message says why."""
 
 
 def decoded(content: bytes, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Return the sound of a WAV, FLAC, OGG or MP3 file as mono float32 (samples,) at `rate` Hz.
+    """Return the audio of a WAV, FLAC, OGG or MP3 file, mono float32 (samples,) at `rate` Hz.
 
-    Channels are averaged; where that cancels them, the loudest is taken. Raises UnreadableSound.
+    Channels are averaged; if they cancel each other, the loudest is taken. Raises UnreadableSound.
     """
     import soundfile
     import soxr

@@ -1,1 +1,1 @@
-"""Replies of the audio LLM: text and audio tokens, as they come or all at once."""
+"""Replies of the audio LLM: text and audio tokens, step by step or as a whole."""

@@ -1,9 +1,9 @@
-"""Decoding steps, on a GPU as a CUDA graph: recorded once, replayed without Python in between.
+"""Decoding steps; on a GPU, a step is recorded once as a CUDA graph and then replayed.
 
-A step launches some thousand short kernels, and at batch 1 the GPU would wait for Python most of
-the time. A recording repeats exactly those launches on exactly those addresses. So a step reads
-and writes tensors that stay where they are, asks no tensor for a value, and has the same shapes
-at any length: that is what a static cache is for.
+A step launches about a thousand short kernels, and at batch 1 the GPU would mostly wait for
+Python. A CUDA graph repeats exactly those launches on exactly those addresses. Therefore a step
+reads and writes tensors that stay in place, never reads a tensor's value on the CPU, and has the
+same shapes at any length, which needs a static cache.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import Tensor
 from wavemill.model.llm.cache import KeyValueCache
 from wavemill.model.llm.network import AudioLlm, LlmOutput
 
-WARM_UPS = 3  # steps before a recording, in which libraries get their workspaces
+WARM_UPS = 3  # steps before a recording, in which libraries allocate their workspaces
 
-# Audio ids, text ids and positions, int64 (rows, 1) each, to the scores behind them.
+# From audio ids, text ids and positions, int64 (rows, 1) each, to the scores behind them.
 DecodingStep = Callable[[Tensor, Tensor, Tensor], LlmOutput]
 Run = Callable[[], LlmOutput]
 Record = Callable[[Run, Callable[[], None]], Run]
@@ -29,10 +29,10 @@ Record = Callable[[Run, Callable[[], None]], Run]
 def decoding_step(
     network: AudioLlm, cache: KeyValueCache, attention_mask: Tensor | None
 ) -> DecodingStep:
-    """Return what adds one position to each row behind those that `cache` holds.
+    """Return a function that reads one more position of each row, behind those in `cache`.
 
-    `attention_mask` is the prompts'. With a static cache on a GPU, steps from the second on are
-    replayed; an output is then good until the next step.
+    `attention_mask` is that of the prompts. With a static cache on a GPU, every step after the
+    first is replayed from a CUDA graph; an output is then valid until the next step.
     """
 
     def step(audio_ids: Tensor, text_ids: Tensor, positions: Tensor) -> LlmOutput:
@@ -51,9 +51,9 @@ def decoding_step(
 
 
 class RecordedStep:
-    """A step that is recorded at its first call.
+    """A step that is recorded at its first call and replayed from then on.
 
-    Where `record` fails, it says so in a warning, and steps run as they are.
+    If `record` fails, it warns, and steps run without a recording.
     """
 
     def __init__(self, step: DecodingStep, cache: KeyValueCache, record: Record) -> None:
@@ -61,7 +61,7 @@ class RecordedStep:
         self._cache = cache
         self._record: Record | None = record
         self._replay: Run | None = None
-        self._inputs: tuple[Tensor, ...] = ()  # where the recording reads them
+        self._inputs: tuple[Tensor, ...] = ()  # the tensors that the recording reads
 
     def __call__(self, audio_ids: Tensor, text_ids: Tensor, positions: Tensor) -> LlmOutput:
         given = (audio_ids, text_ids, positions)
@@ -74,7 +74,7 @@ class RecordedStep:
         for held, tensor in zip(self._inputs, given, strict=True):
             held.copy_(tensor)
         output = self._replay()
-        self._cache.length += 1  # what the recording does not repeat
+        self._cache.length += 1  # the recording repeats only what runs on the GPU
         return output
 
     def _recorded(self, record: Record) -> Run | None:
@@ -89,9 +89,9 @@ class RecordedStep:
 
 
 def cuda_graph(device: torch.device, run: Run, undo: Callable[[], None]) -> Run:
-    """Record `run` on a GPU; what is returned does the same again, into the same tensors.
+    """Record `run` on a GPU; return a function that repeats it, into the same output tensors.
 
-    `undo` takes back what a run changes. Raises RuntimeError when something in `run` cannot be
+    `undo` reverts the changes of a run. Raises RuntimeError when something in `run` cannot be
     recorded.
     """
     graph = torch.cuda.CUDAGraph()

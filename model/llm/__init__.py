@@ -1,4 +1,4 @@
-"""The audio LLM: two token streams in, a shared trunk, a text branch and an audio branch.
+"""The audio LLM: reads two token streams, and has a text branch and an audio branch.
 
 Report section 2.3. Importing this package or its `config` does not import torch.
 """

@@ -1,4 +1,4 @@
-"""Keys and values of the positions seen so far."""
+"""The attention cache: keys and values of the positions read so far."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ FIRST_CAPACITY = 256  # positions; a growing cache doubles from here
 
 
 class CacheFull(Exception):
-    """A static cache has no room for the positions to be added."""
+    """A static cache has no room for the next positions."""
 
 
 class KeyValueCache:
-    """One buffer of keys and one of values a layer: (batch, kv_heads, capacity, head_width).
+    """A buffer of keys and one of values per layer: (batch, kv_heads, capacity, head_width).
 
-    Layers are numbered shared and text layers first, then audio layers. Keys are stored rotated.
-    A cache grows, unless it has a `static_capacity`: then attention always runs over the whole
-    buffer, so that every decoding step has the same shapes and can be captured in a CUDA graph.
+    Layers are numbered with the shared and text layers first, then the audio layers. Keys are
+    stored after the rotary embedding. A cache grows, unless it has a `static_capacity`: then
+    attention always runs over the whole buffer, so that every decoding step has the same shapes
+    and can be captured in a CUDA graph.
     """
 
     def __init__(self, static_capacity: int | None = None) -> None:
         self.length = 0  # positions filled
         self.static_capacity = static_capacity
-        self._next: Tensor | None = None  # (1,) int64 on the device: `length` inside a CUDA graph
+        self._next: Tensor | None = None  # (1,) int64 on the device: `length`, for a CUDA graph
         self._slots: Tensor | None = None  # of the step in progress
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
@@ -35,7 +36,7 @@ class KeyValueCache:
         return self.static_capacity is not None
 
     def slots(self, count: int, device: torch.device) -> Tensor:
-        """Return where the next `count` positions go, (count,) int64; raises CacheFull."""
+        """Return the slots of the next `count` positions, (count,) int64; raises CacheFull."""
         self.check_room(count)
         if self._next is None:
             self._next = torch.zeros(1, dtype=torch.int64, device=device)
@@ -48,16 +49,16 @@ class KeyValueCache:
             raise CacheFull(f"{self.length} + {count} positions exceed {self.static_capacity}")
 
     def keys_seen(self, count: int) -> int:
-        """Return how many keys attention sees in a step of `count` positions."""
+        """Return the number of keys that attention runs over in a step of `count` positions."""
         if self.static_capacity is not None and self.length:
             return self.static_capacity
         return self.length + count
 
     def update(self, key: Tensor, value: Tensor, layer_idx: int, **_: Any) -> tuple[Tensor, Tensor]:
-        """Store (batch, kv_heads, count, head_width) and return all that attention sees.
+        """Store keys and values (batch, kv_heads, count, head_width) of a layer.
 
-        `slots` comes first in each step. Newer decoder layers hand in more, which only caches of
-        other kinds need.
+        Returns the keys and values that attention runs over. Call `slots` first in each step.
+        Newer decoder layers pass more arguments, which this kind of cache does not need.
         """
         count = key.shape[2]
         self._reserve(key, layer_idx)
@@ -71,13 +72,13 @@ class KeyValueCache:
         return keys[:, :, :end], values[:, :, :end]
 
     def advance(self, count: int) -> None:
-        """Count positions as filled, once all layers have stored them."""
+        """Mark `count` positions as filled, after all layers have stored them."""
         self.length += count
         if self._next is not None:
             self._next += count
 
     def rewind(self, length: int) -> None:
-        """Forget the positions from `length` on."""
+        """Drop the positions from `length` on."""
         self.length = length
         if self._next is not None:
             self._next.fill_(length)

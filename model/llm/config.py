@@ -15,10 +15,10 @@ PUBLISHED_CLASS = {"architectures": ["MoonshotKimiaForCausalLM"], "model_type": 
 
 
 class LlmConfig(BaseModel):
-    """A network. Aliases are the published names, and both are read.
+    """The hyper-parameters of a network; aliases are the published names, and both are read.
 
-    What a file leaves out is the published class's default. Fields that the network has no use
-    for are kept and written back, so that a published `config.json` survives load and save.
+    Missing fields take the default of the published class. Unknown fields are kept and written
+    back, so that a published `config.json` survives load and save.
     """
 
     model_config = ConfigDict(
@@ -32,8 +32,8 @@ class LlmConfig(BaseModel):
     num_attention_heads: int = Field(ge=1)
     num_key_value_heads: int = Field(ge=1)
     hidden_act: Literal["silu"] = "silu"
-    max_position_embeddings: int = Field(ge=1)  # tokens of a sequence, prompt and reply
-    rms_norm_eps: float = Field(1e-6, gt=0)  # of every norm, the adaptor's too
+    max_position_embeddings: int = Field(ge=1)  # tokens of a sequence: prompt and reply
+    rms_norm_eps: float = Field(1e-6, gt=0)  # of every norm, also of the adaptor
     rope_theta: float = Field(10_000.0, gt=0)  # no scaling, whatever the file says
     initializer_range: float = Field(0.02, gt=0)
     pad_token_id: int | None = None
@@ -48,9 +48,9 @@ class LlmConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _newer_rope(cls, told: Any) -> Any:
-        theta = rope_theta_of(told) if isinstance(told, dict) else None
-        return told if theta is None else {**told, "rope_theta": theta}
+    def _newer_rope(cls, values: Any) -> Any:
+        theta = rope_theta_of(values) if isinstance(values, dict) else None
+        return values if theta is None else {**values, "rope_theta": theta}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -78,14 +78,14 @@ class LlmConfig(BaseModel):
         return self.model_dump(by_alias=True) | PUBLISHED_CLASS
 
 
-def rope_theta_of(told: dict[str, Any]) -> float | None:
-    """Return what a `config.json` says; transformers 5 writes it into `rope_parameters`."""
-    newer = told.get("rope_parameters")
-    return told.get("rope_theta", newer.get("rope_theta") if isinstance(newer, dict) else None)
+def rope_theta_of(config: dict[str, Any]) -> float | None:
+    """Return `rope_theta` of a `config.json`; transformers 5 writes it into `rope_parameters`."""
+    newer = config.get("rope_parameters")
+    return config.get("rope_theta", newer.get("rope_theta") if isinstance(newer, dict) else None)
 
 
 def preset(name: str) -> LlmConfig:
-    """Return a configuration that ships with the package; raises ValueError for another name."""
+    """Return a configuration that ships with the package; raises ValueError for unknown names."""
     if name not in PRESETS:
         raise ValueError(f"no configuration {name!r}; there are {', '.join(PRESETS)}")
     return LlmConfig.model_validate(yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()))

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wavemill.model.checkpoint import WeightsError, read_config, resolve
+from wavemill.model.io.folders import WeightsError, read_config, resolve
+from wavemill.model.io.tensors import fill, stored_tensors
 from wavemill.model.llm.config import LlmConfig, rope_theta_of
 from wavemill.model.llm.network import IGNORED, AudioLlm
-from wavemill.model.prompt.vocabulary import Vocabulary
-from wavemill.model.weights import fill, stored_tensors
+from wavemill.model.prompt.layout import Vocabulary
 
-SAME = (  # fields that must be the text LLM's
+SAME = (  # fields in which both must agree
     "hidden_size",
     "intermediate_size",
     "num_hidden_layers",
@@ -28,19 +28,19 @@ VOCABULARIES = ("model.embed_tokens.weight", "lm_head.weight")
 def shaped_like(source: str | Path, base: LlmConfig, text_vocab: int) -> LlmConfig:
     """Return `base` with the layers and widths of a text LLM and `text_vocab` text ids.
 
-    The audio branch leaves after three quarters of the layers, as in the published model. Raises
-    WeightsError for a text LLM of another kind.
+    The audio branch starts after three quarters of the layers, as in the published model. Raises
+    WeightsError for an unknown kind of text LLM.
     """
-    told = read_config(resolve(source))
+    text = read_config(resolve(source))
     offset = text_vocab + base.audio_offset - base.text_vocab
     names = Vocabulary(text_vocab, offset)
     try:
         return LlmConfig.model_validate(
             base.published()
-            | {name: told[name] for name in SAME}
+            | {name: text[name] for name in SAME}
             | {
-                "rope_theta": rope_theta_of(told) or base.rope_theta,
-                "kimia_mimo_transformer_from_layer_index": told["num_hidden_layers"] * 3 // 4,
+                "rope_theta": rope_theta_of(text) or base.rope_theta,
+                "kimia_mimo_transformer_from_layer_index": text["num_hidden_layers"] * 3 // 4,
                 "num_base_tokens": text_vocab,
                 "kimia_token_offset": offset,
                 "vocab_size": offset + base.audio_codes,
@@ -62,16 +62,19 @@ def from_text_llm(
 ) -> AudioLlm:
     """Build an audio LLM of `config` from a Qwen2 or Qwen2.5 checkpoint, a folder or a hub id.
 
-    Its layers become the shared layers and the text branch, and the first `config.text_vocab`
-    rows of its vocabulary matrices those of the text ids. Everything else is random: the rows of
-    special and audio ids, the audio branch and its head, the adaptor. With `dtype` None all is in
-    the text LLM's dtype. Raises WeightsError when the checkpoint does not fit the configuration.
+    Its layers become the shared layers and the text branch; the first `config.text_vocab` rows of
+    its vocabulary matrices become the rows of the text ids. Everything else is random: the rows
+    of special and audio ids, the audio branch and its head, the adaptor. With `dtype` None all
+    weights have the text LLM's dtype. Raises WeightsError when the checkpoint does not fit the
+    configuration.
     """
     folder = resolve(source)
-    told = read_config(folder)
-    _check(told, config, folder)
+    text_config = read_config(folder)
+    _check(text_config, config, folder)
     with torch.device("meta"):
-        text = _TextLlm(config, int(told["vocab_size"]), bool(told.get("tie_word_embeddings")))
+        text = _TextLlm(
+            config, int(text_config["vocab_size"]), bool(text_config.get("tie_word_embeddings"))
+        )
         network = AudioLlm(config)
     fill(text, folder, device, dtype, ignore=f"{IGNORED}|{text.unused(folder)}")
     stored = text.state_dict()
@@ -91,7 +94,7 @@ def from_text_llm(
 
 
 class _TextLlm(nn.Module):
-    """The tensors of a Qwen2 checkpoint by name; it is never run."""
+    """Holds the tensors of a Qwen2 checkpoint by name; it is never run."""
 
     def __init__(self, config: LlmConfig, vocab_size: int, tied: bool) -> None:
         super().__init__()
@@ -104,27 +107,27 @@ class _TextLlm(nn.Module):
             self.lm_head = nn.Linear(config.hidden_size, vocab_size, bias=False)
 
     def unused(self, folder: Path) -> str:
-        """Return a pattern of what a tied checkpoint may store twice."""
+        """Return a pattern of the tensors that a tied checkpoint may store twice."""
         return "^lm_head" if self.tied and "lm_head.weight" in stored_tensors(folder) else "^$"
 
 
-def _check(told: dict[str, Any], config: LlmConfig, folder: Path) -> None:
+def _check(stored: dict[str, Any], config: LlmConfig, folder: Path) -> None:
     for name in SAME:
-        if told.get(name) != getattr(config, name):
+        if stored.get(name) != getattr(config, name):
             raise WeightsError(
-                f"{folder}: {name} is {told.get(name)}, wanted {getattr(config, name)}"
+                f"{folder}: {name} is {stored.get(name)}, wanted {getattr(config, name)}"
             )
-    theta = rope_theta_of(told)
+    theta = rope_theta_of(stored)
     if theta != config.rope_theta:
         raise WeightsError(f"{folder}: rope_theta is {theta}, wanted {config.rope_theta}")
-    if told["vocab_size"] < config.text_vocab:
+    if stored["vocab_size"] < config.text_vocab:
         raise WeightsError(
-            f"{folder}: vocab_size is {told['vocab_size']}, below {config.text_vocab} text ids"
+            f"{folder}: vocab_size is {stored['vocab_size']}, below {config.text_vocab} text ids"
         )
 
 
 def _drawn(name: str, shape: torch.Size, config: LlmConfig, generator: torch.Generator) -> Tensor:
-    """Return fresh values: norms are 1, biases 0, all else is normally distributed."""
+    """Return initial values: 1 for norms, 0 for biases, a normal distribution for the rest."""
     drawn = torch.empty(shape, device=generator.device)
     if name.endswith(".bias"):
         return drawn.zero_()

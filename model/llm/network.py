@@ -1,4 +1,7 @@
-"""The audio LLM. Names of tensors are those of the published checkpoints."""
+"""The audio LLM: a trunk of shared layers, a text branch with its head, an audio branch with its.
+
+Report section 2.3. Modules have the names of the published checkpoints' tensors.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from wavemill.model.blocks import CACHE_ARGUMENT, Qwen2Config, Qwen2DecoderLayer, Qwen2RMSNorm
-from wavemill.model.checkpoint import resolve, validated
-from wavemill.model.llm.attention import rotary, visible
+from wavemill.model import blocks
+from wavemill.model.io.folders import resolve, validated
+from wavemill.model.io.tensors import fill, save
 from wavemill.model.llm.cache import KeyValueCache
 from wavemill.model.llm.config import LlmConfig
-from wavemill.model.llm.packed import IMPLEMENTATION, Documents
-from wavemill.model.weights import fill, save
+from wavemill.model.llm.packed import Documents, implementation
 
-# The published files hold rotary frequencies, which their own class ignores as well.
+# The published files store rotary frequencies, which the published class ignores as well.
 IGNORED = r"\.rotary_emb\.inv_freq$"
 
 
@@ -34,7 +36,7 @@ class LlmOutput:
 
 
 class Adaptor(nn.Module):
-    """Brings acoustic features to the width of the LLM: (..., feature_width) -> (..., hidden)."""
+    """Projects acoustic features to the width of the LLM: (..., feature_width) -> (..., hidden)."""
 
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class Adaptor(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Embedding, shared layers, and the two branches up to their final norms."""
+    """The embedding, the shared layers, and both branches up to their final norms."""
 
     def __init__(self, config: LlmConfig) -> None:
         super().__init__()
@@ -59,14 +61,14 @@ class Trunk(nn.Module):
         block, shared = _block_config(config), config.num_hidden_layers
         width, eps = config.hidden_size, config.rms_norm_eps
         self.embed_tokens = nn.Embedding(config.vocab_size, width, config.pad_token_id)
-        self.layers = nn.ModuleList(Qwen2DecoderLayer(block, i) for i in range(shared))
-        self.norm = Qwen2RMSNorm(width, eps)
+        self.layers = nn.ModuleList(blocks.Qwen2DecoderLayer(block, i) for i in range(shared))
+        self.norm = blocks.Qwen2RMSNorm(width, eps)
         self.mimo_layers = nn.ModuleList(
-            Qwen2DecoderLayer(block, shared + i) for i in range(config.audio_layers)
+            blocks.Qwen2DecoderLayer(block, shared + i) for i in range(config.audio_layers)
         )
-        self.mimo_norm = Qwen2RMSNorm(width, eps)
+        self.mimo_norm = blocks.Qwen2RMSNorm(width, eps)
         self.vq_adaptor = Adaptor(config)
-        self.recompute = False  # activations in the backward pass: slower, with far less memory
+        self.recompute = False  # activations, in the backward pass: slower, far less memory
 
     def embed(
         self,
@@ -75,7 +77,10 @@ class Trunk(nn.Module):
         features: Tensor | None,
         continuous: Tensor | None,
     ) -> Tensor:
-        """Return the sum of both streams and the features, (batch, positions, hidden)."""
+        """Return the sum of both embeddings and the features, (batch, positions, hidden).
+
+        Raises ValueError when features and `continuous` positions differ in number.
+        """
         hidden = self.embed_tokens(audio_ids)
         if features is not None:
             if continuous is None or int(continuous.sum()) != len(features):
@@ -91,9 +96,9 @@ class Trunk(nn.Module):
     def forward(
         self, hidden: Tensor, speaks: bool = True, **attention: Any
     ) -> tuple[Tensor, Tensor]:
-        """Return the normed outputs of the audio and of the text branch, shaped like `hidden`.
+        """Return the normed outputs of the audio branch and of the text branch, as `hidden`.
 
-        Where nothing is spoken, the audio branch is not computed: its output is meaningless then.
+        With `speaks` False the audio branch is skipped, and its output is meaningless.
         """
         audio = hidden
         for index, layer in enumerate(self.layers):
@@ -111,10 +116,10 @@ class Trunk(nn.Module):
 
 
 class AudioLlm(nn.Module):
-    """Two token streams in, the next token of both out (report section 2.3)."""
+    """Reads two token streams and scores the next token of both."""
 
     def __init__(self, config: LlmConfig) -> None:
-        """Build with random weights; on the meta device, within `torch.device("meta")`."""
+        """Build with random weights (or, inside `torch.device("meta")`, without weights)."""
         super().__init__()
         self.config = config
         self.model = Trunk(config)
@@ -147,10 +152,10 @@ class AudioLlm(nn.Module):
         with the first of those. `last_only` scores the last position alone. Raises ValueError
         when features and positions differ in number.
 
-        Differs from the published model file where that fails (fixture README 2.3): features of
-        several rows and several segments, and prompts without audio. It also leaves the text
-        embedding out whenever all text ids of a call are 0, which in a decoding step is an
-        exclamation mark; here that is a matter of `text_ids` alone.
+        Differs from the published model file (docs/published-format.md, "Audio LLM") where that
+        fails: features of several rows and several segments, and prompts without audio. The
+        published file also leaves out the text embedding whenever all text ids of a call are 0,
+        which in a decoding step is an exclamation mark; here only `text_ids` None leaves it out.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)
         audio, text = self.model(
@@ -173,11 +178,11 @@ class AudioLlm(nn.Module):
         documents: Documents,
         speaks: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """Return what the audio and the text head score, (1, positions, hidden) each.
+        """Return the inputs of the audio head and of the text head, (1, positions, hidden) each.
 
-        As `forward`, on one row (1, positions) of documents packed side by side, none of which
-        sees another; `position_ids` restart in each. What the audio head scores is meaningless
-        unless something `speaks`.
+        Like `forward`, on one row (1, positions) of packed documents, none of which attends to
+        another; `position_ids` restart in each. With `speaks` False the input of the audio head
+        is meaningless.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)
         attention = self._attention(hidden, None, position_ids, None)
@@ -189,8 +194,8 @@ class AudioLlm(nn.Module):
     ) -> AudioLlm:
         """Read `config.json` and the (sharded) safetensors of a folder or a hub id.
 
-        Tensors are mapped from the file and go straight to `device` and `dtype` (None: as
-        stored). Raises WeightsError when one is missing, unknown or of another shape.
+        Tensors are mapped from the file and loaded straight to `device` and `dtype` (None: as
+        stored). Raises WeightsError when a tensor is missing, unknown or of another shape.
         """
         folder = resolve(source)
         with torch.device("meta"):
@@ -221,7 +226,7 @@ class AudioLlm(nn.Module):
             "position_embeddings": rotary(
                 positions, config.head_width, config.rope_theta, hidden.dtype
             ),
-            CACHE_ARGUMENT: cache,
+            blocks.cache_argument(): cache,
         }
 
     def _draw(self, module: nn.Module) -> None:
@@ -231,8 +236,37 @@ class AudioLlm(nn.Module):
             nn.init.zeros_(module.bias)
 
 
-def _block_config(config: LlmConfig) -> Qwen2Config:
-    block = Qwen2Config(
+def rotary(
+    positions: Tensor, width: int, theta: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return the rotary embedding of `positions` (batch, count): cosines and sines.
+
+    Each is (batch, count, width) in `dtype`, computed in float32 and then rounded, as the
+    published tables are; the two halves of a head are rotated against each other.
+    """
+    steps = torch.arange(0, width, 2, dtype=torch.float32, device=positions.device)
+    angles = positions[..., None].float() * (1.0 / theta ** (steps / width))
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def visible(slots: Tensor, keys: int, real: Tensor | None) -> Tensor:
+    """Return the attention mask, bool (batch or 1, 1, queries, keys): True where a query attends.
+
+    `slots`, int64 (queries,), are the positions of the queries among `keys`; `real` (batch,
+    <= keys) is False or 0 where a key is padding. A query attends to every real key up to its own
+    position, and always to itself: a padded query that attends to nothing would give NaN.
+    """
+    places = torch.arange(keys, device=slots.device)
+    seen = (places <= slots[:, None])[None]
+    if real is not None:
+        padded = torch.nn.functional.pad(real.bool(), (0, keys - real.shape[1]), value=True)
+        seen = seen & padded[:, None] | (places == slots[:, None])
+    return seen[:, None]
+
+
+def _block_config(config: LlmConfig) -> blocks.Qwen2Config:
+    block = blocks.Qwen2Config(
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         num_hidden_layers=config.num_hidden_layers + config.audio_layers,
@@ -241,5 +275,5 @@ def _block_config(config: LlmConfig) -> Qwen2Config:
         rms_norm_eps=config.rms_norm_eps,
         use_sliding_window=False,
     )
-    block._attn_implementation = IMPLEMENTATION
+    block._attn_implementation = implementation()
     return block

@@ -1,9 +1,10 @@
-"""Attention over documents that are packed into one row, each seeing itself alone."""
+"""Attention over documents that are packed into one row, each attending only to itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -11,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from wavemill.model.blocks import register_attention, sdpa_attention_forward
+from wavemill.model import blocks
 
-IMPLEMENTATION = "wavemill_packed"  # the name that decoder layers know it by
+IMPLEMENTATION = "wavemill_packed"  # its name among the attention functions of `transformers`
 FLASH_DTYPES = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
 class Documents:
-    """Where documents begin and end in a row."""
+    """The spans of the documents in a row."""
 
     lengths: tuple[int, ...]  # positions
     bounds: Tensor  # int32 (documents + 1,), on the device
@@ -41,14 +42,14 @@ def attention(
     scaling: float | None = None,
     **rest: Any,
 ) -> tuple[Tensor, None]:
-    """Attend causally, within each of `documents` if there are any.
+    """Attend causally, and within each of the `documents` if they are given.
 
-    `query` (batch, heads, positions, width), `key` and `value` with fewer heads; gives (batch,
-    positions, heads, width), as decoder layers want it. With documents, batch is 1 and there is
-    no mask: only the blocks on the diagonal are computed.
+    `query` is (batch, heads, positions, width), `key` and `value` have fewer heads; returns
+    (batch, positions, heads, width), the shape that decoder layers expect. With documents, batch
+    is 1 and there is no mask: only the blocks on the diagonal are computed.
     """
     if documents is None:
-        return sdpa_attention_forward(
+        return blocks.sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **rest
         )
     query, key, value = autocast(query, key, value)
@@ -72,9 +73,10 @@ def attention(
 
 
 def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return tensors in the dtype of autocast, if that is on.
+    """Return tensors in the dtype of autocast, if autocast is on.
 
-    Rotary positions in float32 leave queries and keys in it, which `varlen_attn` does not take.
+    The rotary embedding in float32 leaves queries and keys in float32, which `varlen_attn` does
+    not accept.
     """
     kind = tensors[0].device.type
     if not torch.is_autocast_enabled(kind):
@@ -82,4 +84,8 @@ def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.to(torch.get_autocast_dtype(kind)) for tensor in tensors)
 
 
-register_attention(IMPLEMENTATION, attention)
+@cache
+def implementation() -> str:
+    """Make `attention` known to decoder layers; return the name that they know it by."""
+    blocks.register_attention(IMPLEMENTATION, attention)
+    return IMPLEMENTATION

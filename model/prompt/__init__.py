@@ -1,4 +1,1 @@
-"""Conversations as the two token streams that the audio LLM reads, and back.
-
-Report section 2.3 and 4.1; fixtures `llm/prompts`. Pure Python: ids in, ids out.
-"""
+"""Text tokenizers, and conversations as the two token streams that the audio LLM reads."""

@@ -1,4 +1,4 @@
-"""Text to ids and back."""
+"""Text tokenizers: from text to ids and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from wavemill.model.checkpoint import WeightsError
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.prompt import whisper_bpe
 
 RANKS_FILE = "tiktoken.model"  # of the published model: Qwen2.5's byte pairs
@@ -20,7 +20,7 @@ QWEN_PATTERN = (
 
 
 class TextTokenizer(Protocol):
-    """Names of special tokens are plain text."""
+    """Encodes text; the names of special tokens in it are plain text."""
 
     @property
     def vocab_size(self) -> int:
@@ -30,7 +30,7 @@ class TextTokenizer(Protocol):
     def encode(self, text: str) -> list[int]: ...
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids; broken UTF-8 gives replacement characters."""
+        """Return the text of ids; invalid UTF-8 becomes replacement characters."""
         ...
 
 
@@ -97,8 +97,8 @@ class FromTokenizers:
 def load_text_tokenizer(folder: Path, text_vocab: int) -> TextTokenizer:
     """Return the text tokenizer of a model folder whose text ids are below `text_vocab`.
 
-    Where the folder has no file, `text_vocab` tells the ones that need none: bytes, Whisper's.
-    Raises WeightsError when there is none or it has more ids.
+    If the folder has no tokenizer file, `text_vocab` identifies those that need none: bytes and
+    Whisper's. Raises WeightsError when there is no tokenizer, or it has more ids.
     """
     tokenizer = stored_text_tokenizer(folder)
     if tokenizer is None and text_vocab == BYTES:
@@ -117,7 +117,7 @@ def load_text_tokenizer(folder: Path, text_vocab: int) -> TextTokenizer:
 
 
 def stored_text_tokenizer(folder: Path) -> TextTokenizer | None:
-    """Return the tokenizer that a folder has a file of; raises WeightsError for a broken one."""
+    """Return the tokenizer stored in a folder, or None; raises WeightsError for a broken file."""
     if (folder / RANKS_FILE).is_file():
         return BytePairs(folder / RANKS_FILE)
     if (folder / TOKENIZERS_FILE).is_file():

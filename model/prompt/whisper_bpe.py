@@ -19,11 +19,11 @@ class WhisperBpe:
     vocab_size = TEXT_IDS
 
     def __init__(self) -> None:
-        """Raises ModuleNotFoundError where the package is not installed."""
+        """Raises ModuleNotFoundError when the package is not installed."""
         self.encoding: Any = _tokenizer_module().get_encoding("multilingual")
 
     def encode(self, text: str) -> list[int]:
-        """Return ids; "<|endoftext|>" in a text is encoded letter by letter, never as a token."""
+        """Return ids; "<|endoftext|>" in a text is plain text, not a special token."""
         return list(self.encoding.encode_ordinary(text))
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavemill.model.blocks import WhisperEncoder
-from wavemill.model.checkpoint import resolve, validated
+from wavemill.model import blocks
+from wavemill.model.audio import whisper_log_mel
+from wavemill.model.io.folders import resolve, validated
+from wavemill.model.io.tensors import fill, save, stored_tensors
 from wavemill.model.tokenizer.config import EncoderConfig
-from wavemill.model.tokenizer.log_mel import (
+from wavemill.model.tokenizer.pieces import (
     PIECE_SAMPLES,
     TOKEN_SAMPLES,
-    log_mel,
     padded,
     pieces_of,
     tokens_in,
 )
 from wavemill.model.tokenizer.vq_encoder import whisper_config
-from wavemill.model.weights import fill, save, stored_tensors
 
 STACKED = 4  # frames of 20 ms in a row of features
 SAMPLES_AT_ONCE = 8 * PIECE_SAMPLES
@@ -37,7 +37,7 @@ class AcousticEncoder(nn.Module):
         """Build with random weights; on the meta device, within `torch.device("meta")`."""
         super().__init__()
         self.config = config
-        self.encoder = WhisperEncoder(whisper_config(config))
+        self.encoder = blocks.WhisperEncoder(whisper_config(config))
 
     @property
     def width(self) -> int:
@@ -51,7 +51,7 @@ class AcousticEncoder(nn.Module):
         log-mel is taken in float32 and cast to the weights' dtype, which the result has too.
         Silence that fills a piece up is attended to, as in the published code.
         """
-        return self.encode(log_mel(pieces))
+        return self.encode(whisper_log_mel(pieces))
 
     def encode(self, mels: Tensor) -> Tensor:
         """Encode log-mels, float32 (batch, 128, frames), as `forward` does; 8 frames give a row."""
@@ -103,8 +103,8 @@ class AcousticEncoder(nn.Module):
         order = sorted(range(len(lengths)), key=lambda i: lengths[i])
         for length, same in groupby(order, key=lambda i: lengths[i]):
             members = list(same)
-            most = SAMPLES_AT_ONCE // length
-            yield from (members[i : i + most] for i in range(0, len(members), most))
+            limit = SAMPLES_AT_ONCE // length
+            yield from (members[i : i + limit] for i in range(0, len(members), limit))
 
     @classmethod
     def from_pretrained(
@@ -118,7 +118,7 @@ class AcousticEncoder(nn.Module):
         return network.eval()
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write what `from_pretrained` reads; there is no decoder in it."""
+        """Write what `from_pretrained` reads: the encoder without Whisper's decoder."""
         save(self, self.config.published(), folder)
 
 

@@ -36,7 +36,7 @@ class EncoderConfig(BaseModel):
 
 
 class VqConfig(EncoderConfig):
-    """A Whisper encoder with pooling and a codebook inside (GLM-4-Voice; fixture README 3.2)."""
+    """GLM-4-Voice's Whisper encoder with pooling and a codebook (docs/published-format.md)."""
 
     pooling_kernel_size: int = Field(4, ge=1)
     pooling_type: Literal["avg", "max"] = "avg"
@@ -73,8 +73,8 @@ def presets(name: str) -> tuple[VqConfig, EncoderConfig]:
     """
     if name not in PRESETS:
         raise ValueError(f"no configuration {name!r}; there are {', '.join(PRESETS)}")
-    told = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     return (
-        VqConfig.model_validate(told["semantic"]),
-        EncoderConfig.model_validate(told["acoustic"]),
+        VqConfig.model_validate(content["semantic"]),
+        EncoderConfig.model_validate(content["acoustic"]),
     )

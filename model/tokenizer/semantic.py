@@ -9,21 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavemill.model.checkpoint import resolve, validated
+from wavemill.model.audio import WHISPER_HOP, whisper_log_mel
+from wavemill.model.io.folders import resolve, validated
+from wavemill.model.io.tensors import fill, save
 from wavemill.model.tokenizer.config import VqConfig
-from wavemill.model.tokenizer.log_mel import (
-    HOP,
+from wavemill.model.tokenizer.pieces import (
     PIECE_FRAMES,
     PIECE_SAMPLES,
     TOKEN_FRAMES,
     TOKEN_SAMPLES,
-    log_mel,
     padded,
     pieces_of,
     tokens_in,
 )
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
-from wavemill.model.weights import fill, save
 
 FRAMES_AT_ONCE = 16 * PIECE_FRAMES  # log-mel frames of a batch, padding included
 
@@ -31,7 +30,7 @@ FRAMES_AT_ONCE = 16 * PIECE_FRAMES  # log-mel frames of a batch, padding include
 class SemanticTokenizer:
     """A Whisper encoder with a codebook inside (GLM-4-Voice layout), in float32.
 
-    In bfloat16, one token in eight changes (fixture README 3.1).
+    In bfloat16, one token in eight changes (docs/published-format.md).
     """
 
     def __init__(self, network: VqEncoder, frames_at_once: int = FRAMES_AT_ONCE) -> None:
@@ -96,7 +95,7 @@ class SemanticTokenizer:
         stacked = torch.stack(
             [torch.nn.functional.pad(mel, (0, frames - mel.shape[1])) for mel in mels]
         )
-        starts = torch.arange(frames, device=stacked.device) * HOP
+        starts = torch.arange(frames, device=stacked.device) * WHISPER_HOP
         real = starts < torch.tensor(samples, device=stacked.device)[:, None]
         return self.network(stacked, real).codes
 
@@ -110,6 +109,6 @@ def piece_mel(piece: Tensor, alone: bool) -> Tensor:
     samples = tokens_in(len(piece)) * TOKEN_SAMPLES
     if not alone:
         samples = min(samples + TOKEN_SAMPLES, PIECE_SAMPLES)
-    mel = log_mel(padded(piece, samples)[None])[0]
+    mel = whisper_log_mel(padded(piece, samples)[None])[0]
     assert mel.shape[1] % TOKEN_FRAMES == 0
     return mel

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavemill.model.blocks import WhisperConfig, WhisperEncoderLayer
+from wavemill.model import blocks
 from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
 
 ROWS_AT_ONCE = 4096  # bounds memory while hidden states are held against a codebook
@@ -38,7 +38,7 @@ class VqEncoder(nn.Module):
         self.conv2 = nn.Conv1d(width, width, 3, stride=2)
         self.embed_positions = nn.Embedding(config.max_source_positions, width)
         block = whisper_config(config)
-        self.layers = nn.ModuleList(WhisperEncoderLayer(block) for _ in range(config.layers))
+        self.layers = nn.ModuleList(blocks.WhisperEncoderLayer(block) for _ in range(config.layers))
         self.codebook = nn.Embedding(config.quantize_vocab_size, width)
         self.embed_positions2 = nn.Embedding(pooled, width)
         if not config.quantize_encoder_only:
@@ -108,9 +108,9 @@ class VqEncoder(nn.Module):
         return (block <= block[:, None])[None, None] & real.bool()[:, None, None]
 
 
-def whisper_config(config: EncoderConfig) -> WhisperConfig:
+def whisper_config(config: EncoderConfig) -> blocks.WhisperConfig:
     """Return what the blocks of `transformers` need to know."""
-    block = WhisperConfig(
+    block = blocks.WhisperConfig(
         d_model=config.d_model,
         encoder_layers=config.encoder_layers,
         encoder_attention_heads=config.encoder_attention_heads,

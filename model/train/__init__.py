@@ -1,1 +1,1 @@
-"""Training: one loop for every network, told by a learner what to do."""
+"""Training: one loop for every network, which a learner gives its networks and losses."""

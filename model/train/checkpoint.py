@@ -1,7 +1,7 @@
-"""A training's whole state on disk: whole tensors in safetensors, all else in JSON.
+"""The whole state of a training on disk, and how a training resumes from it.
 
-Tensors are whole however many workers had parts of them, so any number of workers can go on from
-a checkpoint. A folder with its final name is complete.
+A checkpoint has whole tensors in safetensors, however the workers shard them, and all else in
+JSON: any number of workers can resume from it. A folder with its final name is complete.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,9 +21,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from wavemill.model.checkpoint import WeightsError
-from wavemill.model.train.ranks import Ranks
-from wavemill.model.train.settings import CheckpointSettings
+from wavemill.model.data.source import Prefetched
+from wavemill.model.io.folders import WeightsError
+from wavemill.model.train.learner import MicroBatch
+from wavemill.model.train.ranks import Ranks, whole
+from wavemill.model.train.recipe import CheckpointSettings
+from wavemill.model.train.step import Stepper
 
 FOLDER = "checkpoints"
 STATE = "state.json"
@@ -58,23 +62,23 @@ def save(
                 os.fsync(opened.fileno())
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
-    ranks.gathered(None)  # no one goes on before it is there
+    ranks.gathered(None)  # all ranks wait until it is complete
     return final
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return what `save` was told; raises WeightsError."""
+    """Return the `state` that `save` has written; raises WeightsError."""
     try:
-        told = json.loads((folder / STATE).read_bytes())
+        state = json.loads((folder / STATE).read_bytes())
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {folder / STATE}: {error}") from None
-    if not isinstance(told, dict) or not told.keys() >= PARTS:
+    if not isinstance(state, dict) or not state.keys() >= PARTS:
         raise WeightsError(f"{folder / STATE} is no state of a training")
-    return told
+    return state
 
 
 def load(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizers) -> None:
-    """Fill networks and optimizers, which must be as they were saved; raises WeightsError."""
+    """Fill networks and optimizers of the saved shapes; raises WeightsError."""
     stored = _Stored(folder)
     with torch.no_grad():
         for name, tensor in _of_modules(modules):
@@ -85,7 +89,7 @@ def load(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizers)
                 for key in stored.below(prefix):
                     if key == f"{prefix}step":
                         value = stored.read(key)
-                        if optimizer.defaults.get("fused"):  # whose kernels read it there
+                        if optimizer.defaults.get("fused"):  # kernels read it there
                             value = value.to(parameter.device)
                     else:
                         value = stored.like(key, parameter)
@@ -93,22 +97,16 @@ def load(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizers)
 
 
 def prune(run: Path, settings: CheckpointSettings) -> None:
-    """Delete checkpoints that the policy does not keep, and halves of others."""
-    for left in (run / FOLDER).glob(".step-*.partial"):  # by a worker that died while it wrote
+    """Delete checkpoints that the policy does not keep, and incomplete ones."""
+    for left in (run / FOLDER).glob(".step-*.partial"):  # of a worker that died while it wrote
         shutil.rmtree(left, ignore_errors=True)
     found = checkpoints(run)
     for path in found[: -settings.keep]:
         step = int(path.name.removeprefix("step-"))
         if settings.keep_every is None or step % settings.keep_every:
             gone = path.with_name(f".{path.name}.partial")
-            path.rename(gone)  # half of one must not look like a whole one
+            path.rename(gone)  # what is half deleted must not look complete
             shutil.rmtree(gone, ignore_errors=True)
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """Return all of a tensor that may be divided up among ranks, on the CPU."""
-    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return full.detach().cpu().contiguous()
 
 
 def _of_modules(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
@@ -141,14 +139,14 @@ def _write(folder: Path, tensors: Iterator[tuple[str, Tensor]], first: bool) -> 
         if held and size + value.nbytes > SHARD_BYTES:
             save_file(held, folder / f"{number:05}.safetensors")
             held, size, number = {}, 0, number + 1
-        held[name] = value.clone()  # tensors that share memory are stored twice
+        held[name] = value.clone()  # tensors that share memory are stored separately
         size += value.nbytes
     if first:
         save_file(held, folder / f"{number:05}.safetensors")
 
 
 class _Stored:
-    """The tensors of a checkpoint, read as they are asked for."""
+    """The tensors of a checkpoint, each read when it is needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -172,7 +170,7 @@ class _Stored:
         return self._readers[name]()
 
     def like(self, name: str, other: Tensor) -> Tensor:
-        """Return a tensor as `other` is: on its device, divided up as it is."""
+        """Return a tensor on the device of `other`, sharded like it."""
         value = self.read(name)
         if tuple(value.shape) != tuple(other.shape):
             raise WeightsError(
@@ -182,3 +180,90 @@ class _Stored:
         if isinstance(other, DTensor):
             return distribute_tensor(value, other.device_mesh, other.placements)
         return value
+
+
+B = TypeVar("B", bound=MicroBatch)
+T = TypeVar("T")
+
+
+class RunChanged(Exception):
+    """A run was begun with other settings than it is to resume with: says which."""
+
+
+@dataclass(frozen=True)
+class Resuming(Generic[B]):
+    """The checkpoints of one run; all ranks take part."""
+
+    run: Path
+    identity: Mapping[str, Any]  # a checkpoint must have the same
+    settings: CheckpointSettings
+    stepper: Stepper[B]
+    batches: Prefetched[B]
+
+    def save(self, step: int, units: int) -> None:
+        ranks, learner = self.stepper.ranks, self.stepper.learner
+        state = {
+            "step": step,
+            "units": units,
+            "identity": dict(self.identity),
+            "data": self.batches.merged(ranks.gathered(self.batches.state())),
+            "learner": learner.extra_state(),
+        }
+        modules, optimizers = self.stepper.modules, self.stepper.optimizers
+        save(self.run, step, modules, optimizers, state, ranks)
+        if ranks.first:
+            prune(self.run, self.settings)
+
+    def resume(self) -> tuple[int, int]:
+        """Load the last checkpoint, if there is one; return the steps and units done.
+
+        Raises RunChanged, and WeightsError for a bad checkpoint.
+        """
+        last = last_checkpoint(self.run, self.identity)
+        if last is None:
+            return 0, 0
+        place, state = last
+        modules, optimizers = self.stepper.modules, self.stepper.optimizers
+        _readable(place, lambda folder: load(folder, modules, optimizers))
+        self.batches.restore(state["data"])
+        self.stepper.learner.load_extra_state(state["learner"])
+        return int(state["step"]), int(state["units"])
+
+
+def last_checkpoint(run: Path, identity: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+    """Return the last checkpoint of a run and its state; None if there is none yet.
+
+    Raises RunChanged if it has another `identity`, and WeightsError for a bad checkpoint.
+    """
+    found = checkpoints(run)
+    if not found:
+        return None
+    state = _readable(found[-1], read_state)
+    if (changed := _changed(state["identity"], dict(identity))) is not None:
+        raise RunChanged(
+            f"{run} was begun with another {changed}; remedy: the same as then, "
+            f"or another folder, with --init to go on from what was learnt"
+        )
+    return found[-1], state
+
+
+def _readable(folder: Path, read: Callable[[Path], T]) -> T:
+    """Return `read(folder)`; raises WeightsError that says what to do."""
+    try:
+        return read(folder)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{error}; remedy: delete {folder}, to go on from the checkpoint before it"
+        ) from None
+
+
+def _changed(before: Any, now: Any, name: str = "") -> str | None:
+    """Return the name of the first field in which two JSON values differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            inner = f"{name}.{key}" if name else key
+            found = _changed(before.get(key), now.get(key), inner)
+            if found is not None:
+                return found
+        return None
+    return None if before == now else f"{name} ({before}, now {now})"

@@ -1,4 +1,4 @@
-"""What is trained: a learner tells the loop its networks, its losses and its schedule."""
+"""What is trained: a learner gives the loop its networks, its losses and its schedule."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from torch import Tensor, nn
 MAIN = "main"  # the only optimizer of a learner that has just one
 
 
-class Batch(Protocol):
+class MicroBatch(Protocol):
     """One micro-batch. A frozen dataclass satisfies it."""
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """What is in it, for messages: segments, samples, recordings."""
+        """The ids of its segments, samples or recordings, for messages."""
         ...
 
     @property
     def units(self) -> int:
-        """What schedules count: tokens (LLM) or milliseconds of audio (everything else)."""
+        """The amount of data, for schedules: tokens (LLM) or milliseconds of audio (others)."""
         ...
 
     def to(self, device: torch.device) -> Self: ...
 
 
-B = TypeVar("B", bound=Batch)
+B = TypeVar("B", bound=MicroBatch)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training stands when a step begins; the same on every rank."""
+    """How far the training is when a step begins; the same on every rank."""
 
     step: int  # optimizer steps done
-    units: int  # tokens or milliseconds learnt so far
+    units: int  # tokens or milliseconds trained on so far
     total_units: int  # of the whole training; schedules go by units / total_units
-    # Sums over the micro-batches of this step, of all ranks, of what `Learner.counts` says.
+    # Sums of `Learner.counts` over the micro-batches of this step, of all ranks.
     counts: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -53,21 +53,21 @@ class Progress:
 class Loss:
     """The loss of a micro-batch, in a form that adds up over micro-batches and ranks.
 
-    A step follows the gradient of sum(total) / sum(weight) over its micro-batches and ranks: the
-    same, however the step is divided up. A loss of several means, each over a count of its own
+    The gradient of a step is that of sum(total) / sum(weight) over its micro-batches and ranks:
+    the same however the step is divided. A loss that adds several means, each over its own count
     (text and audio positions, say), divides by `Progress.counts` itself and has `weight` None.
     """
 
     total: Tensor  # scalar, differentiable: a sum
     weight: Tensor | float | None  # how many terms are in it
-    # Detached scalars for the log, by name ("asr/text", "codebook/perplexity"): the mean over the
-    # micro-batches and ranks that report a name is logged, weighted where the value is a pair.
+    # Detached scalars to log, by name ("asr/text", "codebook/perplexity"): the mean over the
+    # micro-batches and ranks that have the name, weighted if the value is a pair.
     parts: Mapping[str, Tensor | tuple[Tensor, Tensor]]  # value, or (sum, how many)
 
 
 @dataclass(frozen=True)
 class Example:
-    """Something the model made of a held-out item, for a person to look at."""
+    """What the model generates for a held-out item, for a person to look at."""
 
     name: str
     reference: str = ""
@@ -77,7 +77,9 @@ class Example:
 
 
 class Learner(ABC, Generic[B]):
-    """One thing to train: its networks, who optimises what, and the loss of a batch."""
+    """One thing to train: its networks, which optimizer updates what, and the loss of a batch."""
+
+    held_out: Any = None  # held-out items for `examples`; the loop sets what `Job.data` has chosen
 
     @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
@@ -89,7 +91,7 @@ class Learner(ABC, Generic[B]):
 
     @abstractmethod
     def optimized(self) -> Mapping[str, Sequence[nn.Parameter]]:
-        """Return parameters by optimizer, which take their turns in this order.
+        """Return parameters by optimizer; a step runs the optimizers in this order.
 
         One entry MAIN, unless networks learn against each other ("discriminator", "generator").
         """
@@ -104,10 +106,10 @@ class Learner(ABC, Generic[B]):
 
     @abstractmethod
     def export(self, folder: Path) -> None:
-        """Write the published layout of what was trained. Called on rank 0, on whole tensors."""
+        """Write the networks in their published layout. Called on rank 0, with whole tensors."""
 
     def learns(self, optimizer: str, progress: Progress) -> bool:
-        """Return whether an optimizer takes its turn in a step; if not, its state stays."""
+        """Return whether an optimizer updates its weights in a step; if not, its state stays."""
         del optimizer, progress
         return True
 
@@ -117,13 +119,13 @@ class Learner(ABC, Generic[B]):
         return {}
 
     def prepare(self, progress: Progress) -> None:
-        """Get ready for a step: freeze or thaw parts by progress, for example."""
+        """Prepare a step: freeze or unfreeze parts by progress, for example."""
         del progress
 
     def after_step(self, progress: Progress) -> None:
-        """Follow up a step: moving averages of a codebook, revival of dead codes.
+        """Finish a step: update moving averages of a codebook, replace dead codes.
 
-        Called on every rank, after all optimizers; what is reduced over ranks is reduced here.
+        Called on every rank, after all optimizers; sums over ranks are taken here.
         """
         del progress
 
@@ -137,7 +139,7 @@ class Learner(ABC, Generic[B]):
         return 0.0
 
     def examples(self, limit: int) -> Iterator[Example]:
-        """Yield up to `limit` decoded samples of held-out items, in evaluation mode."""
+        """Yield up to `limit` decoded samples of `held_out`, in evaluation mode."""
         del limit
         return iter(())
 

@@ -1,54 +1,240 @@
-"""Pre-training and fine-tuning of the audio LLM, as a learner."""
+"""Pre-training and fine-tuning of the audio LLM: the job, its networks, and their losses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from wavemill.model.data.batch import PackedBatch
-from wavemill.model.llm.loss import COUNT_FLOOR
+from wavemill.model.assistant import ACOUSTIC_FOLDER
+from wavemill.model.audio import WHISPER_BANDS
+from wavemill.model.data.batch import Mels, PackedBatch
+from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.source import DataError
+from wavemill.model.io.folders import validated
+from wavemill.model.llm.config import LlmConfig, preset
+from wavemill.model.llm.network import AudioLlm
+from wavemill.model.llm.packed import Documents
+from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
+from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder
+from wavemill.model.tokenizer.config import EncoderConfig, presets
+from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
-from wavemill.model.train.llm_network import LearningLlm
+from wavemill.model.train.llm_data import LlmData
+from wavemill.model.train.llm_output import decoded, export_llm
+from wavemill.model.train.loop import JobFromModel, TrainingData
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
+
+SCORED_AT_ONCE = 2048  # positions: bounds the memory of scores over a large vocabulary
 
 
-@dataclass
+@dataclass(frozen=True)
+class LlmTraining(JobFromModel):
+    """Pre-training or fine-tuning on a corpus."""
+
+    recipe: PretrainRecipe | SftRecipe
+    texts: tuple[str, ...] = ()  # places of texts for the text task of pre-training
+    semantic: Path | None = None  # the corpus's tokenizer: exported, and for augmentation
+
+    @property
+    def name(self) -> Literal["pretrain", "sft"]:
+        return "sft" if isinstance(self.recipe, SftRecipe) else "pretrain"
+
+    def learner(self) -> LlmLearner:
+        recipe, corpus = self.recipe, Corpus.open(self.corpus, self.name)
+        codes = corpus.codebook_size
+        network = build_network(recipe.network, self.init, codes, recipe.loop.seed)
+        network.llm.model.recompute = recipe.loop.recompute
+        network.always_runs_all = recipe.loop.shard
+        return LlmLearner(
+            network,
+            recipe.frozen_acoustic,
+            lambda made, folder: export_llm(
+                made.llm, made.acoustic, folder, self.init, self.semantic, corpus.recording_ids()
+            ),
+            load_text_tokenizer(self.init or Path(), network.llm.config.text_vocab),
+        )
+
+    def data(self, ranks: Ranks) -> TrainingData[PackedBatch]:
+        return self.data_source().of_rank(ranks)
+
+    def data_source(self) -> LlmData:
+        """Return the data for any rank. Raises DataError and WeightsError."""
+        recipe, codes = self.recipe, Corpus.open(self.corpus, self.name).codebook_size
+        llm, encoder = network_configs(recipe.network, self.init, codes)
+        return LlmData(recipe, llm, encoder, self.corpus, self.texts, self.init, self.semantic)
+
+
+def network_configs(
+    settings: NetworkSettings, init: Path | None, codes: int
+) -> tuple[LlmConfig, EncoderConfig]:
+    """Return the sizes of the LLM and of its acoustic encoder.
+
+    They are those of the model folder `init`, or of the preset with `codes` audio codes. Raises
+    DataError when the model folder has another codebook, and WeightsError.
+    """
+    if init is not None:
+        llm = validated(LlmConfig, init)
+        if llm.audio_codes != codes:
+            raise DataError(
+                f"{init} has a codebook of {llm.audio_codes} codes, the corpus one of "
+                f"{codes}; remedy: curate with the tokenizer of the model"
+            )
+        return llm, validated(EncoderConfig, init / ACOUSTIC_FOLDER)
+    _, encoder = presets(settings.preset)
+    encoder = EncoderConfig.model_validate(encoder.model_dump() | settings.acoustic)
+    base = preset(settings.preset)
+    llm = LlmConfig.model_validate(
+        base.published()
+        | {"kimia_adaptor_input_dim": STACKED * encoder.d_model}
+        | {"vocab_size": base.audio_offset + codes}
+        | settings.llm
+    )
+    return llm, encoder
+
+
+def build_network(
+    settings: NetworkSettings, init: Path | None, codes: int, seed: int
+) -> LearningLlm:
+    """Return the network of a model folder, or a random one with `codes` audio codes, float32.
+
+    Raises DataError when the model folder has another codebook, and WeightsError.
+    """
+    llm, encoder = network_configs(settings, init, codes)
+    if init is None:
+        torch.manual_seed(seed)
+        return LearningLlm(AudioLlm(llm), AcousticEncoder(encoder))
+    network = LearningLlm(
+        AudioLlm.from_pretrained(init, dtype=torch.float32),
+        AcousticEncoder.from_pretrained(init / ACOUSTIC_FOLDER, dtype=torch.float32),
+    )
+    for parameter in network.parameters():
+        parameter.data = parameter.data.clone()  # no longer a view of the file
+    return network
+
+
+@dataclass(frozen=True)
+class PositionLosses:
+    """Cross entropies in nats where the loss mask is set, float32 (positions,), in their order."""
+
+    audio: Tensor
+    text: Tensor
+
+
+class LearningLlm(nn.Module):
+    """All that pre-training and fine-tuning update: the LLM and its acoustic encoder."""
+
+    def __init__(self, llm: AudioLlm, acoustic: AcousticEncoder) -> None:
+        super().__init__()
+        self.llm = llm
+        self.acoustic = acoustic
+        self.always_runs_all = False
+
+    def forward(self, batch: PackedBatch) -> PositionLosses:
+        """Return the losses of a row.
+
+        The audio branch, a good part of the work, is left out of rows without loss on audio. With
+        `always_runs_all`, it and the acoustic encoder have a part in the losses of every row, if
+        only a zero: the workers of a sharded network must have the same gradients to exchange.
+        """
+        rows = self.features(batch.mels)
+        unused = self._zero(rows) if self.always_runs_all and not len(rows) else None
+        audio, text = self.llm.branches(
+            batch.audio_ids[None],
+            batch.text_ids[None],
+            features=rows if len(rows) else None,
+            continuous=batch.continuous[None],
+            position_ids=batch.position_ids[None],
+            documents=Documents.of(batch.lengths, batch.audio_ids.device),
+            speaks=self.always_runs_all or bool(batch.audio_loss_mask.any()),
+        )
+        if unused is not None:
+            audio = audio + unused
+        return PositionLosses(
+            _losses(audio[0], self.llm.mimo_output, batch.audio_labels, batch.audio_loss_mask),
+            _losses(text[0], self.llm.lm_head, batch.text_labels, batch.text_loss_mask),
+        )
+
+    def _zero(self, rows: Tensor) -> Tensor:
+        """Return 0, computed through the acoustic encoder and the adaptor."""
+        mels = rows.new_zeros(1, WHISPER_BANDS, TOKEN_FRAMES)
+        return 0.0 * self.llm.model.vq_adaptor(self.acoustic.encode(mels)).sum()
+
+    def features(self, groups: tuple[Mels, ...]) -> Tensor:
+        """Return the features of all pieces, in order: (rows, width)."""
+        pieces: dict[int, Tensor] = {}
+        for group in groups:
+            for number, tokens, rows in zip(
+                group.numbers, group.tokens, self.acoustic.encode(group.mels), strict=True
+            ):
+                pieces[number] = rows[:tokens]
+        if not pieces:
+            return self.acoustic.encoder.conv1.weight.new_zeros(0, self.acoustic.width)
+        return torch.cat([pieces[number] for number in sorted(pieces)])
+
+
+def _losses(hidden: Tensor, head: nn.Linear, labels: Tensor, loss_mask: Tensor) -> Tensor:
+    kept, wanted = hidden[loss_mask], labels[loss_mask]
+    if len(kept) <= SCORED_AT_ONCE:
+        # An empty result still connects the branch to the loss.
+        return _scored(kept, wanted, head)
+    pieces = zip(
+        torch.split(kept, SCORED_AT_ONCE), torch.split(wanted, SCORED_AT_ONCE), strict=True
+    )
+    parts = [checkpoint(_scored, some, ids, head, use_reentrant=False) for some, ids in pieces]
+    return torch.cat(parts)
+
+
+def _scored(hidden: Tensor, wanted: Tensor, head: nn.Linear) -> Tensor:
+    return functional.cross_entropy(head(hidden).float(), wanted, reduction="none")
+
+
+COUNT_FLOOR = 1e-4  # added to the number of positions in the loss, as in the published fine-tuning
+
+
 class LlmLearner(Learner[PackedBatch]):
-    """The loss of a step is the mean over its counted text positions plus that over its audio.
+    """The loss of a step is the mean over its text positions plus that over its audio positions.
 
-    As in the published fine-tuning (fixture finetune_layouts, "loss"), with the counts of the whole
-    step in place of those of one sample.
+    As in the published fine-tuning (docs/published-format.md), but with the positions of
+    the whole step in place of those of one sample.
     """
 
-    network: LearningLlm
-    frozen_acoustic: float = 0.0  # share of the training in which the acoustic encoder stays
-    exported: Callable[[LearningLlm, Path], None] | None = None
-    decoded: Callable[[LearningLlm, int], Iterator[Example]] | None = None
-    _body: int = field(init=False)  # parameters that every position goes through
-    _mouth: int = field(init=False)  # the audio branch: rows in which audio counts
-    _head: int = field(init=False)
-    _ears: int = field(init=False)
+    def __init__(
+        self,
+        network: LearningLlm,
+        frozen_acoustic: float = 0.0,
+        exported: Callable[[LearningLlm, Path], None] | None = None,
+        text: TextTokenizer | None = None,
+    ) -> None:
+        """Train `network`; the acoustic encoder stays as it is for a share of the training.
 
-    def __post_init__(self) -> None:
-        llm = self.network.llm
-        self._body = sum(p.numel() for p in llm.model.layers.parameters())
-        self._mouth = sum(p.numel() for p in llm.model.mimo_layers.parameters())
-        self._head = llm.lm_head.weight.numel()
-        self._ears = sum(p.numel() for p in self.network.acoustic.encoder.layers.parameters())
+        `exported` writes the model folder, and `text` decodes the answers of `examples`.
+        """
+        self.network, self.frozen_acoustic = network, frozen_acoustic
+        self._exported, self._text = exported, text
+        llm = network.llm
+        self._layer_weights = _count(llm.model.layers)
+        self._audio_layer_weights = _count(llm.model.mimo_layers)
+        self._head_weights = llm.lm_head.weight.numel()
+        self._encoder_weights = _count(network.acoustic.encoder.layers)
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"network": self.network}
 
     def optimized(self) -> Mapping[str, Sequence[nn.Parameter]]:
-        # The encoder's positions are sinusoids that are never learnt.
+        # The encoder's positions are fixed sinusoids.
         return {MAIN: [p for n, p in self.network.named_parameters() if not _fixed(n)]}
 
     def shardable(self) -> Sequence[nn.Module]:
-        # The acoustic encoder stays in one piece: how often it is called, once for each length of
-        # sounds in a batch, differs between ranks, and they must gather the same blocks in turn.
+        # Not the acoustic encoder's layers: it is called once for each length of sounds in a
+        # batch, so ranks call it differently often, but they must gather blocks in the same order.
         llm = self.network.llm.model
         return [*llm.layers, *llm.mimo_layers]
 
@@ -58,7 +244,10 @@ class LlmLearner(Learner[PackedBatch]):
             parameter.requires_grad_(learns and not _fixed(name))
 
     def counts(self, batch: PackedBatch) -> Mapping[str, float]:
-        return {"text": float(batch.text_counts.sum()), "audio": float(batch.audio_counts.sum())}
+        return {
+            "text": float(batch.text_loss_mask.sum()),
+            "audio": float(batch.audio_loss_mask.sum()),
+        }
 
     def loss(self, optimizer: str, batch: PackedBatch, progress: Progress) -> Loss:
         del optimizer
@@ -66,50 +255,57 @@ class LlmLearner(Learner[PackedBatch]):
         counts = progress.counts
         total = found.text.sum() / (counts["text"] + COUNT_FLOOR)
         total = total + found.audio.sum() / (counts["audio"] + COUNT_FLOOR)
-        parts = {
-            f"loss/{name}": pair for name, pair in self._by_task(batch, found.text, found.audio)
-        }
+        parts = {f"loss/{name}": pair for name, pair in _by_task(batch, found.text, found.audio)}
         return Loss(total, None, parts)
 
     def flops(self, batch: PackedBatch) -> float:
-        """Return 6 operations a parameter and position, and what attention adds to that."""
+        """Return 6 operations per weight and position, and those of the attention."""
         config = self.network.llm.config
         attended = sum(length * length for length in batch.lengths) / 2
-        speaks = bool(batch.audio_counts.any())
-        layers = config.num_hidden_layers + (config.audio_layers if speaks else 0)
-        body = self._body + (self._mouth if speaks else 0)
-        scored = int(batch.text_counts.sum()) + int(batch.audio_counts.sum())
+        audio = bool(batch.audio_loss_mask.any())  # the audio branch runs
+        layers = config.num_hidden_layers + (config.audio_layers if audio else 0)
+        weights = self._layer_weights + (self._audio_layer_weights if audio else 0)
+        scored = int(batch.text_loss_mask.sum()) + int(batch.audio_loss_mask.sum())
         frames = sum(group.mels.shape[0] * group.mels.shape[2] // 2 for group in batch.mels)
         return (
-            6.0 * body * batch.units
-            + 6.0 * self._head * scored
+            6.0 * weights * batch.units
+            + 6.0 * self._head_weights * scored
             + 12.0 * layers * config.hidden_size * attended
-            + 6.0 * self._ears * frames
+            + 6.0 * self._encoder_weights * frames
         )
 
     def export(self, folder: Path) -> None:
-        if self.exported is not None:
-            self.exported(self.network, folder)
+        if self._exported is not None:
+            self._exported(self.network, folder)
 
     def examples(self, limit: int) -> Iterator[Example]:
-        return iter(()) if self.decoded is None else self.decoded(self.network, limit)
+        """Yield the answers to the prompts in `held_out`."""
+        if not self.held_out or self._text is None:
+            return iter(())
+        prompts = self.held_out[:limit]
+        return decoded(self.network.llm, self.network.acoustic, prompts, self._text)
 
-    def _by_task(
-        self, batch: PackedBatch, text: Tensor, audio: Tensor
-    ) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
-        """Yield sum and count of each head's losses, in all and by task."""
-        tasks = sorted(set(batch.tasks))
-        places = torch.tensor([tasks.index(task) for task in batch.tasks])
-        task_of = places.repeat_interleave(torch.tensor(batch.lengths)).to(batch.audio_ids.device)
-        for head, losses, counts in (
-            ("text", text.detach(), batch.text_counts),
-            ("audio", audio.detach(), batch.audio_counts),
-        ):
-            yield head, (losses.sum(), counts.sum())
-            owners = task_of[counts]
-            for number, task in enumerate(tasks):
-                mine = owners == number
-                yield f"{task}/{head}", ((losses * mine).sum(), mine.sum())
+
+def _by_task(
+    batch: PackedBatch, text: Tensor, audio: Tensor
+) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
+    """Yield sum and count of each head's losses, over all tasks and by task."""
+    tasks = sorted(set(batch.tasks))
+    places = torch.tensor([tasks.index(task) for task in batch.tasks])
+    task_of = places.repeat_interleave(torch.tensor(batch.lengths)).to(batch.audio_ids.device)
+    for head, losses, loss_mask in (
+        ("text", text.detach(), batch.text_loss_mask),
+        ("audio", audio.detach(), batch.audio_loss_mask),
+    ):
+        yield head, (losses.sum(), loss_mask.sum())
+        owners = task_of[loss_mask]
+        for number, task in enumerate(tasks):
+            of_task = owners == number
+            yield f"{task}/{head}", ((losses * of_task).sum(), of_task.sum())
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
 
 
 def _fixed(name: str) -> bool:

@@ -1,6 +1,6 @@
-"""What is measured while a network learns: sums over steps and ranks, written down by the first.
+"""Metrics of a training: means over steps and ranks, written by the first rank.
 
-`metrics.jsonl` has a line per record, for programs and for whoever watches; TensorBoard the same.
+`metrics.jsonl` has a line per record, and TensorBoard has the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Value = Tensor | float | tuple[Tensor | float, Tensor | float]
 
 
 class Means:
-    """Weighted means of named values; nothing waits for the device until they are asked for."""
+    """Weighted means of named values; `taken` is the first to wait for the device."""
 
     def __init__(self) -> None:
         self._sums: dict[str, tuple[Tensor | float, Tensor | float]] = {}
@@ -35,12 +35,12 @@ class Means:
             self._sums[name] = (before[0] + total, before[1] + count)
 
     def taken(self, ranks: Ranks) -> dict[str, float]:
-        """Return the means over all ranks, and begin anew."""
-        here: dict[str, float] = {}
+        """Return the means over all ranks, and start again from nothing."""
+        own: dict[str, float] = {}
         for name, (total, count) in self._sums.items():
-            here[f"{name}\tsum"], here[f"{name}\tcount"] = float(total), float(count)
+            own[f"{name}\tsum"], own[f"{name}\tcount"] = float(total), float(count)
         self._sums = {}
-        everywhere = ranks.summed(here)
+        everywhere = ranks.summed(own)
         names = [name.removesuffix("\tsum") for name in everywhere if name.endswith("\tsum")]
         return {
             name: everywhere[f"{name}\tsum"] / everywhere[f"{name}\tcount"]
@@ -50,7 +50,7 @@ class Means:
 
 
 class MetricsLog:
-    """Writes records of one kind after another; on other ranks than the first, nothing."""
+    """Writes records to `metrics.jsonl` and TensorBoard, on the first rank alone."""
 
     def __init__(self, run: Path, ranks: Ranks, step: int) -> None:
         """Continue the records of a run at `step`; later ones of an earlier try are dropped."""
@@ -81,8 +81,8 @@ class MetricsLog:
     def example(self, example: Example, step: int) -> None:
         if self._file is None:
             return
-        told = {"name": example.name, "reference": example.reference, "answer": example.answer}
-        self.write("example", step, told)
+        values = {"name": example.name, "reference": example.reference, "answer": example.answer}
+        self.write("example", step, values)
         text = f"reference: {example.reference}\n\nanswer: {example.answer}"
         self._board.add_text(f"example/{example.name}", _plain(text), step)
         if example.audio is not None:
@@ -96,7 +96,7 @@ class MetricsLog:
 
 
 def peak_flops(device: torch.device, bfloat16: bool) -> float:
-    """Return what a device can do a second: as its maker says, else as a multiplication shows."""
+    """Return the operations a second of a device: as its maker says, else as measured."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         for part, peak in PEAKS.items():
@@ -124,5 +124,5 @@ def _lines(path: Path) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text that TensorBoard, which renders Markdown, shows as it is."""
+    """Return text as a Markdown code block, which TensorBoard shows unchanged."""
     return "".join(f"    {line}\n" for line in text.splitlines())

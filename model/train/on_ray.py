@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavemill.model.checkpoint import WeightsError
 from wavemill.model.data.source import DataError
-from wavemill.model.train.job import Job, outcome_of, work
-from wavemill.model.train.loop import Outcome
+from wavemill.model.io.folders import WeightsError
+from wavemill.model.train.checkpoint import RunChanged
+from wavemill.model.train.loop import Job, Outcome, outcome_of, work
 from wavemill.model.train.ranks import Ranks
-from wavemill.model.train.resuming import RunChanged
-from wavemill.model.train.stepping import NotFinite
+from wavemill.model.train.step import NotFinite
 
-FAILURE = "failure.json"  # why a worker gave up, where trying again is of no use
-FOLDER = "ray"  # of a run: what Ray Train keeps for itself
+FAILURE = "failure.json"  # why a worker failed, if a restart would not help
+FOLDER = "ray"  # of a run: Ray Train's own files
 FINAL = {kind.__name__: kind for kind in (DataError, WeightsError, NotFinite, RunChanged)}
 
 
 class TrainingFailed(Exception):
-    """Workers died more often than they were restarted: says how the last one did."""
+    """Workers died more often than they may be restarted: has the last error."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,12 @@ class Workers:
 
     count: int = 1
     gpu: bool = False
-    cpus: float = 1.0  # of each; it keeps others from taking them
+    cpus: float = 1.0  # reserved for each
     restarts: int = 3  # after a worker or its node has died: from the last checkpoint
 
 
 def run_on_ray(job: Job, workers: Workers) -> Outcome:
-    """Train on Ray, which is connected to already, and wait for the end.
+    """Train on Ray and wait for the end; `ray.init` must have been called.
 
     Raises DataError, WeightsError, RunChanged, NotFinite, and TrainingFailed.
     """
@@ -63,7 +62,7 @@ def run_on_ray(job: Job, workers: Workers) -> Outcome:
     try:
         trainer.fit()
     except Exception as error:  # the package wraps whatever happened in kinds of its own
-        raise _told(job.run) or TrainingFailed(_last_line(error)) from error
+        raise _failure(job.run) or TrainingFailed(_last_line(error)) from error
     return outcome_of(job.run)
 
 
@@ -72,8 +71,8 @@ def _worker(config: dict[str, Any]) -> None:
     import ray.train.torch
 
     job: Job = config["job"]
-    if (told := _told(job.run)) is not None:
-        raise told
+    if (failure := _failure(job.run)) is not None:
+        raise failure
     context = ray.train.get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
     try:
@@ -85,12 +84,12 @@ def _worker(config: dict[str, Any]) -> None:
         raise
 
 
-def _told(run: Path) -> Exception | None:
+def _failure(run: Path) -> Exception | None:
     try:
-        told = json.loads((run / FAILURE).read_text())
+        failure = json.loads((run / FAILURE).read_text())
     except (OSError, ValueError):
         return None
-    return FINAL[told["kind"]](told["message"])
+    return FINAL[failure["kind"]](failure["message"])
 
 
 def _last_line(error: Exception) -> str:

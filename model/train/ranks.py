@@ -1,4 +1,4 @@
-"""The workers of a training, and what they tell each other."""
+"""The workers of a training, and what they exchange."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-BUCKET = 1 << 24  # numbers that are reduced at once
+BUCKET = 1 << 24  # gradient entries that are reduced at once
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This worker among the workers; alone, nothing is sent anywhere."""
+    """This worker among the workers; a single worker sends nothing."""
 
     rank: int = 0
     world: int = 1
@@ -42,14 +43,14 @@ class Ranks:
         return total
 
     def broadcast(self, modules: Iterable[nn.Module]) -> None:
-        """Give every rank the tensors of the first one."""
+        """Give every rank the tensors of the first rank."""
         if self.world > 1:
             for module in modules:
                 for tensor in (*module.parameters(), *module.buffers()):
                     dist.broadcast(tensor.detach(), 0)
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Add the gradients of all ranks up, in place; what has none counts as 0."""
+        """Sum the gradients of all ranks, in place; a missing gradient counts as 0."""
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -66,6 +67,12 @@ class Ranks:
             size += parameter.numel()
         if held:
             _sum(held)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor that may be sharded among ranks as a whole one, on the CPU."""
+    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return full.detach().cpu().contiguous()
 
 
 def _sum(gradients: list[Tensor]) -> None:

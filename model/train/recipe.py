@@ -1,4 +1,4 @@
-"""Recipes of LLM trainings; those that ship are YAML files in `recipes`."""
+"""Recipes: how a training steps, how long, and what it keeps; those that ship are in `recipes`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,90 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from wavemill.model.data.augment import AugmentSettings
-from wavemill.model.data.pretraining import WEIGHTS, Task
-from wavemill.model.train.settings import Settings, TrainingRecipe
+from wavemill.model.data.documents import WEIGHTS, Task
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimizerSettings(Settings):
+    """AdamW; the rate rises over a share of the training, then falls as a cosine to its end.
+
+    With `half_life_steps` it falls by half over so many steps instead, whatever the end is.
+    """
+
+    learning_rate: float = Field(2e-5, gt=0)
+    final_learning_rate: float = Field(2e-6, ge=0)
+    half_life_steps: int | None = Field(None, ge=1)  # instead of the cosine
+    warm_up: float = Field(0.01, ge=0, le=1)  # share of the training's units
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.1, ge=0)  # of matrices alone: no norms, no biases
+    largest_gradient: float = Field(1.0, gt=0)  # norm over all parameters; inf: not clipped
+
+
+class CheckpointSettings(Settings):
+    """When checkpoints are written, and which are kept."""
+
+    minutes: float = Field(10.0, gt=0)  # between them
+    steps: int | None = Field(None, ge=1)  # between them, instead of minutes
+    keep: int = Field(2, ge=1)  # newest ones
+    keep_every: int | None = Field(None, ge=1)  # besides: one each so many steps, for good
+
+
+class EvaluationSettings(Settings):
+    """How often and on how much held-out data the model is evaluated."""
+
+    steps: int | None = Field(None, ge=1)  # between two; None: once, at the end
+    batches: int = Field(8, ge=0)  # micro-batches, at most; 0: none
+    examples: int = Field(4, ge=0)  # decoded samples
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.batches or self.examples)
+
+
+class LoopSettings(Settings):
+    """Everything about the training that is not about the network or the data."""
+
+    seed: int = Field(0, ge=0)
+    micro_batches: int = Field(1, ge=1)  # in a step, on all workers together
+    precision: Literal["float32", "bfloat16"] = "float32"  # weights stay in float32
+    shard: bool = False  # FSDP2: the parameters are divided among the workers
+    recompute: bool = False  # activations in the backward pass: slower, but less memory
+    threads: int = Field(1, ge=1)  # of torch on a CPU; another number sums in another order
+    log_steps: int = Field(10, ge=1)  # between lines of metrics
+    stop_after_steps: int | None = Field(None, ge=1)  # for tests: ends early, without checkpoint
+    optimizer: OptimizerSettings = OptimizerSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that the weights depend on, as JSON."""
+        free = {"log_steps", "stop_after_steps", "checkpoint", "evaluation", "recompute", "shard"}
+        return self.model_dump(mode="json", exclude=free)
+
+
+class TrainingRecipe(Settings):
+    """The fields that all recipes have."""
+
+    loop: LoopSettings = LoopSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that the weights depend on, as JSON."""
+        return self.model_dump(mode="json", exclude={"loop"}) | {"loop": self.loop.identity()}
+
 
 RECIPES = Path(__file__).parent / "recipes"
 PRESETS = ("tiny", "small", "paper")
 
 
 class NetworkSettings(Settings):
-    """What is built where nothing is given to begin with (--init)."""
+    """The network that is built without --init."""
 
     preset: Literal["tiny", "small", "published"] = "tiny"
     llm: dict[str, Any] = Field(default_factory=dict)  # fields that differ from the preset
@@ -28,8 +100,9 @@ class DataSettings(Settings):
     """How the corpus becomes micro-batches."""
 
     positions: int = Field(2048, ge=16)  # of a micro-batch, and so of the longest sequence
-    # Into how many parts the files are divided, whose micro-batches take turns. Ranks read least
-    # when it is a multiple of the number of workers; it must not change while a training runs.
+    # The files are divided into so many streams, and micro-batches come from one stream after the
+    # other. Ranks read least if it is a multiple of the number of workers; it must not change while
+    # a training runs.
     streams: int = Field(1, ge=1)
     window_mb: float = Field(64.0, gt=0)  # of stored audio and text that are shuffled together
     held_out_split: str = "validation"  # evaluated, never learnt
@@ -42,7 +115,7 @@ class LlmRecipe(TrainingRecipe):
     data: DataSettings = DataSettings()
     tokens: int | None = Field(None, ge=1)  # positions to learn; null: `epochs` of the corpus
     epochs: float = Field(1.0, gt=0)
-    frozen_acoustic: float = Field(0.0, ge=0, le=1)  # share of the training that it stays as it is
+    frozen_acoustic: float = Field(0.0, ge=0, le=1)  # share of the training with a frozen encoder
 
 
 class PretrainRecipe(LlmRecipe):
@@ -58,7 +131,7 @@ class SftRecipe(LlmRecipe):
 
 
 def shipped(training: str, name: str) -> dict[str, Any]:
-    """Return the content of a recipe that ships; raises ValueError for another name."""
+    """Return the content of a recipe that ships; raises ValueError for an unknown name."""
     path = RECIPES / training / f"{name}.yaml"
     if name not in PRESETS or not path.is_file():
         raise ValueError(f"no recipe {name!r}; there are {', '.join(PRESETS)}")

@@ -1,4 +1,4 @@
-"""Asking a training to stop: a file in its folder, which the first worker looks for at each step.
+"""A request to stop a training: a file in its folder, which the first worker checks each step.
 
 Workers may be in other processes and on other machines, but all of them see the folder.
 """
@@ -11,7 +11,7 @@ FILE = "stop"
 
 
 def ask(run: Path) -> None:
-    """Have the training stop behind the step that it is at, with a checkpoint."""
+    """Let the training stop after its current step, with a checkpoint."""
     (run / FILE).touch()
 
 

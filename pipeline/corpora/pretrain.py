@@ -6,27 +6,17 @@ Tables are joined here and nothing is computed: no audio is decoded and no model
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from wavemill.manifests.recording import Item, Recording, Task
-from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.recording_stage import Upstream
+from wavemill.stages.score import Score, stored
 from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.stage import NoSettings, Stage
 from wavemill.stages.tables import batch, field
-
-NAME = "pretrain"
-VERSION = 1
-INPUTS = (
-    "diarize",
-    "transcribe",
-    "score_audio",
-    "score_text",
-    "verdict",
-    "tokenize",
-    "tokenize_text",
-)
 
 WORD = pa.struct(
     [
@@ -38,66 +28,107 @@ WORD = pa.struct(
 )
 AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
-SCHEMA = pa.schema(
-    [
-        field("recording_id", pa.string(), "hash of the recording's content"),
-        field("segment_id", pa.string(), "recording, track, start and end (and label, if any)"),
-        field("segment_index", pa.int32(), "place in the recording, counting rejected segments"),
-        field("source", pa.string(), "URI of the recording"),
-        field("start_ms", pa.int64(), "start in the recording"),
-        field("end_ms", pa.int64(), "end in the recording"),
-        field("duration", pa.float64(), "seconds"),
-        field("speaker", pa.string(), "label, consistent over the recording"),
-        field("language", pa.string(), "ISO 639-1 code", nullable=True),
-        field("text", pa.string(), "transcript"),
-        field("text_source", pa.string(), "'asr' or 'manifest'"),
-        field("words", pa.list_(WORD), "words with times in the recording; null: not timed", True),
-        # Nullable only because `datasets` recognises no other Audio column; it never is null.
-        field("audio", AUDIO, "the segment as FLAC, mono, 16 bit", nullable=True),
-        field("sample_rate", pa.int32(), "of `audio`, in Hz"),
-        field("audio_version", pa.string(), "'original' or 'enhanced'"),
-        field("semantic_tokens", pa.list_(pa.int32()), "12.5 per second"),
-        field("text_tokens", pa.list_(pa.int32()), "`text` in the text tokenizer's ids"),
-        field("license", pa.string(), "from the manifest", nullable=True),
-        field("split", pa.string(), "from the manifest, or drawn", nullable=True),
-        field("metadata", pa.string(), "JSON: extra fields of the manifest"),
-        field("dnsmos_overall", pa.float64(), "DNSMOS overall quality, 1-5", nullable=True),
-        field("dnsmos_signal", pa.float64(), "DNSMOS speech quality, 1-5", nullable=True),
-        field("dnsmos_background", pa.float64(), "DNSMOS background quality, 1-5", nullable=True),
-        field("snr_db", pa.float64(), "estimated signal-to-noise ratio", nullable=True),
-        field("asr_confidence", pa.float64(), "of the transcript, 0-1", nullable=True),
-        field("language_probability", pa.float64(), "null: assumed, not identified", nullable=True),
-        field("speaker_similarity", pa.float64(), "cosine to its speaker", nullable=True),
-        field("overlap_ratio", pa.float64(), "share with another speaker talking", nullable=True),
-        field("lineage_id", pa.string(), "key into the snapshot's lineage table"),
-    ]
-)
+FIELDS = [
+    field("recording_id", pa.string(), "hash of the recording's content"),
+    field("segment_id", pa.string(), "recording, track, start and end (and label, if any)"),
+    field("segment_index", pa.int32(), "place in the recording, counting rejected segments"),
+    field("source", pa.string(), "URI of the recording"),
+    field("start_ms", pa.int64(), "start in the recording"),
+    field("end_ms", pa.int64(), "end in the recording"),
+    field("duration", pa.float64(), "seconds"),
+    field("speaker", pa.string(), "label, consistent over the recording"),
+    field("language", pa.string(), "ISO 639-1 code", nullable=True),
+    field("text", pa.string(), "transcript"),
+    field("text_source", pa.string(), "'asr' or 'manifest'"),
+    field("words", pa.list_(WORD), "words with times in the recording; null: not timed", True),
+    # Nullable only because `datasets` recognises no other Audio column; it never is null.
+    field("audio", AUDIO, "the segment as FLAC, mono, 16 bit", nullable=True),
+    field("sample_rate", pa.int32(), "of `audio`, in Hz"),
+    field("audio_version", pa.string(), "'original' or 'enhanced'"),
+    field("semantic_tokens", pa.list_(pa.int32()), "12.5 per second"),
+    field("text_tokens", pa.list_(pa.int32()), "`text` in the text tokenizer's ids"),
+    field("license", pa.string(), "from the manifest", nullable=True),
+    field("split", pa.string(), "from the manifest, or drawn", nullable=True),
+    field("metadata", pa.string(), "JSON: extra fields of the manifest"),
+]
+LINEAGE = field("lineage_id", pa.string(), "key into the snapshot's lineage table")
 
 # What the `datasets` library looks for: it then shows `audio` as an Audio column.
 HUGGINGFACE = json.dumps({"info": {"features": {"audio": {"_type": "Audio"}}}})
 
 
-def build(device: str) -> RecordingStage:
-    """Return the assembly as a stage; `device` does not matter."""
-    del device
-    return rows_of
+def _schema(scores: Sequence[Score]) -> pa.Schema:
+    """Return the schema of a corpus with these scores."""
+    fields = [*FIELDS, *(score.field for score in scores), LINEAGE]
+    return pa.schema(fields).with_metadata({"huggingface": HUGGINGFACE})
 
 
-def rows_of(recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
-    """Yield one row per kept segment that has a transcript, in time order."""
-    kept = {r["segment_id"] for r in upstream.table("verdict").to_pylist() if r["kept"]}
-    tables = {name: _by_segment(upstream, name) for name in INPUTS if name != "diarize"}
-    rows = [
-        _row(recording, segment, tables, upstream.lineage_id)
-        for segment in segments_of(recording, upstream)
-        if segment.segment_id in kept and _is_transcribed_speech(segment.item)
-    ]
-    if rows:
-        yield batch(rows, SCHEMA)
+class Pretrain(Stage[NoSettings]):
+    """The corpus as a stage; `among` adds the scores that other stages declare for it."""
+
+    name = "pretrain"
+    version = 1
+    inputs = (
+        "diarize",
+        "transcribe",
+        "score_text",
+        "verdict",
+        "store_audio",
+        "tokenize",
+        "tokenize_text",
+    )
+    schema = _schema(())
+    Settings = NoSettings
+    reads_labels = True
+    corpus = True
+    quality: ClassVar[Mapping[str, Sequence[str]]] = {}  # stage -> its scores that rows have
+
+    @classmethod
+    def among(cls, stages: Sequence[type[Stage[Any]]]) -> type[Pretrain]:
+        """Return the stage whose rows have all scores of `stages` that are for the corpus."""
+        quality: dict[str, list[str]] = {}
+        placed: list[tuple[int, Score]] = []
+        for stage in stages:
+            for score in stored(stage.scores):
+                if score.corpus_place is not None:
+                    quality.setdefault(stage.name, []).append(score.column)
+                    placed.append((score.corpus_place, score))
+        placed.sort(key=lambda one: one[0])
+        fields = {
+            "inputs": tuple(dict.fromkeys((*cls.inputs, *quality))),
+            "quality": quality,
+            "schema": _schema([score for _, score in placed]),
+            "__module__": cls.__module__,
+            "__doc__": cls.__doc__,
+        }
+        return type("Pretrain", (cls,), fields)
+
+    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+        """Yield one row per kept segment that has a transcript, in time order."""
+        kept = {r["segment_id"] for r in upstream.table("verdict").to_pylist() if r["kept"]}
+        tables = {
+            name: _by_segment(upstream, name)
+            for name in ("transcribe", "score_text", "store_audio", "tokenize", "tokenize_text")
+        }
+        scores = [_by_segment(upstream, name, columns) for name, columns in self.quality.items()]
+        rows = [
+            {
+                **_row(recording, segment, tables),
+                **{k: v for table in scores for k, v in table[segment.segment_id].items()},
+                "lineage_id": upstream.lineage_id,
+            }
+            for segment in segments_of(recording, upstream)
+            if segment.segment_id in kept and _is_transcribed_speech(segment.item)
+        ]
+        if rows:
+            yield batch(rows, self.schema)
 
 
-def _by_segment(upstream: Upstream, stage: str) -> dict[str, dict[str, Any]]:
-    return {row["segment_id"]: row for row in upstream.table(stage).to_pylist()}
+def _by_segment(
+    upstream: Upstream, stage: str, columns: Sequence[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    wanted = None if columns is None else ["segment_id", *columns]
+    return {row["segment_id"]: row for row in upstream.table(stage, wanted).to_pylist()}
 
 
 def _is_transcribed_speech(item: Item | None) -> bool:
@@ -106,14 +137,11 @@ def _is_transcribed_speech(item: Item | None) -> bool:
 
 
 def _row(
-    recording: Recording,
-    segment: Segment,
-    tables: Mapping[str, Mapping[str, dict[str, Any]]],
-    lineage_id: str,
+    recording: Recording, segment: Segment, tables: Mapping[str, Mapping[str, dict[str, Any]]]
 ) -> dict[str, Any]:
+    """Return a row without its scores and without `lineage_id`."""
     key, item = segment.segment_id, segment.item
-    tokens = tables["tokenize"][key]
-    scores = {**tables["score_audio"][key], **tables["score_text"][key]}
+    stored = tables["store_audio"][key]
     transcript = tables["transcribe"].get(key, {})
     label: Recording | Item = item or recording
     return {
@@ -125,30 +153,16 @@ def _row(
         "end_ms": segment.end_ms,
         "duration": segment.duration_s,
         "speaker": segment.speaker,
-        "language": scores["language"],
+        "language": tables["score_text"][key]["language"],
         "text": transcript["text"] if item is None else item.text,
         "text_source": "asr" if item is None else "manifest",
         "words": transcript.get("words"),
-        "audio": {"bytes": tokens["audio"], "path": f"{key}.flac"},
-        "sample_rate": tokens["sample_rate"],
-        "audio_version": tokens["audio_version"],
-        "semantic_tokens": tokens["semantic_tokens"],
+        "audio": {"bytes": stored["audio"], "path": f"{key}.flac"},
+        "sample_rate": stored["sample_rate"],
+        "audio_version": stored["audio_version"],
+        "semantic_tokens": tables["tokenize"][key]["semantic_tokens"],
         "text_tokens": tables["tokenize_text"][key]["text_tokens"],
         "license": label.license,
         "split": label.split,
         "metadata": label.metadata,
-        **{name: scores[name] for name in _QUALITY},
-        "speaker_similarity": segment.speaker_similarity,
-        "overlap_ratio": segment.overlap_ratio,
-        "lineage_id": lineage_id,
     }
-
-
-_QUALITY = (
-    "dnsmos_overall",
-    "dnsmos_signal",
-    "dnsmos_background",
-    "snr_db",
-    "asr_confidence",
-    "language_probability",
-)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -21,13 +20,10 @@ from wavemill.manifests.recording import Item, Recording, Task
 from wavemill.pipeline.corpora.instructions import instructions_digest
 from wavemill.pipeline.corpora.instructions.choice import choose_instruction, written_language
 from wavemill.pipeline.corpora.pretrain import AUDIO
-from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.stage import Stage
 from wavemill.stages.tables import batch, field
-
-NAME = "sft"
-VERSION = 2
-INPUTS = ("diarize", "transcribe", "score_text", "verdict", "tokenize")
 
 # The fields of MESSAGE, and `messages`, are nullable also where they never are null: `datasets`
 # recognises no other Audio column.
@@ -97,42 +93,53 @@ class Sample:
     about: Item | Recording  # whose licence, split and metadata hold
 
 
-def parameters(settings: SftSettings) -> dict[str, Any]:
-    """Return what determines the rows, for the stage's fingerprint."""
-    return {**settings.model_dump(mode="json"), "instructions": instructions_digest()}
+class Sft(Stage[SftSettings]):
+    """The corpus as a stage."""
 
+    name = "sft"
+    version = 2
+    inputs = ("diarize", "transcribe", "score_text", "verdict", "store_audio", "tokenize")
+    schema = SCHEMA.with_metadata({"huggingface": HUGGINGFACE})
+    Settings = SftSettings
+    reads_labels = True
+    corpus = True
 
-def build(settings: SftSettings, device: str) -> RecordingStage:
-    """Return the assembly as a stage; `device` does not matter."""
-    del device
-    return partial(rows_of, settings=settings)
+    @property
+    def labelled_only(self) -> bool:
+        return not self.settings.asr_from_pretrain
 
+    def parameters(self) -> dict[str, Any]:
+        return {**super().parameters(), "instructions": instructions_digest()}
 
-def rows_of(
-    recording: Recording, upstream: Upstream, settings: SftSettings
-) -> Iterator[pa.RecordBatch]:
-    """Yield one row per kept labelled item, or per transcribed segment if settings say so."""
-    if not recording.labelled and not settings.asr_from_pretrain:
-        return
-    tokens = _by_segment(upstream, "tokenize", "audio", "semantic_tokens")
-    rows = [
-        {
-            "sample_id": sample.sample_id,
-            "recording_id": recording.recording_id,
-            "task": sample.task,
-            "source": recording.uri,
-            "speaker": sample.speaker,
-            "language": sample.language,
-            "license": sample.about.license,
-            "split": sample.about.split,
-            "messages": _messages(sample, tokens[sample.sample_id], settings),
-            "metadata": sample.about.metadata,
-            "lineage_id": upstream.lineage_id,
-        }
-        for sample in _samples(recording, upstream)
-    ]
-    if rows:
-        yield batch(rows, SCHEMA)
+    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+        """Yield one row per kept labelled item, or per transcribed segment if settings say so."""
+        if not recording.labelled and self.labelled_only:
+            return
+        audio = _by_segment(upstream, "store_audio", "audio")
+        tokens = _by_segment(upstream, "tokenize", "semantic_tokens")
+        rows = [
+            {
+                "sample_id": sample.sample_id,
+                "recording_id": recording.recording_id,
+                "task": sample.task,
+                "source": recording.uri,
+                "speaker": sample.speaker,
+                "language": sample.language,
+                "license": sample.about.license,
+                "split": sample.about.split,
+                "messages": _messages(
+                    sample,
+                    audio[sample.sample_id]["audio"],
+                    tokens[sample.sample_id]["semantic_tokens"],
+                    self.settings,
+                ),
+                "metadata": sample.about.metadata,
+                "lineage_id": upstream.lineage_id,
+            }
+            for sample in _samples(recording, upstream)
+        ]
+        if rows:
+            yield batch(rows, SCHEMA)
 
 
 def _samples(recording: Recording, upstream: Upstream) -> Iterator[Sample]:
@@ -166,12 +173,12 @@ def _of_item(segment: Segment, item: Item, language: str | None) -> Sample:
 
 
 def _messages(
-    sample: Sample, tokens: dict[str, Any], settings: SftSettings
+    sample: Sample, flac: bytes, tokens: list[int], settings: SftSettings
 ) -> list[dict[str, Any]]:
-    audio = {"bytes": tokens["audio"], "path": f"{sample.sample_id}.flac"}
+    audio = {"bytes": flac, "path": f"{sample.sample_id}.flac"}
     return [
         _message("user", text=_instruction(sample, settings)),
-        _message("user", audio=audio, semantic_tokens=tokens["semantic_tokens"]),
+        _message("user", audio=audio, semantic_tokens=tokens),
         _message("assistant", text=sample.answer),
     ]
 

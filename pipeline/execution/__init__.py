@@ -1,1 +1,1 @@
-"""Running a plan: in this process, or on Ray. Both give the same tables."""
+"""Running a plan: in this process, or on Ray. Both make the same tables."""

@@ -1,8 +1,8 @@
 """The process that runs stages for a supervisor: `python -m wavemill.pipeline.execution.child PID`.
 
-It never outlives its supervisor, the process PID: on Linux the kernel ends it at once, elsewhere
-it ends at the next recording, when it finds its pipe closed. (The kernel's rule follows the
-thread that started the child, so a supervisor stays on one thread.)
+It ends when its supervisor, the process PID, ends: on Linux at once, by a signal from the kernel;
+elsewhere at the next recording, when its pipe turns out to be closed. The kernel sends the signal
+when the thread ends that started the child, so a supervisor must stay on one thread.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from wavemill.pipeline.execution.protocol import (
     read_request,
     recording_frame,
 )
-from wavemill.pipeline.execution.worker import Worker
-from wavemill.pipeline.task import TaskReport
+from wavemill.pipeline.execution.runner import TaskRunner
+from wavemill.pipeline.task import TaskResult
 from wavemill.stages.forked import die_with_parent
 
 
 def main() -> None:
     """Serve requests until the supervisor is gone."""
-    _die_with(int(sys.argv[1]))
-    faulthandler.enable()  # a native crash leaves the Python frames among the last words
+    _end_with(int(sys.argv[1]))
+    faulthandler.enable()  # a native crash then prints the Python frames to stderr
     requests, answers = _take_pipes()
     job = read_request(requests)
     if job is None:
@@ -50,42 +50,42 @@ class _Child:
         self._answers = answers
 
     def start(self, *job: Any) -> None:
-        self._worker = Worker(*job)
-        self._say(frame(Kind.READY))
+        self._runner = TaskRunner(*job)
+        self._send(frame(Kind.READY))
 
     def serve(self, request: Request) -> None:
         try:
-            self._say(frame(Kind.LOADING, request.task.stage.encode()))
-            self._worker.load(request.task)
-            self._say(frame(Kind.WORKING))
-            report: TaskReport | None = None
+            self._send(frame(Kind.LOADING, request.task.stage.encode()))
+            self._runner.load(request.task)
+            self._send(frame(Kind.WORKING))
+            result: TaskResult | None = None
             if request.probe is None:
-                report = self._worker.run(request.task, self._tell)
+                result = self._runner.run(request.task, self._send_recording)
             else:
-                self._worker.probe(request.task, request.probe, self._tell)
-            self._say(frame(Kind.RESULT, pickle.dumps(report)))
+                self._runner.probe(request.task, request.probe, self._send_recording)
+            self._send(frame(Kind.RESULT, pickle.dumps(result)))
         except BrokenPipeError:
-            sys.exit()  # nobody is there to hear of it
+            sys.exit()  # the supervisor is gone
         except Exception as error:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Hand an exception up, with the place where it was raised as a note."""
+        """Send an exception to the supervisor, with its traceback as a note."""
         lines = traceback.format_exception(error)
         error.add_note(f"in a worker, {''.join(lines).rstrip()}")
-        self._say(frame(Kind.ERROR, pickled_error(error)))
+        self._send(frame(Kind.ERROR, pickled_error(error)))
 
-    def _tell(self, recording_id: str, duration_ms: int) -> None:
-        self._say(recording_frame(recording_id, duration_ms))
+    def _send_recording(self, recording_id: str, duration_ms: int) -> None:
+        self._send(recording_frame(recording_id, duration_ms))
 
-    def _say(self, message: bytes) -> None:
+    def _send(self, message: bytes) -> None:
         view = memoryview(message)
         while view:
             view = view[os.write(self._answers, view) :]
 
 
 def _take_pipes() -> tuple[BinaryIO, int]:
-    """Keep standard input and output for the protocol; what a library prints goes to stderr."""
+    """Return (requests, answers), and let whatever libraries print go to stderr."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -95,9 +95,9 @@ def _take_pipes() -> tuple[BinaryIO, int]:
     return requests, answers
 
 
-def _die_with(supervisor: int) -> None:
+def _end_with(supervisor: int) -> None:
     die_with_parent()
-    if os.getppid() != supervisor:  # it died before the line above
+    if os.getppid() != supervisor:  # it ended before the line above ran
         sys.exit()
 
 

@@ -1,10 +1,10 @@
-"""What an executor tells while it runs."""
+"""Events that an executor yields while it runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wavemill.pipeline.task import TaskReport
+from wavemill.pipeline.task import TaskResult
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class TaskStarted:
 
 @dataclass(frozen=True)
 class TaskDone:
-    report: TaskReport
+    result: TaskResult
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ShardDone:
 
 @dataclass(frozen=True)
 class ShardFailed:
-    """A shard was given up; the next run tries it again. Everything else goes on."""
+    """A shard was given up; the next run tries it again. All other shards go on."""
 
     shard_id: str
     stage: str

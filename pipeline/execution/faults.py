@@ -1,4 +1,4 @@
-"""Faults that no recording is to blame for."""
+"""Errors that no recording causes: disks, limits, permissions, clusters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wavemill.pipeline.task import NO_SPACE
 
 
 class RunStopped(Exception):
-    """The run cannot go on until a person has mended something; the message says what."""
+    """The run cannot go on until a person has fixed something; the message says what."""
 
 
 class DiskFull(RunStopped):
@@ -21,21 +21,21 @@ class DiskFull(RunStopped):
 
 
 class WorkerUnavailable(RunStopped):
-    """Worker processes cannot start, or die or hang while they load an engine."""
+    """Worker processes do not start, or die or hang while they load an engine."""
 
 
 class ClusterTooSmall(RunStopped):
-    """The cluster does not give the workers that the groups need."""
+    """The cluster has no room for the workers that the groups need."""
 
 
 class TaskFailed(Exception):
-    """A stage on a shard was tried often enough; the next run tries it again."""
+    """A task failed in all its attempts; the next run tries it again."""
 
 
 def disk_full(error: BaseException, folder: str) -> DiskFull | None:
-    """Return what to raise in place of `error` if it says that there is no space left.
+    """Return the exception to raise instead of `error` if no space is left, None otherwise.
 
-    `folder` is where the writing was done; it need not exist or be local.
+    `folder` was written to; it need not exist or be local.
     """
     if not isinstance(error, OSError) or error.errno not in NO_SPACE:
         return None
@@ -66,11 +66,11 @@ REMEDIES = {
 
 
 def fault_of_surroundings(error: BaseException) -> RunStopped | None:
-    """Return what to tell a person of a disk, a limit or a permission that stopped the program.
+    """Return the exception to raise instead of `error` for a disk, a limit or a permission.
 
-    None where the error is no such thing.
+    None for any other error.
     """
-    if isinstance(error, duckdb.Error):  # it has no number
+    if isinstance(error, duckdb.Error):  # it carries no errno
         numbers = [n for n in (*NO_SPACE, *REMEDIES) if os.strerror(n) in str(error)]
         error = OSError(numbers[0], str(error).splitlines()[0]) if numbers else error
     if not isinstance(error, OSError):
@@ -84,7 +84,7 @@ def fault_of_surroundings(error: BaseException) -> RunStopped | None:
 
 
 def _free(folder: str) -> str:
-    """Return e.g. ": 3 of 500 MB are free", or nothing where that cannot be known."""
+    """Return for example ": 3 of 500 MB are free", or "" if that is not known."""
     place = Path(folder)
     while not place.exists() and place != place.parent:
         place = place.parent

@@ -1,4 +1,4 @@
-"""What a worker's process may take: time for a recording, memory; and how often it may die."""
+"""Limits on the child of a worker: time per recording, memory, number of deaths."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 
 MEMORY_SHARE = 0.8  # of the machine's memory, for all workers together
-LEAST_MEMORY_BYTES = 2_000_000_000  # a worker's share on a machine with many cores, little memory
+MIN_MEMORY_BYTES = 2_000_000_000  # of a worker, even if its share of the machine is less
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one worker; see `ExecutionSettings`, where they are named."""
+    """Limits of one worker; `ExecutionSettings` explains them."""
 
     recording_timeout_s: float = 300.0
     timeout_per_audio_s: float = 30.0
@@ -29,15 +29,18 @@ class Limits:
         return max(self.recording_timeout_s, self.timeout_per_audio_s * duration_ms / 1000)
 
     def on_this_machine(self, share: float) -> Limits:
-        """Fill in the memory limit, for a worker that gets `share` (0 to 1) of this machine."""
+        """Return the limits of a worker that gets `share` (0 to 1) of this machine.
+
+        A memory limit that is set stays; otherwise it is the share of the memory.
+        """
         if self.memory_bytes is not None:
             return self
-        fair = int(MEMORY_SHARE * machine_memory() * min(share, 1.0))
-        return replace(self, memory_bytes=max(fair, LEAST_MEMORY_BYTES))
+        own_share = int(MEMORY_SHARE * machine_memory() * min(share, 1.0))
+        return replace(self, memory_bytes=max(own_share, MIN_MEMORY_BYTES))
 
 
 def machine_memory() -> int:
-    """Return the bytes of memory that this machine, or the container around us, has."""
+    """Return the bytes of memory of this machine, or of the container that this runs in."""
     found = [psutil.virtual_memory().total]
     for name in _CGROUP_LIMITS:
         if os.access(name, os.R_OK) and (text := Path(name).read_text().strip()).isdigit():
@@ -46,9 +49,9 @@ def machine_memory() -> int:
 
 
 def used_memory(process: psutil.Process) -> int:
-    """Return the bytes of memory that only this process holds; 0 when it is gone.
+    """Return the bytes of memory that only this process uses; 0 if it has ended.
 
-    Pages of mapped files (tables, model weights) are left out where the system tells them apart.
+    Pages of mapped files (tables, model weights) do not count if the system distinguishes them.
     """
     try:
         info = process.memory_info()

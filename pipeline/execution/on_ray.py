@@ -1,9 +1,10 @@
-"""The plan on Ray: a pool of supervised workers per group of stages, shard descriptors between.
+"""Running a plan on Ray: each group of stages has a pool of supervised workers.
 
-Ray Core rather than Ray Data: nothing streams between stages (tables go through the store), and
-what matters is to know which shard failed. A stage that crashes, hangs or fills the memory ends
-only the child of its worker (`pipeline.execution.supervisor`). When a whole worker is lost, with
-its machine say, its shard goes to another one. Ray restarts no actor and retries no task itself.
+Workers get shard descriptors and exchange tables through the store. This uses Ray Core and not Ray
+Data, since nothing streams between stages and it must be known which shard failed. A stage that
+crashes, hangs or fills the memory ends only the child process of its worker (see
+`wavemill.pipeline.execution.supervisor`). If a whole worker is lost, for example with its machine,
+its shard goes to another worker. Ray itself restarts no actor and retries no task.
 """
 
 from __future__ import annotations
@@ -17,110 +18,114 @@ from typing import Any
 from wavemill.pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone, TaskStarted
 from wavemill.pipeline.execution.faults import ClusterTooSmall, TaskFailed
 from wavemill.pipeline.execution.pools import (
-    Hand,
     Node,
     Pool,
-    check_fit,
-    largest,
+    WorkerHandle,
+    check_groups_fit,
+    describe_largest,
     make_pools,
     set_targets,
 )
 from wavemill.pipeline.execution.ray_session import ray_session
-from wavemill.pipeline.execution.ray_worker import Staff
+from wavemill.pipeline.execution.ray_worker import WorkerManager
 from wavemill.pipeline.execution.settings import ExecutionSettings
 from wavemill.pipeline.execution.supervisor import worker_job
 from wavemill.pipeline.graph import Graph
 from wavemill.pipeline.plan import Plan, ShardPlan
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import Task, TaskReport
+from wavemill.pipeline.task import Task, TaskResult
 
-LOOK_SECONDS = 2.0  # between two looks at the machines of the cluster
-SHARDS_PER_WORKER = 3  # held as objects at a time; the rest of the plan waits in its tables
+POLL_SECONDS = 2.0  # between two queries for the machines of the cluster
+SHARDS_PER_WORKER = 3  # in memory at a time; all others stay in the tables of the plan
 
 
 def run_on_ray(
     plan: Plan, make_graph: Callable[[], Graph], store: Store, settings: ExecutionSettings
 ) -> Iterator[Event]:
-    """Run everything that the plan wants; yields what happens, as it happens.
+    """Run all tasks of the plan; yield events as they happen.
 
     A shard keeps its worker while it stays in one group. Raises EngineUnavailable when an engine
-    cannot load, RunStopped (DiskFull, WorkerUnavailable, ClusterTooSmall) when a person must mend
+    cannot load, RunStopped (DiskFull, WorkerUnavailable, ClusterTooSmall) when a person must fix
     something first, and ValueError when the groups do not fit the stages.
     """
     pools = make_pools(plan, settings)
     with ray_session(settings) as ray:
-        staff = Staff(ray, pools, partial(worker_job, make_graph, store), settings)
+        workers = WorkerManager(ray, pools, partial(worker_job, make_graph, store), settings)
         try:
-            yield from _Loop(ray, plan.unfinished(), pools, staff, settings).run()
+            yield from _Scheduler(ray, plan.unfinished(), pools, workers, settings).run()
         finally:
-            staff.close()
+            workers.close()
 
 
 @dataclass(frozen=True)
 class _Running:
     shard: ShardPlan
     task: Task
-    hand: Hand
+    worker: WorkerHandle
 
 
-class _Loop:
+class _Scheduler:
+    """Gives shards to workers until no shard is left."""
+
     def __init__(
         self,
         ray: Any,
         source: Iterator[ShardPlan],
         pools: list[Pool],
-        staff: Staff,
+        workers: WorkerManager,
         settings: ExecutionSettings,
     ) -> None:
-        self._ray, self._source, self._pools, self._staff = ray, source, pools, staff
+        self._ray, self._source, self._pools, self._workers = ray, source, pools, workers
         self._settings = settings
         self._running: dict[Any, _Running] = {}
-        self._lost: dict[str, int] = {}  # shard -> workers that it has lost
+        self._losses: dict[str, int] = {}  # shard -> workers that were lost with it
         self._nodes: list[Node] = []
-        self._roomy = True  # every pool can have a worker at once
-        self._looked = 0.0
-        self._begun = self._moved = time.monotonic()  # `_moved`: when something last went on
+        self._all_fit = True  # every pool can have a worker at once
+        self._polled = 0.0  # when the machines were last asked for
+        self._started = self._last_progress = time.monotonic()
 
     def run(self) -> Iterator[Event]:
-        self._look()
+        self._update_targets()
         if self._settings.address is None:  # this machine will not grow
-            check_fit(self._pools, self._nodes)
+            check_groups_fit(self._pools, self._nodes)
         while True:
-            self._pull()
+            self._fill_queues()
             yield from self._dispatch()
             if not self._running and not any(pool.queue for pool in self._pools):
                 return
             yield from self._wait()
-            self._look()
-            self._check_staffed()
+            self._update_targets()
+            self._check_workers()
 
-    def _look(self) -> None:
-        """Now and then, see which machines there are, and divide them among the pools."""
+    def _update_targets(self) -> None:
+        """Every POLL_SECONDS, ask for the machines and divide them among the pools."""
         now = time.monotonic()
-        if now - self._looked >= LOOK_SECONDS:
-            self._looked = now
+        if now - self._polled >= POLL_SECONDS:
+            self._polled = now
             found = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
             self._nodes = [Node(r.get("CPU", 0.0), r.get("GPU", 0.0)) for r in found]
-        elif self._roomy:
+        elif self._all_fit:
             return
-        self._roomy = set_targets(self._pools, self._nodes)
+        self._all_fit = set_targets(self._pools, self._nodes)
 
-    def _check_staffed(self) -> None:
-        """Raise ClusterTooSmall if no worker, or not as many as must be, has come for too long."""
+    def _check_workers(self) -> None:
+        """Raise ClusterTooSmall if there was no worker, or too few, for `start_timeout_s`."""
         now, limit = time.monotonic(), self._settings.start_timeout_s
         if self._running:
-            self._moved = now
-        elif now - self._moved > limit:
+            self._last_progress = now
+        elif now - self._last_progress > limit:
             pool = next(pool for pool in self._pools if pool.queue)
-            raise ClusterTooSmall(f"{pool.need}; none in {limit:g} s; {largest(self._nodes)}")
+            raise ClusterTooSmall(
+                f"{pool.requirement}; none in {limit:g} s; {describe_largest(self._nodes)}"
+            )
         for pool in self._pools:
-            if not pool.is_staffed() and now - self._begun > limit:
+            if not pool.reached_min_workers() and now - self._started > limit:
                 raise ClusterTooSmall(
-                    f"{pool.need}; only {pool.here} of min_workers={pool.group.min_workers} "
-                    f"came in {limit:g} s"
+                    f"{pool.requirement}; only {pool.ready} of "
+                    f"min_workers={pool.group.min_workers} came in {limit:g} s"
                 )
 
-    def _pull(self) -> None:
+    def _fill_queues(self) -> None:
         """Take shards from the plan, a few per worker."""
         window = SHARDS_PER_WORKER * max(sum(pool.target for pool in self._pools), 1)
         held = len(self._running) + sum(len(pool.queue) for pool in self._pools)
@@ -129,73 +134,74 @@ class _Loop:
             held += 1
 
     def _dispatch(self) -> Iterator[Event]:
-        """Give waiting shards to idle workers, where the pool may keep them."""
-        self._staff.adjust()
+        """Start and end workers, then give waiting shards to idle ones."""
+        self._workers.adjust()
         for pool in self._pools:
             while pool.queue and pool.idle:
                 yield self._submit(pool.queue.popleft(), pool.idle.pop())
 
     def _wait(self) -> Iterator[Event]:
-        references = [*self._running, *self._staff.starting]
+        """Wait for a result or for the answer of a new worker, POLL_SECONDS at most."""
+        references = [*self._running, *self._workers.starting]
         if not references:
-            time.sleep(LOOK_SECONDS)  # there is no room for any worker now
+            time.sleep(POLL_SECONDS)  # there is no room for any worker now
             return
-        done, _ = self._ray.wait(references, num_returns=1, timeout=LOOK_SECONDS)
+        done, _ = self._ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
         for reference in done:
-            self._moved = time.monotonic()
+            self._last_progress = time.monotonic()
             if reference in self._running:
                 yield from self._collect(self._running.pop(reference), reference)
             else:
-                self._staff.greet(reference)
+                self._workers.receive_answer(reference)
 
-    def _submit(self, shard: ShardPlan, hand: Hand) -> Event:
+    def _submit(self, shard: ShardPlan, worker: WorkerHandle) -> Event:
         task = shard.next_task()
         assert task is not None
-        hand.pool.busy.append(hand)
-        self._running[hand.actor.run.remote(task)] = _Running(shard, task, hand)
+        worker.pool.busy.append(worker)
+        self._running[worker.actor.run.remote(task)] = _Running(shard, task, worker)
         return TaskStarted(task.stage, task.shard_id)
 
     def _collect(self, running: _Running, reference: Any) -> Iterator[Event]:
-        shard, hand = running.shard, running.hand
-        hand.pool.busy.remove(hand)
+        shard, worker = running.shard, running.worker
+        worker.pool.busy.remove(worker)
         try:
-            report = self._result(reference)
+            result = self._result(reference)
         except TaskFailed as error:
-            hand.pool.idle.append(hand)
+            worker.pool.idle.append(worker)
             yield ShardFailed(running.task.shard_id, running.task.stage, str(error))
             return
         except self._ray.exceptions.RayError as error:
             yield from self._after_loss(running, error)
             return
-        shard.finish(report)
-        yield TaskDone(report)
+        shard.finish(result)
+        yield TaskDone(result)
         pool = self._pool_of(shard) if shard.todo else None
-        if pool is hand.pool and pool.size < pool.target:
-            yield self._submit(shard, hand)
+        if pool is worker.pool and pool.size < pool.target:
+            yield self._submit(shard, worker)
             return
-        hand.pool.idle.append(hand)
+        worker.pool.idle.append(worker)
         if pool is None:
             yield ShardDone(shard.shard.shard_id)
         else:
             pool.queue.append(shard)
 
-    def _result(self, reference: Any) -> TaskReport:
-        """Raises what the worker raised, and RayError when it or the way to it was lost."""
+    def _result(self, reference: Any) -> TaskResult:
+        """Return a result. Raises what the worker raised, and RayError if the worker was lost."""
         try:
-            report: TaskReport = self._ray.get(reference)
+            result: TaskResult = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
-        return report
+        return result
 
     def _after_loss(self, running: _Running, error: Exception) -> Iterator[Event]:
-        """Give the shard to another worker, or it up; see whether others were lost with this."""
-        shard_id, hand = running.task.shard_id, running.hand
-        self._staff.kill(hand)
-        self._staff.doubt(hand.node)
-        self._looked = 0.0
-        lost = self._lost[shard_id] = self._lost.get(shard_id, 0) + 1
+        """Give the shard to another worker, or give it up after `shard_attempts` lost workers."""
+        shard_id, worker = running.task.shard_id, running.worker
+        self._workers.kill(worker)
+        self._workers.recheck(worker.node)
+        self._polled = 0.0
+        lost = self._losses[shard_id] = self._losses.get(shard_id, 0) + 1
         if lost < self._settings.shard_attempts:
-            hand.pool.queue.appendleft(running.shard)
+            worker.pool.queue.appendleft(running.shard)
         else:
             message = f"{lost} workers were lost with it: {_first_line(error)}"
             yield ShardFailed(shard_id, running.task.stage, message)

@@ -14,18 +14,19 @@ from wavemill.pipeline.plan import Plan, ShardPlan
 
 @dataclass
 class Node:
-    """What a machine of the cluster has, or has left."""
+    """CPUs and GPUs that a machine of the cluster has, or that are free on it."""
 
     cpus: float
     gpus: float
 
     def fits(self, group: GroupSettings) -> bool:
+        """Whether a worker of the group fits on it."""
         return self.cpus >= group.num_cpus and self.gpus >= group.num_gpus
 
 
 @dataclass(eq=False)
-class Hand:
-    """A worker of a pool: an actor that supervises a child."""
+class WorkerHandle:
+    """A worker of a pool: the Ray actor that supervises a child process."""
 
     actor: Any
     pool: Pool
@@ -39,35 +40,38 @@ class Pool:
     name: str
     stages: Sequence[str]
     group: GroupSettings
-    most: int  # workers, however large the cluster is
+    max_workers: int  # however large the cluster is
     queue: deque[ShardPlan] = field(default_factory=deque)
-    idle: list[Hand] = field(default_factory=list)
-    starting: list[Hand] = field(default_factory=list)  # have not answered yet
-    busy: list[Hand] = field(default_factory=list)
+    idle: list[WorkerHandle] = field(default_factory=list)
+    starting: list[WorkerHandle] = field(default_factory=list)  # did not answer yet
+    busy: list[WorkerHandle] = field(default_factory=list)
     target: int = 0  # workers that it may have now
-    was_staffed: bool = False  # it had those that it must have; what is lost later is borne
+    had_min_workers: bool = False  # once is enough: workers that are lost later are tolerated
 
     @property
     def size(self) -> int:
+        """How many workers it has, in whatever state."""
         return len(self.idle) + len(self.starting) + len(self.busy)
 
     @property
-    def here(self) -> int:
+    def ready(self) -> int:
+        """How many workers have answered."""
         return len(self.idle) + len(self.busy)
 
-    def is_staffed(self) -> bool:
-        """Whether it has, or once had, the workers that it must have."""
-        self.was_staffed |= self.here >= min(self.group.min_workers, self.most)
-        return self.was_staffed
+    def reached_min_workers(self) -> bool:
+        """Whether it has, or once had, at least `min_workers` workers."""
+        self.had_min_workers |= self.ready >= min(self.group.min_workers, self.max_workers)
+        return self.had_min_workers
 
     @property
-    def lacking(self) -> int:
-        """How many workers to start: for what waits, and those that it must always have."""
+    def missing(self) -> int:
+        """How many workers to start: one per waiting shard, and `min_workers` at least."""
         useful = max(len(self.busy) + len(self.queue), self.group.min_workers)
         return min(self.target, useful) - self.size
 
     @property
-    def need(self) -> str:
+    def requirement(self) -> str:
+        """What one worker needs, as the beginning of an error message."""
         gpus = f" and {self.group.num_gpus:g} GPUs" if self.group.num_gpus else ""
         return f"execution.groups.{self.name}: a worker needs {self.group.num_cpus:g} CPUs{gpus}"
 
@@ -85,14 +89,15 @@ def make_pools(plan: Plan, settings: ExecutionSettings) -> list[Pool]:
     return sorted(pools, key=lambda pool: order.index(pool.stages[0]))
 
 
-def check_fit(pools: Iterable[Pool], nodes: Sequence[Node]) -> None:
-    """Raise ClusterTooSmall for a group of which no machine can hold even one worker."""
+def check_groups_fit(pools: Iterable[Pool], nodes: Sequence[Node]) -> None:
+    """Raise ClusterTooSmall if no machine can hold even one worker of some group."""
     for pool in pools:
         if not any(node.fits(pool.group) for node in nodes):
-            raise ClusterTooSmall(f"{pool.need}; {largest(nodes)}")
+            raise ClusterTooSmall(f"{pool.requirement}; {describe_largest(nodes)}")
 
 
-def largest(nodes: Sequence[Node]) -> str:
+def describe_largest(nodes: Sequence[Node]) -> str:
+    """Return one line on the largest machine, for an error message."""
     if not nodes:
         return "the cluster has no machine"
     cpus, gpus = max(node.cpus for node in nodes), max(node.gpus for node in nodes)
@@ -100,36 +105,41 @@ def largest(nodes: Sequence[Node]) -> str:
 
 
 def set_targets(pools: Sequence[Pool], nodes: Sequence[Node]) -> bool:
-    """Divide the machines among the pools; False if they cannot all have a worker at once.
+    """Set how many workers each pool may have; return whether every pool can have one at once.
 
-    In turns, one worker each, as long as one fits. Where not even the first turn goes round, the
-    pools take turns in time: one that has workers keeps them until nothing waits for them.
+    The pools get one worker each, again and again, as long as one fits. If not every pool can
+    have a worker, a pool that has workers keeps them until no shard waits for it, and only then
+    another pool gets the room.
     """
-    if roomy := _deal(pools, pools, nodes):
-        return roomy
+    if _assign(pools, pools, nodes):
+        return True
     waiting = [pool for pool in pools if pool.queue or pool.busy]
-    _deal(pools, sorted(waiting, key=lambda pool: pool.size == 0), nodes)
+    _assign(pools, sorted(waiting, key=lambda pool: pool.size == 0), nodes)
     return False
 
 
-def _deal(pools: Sequence[Pool], takers: Sequence[Pool], nodes: Sequence[Node]) -> bool:
-    """Set all targets, those of `takers` in turns; return whether each of them got a worker."""
-    # Workers without a GPU go to machines without one first.
-    left = sorted((Node(n.cpus, n.gpus) for n in nodes), key=lambda node: node.gpus)
+def _assign(pools: Sequence[Pool], chosen: Sequence[Pool], nodes: Sequence[Node]) -> bool:
+    """Set the targets of all pools; only the `chosen` ones get workers.
+
+    Return whether each of these got one.
+    """
+    # Workers without a GPU use machines without one first.
+    free = sorted((Node(n.cpus, n.gpus) for n in nodes), key=lambda node: node.gpus)
     for pool in pools:
         pool.target = 0
-    rest = list(takers)
-    while rest:
-        rest = [pool for pool in rest if pool.target < pool.most and _take(left, pool.group)]
-        for pool in rest:
+    growing = list(chosen)
+    while growing:
+        growing = [p for p in growing if p.target < p.max_workers and _reserve(free, p.group)]
+        for pool in growing:
             pool.target += 1
-    fair = all(pool.target for pool in takers)
-    for pool in takers:  # asked for even without room: a cluster that grows sees the demand
-        pool.target = max(pool.target, min(pool.group.min_workers, pool.most))
-    return fair
+    all_have_one = all(pool.target for pool in chosen)
+    for pool in chosen:  # asked for even without room, so that a cluster can grow
+        pool.target = max(pool.target, min(pool.group.min_workers, pool.max_workers))
+    return all_have_one
 
 
-def _take(nodes: list[Node], group: GroupSettings) -> bool:
+def _reserve(nodes: list[Node], group: GroupSettings) -> bool:
+    """Take what one worker needs from the first machine that has it; False if none has."""
     for node in nodes:
         if node.fits(group):
             node.cpus -= group.num_cpus

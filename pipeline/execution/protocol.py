@@ -1,7 +1,7 @@
-"""What a supervisor and its child say to each other, over two pipes.
+"""What a supervisor and its child send each other over two pipes.
 
-Requests go down as (length, pickle). Answers come up as frames: one byte of kind, length, payload.
-The child says before each recording which one it starts, so that its death is charged exactly.
+A request is (length, pickle). An answer is a sequence of frames: one byte of kind, length, payload.
+Before each recording the child sends its id, so that it is known where a child dies.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ class Kind(Enum):
     """Kinds of frames."""
 
     READY = b"Y"  # the graph is made
-    LOADING = b"L"  # an engine, from here on
-    WORKING = b"W"  # it is loaded; no recording has begun yet
-    RECORDING = b"R"  # this one begins: duration in ms, then its id
+    LOADING = b"L"  # an engine is being loaded
+    WORKING = b"W"  # the engine is loaded; no recording has begun yet
+    RECORDING = b"R"  # a recording begins: duration in ms, then its id
     RESULT = b"D"  # pickled
-    ERROR = b"E"  # pickled exception: the child lives on
+    ERROR = b"E"  # pickled exception; the child goes on
 
 
 @dataclass(frozen=True)
 class Request:
-    """Run a task, or only try one recording of it."""
+    """Run a task, or one recording of it only."""
 
     task: Task
     probe: str | None = None  # recording_id
 
 
 def write_request(file: BinaryIO, request: bytes) -> None:
-    """Raises BrokenPipeError when the child is gone."""
+    """Write a request. Raises BrokenPipeError if the child has ended."""
     file.write(_LENGTH.pack(len(request)) + request)
     file.flush()
 
 
 def read_request(file: BinaryIO) -> bytes | None:
-    """Return the next request, or None when the supervisor is gone."""
+    """Return the next request, or None if the supervisor has ended."""
     head = file.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
@@ -56,10 +56,12 @@ def read_request(file: BinaryIO) -> bytes | None:
 
 
 def frame(kind: Kind, payload: bytes = b"") -> bytes:
+    """Return the bytes of a frame."""
     return _FRAME.pack(kind.value, len(payload)) + payload
 
 
 def recording_frame(recording_id: str, duration_ms: int) -> bytes:
+    """Return a RECORDING frame."""
     return frame(Kind.RECORDING, _DURATION.pack(duration_ms) + recording_id.encode())
 
 
@@ -70,7 +72,7 @@ def recording_of(payload: bytes) -> tuple[str, int]:
 
 
 def take_frames(buffer: bytearray) -> Iterator[tuple[Kind, bytes]]:
-    """Yield, and remove from the buffer, the frames that are complete."""
+    """Yield the complete frames, and remove them from the buffer."""
     while len(buffer) >= _FRAME.size:
         kind, length = _FRAME.unpack_from(buffer)
         if len(buffer) < _FRAME.size + length:
@@ -81,7 +83,7 @@ def take_frames(buffer: bytearray) -> Iterator[tuple[Kind, bytes]]:
 
 
 def pickled_error(error: Exception) -> bytes:
-    """Pickle an exception; one that does not survive that becomes a RuntimeError."""
+    """Pickle an exception; one that cannot be pickled becomes a RuntimeError."""
     try:
         found = pickle.dumps(error)
         pickle.loads(found)
@@ -93,4 +95,5 @@ def pickled_error(error: Exception) -> bytes:
 
 
 def unpickled(payload: bytes) -> Any:
+    """Return a payload of RESULT or ERROR; both ends are processes of this program."""
     return pickle.loads(payload)

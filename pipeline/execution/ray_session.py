@@ -20,20 +20,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def starting_ray(address: str | None) -> str:
-    """Return what to tell a person, who is to wait for seconds, before `ray_session`."""
+    """Return a line to print before `ray_session`, which takes seconds."""
     return "starting Ray" if address is None else f"connecting to Ray at {address}"
 
 
 @contextmanager
 def ray_session(settings: ExecutionSettings) -> Iterator[Any]:
-    """Start Ray on this machine (or connect to `address`), and shut down what was started.
+    """Start Ray on this machine or connect to `settings.address`; shut it down afterwards.
 
-    Its files and sockets are in a short folder of this run's own, and its token is in the
-    environment: neither TMPDIR, nor HOME, nor another Ray on this machine has to do with it.
-    Raises RunStopped where Ray cannot be had.
+    Files and sockets of a Ray that is started are in a folder of this run with a short name, and
+    its token is in the environment, so it does not depend on TMPDIR, HOME or another Ray on this
+    machine. Yields the module `ray`. Raises RunStopped if Ray cannot be started or reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it tells of every connection that ends
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it logs every connection that ends
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # newer Ray's behaviour
     if settings.address is None and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or it goes to ~/.ray
@@ -76,10 +76,10 @@ def _init(ray: Any, address: str | None, local: dict[str, Any]) -> None:
 def _own_signal_handlers() -> Iterator[None]:
     """Put this process's handlers back after Ray has set its own.
 
-    Those print a C++ stack, or end the process where it stands.
+    Ray's handlers print a C++ stack or end the process at once.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # where nobody can set one
+        yield  # only the main thread can set handlers
         return
     kept = {number: signal.getsignal(number) for number in _SIGNALS}
     by_ray = None

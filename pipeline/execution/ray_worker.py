@@ -1,4 +1,4 @@
-"""Workers as Ray actors: one of them, and all of a run."""
+"""Workers as Ray actors: the actor, and what starts and ends all actors of a run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from wavemill.pipeline.execution.faults import WorkerUnavailable
 from wavemill.pipeline.execution.limits import Limits
-from wavemill.pipeline.execution.pools import Hand, Pool
+from wavemill.pipeline.execution.pools import Pool, WorkerHandle
 from wavemill.pipeline.execution.settings import ExecutionSettings, limits_of
 from wavemill.pipeline.execution.supervisor import Supervisor
-from wavemill.pipeline.task import Task, TaskReport
+from wavemill.pipeline.task import Task, TaskResult
 
 
 class RayWorker:
-    """The actor: a supervisor on some machine of the cluster."""
+    """The actor: runs a supervisor on a machine of the cluster."""
 
     def __init__(self, job: bytes, limits: Limits, num_cpus: float, num_gpus: float) -> None:
         ray: Any = importlib.import_module("ray")
@@ -27,15 +27,16 @@ class RayWorker:
         self._supervisor = Supervisor(job, limits.on_this_machine(share))
 
     def node(self) -> str:
-        """Return where it runs, as soon as it does."""
+        """Return the id of its machine: its first answer, which says that it has started."""
         return str(self._node)
 
-    def run(self, task: Task) -> TaskReport:
+    def run(self, task: Task) -> TaskResult:
+        """Run a task. Raises what `Supervisor.run` raises."""
         return self._supervisor.run(task)
 
 
-class Staff:
-    """The workers of all pools: who starts, who answers, who is let go."""
+class WorkerManager:
+    """Starts and ends the workers of all pools."""
 
     def __init__(
         self,
@@ -44,57 +45,58 @@ class Staff:
         make_job: Callable[[str], bytes],
         settings: ExecutionSettings,
     ) -> None:
-        """`make_job` gives what a worker on a device ("cpu", "cuda") is made from."""
+        """`make_job` returns, for a device ("cpu" or "cuda"), what `Supervisor` is made from."""
         self._ray, self._pools, self._make_job, self._settings = ray, pools, make_job, settings
         self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(RayWorker)
         self._failed_starts = 0
-        self.starting: dict[Any, Hand] = {}  # reference to its first answer -> worker
+        self.starting: dict[Any, WorkerHandle] = {}  # reference to the answer -> worker
 
     def adjust(self) -> None:
-        """Let go the workers beyond the pools' targets, and start those that are lacking."""
+        """End workers that are more than the targets of their pools, and start missing ones."""
         for pool in self._pools:
             while pool.size > pool.target and (pool.idle or pool.starting):
-                self._let_go((pool.starting or pool.idle).pop())
+                self._end((pool.starting or pool.idle).pop())
         for pool in self._pools:
-            for _ in range(pool.lacking):
+            for _ in range(pool.missing):
                 self._start(pool)
 
-    def greet(self, reference: Any) -> None:
-        """Take a worker that has answered, or note that it is not to be had.
+    def receive_answer(self, reference: Any) -> None:
+        """Make the worker that has answered idle, or end it if it failed.
 
-        Raises WorkerUnavailable once `shard_attempts` starts on end have failed, and none works.
+        Raises WorkerUnavailable after `shard_attempts` failed starts in a row, if none is ready.
         """
-        hand = self.starting.pop(reference)
-        hand.pool.starting.remove(hand)
+        worker = self.starting.pop(reference)
+        worker.pool.starting.remove(worker)
         try:
-            hand.node = self._ray.get(reference)
+            worker.node = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            self.kill(hand)
-            self._failed_starts += hand.node == ""  # else it had started, and was lost since
-            nobody = not any(pool.here for pool in self._pools)
-            if nobody and self._failed_starts >= self._settings.shard_attempts:
+            self.kill(worker)
+            self._failed_starts += worker.node == ""  # else it had started and was lost later
+            any_ready = any(pool.ready for pool in self._pools)
+            if not any_ready and self._failed_starts >= self._settings.shard_attempts:
                 raise WorkerUnavailable(f"workers do not start: {error}") from error
             return
         self._failed_starts = 0
-        hand.pool.idle.append(hand)
+        worker.pool.idle.append(worker)
 
-    def doubt(self, node: str) -> None:
-        """Have the idle workers of a machine answer again before they get work."""
+    def recheck(self, node: str) -> None:
+        """Wait for another answer of the idle workers on a machine before they get work."""
         for pool in self._pools:
-            doubtful = [hand for hand in pool.idle if hand.node == node]
-            pool.idle = [hand for hand in pool.idle if hand.node != node]
-            for hand in doubtful:
-                self._expect(hand)
+            on_it = [worker for worker in pool.idle if worker.node == node]
+            pool.idle = [worker for worker in pool.idle if worker.node != node]
+            for worker in on_it:
+                self._await_answer(worker)
 
-    def kill(self, hand: Hand) -> None:
-        """End a worker, and its child with it."""
+    def kill(self, worker: WorkerHandle) -> None:
+        """End a worker and its child process."""
         with suppress(self._ray.exceptions.RayError):
-            self._ray.kill(hand.actor)
+            self._ray.kill(worker.actor)
 
     def close(self) -> None:
+        """End all workers."""
         for pool in self._pools:
-            for hand in [*pool.idle, *pool.starting, *pool.busy]:
-                self.kill(hand)
+            for worker in [*pool.idle, *pool.starting, *pool.busy]:
+                self.kill(worker)
 
     def _start(self, pool: Pool) -> None:
         group = pool.group
@@ -102,14 +104,14 @@ class Staff:
         options = {"num_cpus": group.num_cpus, "num_gpus": group.num_gpus}
         limits = limits_of(self._settings, group)
         actor = self._actor_class.options(**options).remote(job, limits, *options.values())
-        self._expect(Hand(actor, pool))
+        self._await_answer(WorkerHandle(actor, pool))
 
-    def _expect(self, hand: Hand) -> None:
-        """Have a worker say where it is; it gets no shard before."""
-        hand.pool.starting.append(hand)
-        self.starting[hand.actor.node.remote()] = hand
+    def _await_answer(self, worker: WorkerHandle) -> None:
+        """Ask a worker for its machine; it gets no shard before it has answered."""
+        worker.pool.starting.append(worker)
+        self.starting[worker.actor.node.remote()] = worker
 
-    def _let_go(self, hand: Hand) -> None:
-        for reference in [r for r, starting in self.starting.items() if starting is hand]:
+    def _end(self, worker: WorkerHandle) -> None:
+        for reference in [r for r, starting in self.starting.items() if starting is worker]:
             del self.starting[reference]
-        self.kill(hand)
+        self.kill(worker)

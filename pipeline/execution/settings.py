@@ -1,4 +1,4 @@
-"""How a build runs. Nothing here changes what is built, so nothing here is fingerprinted.
+"""How a build runs. Nothing here changes the outputs, so no fingerprint depends on it.
 
 A cluster of machines with 8 GPUs and 64 cores each, one worker of the models per GPU:
 
@@ -28,7 +28,7 @@ from wavemill.pipeline.execution.limits import Limits
 
 
 class GroupSettings(BaseModel):
-    """Stages that run one after another in the same worker, and what such a worker needs."""
+    """Stages that run one after another in the same worker, and the resources of such a worker."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,7 +44,7 @@ class GroupSettings(BaseModel):
 
 
 class ExecutionSettings(BaseModel):
-    """Executor, workers and their groups, and what a worker may take."""
+    """Executor, workers and their groups, and the limits of a worker."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,14 +59,14 @@ class ExecutionSettings(BaseModel):
     load_timeout_s: float = Field(1800.0, gt=0)  # loading an engine; a first download may be slow
     worker_memory_gb: float | None = Field(None, gt=0)  # None: its share of 0.8 of the machine's
 
-    attempts: int = Field(3, ge=1)  # deaths of a worker that convict a recording
-    task_attempts: int = Field(5, ge=1)  # of a stage on a shard, when no recording is to blame
+    attempts: int = Field(3, ge=1)  # deaths of a worker until a recording counts as their cause
+    task_attempts: int = Field(5, ge=1)  # of a stage on a shard, if no recording is the cause
     shard_attempts: int = Field(5, ge=1)  # workers that a shard may lose with their machines
     start_timeout_s: float = Field(300.0, gt=0)  # without any worker where there is work
 
 
 def limits_of(settings: ExecutionSettings, group: GroupSettings) -> Limits:
-    """Return what holds for the workers of a group: its own limits, else the general ones."""
+    """Return the limits of the workers of a group: its own, and otherwise the general ones."""
 
     def chosen(name: str) -> float:
         own = getattr(group, name)

@@ -19,7 +19,7 @@ Parameters = Mapping[str, str]
 
 
 class NotFound(LookupError):
-    """What a request names is not there."""
+    """What a request names does not exist."""
 
 
 def clip(shown: Shown, segment_id: str, version: str) -> bytes:

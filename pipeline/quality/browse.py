@@ -1,4 +1,7 @@
-"""Segments and recordings, page by page. Names of columns come from here, values are bound."""
+"""Segments and recordings, page by page.
+
+Names of columns come from this module, and values are bound as parameters.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any
 import duckdb
 
 from wavemill.pipeline.quality.details import Sample, read_details
+from wavemill.pipeline.quality.scores import columns_at
+from wavemill.stages.score import Place
 
 PAGE_SIZE = 50
 RECORDINGS_SHOWN = 200
@@ -17,10 +22,7 @@ ORDERS = {
     "text": "text {0}",
     **{
         name: f"{name} {{0}} nulls last"
-        for name in (
-            *("start_ms", "duration_s", "speaker", "language", "status"),
-            *("dnsmos_overall", "snr_db", "asr_confidence", "words_per_second"),
-        )
+        for name in ("start_ms", "duration_s", "speaker", "language", "status")
     },
 }
 FILTERS = {  # name of a parameter -> condition with the parameter bound
@@ -50,7 +52,8 @@ def segments(database: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> S
 
     Raises BadQuery.
     """
-    order = ORDERS.get(given.get("sort", "source"))
+    scores = {name: f"{name} {{0}} nulls last" for name in columns_at(Place.TABLE)}
+    order = {**scores, **ORDERS}.get(given.get("sort", "source"))
     if order is None:
         raise BadQuery("there is no such order")
     direction = "desc" if given.get("descending") else "asc"
@@ -71,7 +74,7 @@ def segments(database: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> S
 
 
 def recordings(database: duckdb.DuckDBPyConnection, search: str) -> list[dict[str, str]]:
-    """Return the first recordings with segments whose URI contains `search`."""
+    """Return the first recordings with segments whose source contains `search`."""
     found = database.execute(
         "select recording_id, any_value(source) as source from seen "
         "where contains(lower(source), lower(?)) group by recording_id order by source limit ?",

@@ -1,14 +1,14 @@
 """`WORKDIR/quality.duckdb`: views over the Parquet files of the newest snapshot.
 
-The file holds queries and paths, and no rows but a few small ones (`about`, `snapshots`, `stages`,
-`rules`). So it is made anew in no time, and nothing that a view shows is computed before it is
-asked for. It is written under another name and renamed: a reader of the old file is not disturbed.
+The file holds queries and paths; its only rows are those of small tables (`about`, `snapshots`,
+`stages`, `rules`). So it takes little time to make, and a view computes its rows when it is read.
+It is written under another name and then renamed, so a reader of the old file goes on reading.
 
-The paths are absolute, so the file works from any folder; after the WORKDIR has moved it has to be
-made again. It is made in a folder with a plain name, since DuckDB does not write below every folder
-(`what?`). The views name every file: DuckDB takes no subquery there, a variable does not survive
-the file, and a pattern would also show what belongs to no snapshot. Measured on two cores, with
-files of ten rows: a list of 10,000 files costs a query 0.2 s for binding and 1 s for a scan,
+The paths are absolute, so the file works from any folder; after the WORKDIR has moved it must be
+made again. It is made in a folder with a plain name, since DuckDB cannot write below some folders
+(`what?`). The views name every file: DuckDB allows no subquery there, a variable is not stored in
+the file, and a pattern would also match files that belong to no snapshot. On two cores, with files
+of ten rows: a list of 10,000 files costs a query 0.2 s for binding and 1 s for a scan,
 100,000 files 1.1 s and 10 s; `segments` reads five lists.
 
 DuckDB's httpfs extension cannot be assumed. Of a WORKDIR that is not on a local file system the
@@ -33,7 +33,14 @@ from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.curation import all_schemas
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
-from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.ledger import ledger_files
+from wavemill.pipeline.output_key import shard_sql
+from wavemill.pipeline.quality.scores import (
+    derived_scores,
+    score_joins,
+    segment_scores,
+    stages_shown,
+)
 from wavemill.pipeline.quality.small_tables import (
     about_table,
     rules_table,
@@ -49,22 +56,21 @@ DATABASE = "quality.duckdb"
 FORMAT: dict[str, str | bool | int | float | list[str]] = {
     "storage_compatibility_version": "v1.4.0"  # for readers that are older than the writer
 }
-STAGES = ("denoise", "diarize", "transcribe", "score_audio", "score_text", "verdict")
+# Stages whose columns another stage had, in snapshots of earlier versions.
+ONCE_OF = {"score_signal": "score_audio"}
 CORPORA = {"pretrain": "corpus", "sft": "sft"}  # -> name of the view
 SCRIPTS = ("segments.sql", "accounting.sql", "summaries.sql")
 HEAVY = frozenset({"audio", "messages", "semantic_tokens", "text_tokens"})  # never copied
 ALL = "columns(lambda c: c <> 'filename')"
-# Of a stage no audio, and the shard, after which a file is named: `<shard>[-<digest>].parquet`.
-OF_STAGE = (
-    "columns(lambda c: c not in ('filename', 'audio')), "
-    "regexp_extract(parse_filename(filename), '^[^-.]+') as shard_id"
-)
+# Of a stage what it declares, without audio, and the shard, after which a file is named:
+# `<shard>[-<digest>].parquet`.
+OF_STAGE = f"columns(lambda c: c in ({{names}})), {shard_sql('filename')} as shard_id"
 # Snapshots of older versions have `uri` only.
 OF_ERRORS = "columns(lambda name: name not in ('source', 'filename')), uri as source"
 
 
 class NoSnapshot(ConfigError):
-    """The folder is no WORKDIR, or no build of it has succeeded yet."""
+    """The folder is not a WORKDIR, or no build has succeeded in it yet."""
 
 
 def newest_snapshot(store: Store) -> Snapshot:
@@ -81,7 +87,7 @@ def new_database(
 ) -> Iterator[tuple[Snapshot, duckdb.DuckDBPyConnection]]:
     """Make `quality.duckdb` of the newest snapshot; it is in place when the block has succeeded.
 
-    Gives the snapshot and a connection, for whoever wants to read at once. Raises NoSnapshot.
+    Gives the snapshot and a connection, so that the caller can read at once. Raises NoSnapshot.
     """
     snapshot = newest_snapshot(store)
     with scratch_folder() as folder, store.replacing(DATABASE) as path:
@@ -100,7 +106,7 @@ def create_views(
 ) -> None:
     """Make all views of a snapshot in an empty database, on disk or in memory.
 
-    With `shard_id` the stages' tables of that shard only: enough to look at its recordings.
+    With `shard_id`, only the stages' tables of that shard: enough to look at its recordings.
     """
     tables = _Tables(database, store)
     database.execute("create schema base")
@@ -108,18 +114,35 @@ def create_views(
     tables.small("snapshots", snapshots_table(store))
     tables.small("stages", stages_table(store, snapshot))
     tables.small("base.rules", rules_table())
-    outputs, schemas = _outputs(store, snapshot, shard_id), all_schemas()
+    stages = stages_shown()
+    outputs, schemas = _outputs(store, snapshot, stages, shard_id), all_schemas()
     _show_snapshot(tables, store, snapshot, schemas)
-    tables.show("base.ledger", segments(store), LEDGER)
+    tables.show("base.ledger", ledger_files(store), LEDGER)
     # A view binds what it stands on when it is made: over one file of each stage that takes no
     # time, over all of them it would take minutes for the views together.
-    for stage in STAGES:
-        tables.show(f"base.{stage}", outputs.get(stage, [])[:1], schemas[stage], OF_STAGE)
-    folder = resources.files("wavemill.pipeline.quality")
+    for stage in stages:
+        _show_stage(tables, stage, outputs.get(stage, [])[:1], schemas[stage])
     for script in SCRIPTS:
-        database.execute((folder / script).read_text(encoding="utf-8"))
-    for stage in STAGES:
-        tables.show(f"base.{stage}", outputs.get(stage, []), schemas[stage], OF_STAGE)
+        database.execute(_sql(script))
+    for stage in stages:
+        _show_stage(tables, stage, outputs.get(stage, []), schemas[stage])
+
+
+def _sql(script: str) -> str:
+    """Return a script with the columns and joins of the scoring stages in it."""
+    text = (resources.files("wavemill.pipeline.quality") / script).read_text(encoding="utf-8")
+    for name, sql in (
+        ("score_columns", segment_scores()),
+        ("score_joins", score_joins()),
+        ("derived_scores", derived_scores()),
+    ):
+        text = text.replace(f"{{{name}}}", sql)
+    return text
+
+
+def _show_stage(tables: _Tables, stage: str, keys: Sequence[str], schema: pa.Schema) -> None:
+    names = ", ".join(f"'{name}'" for name in schema.names if name != "audio")
+    tables.show(f"base.{stage}", keys, schema, OF_STAGE.format(names=names))
 
 
 def _show_snapshot(
@@ -200,15 +223,17 @@ class _Tables:
         self.database.unregister("incoming")
 
 
-def _outputs(store: Store, snapshot: Snapshot, shard_id: str | None) -> dict[str, list[str]]:
+def _outputs(
+    store: Store, snapshot: Snapshot, stages: Sequence[str], shard_id: str | None
+) -> dict[str, list[str]]:
     """Return the keys of each stage's tables in the snapshot, in order."""
     columns = ["stage", "output", "shard_id"]
     lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", columns)
-    wanted = pc.is_in(lineage["stage"], pa.array(STAGES))
+    wanted = pc.is_in(lineage["stage"], pa.array(stages))
     if shard_id is not None:
         wanted = pc.and_(wanted, pc.equal(lineage["shard_id"], shard_id))
     unique = lineage.filter(wanted).group_by(["stage", "output"]).aggregate([])
     found: dict[str, list[str]] = {}
     for row in unique.sort_by("output").to_pylist():
         found.setdefault(row["stage"], []).append(row["output"])
-    return found
+    return {**{stage: found[old] for stage, old in ONCE_OF.items() if old in found}, **found}

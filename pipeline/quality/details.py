@@ -8,18 +8,10 @@ from typing import Any
 
 import duckdb
 
+from wavemill.pipeline.quality.scores import columns_at
+from wavemill.stages.score import Place
+
 TEXT_LENGTH = 600  # characters; longer transcripts are cut
-METRICS = (
-    "duration_s",
-    "dnsmos_overall",
-    "snr_db",
-    "asr_confidence",
-    "words_per_second",
-    "speech_ratio",
-    "overlap_ratio",
-    "clipping_ratio",
-    "language_probability",
-)
 
 
 @dataclass(frozen=True)
@@ -49,27 +41,28 @@ class Sample:
     text: str | None
     status: str
     audio_version: str | None  # of which the corpus has the samples
-    metrics: dict[str, float | None]
+    scores: dict[str, float | None]  # by column; those that a card shows
     broken: tuple[Broken, ...]
     sounds: tuple[Sound, ...] = ()  # none where no audio is stored
 
 
 def read_details(database: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> dict[str, Sample]:
     """Return segments by their ids, without sounds, from the table `seen`."""
-    cursor = database.execute(_DETAILS, [list(ids)])
+    scores = columns_at(Place.CARD)
+    cursor = database.execute(_DETAILS.format(scores=", ".join(scores)), [list(ids)])
     names = [column[0] for column in cursor.description or ()]
     rows = (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
-    return {row["segment_id"]: _sample(row) for row in rows}
+    return {row["segment_id"]: _sample(row, scores) for row in rows}
 
 
-def _sample(row: dict[str, Any]) -> Sample:
+def _sample(row: dict[str, Any], scores: Sequence[str]) -> Sample:
     broken = tuple(
         Broken(b["rule"], _either(b, "value"), _either(b, "threshold"))
         for b in row.pop("broken") or ()
     )
-    metrics = {name: row.pop(name) for name in METRICS}
+    values = {name: row.pop(name) for name in scores}
     text = _shortened(row.pop("text"))
-    return Sample(**row, text=text, metrics=metrics, broken=broken)
+    return Sample(**row, text=text, scores=values, broken=broken)
 
 
 def _either(broken: dict[str, Any], name: str) -> float | str | None:
@@ -81,8 +74,8 @@ def _shortened(text: str | None) -> str | None:
     return text if text is None or len(text) <= TEXT_LENGTH else text[:TEXT_LENGTH] + " …"
 
 
-_DETAILS = f"""
+_DETAILS = """
 select segment_id, source, start_ms, end_ms, speaker, language, text, status, audio_version,
-       broken, {", ".join(METRICS)}
+       broken, {scores}
 from seen semi join (select unnest(?::varchar[]) as segment_id) using (segment_id)
 """

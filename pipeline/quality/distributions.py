@@ -1,4 +1,4 @@
-"""How the values of segments are spread, with the thresholds that they are held against."""
+"""The distribution of each score over the segments, with the thresholds of its rules."""
 
 from __future__ import annotations
 
@@ -7,27 +7,11 @@ from dataclasses import dataclass
 
 import duckdb
 
+from wavemill.pipeline.quality.scores import columns_at
+from wavemill.stages.score import Place
+
 BINS = 40
 TAIL = 0.002  # of the values at either end go into the outermost bins
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A column of `segments` as people call it."""
-
-    column: str
-    title: str
-    unit: str = ""
-
-
-METRICS = (
-    Metric("duration_s", "Duration", "s"),
-    Metric("dnsmos_overall", "DNSMOS overall", "1 to 5"),
-    Metric("snr_db", "Signal-to-noise ratio", "dB"),
-    Metric("asr_confidence", "Transcript confidence", "0 to 1"),
-    Metric("words_per_second", "Speaking rate", "words/s"),
-    Metric("speech_ratio", "Speech in the segment", "share"),
-)
 
 
 @dataclass(frozen=True)
@@ -53,7 +37,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Distribution:
-    metric: Metric
+    column: str  # of `segments`
     width: float  # of a bin
     main: str  # the kind of input with most segments, whose thresholds the scale holds
     bins: tuple[Bin, ...]
@@ -66,13 +50,12 @@ class Distribution:
 
 
 def read_distributions(database: duckdb.DuckDBPyConnection) -> tuple[Distribution, ...]:
-    """Read the distribution of each metric that any segment has, from the table `seen`."""
-    found = (_distribution(database, metric) for metric in METRICS)
+    """Read the distribution of each score that any segment has, from the table `seen`."""
+    found = (_distribution(database, column) for column in columns_at(Place.CHART))
     return tuple(one for one in found if one is not None)
 
 
-def _distribution(database: duckdb.DuckDBPyConnection, metric: Metric) -> Distribution | None:
-    column = metric.column
+def _distribution(database: duckdb.DuckDBPyConnection, column: str) -> Distribution | None:
     ((known, unknown, low, high),) = database.execute(
         f"select count({column}), count(*) - count({column}), quantile_cont({column}, {TAIL}), "
         f"quantile_cont({column}, {1 - TAIL}) from seen where status in ('kept', 'rejected')"
@@ -94,7 +77,7 @@ def _distribution(database: duckdb.DuckDBPyConnection, metric: Metric) -> Distri
     shown = (line for line in lines if first * width <= line.value <= (last + 1) * width)
     bins = tuple(Bin(*row) for row in rows)
     return Distribution(
-        metric, width, main, bins, tuple(shown), known, unknown, below, above, query
+        column, width, main, bins, tuple(shown), known, unknown, below, above, query
     )
 
 

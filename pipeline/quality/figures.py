@@ -10,6 +10,7 @@ import duckdb
 
 from wavemill.pipeline.quality.change import Change, read_change
 from wavemill.pipeline.quality.distributions import Distribution, read_distributions
+from wavemill.pipeline.quality.scores import ShownScore, seen_columns, shown_scores
 from wavemill.pipeline.quality.totals import Totals, read_totals
 from wavemill.pipeline.quality.what_if import WhatIf, read_what_if
 from wavemill.pipeline.snapshots import Snapshot
@@ -98,6 +99,7 @@ class Figures:
     totals: Totals
     headline: Headline
     funnel: tuple[Step, ...]
+    scores: tuple[ShownScore, ...]  # what the page says of each column that it shows
     distributions: tuple[Distribution, ...]
     sources: tuple[Share, ...]
     languages: tuple[Share, ...]
@@ -130,6 +132,7 @@ def read_figures(
         totals=read_totals(database),
         headline=Headline(*rows(_HEADLINE)[0]),
         funnel=tuple(Step(*row) for row in rows(_FUNNEL)),
+        scores=shown_scores(),
         distributions=read_distributions(database),
         sources=_shares(database, _SOURCES),
         languages=_shares(database, _LANGUAGES),
@@ -143,13 +146,17 @@ def read_figures(
 
 
 def see_segments(database: duckdb.DuckDBPyConnection, kind: str) -> None:
-    """Make the table `seen` (seen.sql)."""
+    """Make the table `seen` (seen.sql); `kind` is "table" or "temp table"."""
     script = resources.files("wavemill.pipeline.quality") / "seen.sql"
-    database.execute(script.read_text(encoding="utf-8").format(kind=kind))
+    text = script.read_text(encoding="utf-8")
+    database.execute(text.format(kind=kind, scores=",\n       ".join(seen_columns())))
 
 
 def _shares(database: duckdb.DuckDBPyConnection, query: str) -> tuple[Share, ...]:
-    """Read the first rows of a query, which gives all fields of Share but `rest`; sum the rest."""
+    """Read the first rows of a query and sum up the others.
+
+    The query gives all fields of Share except `rest`.
+    """
     database.execute(f"create or replace temp table shares as {query}")
     found = database.execute(f"from shares limit {SHOWN}").fetchall()
     ((count, *sums),) = database.execute(

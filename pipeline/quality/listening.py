@@ -1,4 +1,4 @@
-"""The audio of segments, from the tables of a WORKDIR and from nowhere else."""
+"""The audio of segments, read from the tables of a WORKDIR only."""
 
 from __future__ import annotations
 
@@ -51,13 +51,17 @@ def read_clips(
 ) -> list[Clip]:
     """Return a segment's audio, or its first `limit_ms`, in the versions that are stored.
 
-    None are of what was not stored: a labelled item that was rejected, audio that was purged, and
-    of what cannot be decoded (`wavemill verify` finds that).
+    Returns none where nothing is stored (a labelled item that was rejected, audio that was purged)
+    or where it cannot be decoded, which `wavemill verify` reports.
     """
     import soundfile
 
-    stage = "denoise" if place.text_source == "asr" else "tokenize"
-    keys = [key for (key,) in database.execute(_OUTPUTS, [stage, place.recording_id]).fetchall()]
+    if place.text_source == "asr":
+        stage, keys = "denoise", _outputs(database, "denoise", place.recording_id)
+    else:
+        stage, keys = "store_audio", _outputs(database, "store_audio", place.recording_id)
+        if not keys:  # a snapshot of an earlier version, in which tokenize stored the audio
+            stage, keys = "tokenize", _outputs(database, "tokenize", place.recording_id)
     end_ms = place.end_ms if limit_ms is None else min(place.end_ms, place.start_ms + limit_ms)
     try:
         with ExitStack() as stack:
@@ -65,7 +69,7 @@ def read_clips(
             upstream = ShardUpstream(place.recording_id, {stage: files}, "")
             if stage == "denoise":
                 return _cut(upstream, place, end_ms)
-            return _stored(upstream, place, end_ms)
+            return _stored(upstream, stage, place, end_ms)
     except (FileNotFoundError, soundfile.SoundFileError):
         return []
 
@@ -82,15 +86,20 @@ def _cut(upstream: ShardUpstream, place: Place, end_ms: int) -> list[Clip]:
     return [clip for clip in clips if len(clip.audio)]
 
 
-def _stored(upstream: ShardUpstream, place: Place, end_ms: int) -> list[Clip]:
+def _stored(upstream: ShardUpstream, stage: str, place: Place, end_ms: int) -> list[Clip]:
     columns = ["segment_id", "audio_version", "audio"]
-    for batch in upstream.batches("tokenize", columns):
+    for batch in upstream.batches(stage, columns):
         for row in batch.to_pylist():
             if row["segment_id"] == place.segment_id:
                 audio, rate = decode_flac(row["audio"])
                 samples = (end_ms - place.start_ms) * rate // 1000
                 return [Clip(row["audio_version"], audio[:samples], rate)]
     return []
+
+
+def _outputs(database: duckdb.DuckDBPyConnection, stage: str, recording_id: str) -> list[str]:
+    """Return the keys of a stage's tables that a recording is in."""
+    return [key for (key,) in database.execute(_OUTPUTS, [stage, recording_id]).fetchall()]
 
 
 _OUTPUTS = """

@@ -1,8 +1,8 @@
 """The quality database of a WORKDIR that changes: what the dashboard reads.
 
-Each snapshot gets a database of its own in a temporary file, which nobody else sees, and which has
-no name any more once it is made: however the process ends, no transcript stays behind. The WORKDIR
-is only read. A request works on a cursor: DuckDB lets many threads have one each.
+Each snapshot gets a database of its own in a temporary file, which is unlinked once it is open: no
+transcript stays on disk, however the process ends. The WORKDIR is only read. A request works on a
+cursor of its own, which DuckDB allows in many threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import duckdb
 from wavemill.pipeline.catalogue import CATALOGUE
 from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
-from wavemill.pipeline.ledger import segments
+from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.lock import Holder, read_lock
 from wavemill.pipeline.quality.database import create_views
 from wavemill.pipeline.quality.figures import Figures, read_figures
@@ -87,7 +87,7 @@ class Shown:
                 self._asked.notify_all()
 
     def close(self) -> None:
-        """Close the database once nobody asks it any more, or does not end."""
+        """Close the database when all cursors are closed, or after CLOSING_SECONDS."""
         with self._asked:
             self._asked.wait_for(lambda: not self._cursors, CLOSING_SECONDS)
             with suppress(duckdb.Error):
@@ -95,7 +95,7 @@ class Shown:
 
 
 class Live:
-    """The newest snapshot of a store, whichever that is by now."""
+    """The newest snapshot of a store, at the time of each request."""
 
     def __init__(self, store: Store, version: str) -> None:
         self.store = store
@@ -106,9 +106,9 @@ class Live:
         self._lock = threading.Lock()
 
     def newest(self) -> Shown | None:
-        """Return the newest snapshot, read anew when there is a newer one, or after a purge of it.
+        """Return the newest snapshot; None without any.
 
-        None without any.
+        It is read again when there is a newer one, or after a purge.
         """
         number = self._number()
         if number is None:
@@ -138,7 +138,7 @@ class Live:
 
     def _progress(self, since: str) -> tuple[StageProgress, ...]:
         with duckdb.connect() as database, suppress(duckdb.IOException, FileNotFoundError):
-            self.store.view(database, "ledger", segments(self.store), LEDGER)
+            self.store.view(database, "ledger", ledger_files(self.store), LEDGER)
             self.store.view(database, "members", [CATALOGUE], MEMBERS)
             number = self._number()
             built = [] if number is None else [f"snapshots/{number:06d}/lineage.parquet"]

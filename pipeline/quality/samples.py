@@ -25,7 +25,7 @@ TIMELINES, TIMELINE_SEGMENTS = 6, 400
 
 @dataclass(frozen=True)
 class Group:
-    """Samples for one rule, nearest to its threshold first; of no rule, drawn by chance."""
+    """Samples for one rule, nearest to its threshold first. Without a rule: drawn at random."""
 
     rule: str | None
     rejected: tuple[str, ...]  # segment ids

@@ -1,5 +1,6 @@
 -- Every segment of the snapshot, whichever way it came, with all that is known of it.
 -- Needs: recordings, errors, stages, base.rules and the stages' tables in the schema `base`.
+-- Columns, joins and derived scores in braces come from what the scoring stages declare.
 
 -- The first stage in which a recording failed: nothing of that recording is in the corpus. Where a
 -- span is named, the rest of the recording is used.
@@ -47,10 +48,11 @@ from base.diarize d join recordings r using (recording_id, shard_id)
 where len(r.items) = 0;
 
 create or replace view segments as
+select *{derived_scores} from (
 select c.recording_id, c.segment_id, c.segment_index, c.source, c.track, c.start_ms, c.end_ms,
        (c.end_ms - c.start_ms) / 1000 as duration_s,
        c.speaker, c.named_speaker,
-       coalesce(s.language, t.language, c.language) as language,
+       coalesce(score_text.language, t.language, c.language) as language,
        coalesce(c.text, t.text) as text,
        case when c.labelled then 'manifest' else 'asr' end as text_source,
        t.words, c.task, c.question, c.answer,
@@ -61,27 +63,18 @@ select c.recording_id, c.segment_id, c.segment_index, c.source, c.track, c.start
        status = 'kept' as kept,
        v.broken[1].rule as first_rule,
        v.broken,
-       a.audio_version, a.missing_ratio, a.peak_dbfs, a.snr_db, a.clipping_ratio,
-       a.dnsmos_overall, a.dnsmos_signal, a.dnsmos_background, a.inverted_channels,
-       s.speech_ratio,
-       coalesce(s.overlap_ratio, c.overlap_ratio) as overlap_ratio,
-       coalesce(s.speaker_similarity, c.speaker_similarity) as speaker_similarity,
-       coalesce(s.language_probability, t.language_probability) as language_probability,
-       s.text_length, s.chars_per_second, s.words_per_second, s.repeated_ngram_ratio,
-       coalesce(s.compression_ratio, t.compression_ratio) as compression_ratio,
-       coalesce(s.asr_confidence, t.asr_confidence) as asr_confidence,
-       coalesce(s.avg_logprob, t.avg_logprob) as avg_logprob,
-       coalesce(s.no_speech_prob, t.no_speech_prob) as no_speech_prob
+       score_audio.audio_version, score_signal.inverted_channels,
+       {score_columns}
 from (
     select *, false as labelled from base.diarized_segments
     union all by name
     select *, true as labelled from base.labelled_segments
 ) c
 left join base.transcribe t using (recording_id, shard_id, segment_id)
-left join base.score_audio a using (recording_id, shard_id, segment_id)
-left join base.score_text s using (recording_id, shard_id, segment_id)
+{score_joins}
 left join base.verdict v using (recording_id, shard_id, segment_id)
-left join base.failures f using (recording_id);
+left join base.failures f using (recording_id)
+);
 
 -- One row per broken rule; position 1 is the rule that the segment is accounted to.
 create or replace view rejections as

@@ -52,7 +52,7 @@ class Server(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
 
     def handle_error(self, *_: Any) -> None:
-        """A browser that goes away in the middle of an answer is no news."""
+        """Print nothing when a browser closes the connection in the middle of an answer."""
 
     def is_own(self, host: str) -> bool:
         """Whether a Host header names this machine; an address cannot be rebound."""
@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: a request is no news."""
+        """Print nothing for a request."""
 
 
 def _range(header: str, length: int) -> tuple[int, int] | None:

@@ -6,28 +6,29 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from wavemill.pipeline.curation import all_scores
 from wavemill.pipeline.snapshots import Snapshot, all_snapshots
 from wavemill.pipeline.store import Store
-from wavemill.stages.filter.rules import RULES, AtLeast, AtMost, OneOf, Rule
+from wavemill.stages.score import rules_of
 
 _UTC = pa.timestamp("ms")  # without a zone, which Python would need pytz for
 _COUNTS = pa.map_(pa.string(), pa.int64())  # corpus -> rows
-_SIDES: dict[type[Rule], str] = {AtLeast: "min", AtMost: "max", OneOf: "one_of"}
 
 
 def rules_table() -> pa.Table:
     """Return one row per rule, in the order in which broken rules are recorded.
 
-    position int32 (from 0), rule, column (of the scores), setting (field of the thresholds), side
+    position int32 (from 0), rule, column (of `segments`), setting (field of the thresholds), side
     ('min', 'max', 'one_of').
     """
+    rules = rules_of(all_scores())
     return pa.table(
         {
-            "position": pa.array(range(len(RULES)), pa.int32()),
-            "rule": [rule.name for rule in RULES],
-            "column": [rule.column for rule in RULES],
-            "setting": [rule.setting for rule in RULES],
-            "side": [_SIDES[type(rule)] for rule in RULES],
+            "position": pa.array(range(len(rules)), pa.int32()),
+            "rule": [rule.name for rule in rules],
+            "column": [rule.column for rule in rules],
+            "setting": [rule.setting for rule in rules],
+            "side": [rule.side for rule in rules],
         }
     )
 

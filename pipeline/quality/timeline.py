@@ -51,7 +51,7 @@ class Timeline:
 def read_timeline(store: Store, name: str, version: str) -> Timeline:
     """Return the timeline of the recording that `name` means in the newest snapshot.
 
-    `name` is an id, a URI, the last parts of a URI, or the beginning of an id.
+    `name` is an id, a source, the last parts of a source, or the beginning of an id.
     Raises NoSnapshot, NoSuchRecording.
     """
     snapshot = newest_snapshot(store)
@@ -109,7 +109,7 @@ _UNREAD = """
 select source, reason, message from errors
 where recording_id is null and ends_with(source, $name) and $name <> '' order by source limit 1
 """
-# The best kind of match only: a whole id or URI, the last parts of a URI, any other end or start.
+# The best kind of match only: a whole id or source, its last parts, any other end or start.
 _FIND = """
 select recording_id, shard_id, uri
 from (

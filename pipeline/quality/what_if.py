@@ -1,8 +1,8 @@
-"""What moving thresholds would keep.
+"""What other thresholds would keep.
 
-A rule whose threshold is not moved counts as the stored verdict has it; one that is moved is
-applied to the stored values anew. So all rules act together, as they do in a build. Durations are
-those of segments: overlapping ones count each.
+A rule whose threshold stays counts as in the stored verdict; a rule whose threshold is moved is
+applied to the stored values again. So all rules act together, as they do in a build. Durations are
+those of segments, and overlapping segments count each.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ from seen where status in ('kept', 'rejected')
 group by text_source order by count(*) desc, text_source
 """
 _RULES = """
-select rule, "column", concat('filter.', case text_source when 'asr' then 'raw'
+select rule, "column", concat('filter.', case text_source when 'asr' then 'asr'
        else 'labelled' end, '.', setting), side, value
 from thresholds join (select rule, setting from base.rules) using (rule)
 where side in ('min', 'max') and text_source = ? order by position

@@ -1,7 +1,7 @@
 """What changed between two snapshots: by recording, by rule, and in the configuration.
 
-DuckDB compares the tables of the snapshots and the verdicts that their lineage leads to. Rows
-never become Python objects; of recordings only those that differ do.
+DuckDB compares the tables of the snapshots, and the verdicts that their lineage names. Only
+recordings that differ become Python objects.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.renamed import RENAMED, with_new_names
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import read_errors
-from wavemill.stages.filter import score_text, verdict
+from wavemill.stages.score_text.stage import ScoreText
+from wavemill.stages.verdict.stage import Verdict
 
-# Of a segment whose recording failed in a stage: nothing of it is in the corpus.
+# Stands for a rule: the recording of the segment failed in a stage.
 FAILED = "(error)"
 
 
@@ -30,13 +32,16 @@ class RecordingChange:
     recording_id: str
     uri: str
     duration_ms: int
-    change: str  # added, removed, changed (what is known of it, or where it is)
+    change: str  # added, removed, changed (its labels, or its path)
 
 
 @dataclass(frozen=True)
 class RuleChange:
-    """Segments of both snapshots: those that broke the rule in the older one and are kept now,
-    and those that were kept and break it now. One that breaks several counts under each."""
+    """Segments that are in both snapshots and changed by a rule.
+
+    `kept`: they broke the rule in the older snapshot and are kept in the newer one. `rejected`:
+    they were kept and break it now. A segment that breaks several rules counts for each.
+    """
 
     rule: str
     kept: int
@@ -61,7 +66,7 @@ class ConfigChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """From the older snapshot to the newer one. A kept segment is one in the corpora."""
+    """Changes from the older snapshot to the newer one. Kept segments are in the corpora."""
 
     older: int
     newer: int
@@ -88,9 +93,12 @@ def compare(store: Store, older: Snapshot, newer: Snapshot) -> Difference:
 
 
 def read_config(store: Store, snapshot: Snapshot) -> dict[str, Any]:
-    """Return the configuration that a snapshot was built with (without `execution`)."""
-    found: dict[str, Any] = json.loads(store.read_text(f"{snapshot.folder}/config.json") or "{}")
-    return found
+    """Return the configuration that a snapshot was built with (without `execution`).
+
+    Its fields have the names of today.
+    """
+    values = json.loads(store.read_text(f"{snapshot.folder}/config.json") or "{}")
+    return with_new_names(values, RENAMED)[0]
 
 
 def _attach(
@@ -101,9 +109,9 @@ def _attach(
     store.view(database, f"{side}_recordings", recordings, RECORDINGS)
     errors = read_errors(store, f"{snapshot.folder}/errors.parquet")
     database.register(f"{side}_errors", errors)
-    for stage in (verdict, score_text):
-        keys = _outputs(store, snapshot, stage.NAME)
-        store.view(database, f"{side}_{stage.NAME}", keys, stage.SCHEMA)
+    for stage in (Verdict, ScoreText):
+        keys = _outputs(store, snapshot, stage.name)
+        store.view(database, f"{side}_{stage.name}", keys, stage.schema)
     database.execute(_JUDGED.format(side=side, failed=FAILED))
 
 

@@ -1,9 +1,9 @@
-"""Removing stage outputs, so that an interruption at any moment leaves a sound WORKDIR.
+"""Removing stage outputs; an interruption at any moment leaves a sound WORKDIR.
 
-A row leaves the ledger before its file goes: what the ledger knows is there. A file that is left
-without a row is taken as it is by a worker that is to make it, so it has to be right: an output of
-a covering stage holds what the earlier ones of its stem lack, and must not outlive them. Hence
-rounds: each takes the newest output of every stem.
+A row is removed from the ledger before its file is removed, so what is in the ledger exists. A
+worker uses a file without a row as it is, so that file must be right. An output of a selected stage
+holds the rows that the earlier outputs of its stem lack, so it must not outlive them. Therefore the
+newest output of every stem is removed first, then the next one, and so on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.pipeline.ledger import SCHEMA, Ledger
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, table_key
 
 
 def drop_outputs(store: Store, ledger: pa.Table, dropped: pa.Table) -> None:

@@ -1,7 +1,8 @@
-"""Traces of recordings in the files of a WORKDIR: finding them, and proving that there are none.
+"""Searching all files of a WORKDIR for recordings, to prove that nothing of them is left.
 
-Of a Parquet file the ids are read row by row, and every text is searched for ids; of a DuckDB file
-every table is. Everything else is searched as bytes, packed files (gzip, bz2, zstd, zip) unpacked.
+In Parquet files, the ids of all rows are compared, and all texts are searched for ids. In DuckDB
+files, all tables are searched. All other files are searched as bytes, and compressed ones (gzip,
+bz2, zstd, zip) are unpacked first.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ import pyarrow.compute as pc
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.tombstones import WITHDRAWN
 
-ID_DIGITS = 32  # of a recording's id, with which the ids of its segments and samples begin
+ID_DIGITS = 32  # of a recording's id; the ids of its segments and samples begin with it
 ID_COLUMNS = ("recording_id", "segment_id", "sample_id")
 NAME_COLUMNS = ("uri", "source")  # of the recording's file
 OWN_FOLDERS = ("stages", "snapshots", "manifest", "report")
-THREADS = 4  # files looked at at a time
-FEW_IDS = 64  # of more, looking at every run of hex digits is faster than looking for each
+THREADS = 4  # files searched at a time
+FEW_IDS = 64  # with more, it is faster to look up every run of hex digits
 _READ_BYTES = 4 << 20
 _HEX = re.compile(rb"[0-9a-f]{%d,}" % ID_DIGITS)
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -35,16 +36,16 @@ _ZIP, _PARQUET, _DUCKDB = b"PK\x03\x04", b"PAR1", b"DUCK"  # the last one from b
 
 
 class Unsearchable(Exception):
-    """A file is of a kind that cannot be searched where it is, or is damaged."""
+    """A file cannot be searched: it is damaged, or a database in an object store."""
 
 
 @dataclass(frozen=True)
 class Traces:
-    """What recordings are known by."""
+    """What identifies recordings in files: ids, paths and texts."""
 
     ids: pa.Array
     uris: frozenset[str] = frozenset()  # that no other recording has
-    texts: frozenset[str] = frozenset()  # what manifests say of them; others may say the same
+    texts: frozenset[str] = frozenset()  # of their labels; other recordings may have the same
 
     def __bool__(self) -> bool:
         return len(self.ids) > 0
@@ -55,7 +56,7 @@ class Traces:
 
     @cached_property
     def _names(self) -> frozenset[bytes]:
-        """The URIs as they may stand in a file: as they are, or as JSON with escapes."""
+        """The URIs as they may be written in a file: as they are, or escaped in JSON."""
         return frozenset(
             form.encode("utf-8", "surrogateescape")
             for uri in self.uris
@@ -64,6 +65,7 @@ class Traces:
 
     @property
     def longest(self) -> int:
+        """The bytes of the longest id or URI."""
         return max([ID_DIGITS, *map(len, self._names)])
 
     def names_in(self, data: bytes | memoryview) -> bool:
@@ -85,21 +87,22 @@ class Traces:
 
 @dataclass(frozen=True)
 class Proof:
-    """What was found when everything was read again."""
+    """The result of searching all files."""
 
-    files: int  # read
+    files: int  # that were searched
     rows: dict[str, int]  # table -> rows of the recordings that are still in it
-    named: tuple[str, ...]  # further files that still hold an id or name
+    named: tuple[str, ...]  # other files that still hold an id or URI
     unreadable: tuple[str, ...]
-    linked_elsewhere: int = 0  # files replaced here that also have a name outside the WORKDIR
+    linked_elsewhere: int = 0  # replaced files that have a hard link outside the WORKDIR
 
     @property
     def clean(self) -> bool:
+        """Whether nothing of the recordings was found, and everything could be searched."""
         return not (self.rows or self.named or self.unreadable or self.linked_elsewhere)
 
 
 def prove(store: Store, traces: Traces) -> Proof:
-    """Read every file of the WORKDIR, but the tombstones, and tell which are not clean."""
+    """Search every file of the WORKDIR except the tombstones."""
     rows: dict[str, int] = {}
     named, unreadable = [], []
     keys = [key for key in every_file(store) if key != WITHDRAWN]
@@ -114,15 +117,18 @@ def prove(store: Store, traces: Traces) -> Proof:
 
 
 def find_rows(store: Store, keys: Iterable[str], traces: Traces) -> dict[str, int]:
-    """Return those tables that can be read and hold rows of the recordings, with their number."""
+    """Return table -> number of rows of the recordings, for tables that have some.
+
+    Tables that cannot be read are left out.
+    """
     found = _in_threads(lambda key: count_rows(store, key, traces), keys)
     return {key: rows for key, rows in found if rows}
 
 
 def every_file(store: Store) -> Iterator[str]:
-    """Yield all files, unfinished ones too; `corpus` is a link to others.
+    """Yield the keys of all files, unfinished ones too, but not those below the link `corpus`.
 
-    Links are followed in the WORKDIR's own folders only.
+    Links are followed only in the folders that the program itself makes.
     """
     for folder in OWN_FOLDERS:
         yield from (file.key for file in store.files(folder))
@@ -137,23 +143,24 @@ def every_file(store: Store) -> Iterator[str]:
             folders[:] = [name for name in folders if name not in OWN_FOLDERS]
         below = os.path.relpath(folder, root)
         for name in names:
-            if os.path.isfile(f"{folder}/{name}"):  # noqa: PTH113 (a pipe would be waited for)
+            if os.path.isfile(f"{folder}/{name}"):  # noqa: PTH113 (reading a pipe would block)
                 yield name if below == "." else f"{below}/{name}"
 
 
 def own_tables(store: Store) -> Iterator[str]:
-    """Yield the Parquet files that this program wrote, but the tombstones."""
+    """Yield the keys of the Parquet files of this program, except the tombstones."""
     for key in every_file(store):
         if key.partition("/")[0] in OWN_FOLDERS and is_table(key) and key != WITHDRAWN:
             yield key
 
 
 def is_table(key: str) -> bool:
+    """Whether a file is named like a Parquet file."""
     return key.endswith(".parquet")
 
 
 def count_rows(store: Store, key: str, traces: Traces) -> int:
-    """Count a table's rows of the recordings."""
+    """Count the rows of the recordings in a table."""
     with store.opened(key) as file:
         names = (*ID_COLUMNS, *NAME_COLUMNS)
         columns = [name for name in names if name in file.schema_arrow.names]
@@ -166,7 +173,7 @@ def count_rows(store: Store, key: str, traces: Traces) -> int:
 
 
 def mask_of(table: pa.Table, traces: Traces) -> pa.ChunkedArray:
-    """Return which rows are of the recordings: of the ids of segments, the beginning says so."""
+    """Return which rows are of the recordings; ids of segments begin with the recording's id."""
     found = pa.chunked_array([pa.repeat(pa.scalar(False), table.num_rows)])
     uris = pa.array(sorted(traces.uris), pa.string())
     for name in (*ID_COLUMNS, *NAME_COLUMNS):
@@ -187,13 +194,13 @@ def _is_text(kind: pa.DataType) -> bool:
 def _in_threads(
     look: Callable[[str], int | None], keys: Iterable[str]
 ) -> Iterator[tuple[str, int | None]]:
-    """Yield each key with what `look` says of it; None where it cannot be read."""
+    """Yield (key, result of `look`) for each key; None for a file that cannot be read."""
 
     def attempt(key: str) -> tuple[str, int | None]:
         try:
             return key, look(key)
         except FileNotFoundError:
-            return key, 0  # gone by now
+            return key, 0  # it was removed meanwhile
         except (OSError, EOFError, ValueError, pa.ArrowException, duckdb.Error, Unsearchable):
             return key, None
 
@@ -202,7 +209,7 @@ def _in_threads(
 
 
 def _search(store: Store, key: str, traces: Traces) -> int:
-    """Count what a file holds of the recordings. Raises what reading it does, Unsearchable."""
+    """Return how often a file holds the recordings. Raises Unsearchable, and errors of reading."""
     if is_table(key):
         return _search_table(store, key, traces)
     with _open(store, key) as file:
@@ -220,7 +227,7 @@ def _search(store: Store, key: str, traces: Traces) -> int:
 
 
 def _open(store: Store, key: str) -> pa.NativeFile:
-    """Open a file of any name: pyarrow takes no path that is not UTF-8."""
+    """Open a file; pyarrow itself refuses paths that are not UTF-8."""
     return pa.PythonFile(store.path(key).open("rb")) if store.local else store.open_file(key)
 
 
@@ -234,7 +241,7 @@ def _search_stream(read: Callable[[int], bytes], traces: Traces) -> int:
 
 
 def _search_table(store: Store, key: str, traces: Traces) -> int:
-    """Count rows of the recordings; where there are none, texts and facts that hold an id."""
+    """Count rows of the recordings; if there are none, texts and metadata with an id."""
     if rows := count_rows(store, key, traces):
         return rows
     with store.opened(key) as file:
@@ -252,7 +259,7 @@ def _search_table(store: Store, key: str, traces: Traces) -> int:
 
 
 def _search_database(store: Store, key: str, traces: Traces) -> int:
-    """Search all tables of a DuckDB file; views hold nothing."""
+    """Search all tables of a DuckDB file; views hold no rows."""
     if not store.local:
         raise Unsearchable(key)
     with duckdb.connect(store.path(key), read_only=True) as database:
@@ -281,7 +288,7 @@ def _search_zip(store: Store, key: str, traces: Traces) -> int:
 
 
 def _text_buffers(array: pa.Array) -> Iterator[memoryview]:
-    """Yield the bytes of all texts in an array, however deep."""
+    """Yield the bytes of all texts in an array, at any depth."""
     if pa.types.is_struct(array.type):
         for i in range(array.type.num_fields):
             yield from _text_buffers(array.field(i))

@@ -1,16 +1,15 @@
 """Deleting every byte of withdrawn recordings from a WORKDIR, and proving that none is left.
 
-Whose bytes are to go stands with the tombstones, from before the first is deleted, and every purge
-is one of all of these. What holds rows of them is found by reading all tables, whatever an
-interrupted purge has done already; so the same command, or whoever next holds the WORKDIR
-(`finish_purge`), always finishes.
+The tombstones say whose bytes must be deleted, before the first byte is. Every purge deletes all of
+these. It finds their rows by reading all tables, whatever an interrupted purge has done already, so
+the same command, or the next run that holds the lock (`finish_purge`), always finishes it.
 
-Files are immutable otherwise; here each one that holds rows of the recordings is replaced by one
-without them, in one step, and so are the hard links to it in older snapshots: the old file has no
-name left. What says how large a file is and what its hash is (ledger, `snapshot.json`) is renewed,
-unless the file was damaged before. What names recordings without their ids comes first, since the
-tables of recordings lead to it. The catalogue keeps that somebody was a member of the shard,
-without saying who.
+All other code treats files as immutable. A purge replaces each file that holds rows of the
+recordings by one without them, in one step. It replaces the hard links to it in older snapshots
+too, so that the old file has no name left. Recorded sizes and hashes (ledger, `snapshot.json`) are
+renewed, unless the file was damaged before. Errors and requests that name recordings without their
+ids are changed first, since the tables of recordings are needed to find them. The catalogue keeps
+an anonymous member in the shard.
 """
 
 from __future__ import annotations
@@ -29,10 +28,11 @@ from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import NotAnOutputKey, OutputKey, errors_key, output_of, table_key
 from wavemill.pipeline.request import forget_sources
 from wavemill.pipeline.snapshots import Snapshot, all_snapshots
 from wavemill.pipeline.store import Store, StoredFile, is_temporary
-from wavemill.pipeline.task import REPORT, errors_key, table_key
+from wavemill.pipeline.task import TASK_RESULT
 from wavemill.pipeline.upkeep.proof import (
     OWN_FOLDERS,
     Proof,
@@ -43,7 +43,7 @@ from wavemill.pipeline.upkeep.proof import (
     prove,
 )
 from wavemill.pipeline.upkeep.purge_snapshots import purge_snapshot, renew_snapshot
-from wavemill.pipeline.upkeep.retention import broken_snapshots, output_of
+from wavemill.pipeline.upkeep.retention import broken_snapshots
 from wavemill.pipeline.upkeep.rewriting import (
     Journal,
     is_begun,
@@ -60,7 +60,7 @@ DATABASE, REPORT_FOLDER = "quality.duckdb", "report"
 def purge(store: Store, now: str) -> Proof:
     """Delete the bytes of all recordings whose tombstones say so, and prove it.
 
-    `now` (ISO 8601) is noted in the snapshots that it touches.
+    `now` (ISO 8601) is stored in the snapshots that change.
     """
     _remove_copies(store)
     snapshots = all_snapshots(store)
@@ -90,19 +90,19 @@ def purge(store: Store, now: str) -> Proof:
 
 
 def finish_purge(store: Store, now: str) -> bool:
-    """Finish a purge that was interrupted; return whether there was one."""
+    """Finish an interrupted purge; return whether there was one."""
     if not is_begun(store):
         return False
     try:
         purged_ids(store)
     except ConfigError:
-        return False  # whoever needs the tombstones says what is wrong with them
+        return False  # a command that needs the tombstones reports what is wrong
     purge(store, now)
     return True
 
 
 def affected_files(store: Store, recording_ids: Sequence[str]) -> list[StoredFile]:
-    """Return the files of stages that have, or may have, rows of recordings."""
+    """Return the files of stages that may have rows of the recordings."""
     shards = _shards(store, pa.array(recording_ids, pa.string()))
     return [file for file in store.files("stages") if _shard_of(file.key) in shards]
 
@@ -114,15 +114,18 @@ def _shards(store: Store, ids: pa.Array) -> set[str]:
     return set(table.filter(pc.is_in(table["recording_id"], ids))["shard_id"].to_pylist())
 
 
-def _shard_of(key: str) -> str:
-    """Return the shard that a file of a stage is named after."""
-    return key.rsplit("/", 1)[-1].split(".")[0].split("-")[0]
+def _shard_of(key: str) -> str | None:
+    """Return the shard of a file of a stage; None for a file that is not of an output."""
+    try:
+        return OutputKey.of_file(key).shard_id
+    except NotAnOutputKey:
+        return None
 
 
 def _remove_copies(store: Store) -> None:
-    """Remove what nobody needs: unfinished files and snapshots, what `report` made of the tables.
+    """Remove unfinished files, unfinished snapshots, and what `report` has made.
 
-    Nobody else writes while this run holds the lock.
+    This run holds the lock, so no other run writes them.
     """
     for folder in broken_snapshots(store, all_snapshots(store)):
         store.delete_folder(folder)
@@ -133,7 +136,7 @@ def _remove_copies(store: Store) -> None:
 
 
 def _is_copy(key: str) -> bool:
-    """Whether a file is the database or unfinished, or holds what did not fit into memory."""
+    """Whether a file is the database of `report`, unfinished, or a temporary file of DuckDB."""
     top, name = key.partition("/")[0], key.rpartition("/")[2]
     return (
         (top in OWN_FOLDERS and is_temporary(key))
@@ -146,7 +149,7 @@ def _is_copy(key: str) -> bool:
 def _quoting_errors(
     store: Store, snapshots: Iterable[Snapshot], traces: Traces
 ) -> dict[str, pa.Table]:
-    """Return tables of errors whose rows of sources name the recordings, without the names."""
+    """Return errors tables with rows that name the recordings, with the names removed."""
     changed: dict[str, pa.Table] = {}
     for snapshot in snapshots:
         key = f"{snapshot.folder}/errors.parquet"
@@ -159,7 +162,7 @@ def _quoting_errors(
 
 
 def _replaced(store: Store, keys: Collection[str]) -> set[str]:
-    """Return all files that are replaced: table and errors of an output go together."""
+    """Return all files that are replaced: both files of an output are."""
     found = set(keys)
     for output in _outputs(keys):
         found.update(key for key in (table_key(output), errors_key(output)) if store.exists(key))
@@ -185,9 +188,9 @@ def _outputs(keys: Iterable[str]) -> list[str]:
 
 
 def _purge_outputs(store: Store, traces: Traces, found: Iterable[str]) -> None:
-    """Rewrite the outputs of which table or errors hold rows.
+    """Rewrite the outputs whose table or errors hold rows of the recordings.
 
-    The table comes first, since it says how many errors there are.
+    The table is written first, since its metadata says how many errors there are.
     """
     for output in _outputs(found):
         with leaving_damaged():
@@ -209,7 +212,7 @@ def _purge_output(store: Store, output: str, traces: Traces) -> None:
 
 
 def _renew_ledger(store: Store, journal: Journal) -> None:
-    """Let the ledger say what the outputs that were replaced are now."""
+    """Update the rows of the ledger for outputs that were replaced."""
     ledger = Ledger(store)
     rows = ledger.rows(_outputs(journal.keys)).to_pylist()
     renewed = [_renewed(store, row, journal) for row in rows]
@@ -224,13 +227,13 @@ def _renewed(store: Store, row: Mapping[str, Any], journal: Journal) -> dict[str
     table, errors = table_key(row["output"]), errors_key(row["output"])
     sha256 = journal.renewed(table, row["sha256"])
     facts = store.facts(table) if sha256 != row["sha256"] else None
-    if facts is None or REPORT not in facts:
+    if facts is None or TASK_RESULT not in facts:
         return dict(row)
-    report = json.loads(facts[REPORT])
+    result = json.loads(facts[TASK_RESULT])
     return {
         **row,
-        "rows": report["rows"],
-        "errors": report["errors"],
+        "rows": result["rows"],
+        "errors": result["errors"],
         "bytes": store.size(table),
         "sha256": sha256,
         "errors_sha256": journal.renewed(errors, row["errors_sha256"]),
@@ -238,7 +241,7 @@ def _renewed(store: Store, row: Mapping[str, Any], journal: Journal) -> dict[str
 
 
 def _purge_catalogue(store: Store, ids: pa.Array) -> None:
-    """Leave of a member only that there was one: its shard's name must not be used again."""
+    """Make members anonymous; they stay, since the id of their shard must not be used again."""
     with duckdb.connect() as database:
         store.view(database, "catalogue", [CATALOGUE], CATALOGUE_SCHEMA)
         database.register("purged", pa.table({"recording_id": ids}))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pyarrow.compute as pc
 
+from wavemill.pipeline.output_key import OutputKey
 from wavemill.pipeline.snapshots import Snapshot, save_snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.upkeep.proof import Traces, count_rows
@@ -14,7 +15,7 @@ from wavemill.pipeline.upkeep.rewriting import Journal, leaving_damaged, rewrite
 
 
 def purge_snapshot(store: Store, snapshot: Snapshot, traces: Traces, found: Iterable[str]) -> None:
-    """Rewrite those of the tables `found` that are the snapshot's; link its parts anew."""
+    """Rewrite those of the tables `found` that belong to the snapshot; link its parts again."""
     mine = [key for key in found if key.startswith(f"{snapshot.folder}/")]
     outputs: dict[str, str] = {}
     if mine:
@@ -37,7 +38,7 @@ def _is_purged(store: Store, output: str, traces: Traces) -> bool:
 
 
 def renew_snapshot(store: Store, snapshot: Snapshot, journal: Journal, now: str) -> None:
-    """Renew what `snapshot.json` says, if something of the snapshot was replaced."""
+    """Update `snapshot.json`, if a file of the snapshot was replaced."""
     if not any(key.startswith(f"{snapshot.folder}/") for key in journal.keys):
         return
     with leaving_damaged():
@@ -68,7 +69,7 @@ def _outputs_of_parts(store: Store, snapshot: Snapshot) -> dict[str, str]:
     lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", ["stage", "output"])
     mine = lineage.group_by(["stage", "output"]).aggregate([]).to_pylist()
     return {
-        f"{snapshot.folder}/{row['stage']}/{row['output'].rsplit('/', 1)[1]}": row["output"]
+        f"{snapshot.folder}/{row['stage']}/{OutputKey.of_file(row['output']).part}": row["output"]
         for row in mine
         if row["stage"] in snapshot.rows
     }

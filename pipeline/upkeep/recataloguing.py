@@ -1,4 +1,4 @@
-"""Making a lost or damaged catalogue again, from the newest snapshot and the stages' tables."""
+"""Rebuilding the catalogue from the newest snapshot and the outputs of the stages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pyarrow as pa
 from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import audio_digest, label_digest, recordings_from_table
 from wavemill.pipeline.catalogue import CATALOGUE, DIGITS, SCHEMA
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, table_key
 
 _MEMBERS = pa.schema(
     [("recording_id", pa.string()), ("shard_id", pa.string()), ("finished_ms", pa.int64())]
@@ -22,9 +22,9 @@ _MEMBERS = pa.schema(
 def recatalogue(store: Store, ledger: pa.Table, newest: Snapshot | None) -> None:
     """Write a catalogue of the shards whose outputs are in `ledger` (LEDGER_SCHEMA).
 
-    A recording of the newest snapshot stays in the shard that last had rows of it, and any other
-    is an inactive member. So are all members of a shard that was worked on since that snapshot:
-    some may have been away then, and such outputs lack their rows.
+    A recording of the newest snapshot becomes a member of the shard that last had rows of it; all
+    other recordings become inactive members. So do all members of a shard with outputs newer than
+    that snapshot, since these may lack rows of members that were inactive then.
     """
     members = _members(store, ledger)
     today = RECORDINGS.empty_table()
@@ -62,7 +62,7 @@ from members group by recording_id, shard_id order by recording_id, shard_id
 
 
 def _members(store: Store, ledger: pa.Table) -> pa.Table:
-    """Return which recordings have rows, or errors, in the outputs of which shard."""
+    """Return which recordings have rows or errors in the outputs of which shard (_MEMBERS)."""
     tables = [_MEMBERS.empty_table()]
     for row in ledger.select(["output", "errors", "shard_id", "finished_ms"]).to_pylist():
         keys = [table_key(row["output"]), *([errors_key(row["output"])] if row["errors"] else [])]

@@ -1,9 +1,9 @@
-"""Mending a WORKDIR that `verify` found damaged, so that the next build makes it whole.
+"""Repairing a WORKDIR that `verify` found damaged; the next build completes it.
 
-A damaged output goes, and with it everything of its shard that was made from it: nobody can tell
-whether those stages read it before it was damaged. (Of a covering stage all outputs of the stem
-go, since each holds only what the earlier ones lack.) The next `curate` finds them missing and
-makes exactly those again; `relink` then puts corpus parts back into the snapshots they stood in.
+A damaged output is removed, and so is everything of its shard that was made from it: it is unknown
+whether those stages read it before it was damaged. (Of a selected stage all outputs of the stem go,
+since each holds only what the earlier ones lack.) The next `curate` makes exactly the missing
+outputs again, and `relink` then puts corpus parts back into their snapshots.
 """
 
 from __future__ import annotations
@@ -16,20 +16,28 @@ import pyarrow as pa
 
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import (
+    ERRORS,
+    NotAnOutputKey,
+    OutputKey,
+    errors_key,
+    output_of,
+    table_key,
+)
 from wavemill.pipeline.snapshots import LATEST, all_snapshots, point_corpus_at
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, finished_before, table_key
+from wavemill.pipeline.task import finished_before
 from wavemill.pipeline.upkeep.dropping import drop_outputs
 from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
 from wavemill.pipeline.upkeep.recataloguing import recatalogue
 from wavemill.pipeline.upkeep.verify_snapshots import stage_inputs
 from wavemill.pipeline.upkeep.withdrawal import accept_lost_tombstones
 
-LOST = "manifest/lost-parts.json"  # corpus parts that are to be linked again: list of outputs
+LOST = "manifest/lost-parts.json"  # list of outputs: corpus parts that must be linked again
 
 
 def repair(store: Store, found: Inspection) -> list[str]:
-    """Mend what can be mended. Returns the outputs that have to be made again."""
+    """Repair what can be repaired. Returns the outputs that must be made again."""
     by_kind: dict[Kind, list[Damage]] = {kind: [] for kind in Kind}
     for damage in found.damages:
         by_kind[damage.kind].append(damage)
@@ -51,7 +59,7 @@ def repair(store: Store, found: Inspection) -> list[str]:
     drop_outputs(store, ledger, dropped)
     if by_kind[Kind.CATALOGUE]:
         recatalogue(store, Ledger(store).rows(), found.newest)
-    for damage in damaged:  # what the ledger does not know
+    for damage in damaged:  # those that are not in the ledger
         store.delete(table_key(damage.output))
         store.delete(errors_key(damage.output))
     return outputs
@@ -67,31 +75,31 @@ def relink(store: Store) -> None:
         try:
             lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", ["output"])
         except (OSError, pa.ArrowException):
-            continue  # damaged: cannot be helped
+            continue  # damaged for good
         for key in lineage["output"].unique().to_pylist():
-            output = key.removesuffix(".parquet")
+            output = output_of(key)
             if output not in lost:
                 continue
             if store.exists(key):
-                _, corpus, _, part = key.split("/")
-                store.relink(key, f"{snapshot.folder}/{corpus}/{part}")
+                made = OutputKey.parse(output)
+                store.relink(key, f"{snapshot.folder}/{made.stage}/{made.part}")
             else:
                 waiting.add(output)
     _write_lost(store, waiting)
 
 
 def _drop_newest(store: Store, found: Inspection) -> None:
-    """Take from the newest snapshots what makes them one, where their own files are damaged.
+    """Remove `snapshot.json` of the newest snapshots, if files of theirs are damaged.
 
-    The next build makes such a snapshot again, under its number: its outputs are there. An older
-    one cannot be made again, and stays as it is.
+    The next build makes such a snapshot again with the same number, from its outputs. An older
+    snapshot cannot be made again and stays as it is.
     """
     damaged = {d.key.rsplit("/", 1)[0] for d in found.damages if d.kind is Kind.SNAPSHOT}
     while found.snapshots and found.snapshots[-1].folder in damaged:
         store.delete(f"{found.snapshots.pop().folder}/snapshot.json")
     for damage in found.damages:
         if damage.kind is Kind.SNAPSHOT and damage.key.endswith("/snapshot.json"):
-            store.delete(damage.key)  # says nothing; what stands beside it is for `gc`
+            store.delete(damage.key)  # it cannot be read; `gc` removes the rest of its folder
 
 
 def _mend_pointers(store: Store, found: Inspection) -> None:
@@ -107,24 +115,26 @@ def _mend_pointers(store: Store, found: Inspection) -> None:
 
 
 def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
-    """Add to the ledger what the files themselves say; return also those that say nothing."""
+    """Return the ledger with rows from the metadata of all outputs, and those without any."""
     known = set(ledger["output"].to_pylist())
     rows, damaged = [], []
     for file in store.files("stages"):
-        output = file.key.removesuffix(".parquet")
+        output = output_of(file.key)
         name = file.key.rsplit("/", 1)[1]
-        if name.startswith(".") or name.endswith(".errors.parquet") or output in known:
+        if name.startswith(".") or name.endswith(ERRORS) or output in known:
             continue
         try:
-            store.read_table(file.key)  # all of it: no hash says that it is whole, but checksums
-            report = finished_before(output, store)
+            store.read_table(
+                file.key
+            )  # all of it: without a recorded hash, only its checksums show damage
+            result = finished_before(output, store)
         except (OSError, pa.ArrowException):
-            report = None
-        if report is None or report.output != output:
+            result = None
+        if result is None or result.output != output:
             damaged.append(Damage(file.key, "cannot be read", Kind.OUTPUT, output, output))
             continue
-        row = {name: getattr(report, name, None) for name in LEDGER_SCHEMA.names}
-        fingerprint = output.split("/")[2]
+        row = {name: getattr(result, name, None) for name in LEDGER_SCHEMA.names}
+        fingerprint = OutputKey.parse(output).fingerprint
         rows.append(
             {**row, "fingerprint": fingerprint, "gpus": 0.0, "finished_ms": file.modified_ms}
         )
@@ -134,14 +144,14 @@ def _rebuilt(store: Store, ledger: pa.Table) -> tuple[pa.Table, list[Damage]]:
 def _derived(
     ledger: pa.Table, damaged: Iterable[Damage], inputs: Mapping[str, set[str]]
 ) -> pa.Table:
-    """Return the ledger's rows of the damaged outputs and of all that was made from them.
+    """Return the rows of the ledger of damaged outputs and of everything made from them.
 
-    Of a stage that no snapshot describes, everything later counts as made from it.
+    If no snapshot describes a stage, all later outputs of the shard count as made from it.
     """
     below = {stage: _below(stage, inputs) for stage in inputs}
     with duckdb.connect() as database:
         database.register("ledger", ledger)
-        rows = [(d.output, d.stem, d.stage or d.output.split("/")[1], d.shard_id) for d in damaged]
+        rows = [(d.output, d.stem, d.stage or _stage_of(d.output), d.shard_id) for d in damaged]
         database.register("damaged", _strings(("output", "stem", "stage", "shard_id"), rows))
         pairs = [(stage, other) for stage, others in below.items() for other in others]
         database.register("below", _strings(("stage", "other"), pairs))
@@ -172,9 +182,9 @@ def _strings(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> pa.Tabl
 
 
 def _mend_part(store: Store, damage: Damage, dropped: set[str]) -> None:
-    """Link a part again where its output is sound; else it waits for the next build."""
+    """Link a part again if its output is sound; otherwise the next build does it."""
     if not damage.output:
-        return  # put there by somebody else: not ours to delete
+        return  # not made by this program: it stays
     if damage.output not in dropped and store.exists(table_key(damage.output)):
         store.relink(table_key(damage.output), damage.key)
     else:
@@ -182,7 +192,7 @@ def _mend_part(store: Store, damage: Damage, dropped: set[str]) -> None:
 
 
 def _remember_lost(store: Store, corpora: set[str], outputs: Iterable[str]) -> None:
-    lost = {output for output in outputs if output and output.split("/")[1] in corpora}
+    lost = {output for output in outputs if output and _stage_of(output) in corpora}
     if lost:
         _write_lost(store, lost | set(_lost(store)))
 
@@ -191,7 +201,7 @@ def _lost(store: Store) -> list[str]:
     try:
         found = json.loads(store.read_text(LOST) or "[]")
     except ValueError:
-        return []  # `verify` finds anew which parts are missing
+        return []  # `verify` finds again which parts are missing
     return [output for output in found if isinstance(output, str)] if type(found) is list else []
 
 
@@ -200,3 +210,11 @@ def _write_lost(store: Store, outputs: set[str]) -> None:
         store.write_text(LOST, json.dumps(sorted(outputs), indent=2) + "\n")
     else:
         store.delete(LOST)
+
+
+def _stage_of(output: str) -> str:
+    """Return the stage of an output; "" for a file below `stages` that is not of one."""
+    try:
+        return OutputKey.parse(output).stage
+    except NotAnOutputKey:
+        return ""

@@ -1,12 +1,11 @@
-"""Garbage: what is in a WORKDIR that no kept snapshot needs, and that no build will ask for again.
+"""Garbage: files of a WORKDIR that no kept snapshot and no interrupted build needs.
 
 Kept are the newest snapshots, the stage outputs that their lineage names, and outputs that are
-newer than the newest snapshot: they are the work of a build that was interrupted or has not been
-published, and the next build takes them over. Without any snapshot all outputs are of that kind.
-(Such a build may have counted on outputs of an older configuration too; if those are garbage
-here, it makes them again.)
+newer than the newest snapshot: these come from a build that was interrupted or not published, and
+the next build uses them. Without any snapshot all outputs are kept. (Such a build may have used
+outputs of an older configuration too; if those are removed here, it makes them again.)
 
-The outputs of one stem (see `pipeline.ledger`) are kept or removed together: a covering stage
+The outputs of one stem (see `pipeline.ledger`) are kept or removed together: a selected stage
 writes to each only what the earlier ones lack.
 """
 
@@ -23,35 +22,38 @@ import pyarrow as pa
 
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import has_stem_sql, output_of, output_sql
 from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, Snapshot, all_snapshots
 from wavemill.pipeline.store import Store, StoredFile, is_temporary
 from wavemill.pipeline.upkeep.dropping import drop_outputs
 
-LEFTOVER_MS = 3_600_000  # a temporary file that nobody has written to for so long is left over
-ENDINGS = (".errors.parquet", ".parquet")  # of an output's files, the longer ending first
+LEFTOVER_MS = 3_600_000  # a temporary file that has not changed for so long is left over
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """What can go."""
+    """What can be removed."""
 
     snapshots: tuple[Snapshot, ...]
     broken: tuple[str, ...]  # folders of snapshots that were never finished, or half removed
     in_snapshots: tuple[StoredFile, ...]
     outputs: tuple[StoredFile, ...]  # files of `dropped`
-    leftovers: tuple[StoredFile, ...]  # of interrupted writes, and outputs that nothing knows
-    ledger: pa.Table  # LEDGER_SCHEMA, as are its rows that go:
-    dropped: pa.Table
+    leftovers: tuple[
+        StoredFile, ...
+    ]  # of interrupted writes, and outputs that are not in the ledger
+    ledger: pa.Table  # LEDGER_SCHEMA
+    dropped: pa.Table  # LEDGER_SCHEMA: its rows that are removed
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
+        """All files that can be removed."""
         return (*self.in_snapshots, *self.outputs, *self.leftovers)
 
 
 def find_garbage(store: Store, keep: int, now_ms: int) -> Garbage:
-    """Find what nothing needs when the newest `keep` (>= 1) snapshots are kept.
+    """Find what can be removed if the newest `keep` (>= 1) snapshots are kept.
 
-    Raises LookupError when the ledger lacks outputs that they need, since then it cannot tell.
+    Raises LookupError if the ledger lacks outputs that these need: then nothing is certain.
     """
     found = all_snapshots(store)
     old, kept = found[:-keep], found[-keep:]
@@ -79,9 +81,9 @@ def find_garbage(store: Store, keep: int, now_ms: int) -> Garbage:
 
 
 def remove(store: Store, garbage: Garbage) -> None:
-    """Remove it, in an order that leaves a sound WORKDIR wherever it is interrupted."""
+    """Remove garbage, in an order in which an interruption leaves a sound WORKDIR."""
     for snapshot in garbage.snapshots:
-        store.delete(f"{snapshot.folder}/snapshot.json")  # from now on it is none
+        store.delete(f"{snapshot.folder}/snapshot.json")  # from now on the snapshot does not exist
         store.delete_folder(snapshot.folder)
     for folder in garbage.broken:
         store.delete_folder(folder)
@@ -92,10 +94,10 @@ def remove(store: Store, garbage: Garbage) -> None:
 
 
 def freed_bytes(store: Store, files: Sequence[StoredFile], with_: Iterable[StoredFile]) -> int:
-    """Return the bytes that `files` give back when the files of `with_` go as well.
+    """Return the bytes that are freed by removing `files`, if all of `with_` are removed.
 
-    A file with several hard links gives back its bytes when the last link goes; they are counted
-    for the first of its names in `with_`.
+    The bytes of a file with several hard links are freed when its last link is removed; they
+    count for the first of its names in `with_`.
     """
     if not store.local:
         return sum(file.bytes for file in files)
@@ -109,14 +111,6 @@ def freed_bytes(store: Store, files: Sequence[StoredFile], with_: Iterable[Store
         for names in going.values()
         if names[0] in mine and store.path(names[0]).stat().st_nlink <= len(names)
     )
-
-
-def output_of(key: str) -> str:
-    """Return the output that a file below `stages/` belongs to."""
-    for ending in ENDINGS:
-        if key.endswith(ending):
-            return key.removesuffix(ending)
-    return key
 
 
 def _published_ms(kept: Sequence[Snapshot]) -> int:
@@ -139,13 +133,12 @@ def _find_needed(
 ) -> None:
     """Make the tables `named` (output), `needed_stems` (stem) and `needed_files` (output).
 
-    A file that the ledger does not know is of a run that died before it could remember it.
+    A file without a row in the ledger comes from a run that died before it wrote the row.
     """
     lineages = [f"{snapshot.folder}/lineage.parquet" for snapshot in kept]
     store.view(database, "lineage", lineages, LINEAGE_SCHEMA)
     database.execute(
-        "create table named as "
-        "select distinct regexp_replace(output, '[.]parquet$', '') as output from lineage"
+        f"create table named as select distinct {output_sql('output')} as output from lineage"
     )
     database.execute(
         "create table needed_files as select distinct output from files anti join ledger "
@@ -155,7 +148,8 @@ def _find_needed(
     database.execute(
         "create table needed_stems as select distinct stem from ledger "
         "where output in (from named) or finished_ms >= $published "
-        "union select l.stem from ledger l join needed_files f on starts_with(f.output, l.stem)",
+        "union select l.stem from ledger l join needed_files f "
+        f"on {has_stem_sql('f.output', 'l.stem')}",
         {"published": _published_ms(kept)},
     )
 
@@ -180,18 +174,18 @@ _UNKNOWN = (
 
 
 def broken_snapshots(store: Store, complete: Sequence[Snapshot]) -> list[str]:
-    """Return the folders of snapshots that are none: interrupted while written or removed."""
+    """Return the folders of snapshots that were interrupted while being written or removed."""
     known = {snapshot.name for snapshot in complete}
     names = {name for name in store.names("snapshots") if name.isdecimal()}
     if not complete and store.exists(LATEST):
-        return []  # damaged: `verify` has something to say of it
+        return []  # damaged: for `verify`
     return sorted(f"snapshots/{name}" for name in names - known)
 
 
 def _leftovers(store: Store, folders: Sequence[str], now_ms: int) -> Iterable[StoredFile]:
     """Yield temporary files of writes that were interrupted (`.<name>.<anything>.tmp`).
 
-    In `manifest`, where also commands write that take no lock, only old ones.
+    In `manifest` only old ones, since commands without the lock write there too.
     """
     places = (("stages", True, 0), ("snapshots", True, 0), ("manifest", True, LEFTOVER_MS))
     for prefix, recursive, age_ms in (*places, ("", False, LEFTOVER_MS)):

@@ -1,9 +1,9 @@
 """Replacing files of a WORKDIR by files without the rows of some recordings.
 
-What is going to be replaced is written down before, in `manifest/purge.json`, with the hashes that
-the files had: so whoever goes on after an interruption knows which recorded hashes are to be
-renewed, and that the files were sound. The hash of a file that was damaged before stays as it was
-recorded, and `verify` goes on to name it.
+`manifest/purge.json` is written first. It lists the files that will be replaced and their hashes,
+so that a run which continues after an interruption knows which recorded hashes must be renewed, and
+that the files were sound. For a file that was damaged before, the recorded hash stays, and `verify`
+goes on reporting it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import pyarrow.compute as pc
 
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.table_file import TableWriter
-from wavemill.pipeline.task import REPORT
+from wavemill.pipeline.task import TASK_RESULT
 from wavemill.pipeline.upkeep.proof import Traces, mask_of
 
 JOURNAL = "manifest/purge.json"
 
 
 class Journal:
-    """The files that a purge replaces, from before the first until all is proven."""
+    """The list of files that a purge replaces; it exists until the purge is proven."""
 
     def __init__(self, store: Store) -> None:
-        """Go on with what an interrupted purge wrote, if there is something."""
+        """Read the list of an interrupted purge, if there is one."""
         self._store = store
         self._replaced: dict[str, str | None] = {}  # key -> recorded hash; None: unknown, damaged
         self._elsewhere: set[str] = set()
@@ -37,19 +37,20 @@ class Journal:
             self._replaced.update(found.get("replaced", {}))
             self._elsewhere.update(found.get("elsewhere", ()))
         except (ValueError, AttributeError, TypeError):
-            pass  # damaged: `verify` names what it would have told of
+            pass  # damaged: `verify` reports what it would have told
 
     @property
     def keys(self) -> Iterable[str]:
+        """The files that are replaced."""
         return self._replaced.keys()
 
     @property
     def elsewhere(self) -> int:
-        """How many files that are replaced had a name outside the WORKDIR as well."""
+        """How many of the files had a hard link outside the WORKDIR."""
         return len(self._elsewhere)
 
     def begin(self, keys: Iterable[str], recorded: Mapping[str, str | None]) -> None:
-        """Write down what will be replaced; `recorded`: the hashes that are known of files."""
+        """Store which files will be replaced; `recorded` are the hashes known of files."""
         keys = sorted(keys)
         for key in keys:
             if self._replaced.get(key) is None:
@@ -61,16 +62,17 @@ class Journal:
         self._store.write_text(JOURNAL, json.dumps(content, indent=2) + "\n")
 
     def renewed(self, key: str, recorded: str | None) -> str | None:
-        """Return what is to be recorded as the hash of a file: a new one where it was replaced."""
+        """Return the hash to record for a file: a new one if the file was replaced."""
         if recorded is None or self._replaced.get(key) != recorded:
             return recorded
         return self._store.sha256(key) if self._store.exists(key) else None
 
     def end(self) -> None:
+        """Remove the list: the purge is done."""
         self._store.delete(JOURNAL)
 
     def _linked_elsewhere(self, keys: Iterable[str]) -> Iterable[str]:
-        """Return one key of each file that has more names than the WORKDIR knows."""
+        """Return one key of each file that has more hard links than `keys` names."""
         if not self._store.local:
             return []
         names: dict[tuple[int, int], list[str]] = {}
@@ -89,18 +91,21 @@ def is_begun(store: Store) -> bool:
 
 @contextmanager
 def leaving_damaged() -> Iterator[None]:
-    """Go on after a table that is missing or cannot be read: the proof names what is left."""
+    """Ignore a table that is missing or cannot be read: the proof reports it."""
     try:
         yield
     except (pa.ArrowException, FileNotFoundError):
         pass
     except OSError as error:
-        if error.errno is not None:  # the disk's trouble, say, not that of the table
+        if error.errno is not None:  # an error of the disk, not of the table
             raise
 
 
 def rewrite(store: Store, key: str, traces: Traces, changes: Mapping[str, Any]) -> None:
-    """Write a table anew without the recordings' rows, a row group at a time."""
+    """Rewrite a table without the rows of the recordings, one row group at a time.
+
+    `changes` are new values for the task result in its metadata.
+    """
     facts = {k: v for k, v in (store.facts(key) or {}).items() if k != "ARROW:schema"}
     with store.opened(key) as file, store.replacing(key) as path:
         writer = TableWriter(path, file.schema_arrow.remove_metadata())
@@ -108,9 +113,9 @@ def rewrite(store: Store, key: str, traces: Traces, changes: Mapping[str, Any]) 
             table = file.read_row_group(group)
             for batch in table.filter(pc.invert(mask_of(table, traces))).to_batches():
                 writer.write(batch)
-        if REPORT in facts:
-            report = {**json.loads(facts[REPORT]), **changes, "rows": writer.rows}
-            facts[REPORT] = json.dumps(report)
+        if TASK_RESULT in facts:
+            result = {**json.loads(facts[TASK_RESULT]), **changes, "rows": writer.rows}
+            facts[TASK_RESULT] = json.dumps(result)
         writer.close(facts)
 
 

@@ -1,7 +1,6 @@
-"""What withdrawn recordings are known by, and the places that name them without their ids.
+"""What identifies withdrawn recordings, and errors that name them without their ids.
 
-Those are rows of errors in the sources, which may quote a name or a transcript, and the sources
-that the next `refresh` would ask for.
+Errors in the sources may quote the name or the transcript of a recording.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from wavemill.pipeline.upkeep.proof import Traces
 from wavemill.pipeline.upkeep.rewriting import leaving_damaged
 
 WITHHELD = "(of a recording that was purged)"
-SHORTEST_TEXT, LONGEST_TEXT = 8, 16  # characters of a transcript looked for in messages
+SHORTEST_TEXT, LONGEST_TEXT = 8, 16  # characters of a transcript that are searched for in messages
 _QUOTING = ("uri", "source", "message")  # columns of an errors table that may name a recording
 
 
 def find_traces(store: Store, ids: pa.Array) -> Traces:
-    """Return what recordings are known by, as far as the tables still tell."""
+    """Return what identifies the recordings, as far as the tables still have it."""
     mine: set[str] = set()
     others: set[str] = set()
     texts: set[str] = set()
@@ -43,9 +42,9 @@ def find_traces(store: Store, ids: pa.Array) -> Traces:
 
 
 def withhold(errors: pa.Table, traces: Traces) -> pa.Table:
-    """Return a table of errors in which no row of a source names one of the recordings.
+    """Return a table of errors in which no error of the sources names one of the recordings.
 
-    Such a row stays, with its reason: what it tells of the source is still true.
+    The rows and their reasons stay, since they are still true of the source.
     """
     pattern = _pattern(traces)
     if pattern is None:
@@ -60,13 +59,13 @@ def withhold(errors: pa.Table, traces: Traces) -> pa.Table:
 
 
 def _tables(store: Store) -> Iterable[str]:
-    """Return the tables that tell of recordings."""
+    """Return the tables that list recordings."""
     tables = [f"{snapshot.folder}/recordings.parquet" for snapshot in all_snapshots(store)]
     return [*tables, CATALOGUE] if store.exists(CATALOGUE) else tables
 
 
 def _pattern(traces: Traces) -> re.Pattern[str] | None:
-    """Return what finds an id, a name or the beginning of a text; a quoted one may be cut."""
+    """Return a pattern for ids, names and beginnings of texts, since quotes may be cut."""
     names = {*traces.ids.to_pylist(), *traces.uris, *map(base_name, traces.uris)}
     begins = {form[:LONGEST_TEXT] for text in traces.texts for form in (text, repr(text)[1:-1])}
     parts = [

@@ -1,8 +1,9 @@
-"""Is everything there that snapshots and the ledger know of, byte for byte?
+"""Checking that all files of snapshots and ledger exist and are unchanged, byte for byte.
 
-Recorded are the size and SHA-256 of every stage output (in the ledger) and of every snapshot's own
-tables (in its `snapshot.json`); the parts of a corpus are the same bytes as the outputs that its
-lineage names. What nothing knows of, such as outputs of a run that died, is no damage.
+The ledger records size and SHA-256 of every stage output, and `snapshot.json` the SHA-256 of the
+tables of its snapshot. The parts of a corpus must have the same bytes as the outputs that the
+lineage names. Files that are recorded nowhere, such as outputs of a run that died, do not count as
+damage.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import pyarrow as pa
 from wavemill.pipeline.catalogue import CATALOGUE, read_catalogue
 from wavemill.pipeline.damage import Recorded, difference, short
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
-from wavemill.pipeline.ledger import read_segment, segments
+from wavemill.pipeline.ledger import ledger_files, read_ledger_file
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import REPORT, errors_key, table_key
+from wavemill.pipeline.task import TASK_RESULT
 from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
 from wavemill.pipeline.upkeep.verify_snapshots import (
     inspect_corpora,
@@ -29,13 +31,13 @@ from wavemill.pipeline.upkeep.verify_snapshots import (
     inspect_tombstones,
 )
 
-THREADS = 4  # hash at a time; hashing leaves the interpreter free
+THREADS = 4  # hash at a time; hashing releases the interpreter lock
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all
 
 
 def inspect(store: Store, progress: Progress | None = None) -> Inspection:
-    """Check everything; reads every byte that has a recorded hash."""
+    """Check a WORKDIR; reads all bytes of files with a recorded hash."""
     found = Inspection([], LEDGER_SCHEMA.empty_table(), [])
     _inspect_ledger(store, found)
     _inspect_catalogue(store, found)
@@ -49,16 +51,16 @@ def inspect(store: Store, progress: Progress | None = None) -> Inspection:
 
 def _inspect_ledger(store: Store, found: Inspection) -> None:
     readable = []
-    for key in segments(store):
+    for key in ledger_files(store):
         try:
-            readable.append(read_segment(store, key))
+            readable.append(read_ledger_file(store, key))
         except (OSError, pa.ArrowException, ValueError) as error:
             found.damages.append(Damage(key, f"cannot be read: {short(error)}", Kind.LEDGER))
     with duckdb.connect() as database:
-        database.register("segments", pa.concat_tables([found.ledger, *readable]))
+        database.register("ledger_rows", pa.concat_tables([found.ledger, *readable]))
         found.ledger = (
             database.sql(
-                "from segments qualify row_number() over "
+                "from ledger_rows qualify row_number() over "
                 "(partition by output order by finished_ms desc) = 1 order by output"
             )
             .to_arrow_table()
@@ -79,7 +81,7 @@ def _inspect_catalogue(store: Store, found: Inspection) -> None:
 
 
 def _inspect_outputs(store: Store, found: Inspection, progress: Progress) -> None:
-    """Check every output that the ledger knows."""
+    """Check every output in the ledger."""
     rows = found.ledger.to_pylist()
     total, done = sum(row["bytes"] for row in rows), 0
     with ThreadPoolExecutor(THREADS) as pool:
@@ -94,13 +96,13 @@ def _inspect_outputs(store: Store, found: Inspection, progress: Progress) -> Non
 
 
 def _check_output(store: Store, row: dict[str, Any]) -> tuple[str, str]:
-    """Return the key of the damaged file and what is wrong with it, or nothing."""
+    """Return the key of a damaged file and its problem, "" if it has none."""
     key, errors = table_key(row["output"]), errors_key(row["output"])
     if problem := difference(store, key, Recorded(row["sha256"], row["bytes"])):
         return key, problem
-    report = json.loads((store.facts(key) or {}).get(REPORT, "{}"))
-    if report.get("output") != row["output"]:
-        return key, f"says that it is {report.get('output', 'no output')}"
+    result = json.loads((store.facts(key) or {}).get(TASK_RESULT, "{}"))
+    if result.get("output") != row["output"]:
+        return key, f"says that it is {result.get('output', 'no output')}"
     if row["errors"] and (problem := difference(store, errors, Recorded(row["errors_sha256"]))):
         return errors, problem
     return key, ""

@@ -1,4 +1,4 @@
-"""The half of `verify` that looks at snapshots: their own files, lineage and parts."""
+"""The half of `verify` that checks snapshots: their own files, lineage and parts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import duckdb
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.damage import Recorded, WorkdirDamaged, difference, short
 from wavemill.pipeline.digest import digest_of
+from wavemill.pipeline.output_key import has_stem_sql, output_sql, part_sql, table_key, table_sql
 from wavemill.pipeline.snapshots import (
     LATEST,
     LINEAGE_SCHEMA,
@@ -19,14 +20,13 @@ from wavemill.pipeline.snapshots import (
     read_snapshot,
 )
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import table_key
 from wavemill.pipeline.tombstones import WITHDRAWN, Known, are_lost, read_tombstones
 from wavemill.pipeline.upkeep.findings import Damage, Inspection, Kind
 from wavemill.pipeline.upkeep.rewriting import JOURNAL, is_begun
 
 
 def inspect_snapshots(store: Store, found: Inspection) -> None:
-    """Check the snapshots' own files."""
+    """Check the files of the snapshots, except corpora."""
     numbers = sorted(int(name) for name in store.names("snapshots") if name.isdecimal())
     latest = _latest(store)
     for number in numbers:
@@ -64,7 +64,7 @@ def _inspect_own_files(store: Store, snapshot: Snapshot, found: Inspection) -> I
 
 
 def inspect_corpora(store: Store, found: Inspection) -> None:
-    """Check that the outputs of the snapshots are known, and their corpora made of them."""
+    """Check that the outputs of the snapshots are in the ledger and make up their corpora."""
     with duckdb.connect() as database:
         database.register("ledger", found.ledger)
         for snapshot in found.snapshots:
@@ -89,10 +89,10 @@ def _inspect_lineage(
         more = store.names(folder) - {"empty.parquet"}
         for name, output, rows, sha256 in database.execute(_PARTS, [corpus]).fetchall():
             key = f"{folder}/{name}"
-            problem = "is missing" if rows else ""  # a part without rows need not be there
+            problem = "is missing" if rows else ""  # a part without rows may be missing
             if name in more:
                 more.remove(name)
-                # Of an output that the ledger has lost nothing is known: that is reported already.
+                # An output that is not in the ledger was reported already.
                 problem = _inspect_part(store, key, output, sha256, found) if output else ""
                 found.files += 1
             if problem:
@@ -102,24 +102,24 @@ def _inspect_lineage(
             found.damages.append(Damage(f"{folder}/{name}", problem, Kind.PART))
 
 
-# An output of a covering stage may have been made again under another name of the same stem.
-_UNKNOWN = """
-select distinct n.stage, n.shard_id, regexp_replace(n.output, '[.]parquet$', '') as output
+# An output of a selected stage may have been made again under another name of the same stem.
+_UNKNOWN = f"""
+select distinct n.stage, n.shard_id, {output_sql("n.output")} as output
 from lineage n where not exists (
     select 1 from ledger l where l.stage = n.stage and l.fingerprint = n.fingerprint
-    and l.shard_id = n.shard_id and starts_with(n.output, l.stem))
+    and l.shard_id = n.shard_id and {has_stem_sql("n.output", "l.stem")})
 order by output
 """
 
-_PARTS = """
-select distinct parse_filename(n.output) as name, l.output, l.rows, l.sha256
-from lineage n left join ledger l on n.output = concat(l.output, '.parquet')
+_PARTS = f"""
+select distinct {part_sql("n.output")} as name, l.output, l.rows, l.sha256
+from lineage n left join ledger l on n.output = {table_sql("l.output")}
 where n.stage = ? order by name
 """
 
 
 def _inspect_part(store: Store, key: str, output: str, sha256: str, found: Inspection) -> str:
-    """Return what is wrong with a part that is there."""
+    """Return the problem of a part that exists, "" if it has none."""
     there = store.local and store.exists(table_key(output))
     if there and store.path(key).samefile(store.path(table_key(output))):
         return found.checked.get(output, "")
@@ -128,6 +128,7 @@ def _inspect_part(store: Store, key: str, output: str, sha256: str, found: Inspe
 
 
 def inspect_pointers(store: Store, found: Inspection) -> None:
+    """Check LATEST and the link `corpus`."""
     newest = found.newest
     if newest is None:
         if store.exists(LATEST):
@@ -142,7 +143,7 @@ def inspect_pointers(store: Store, found: Inspection) -> None:
 
 
 def inspect_tombstones(store: Store, found: Inspection) -> None:
-    """Check the tombstones against what the newest snapshot remembers of them."""
+    """Check the tombstones against what the newest snapshot remembers."""
     if is_begun(store):
         problem = "a purge was interrupted; the same command, or any curate, finishes it"
         found.damages.append(Damage(JOURNAL, problem, Kind.PURGE))
@@ -162,7 +163,7 @@ def _latest(store: Store) -> int | None:
     try:
         return latest_number(store)
     except WorkdirDamaged:
-        return None  # `inspect_pointers` tells
+        return None  # `inspect_pointers` reports it
 
 
 def stage_inputs(store: Store, found: Inspection) -> dict[str, set[str]]:

@@ -1,4 +1,4 @@
-"""Withdrawing recordings: which ones a name means, and that they stay out from then on."""
+"""Withdrawing recordings: finding them by name, and keeping them out of later builds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.pipeline.catalogue import CATALOGUE
 from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.snapshots import all_snapshots, latest_snapshot, save_snapshot
 from wavemill.pipeline.store import Store
@@ -39,28 +39,28 @@ _ID = re.compile(r"[0-9a-f]{4,32}")
 
 @dataclass(frozen=True)
 class Match:
-    """A recording that a name or pattern means."""
+    """A recording that a name or pattern stands for."""
 
     recording_id: str
-    uri: str  # "": known by its id only
+    uri: str  # "" if only its id is known
     duration_ms: int
-    shards: int  # whose outputs have, or had, rows of it
+    shards: int  # that have, or had, rows of it
     withdrawn: bool
-    names: tuple[str, ...]  # those of the names asked for that mean it
+    names: tuple[str, ...]  # the given names that stand for it
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What names and patterns mean."""
+    """The recordings that names and patterns stand for."""
 
     recordings: list[Match]  # by URI
-    vague: tuple[str, ...]  # patterns, and ends of several URIs: a person should look first
+    vague: tuple[str, ...]  # patterns, and names that match several URIs: to be confirmed
 
 
 def tombstones(store: Store) -> pa.Table:
     """Return all tombstones, lifted ones too.
 
-    Raises ConfigError where they are damaged, or fewer than the newest snapshot knew of.
+    Raises ConfigError if they are damaged, or some that the newest snapshot remembers are missing.
     """
     table, newest = read_tombstones(store), latest_snapshot(store)
     if newest is not None:
@@ -69,12 +69,12 @@ def tombstones(store: Store) -> pa.Table:
 
 
 def withdrawn_table(store: Store) -> pa.Table:
-    """Return the tombstones that are in force. Raises as `tombstones` does."""
+    """Return the tombstones that are in force. Raises ConfigError, as `tombstones` does."""
     return in_force(tombstones(store))
 
 
 def purged_ids(store: Store) -> pa.Array:
-    """Return the ids of the recordings whose bytes are to be in no file. Raises likewise."""
+    """Return the ids of recordings whose bytes must be deleted. Raises ConfigError likewise."""
     table = withdrawn_table(store)
     return table.filter(table["purge"])["recording_id"].combine_chunks()
 
@@ -88,16 +88,16 @@ def without_withdrawn(store: Store, recordings: pa.Table) -> pa.Table:
 def add_tombstones(
     store: Store, asked: Mapping[str, Sequence[str]], reason: str, now_ms: int, purge: bool = False
 ) -> None:
-    """Add tombstones: id -> the names that it was asked for by.
+    """Add tombstones; `asked` maps ids to the names by which they were withdrawn.
 
-    One that is in force keeps its reason and time. With `purge` also the wish that its bytes go
-    is kept, before any does: whoever purges, purges all that wish it.
+    A tombstone that is in force keeps its reason and time. `purge` is stored with it before any
+    byte is deleted: every purge deletes the bytes of all such recordings.
     """
     write_tombstones(store, with_tombstones(tombstones(store), asked, reason, now_ms, purge))
 
 
 def reinstate(store: Store, recording_ids: Sequence[str], now_ms: int) -> None:
-    """Lift tombstones: the next build takes the recordings as new ones."""
+    """Lift tombstones: the next build treats the recordings as new ones."""
     lifted = set(recording_ids)
     rows = tombstones(store).to_pylist()
     for row in rows:
@@ -107,7 +107,7 @@ def reinstate(store: Store, recording_ids: Sequence[str], now_ms: int) -> None:
 
 
 def accept_lost_tombstones(store: Store) -> None:
-    """Go on with the tombstones that can still be read, where others were lost."""
+    """Accept that tombstones were lost: the newest snapshot remembers only those left."""
     try:
         left = read_tombstones(store)
     except ConfigError:
@@ -127,12 +127,12 @@ def active_recordings(store: Store) -> pa.Table:
 
 
 def matching(store: Store, names: Sequence[str]) -> Matches:
-    """Return the recordings that names mean.
+    """Return the recordings that names stand for.
 
     A name is an id, a URI or path, the end of one after a slash (a file name), or the beginning
-    of an id: the first of these that there is. Only a name that is none of them is a pattern,
-    where `*` (slashes too) and `?` stand for anything and every other character for itself.
-    Raises LookupError for a name that means nothing, or the beginning of several ids.
+    of an id; the first of these that matches counts. If none matches, the name is a pattern, in
+    which `*` stands for any characters (slashes too) and `?` for one character. Raises LookupError
+    for a name that matches nothing, or is the beginning of several ids.
     """
     with duckdb.connect() as database:
         withdrawn = tombstones(store)
@@ -155,7 +155,7 @@ def matching(store: Store, names: Sequence[str]) -> Matches:
 
 
 def _show_known(database: duckdb.DuckDBPyConnection, store: Store, withdrawn: pa.Table) -> None:
-    """Make `known` (recording_id, uri, duration_ms) of everything that was ever seen."""
+    """Make the table `known` (recording_id, uri, duration_ms) of all recordings ever seen."""
     catalogue = [CATALOGUE] if store.exists(CATALOGUE) else []
     store.view(database, "catalogue", catalogue, CATALOGUE_SCHEMA)
     tables = [f"{snapshot.folder}/recordings.parquet" for snapshot in all_snapshots(store)]
@@ -176,7 +176,7 @@ select recording_id, max(uri) as uri, max(duration_ms),
 from known k semi join wanted using (recording_id) group by recording_id order by uri, recording_id
 """
 
-# The best kind of match only. A member of a tar shard stands after `#`.
+# Only the best kind of match. The name of a member of a tar file follows `#`.
 _MEANT = r"""
 select recording_id, uri, rank from (
     select *, case
@@ -194,7 +194,7 @@ where rank is not null qualify rank = min(rank) over ()
 def _meant(
     database: duckdb.DuckDBPyConnection, name: str, tombstones: pa.Table
 ) -> tuple[set[str], bool]:
-    """Return the ids that one name means, at least one, and whether it is vague."""
+    """Return the ids that a name stands for, at least one, and whether it is vague."""
     path = without_file_scheme(name)
     values = {
         "name": name,
@@ -229,31 +229,32 @@ class ModelNeeded(BaseException):
 def check_no_model_has_work(plan: Plan) -> None:
     """Raise LookupError unless what is to do is the cheap work that fewer recordings bring.
 
-    That is: stages that read labels, and covering ones, for which nothing new can be kept.
+    That is: stages that read labels, and selected ones, for which nothing new can be kept.
     """
     for load in plan.loads():
-        cheap = load.stage in plan.graph.label_dependent or plan.graph.stages[load.stage].covers
+        selected = plan.graph.stages[load.stage].selected_by is not None
+        cheap = selected or load.stage in plan.graph.label_dependent
         if load.shards and not cheap:
             raise LookupError(f"{load.stage} of {load.shards} shards has not been done yet")
 
 
 def without_models(graph: Graph) -> Graph:
-    """Return the graph with covering stages that need nothing loaded, and may find nothing to do.
+    """Return the graph with selected stages that need nothing loaded, and may find nothing to do.
 
     They raise ModelNeeded where there is something.
     """
 
-    def emptied(stage: Stage) -> Stage:
-        if stage.covers is None:
+    def emptied(stage: ConfiguredStage) -> ConfiguredStage:
+        if stage.selected_by is None:
             return stage
-        return replace(stage, build=lambda _device: _nothing_more(str(stage.covers)))
+        return replace(stage, build=lambda _device: _nothing_more(str(stage.selected_by)))
 
     return Graph(emptied(stage) for stage in graph.stages.values())
 
 
-def _nothing_more(covered: str) -> RecordingStage:
+def _nothing_more(selecting: str) -> RecordingStage:
     def stage(recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
-        if upstream.table(covered, ["segment_id"]).num_rows:
+        if upstream.table(selecting, ["segment_id"]).num_rows:
             raise ModelNeeded(f"segments of {recording.uri} are kept and not worked on yet")
         yield from ()
 

@@ -42,7 +42,7 @@ _last = _Checked()
 
 @contextmanager
 def open_source(uri: str, recording_id: str | None = None) -> Iterator[IO[bytes]]:
-    """Open a file or a member of a tar shard (see `manifests.uri`) for reading and seeking.
+    """Open a file or a member of a tar file (see `manifests.uri`) for reading and seeking.
 
     With `recording_id` (hash of the content), its bytes are those of that recording for as long
     as it is open. Raises RecordingError with reason `file_missing`, `permission_denied`,

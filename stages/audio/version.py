@@ -1,4 +1,4 @@
-"""Which version of a recording a corpus takes: original or enhanced."""
+"""Which audio of a recording a corpus takes: original or enhanced."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wavemill.manifests.recording import Recording
 
-Version = Literal["original", "enhanced"]
+AudioVersion = Literal["original", "enhanced"]
 
 
-class VersionSettings(BaseModel):
-    """How the version is chosen."""
+class AudioVersionSettings(BaseModel):
+    """How the audio version is chosen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,7 +21,7 @@ class VersionSettings(BaseModel):
     enhanced_share: float = Field(default=0.5, ge=0, le=1)  # 1:1 (report section 3.1)
 
 
-def choose_version(recording: Recording, settings: VersionSettings) -> Version:
+def choose_audio_version(recording: Recording, settings: AudioVersionSettings) -> AudioVersion:
     """Choose by a hash of seed and recording id, so that nothing else can change the choice.
 
     Labelled recordings are not enhanced: always the original.

@@ -9,12 +9,9 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from wavemill.model.bsrnn.checkpoint import (
-    CheckpointError,
-    checkpoint_identity,
-    load_checkpoint,
-    load_config,
-)
+from wavemill.model.bsrnn.checkpoint import checkpoint_identity, load_checkpoint
+from wavemill.model.bsrnn.config import BsrnnConfig
+from wavemill.model.io.folders import WeightsError, validated
 from wavemill.stages.denoise.engine import DenoiseEngine
 from wavemill.stages.denoise.windows import WindowPlan, in_windows
 from wavemill.stages.engine import EngineConfig, EngineUnavailable
@@ -53,7 +50,7 @@ class BSRNN(DenoiseEngine[BsrnnEngineConfig]):
     def weights_identity(self) -> str:
         try:
             return checkpoint_identity(self._folder())
-        except CheckpointError as error:
+        except WeightsError as error:
             raise _unavailable(str(error)) from error
 
     def load(self, device: str) -> None:
@@ -62,11 +59,11 @@ class BSRNN(DenoiseEngine[BsrnnEngineConfig]):
 
         folder = self._folder()
         try:
-            rate = load_config(folder).sample_rate
+            rate = validated(BsrnnConfig, folder).sample_rate
             if rate != self.sample_rate:
-                raise CheckpointError(f"{folder} is for {rate} Hz, not {self.sample_rate}")
+                raise WeightsError(f"{folder} is for {rate} Hz, not {self.sample_rate}")
             network = load_checkpoint(folder)
-        except CheckpointError as error:
+        except WeightsError as error:
             raise _unavailable(str(error)) from error
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise EngineUnavailable(

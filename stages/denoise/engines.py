@@ -6,11 +6,11 @@ from typing import Any
 
 from wavemill.stages.denoise.bsrnn import BSRNN
 from wavemill.stages.denoise.demucs import DemucsVocals
+from wavemill.stages.denoise.engine import DenoiseEngine
 from wavemill.stages.denoise.none import NoDenoise
 from wavemill.stages.denoise.rnnoise import RNNoise
-from wavemill.stages.engine import Engine
 
-ENGINES: dict[str, type[Engine[Any]]] = {
+ENGINES: dict[str, type[DenoiseEngine[Any]]] = {
     "rnnoise": RNNoise,
     "bsrnn": BSRNN,
     "demucs": DemucsVocals,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,11 @@ from wavemill.stages.audio.timeline import Missing
 from wavemill.stages.denoise.aligned import aligned_blocks
 from wavemill.stages.denoise.engine import DenoiseEngine
 from wavemill.stages.denoise.engines import ENGINES
-from wavemill.stages.engine import StageSettings, selected_engine, with_engines
-from wavemill.stages.recording_stage import RecordingStage, SpanError, Upstream
+from wavemill.stages.engine import StageSettings, with_engines
+from wavemill.stages.recording_stage import SpanError, Upstream
+from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
 
-NAME = "denoise"
-VERSION = 3
-INPUTS: tuple[str, ...] = ()
 SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Recording: hash of the file's content"),
@@ -59,12 +56,14 @@ class DenoiseSettings(StageSettings, DecodeLimits):
 Config = with_engines(DenoiseSettings, ENGINES)
 
 
-@dataclass(frozen=True)
-class Denoise:
-    """The stage with its engine loaded."""
+class Denoise(EngineStage[DenoiseSettings, DenoiseEngine[Any]]):
+    """The stage."""
 
-    settings: DenoiseSettings
-    engine: DenoiseEngine[Any]
+    name = "denoise"
+    version = 3
+    schema = SCHEMA
+    engines = ENGINES
+    Settings = Config
 
     def __call__(
         self,
@@ -122,10 +121,3 @@ def _rows(
         for version, samples in zip(("original", "enhanced"), pair, strict=True)
     ]
     return batch(rows, SCHEMA)
-
-
-def build(config: DenoiseSettings, device: str) -> RecordingStage:
-    """Construct the stage and load its engine; raises EngineUnavailable."""
-    engine: DenoiseEngine[Any] = selected_engine(config, ENGINES)  # type: ignore[assignment]
-    engine.load(device)
-    return Denoise(config, engine)

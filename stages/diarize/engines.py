@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wavemill.stages.diarize.diarization import DiarizationEngine
+from wavemill.stages.diarize.engine import DiarizationEngine
 from wavemill.stages.diarize.pyannote import Pyannote
 from wavemill.stages.diarize.silero import SileroClustering
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from wavemill.stages.diarize.diarization import Turn
+from wavemill.stages.diarize.engine import Turn
 from wavemill.stages.diarize.spans import Span, intersect
 
 Energy = Callable[[int, int], NDArray[np.floating]]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wavemill.model.torchaudio_import import import_torchaudio
-from wavemill.stages.diarize.diarization import (
+from wavemill.stages.diarize.engine import (
     Diarization,
     DiarizationConfig,
     DiarizationEngine,

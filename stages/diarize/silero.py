@@ -15,7 +15,7 @@ from pydantic import Field
 
 from wavemill.stages.diarize.cepstra import Cepstra, CepstraStream
 from wavemill.stages.diarize.clustering import ClusteringConfig, cluster
-from wavemill.stages.diarize.diarization import (
+from wavemill.stages.diarize.engine import (
     Diarization,
     DiarizationConfig,
     DiarizationEngine,

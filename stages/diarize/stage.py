@@ -12,7 +12,7 @@ from pydantic import Field
 
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.track import open_tracks
-from wavemill.stages.diarize.diarization import Diarization, DiarizationEngine, TrackAudio, Turn
+from wavemill.stages.diarize.engine import Diarization, DiarizationEngine, TrackAudio, Turn
 from wavemill.stages.diarize.engines import ENGINES
 from wavemill.stages.diarize.postprocess import (
     ENERGY_FRAME_MS,
@@ -26,14 +26,12 @@ from wavemill.stages.diarize.postprocess import (
     split_long,
 )
 from wavemill.stages.diarize.spans import Span, intersect, length, union
-from wavemill.stages.engine import StageSettings, selected_engine, with_engines
-from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.engine import StageSettings, with_engines
+from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.segments import segment_id
+from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
 
-NAME = "diarize"
-VERSION = 2
-INPUTS: tuple[str, ...] = ("denoise",)
 SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Recording: hash of the file's content"),
@@ -76,12 +74,15 @@ class LabelledSegment:
     similarity: float
 
 
-@dataclass(frozen=True)
-class Diarize:
-    """The stage with its engine loaded."""
+class Diarize(EngineStage[DiarizeSettings, DiarizationEngine[Any]]):
+    """The stage."""
 
-    settings: DiarizeSettings
-    engine: DiarizationEngine[Any]
+    name = "diarize"
+    version = 2
+    inputs = ("denoise",)
+    schema = SCHEMA
+    engines = ENGINES
+    Settings = Config
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield the segments of all tracks in one batch, in time order; none without speech."""
@@ -219,10 +220,3 @@ def _energy_of(track: TrackAudio) -> Energy:
         return np.mean(samples[:whole].reshape(-1, width).astype(np.float64) ** 2, axis=1)
 
     return energy
-
-
-def build(config: DiarizeSettings, device: str) -> RecordingStage:
-    """Construct the stage and load its engine; raises EngineUnavailable."""
-    engine: DiarizationEngine[Any] = selected_engine(config, ENGINES)  # type: ignore[assignment]
-    engine.load(device)
-    return Diarize(config, engine)

@@ -7,7 +7,7 @@ its speed (figures in benchmarks/diarization.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -106,16 +106,6 @@ class ProbabilityStream:
             },
         )
         self._done.append(probabilities.reshape(-1))
-
-
-def speech_probabilities(
-    session: Any, pieces: Iterable[NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """Return the probabilities of a whole track given as successive pieces at 16 kHz."""
-    stream = ProbabilityStream(session)
-    for piece in pieces:
-        stream.feed(piece)
-    return stream.finish()
 
 
 def speech_spans(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wavemill.model import mel
-from wavemill.model.tokenizer.kmeans import Codebook, stacks_of
+from wavemill.model.tokenizer.kmeans import FRAMES_PER_TOKEN, N_MELS, Codebook, stacks_of
 from wavemill.stages.engine import EngineUnavailable
 
 __all__ = [
@@ -45,7 +44,7 @@ def load_codebook(path: Path) -> Codebook:
         raise EngineUnavailable(f"there is no codebook at {path}; remedy: {FIT}") from error
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise EngineUnavailable(f"{path} is not a codebook ({error}); remedy: {FIT}") from error
-    width = mel.FRAMES_PER_TOKEN * mel.N_MELS
+    width = FRAMES_PER_TOKEN * N_MELS
     if centroids.ndim != 2 or centroids.shape[1] != width or not len(centroids):
         raise EngineUnavailable(f"{path} holds centroids {centroids.shape}, not (size, {width})")
     if not np.all(np.abs(centroids) < LARGEST_VALUE):

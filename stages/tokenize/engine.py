@@ -1,4 +1,4 @@
-"""What the tokenizers of audio and of text are."""
+"""What a tokenizer of audio is."""
 
 from __future__ import annotations
 
@@ -30,20 +30,3 @@ class TokenizeEngine(Engine[C]):
         A clip that ends before its count of tokens does is filled up with silence. The tokens of
         a clip depend on that clip alone.
         """
-
-
-class TextTokenizeEngine(Engine[C]):
-    """Turns text into the ids of a text tokenizer."""
-
-    @property
-    @abstractmethod
-    def vocab_size(self) -> int:
-        """Ids are from 0 to vocab_size - 1, special tokens included; needs `load`."""
-
-    @abstractmethod
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each text; what looks like a special token is plain text."""
-
-    @abstractmethod
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of `ids`."""

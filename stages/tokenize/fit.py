@@ -27,10 +27,17 @@ from pathlib import Path
 
 import numpy as np
 
-from wavemill.model import mel
+from wavemill.model.tokenizer.kmeans import (
+    FRAMES_PER_TOKEN,
+    HOP,
+    N_MELS,
+    SAMPLE_RATE,
+    log_mel,
+    normalise,
+)
 from wavemill.stages.tokenize.codebook import Codebook, save_codebook
 
-PIECE_SAMPLES = 20 * mel.SAMPLE_RATE  # normalised at once: as long as a long segment
+PIECE_SAMPLES = 20 * SAMPLE_RATE  # normalised at once: as long as a long segment
 ROWS_AT_ONCE = 8192  # bounds memory while vectors are assigned
 
 
@@ -79,11 +86,11 @@ def shifted_stacks(clip: np.ndarray) -> np.ndarray:
 
     A token may begin anywhere in a sound, so stacks begin every 20 ms here, not every 80.
     """
-    frames = len(clip) // mel.HOP
-    if frames < mel.FRAMES_PER_TOKEN:
-        return np.zeros((0, mel.FRAMES_PER_TOKEN * mel.N_MELS), np.float32)
-    normal = mel.normalise(mel.log_mel(clip, frames))
-    windows = np.lib.stride_tricks.sliding_window_view(normal, mel.FRAMES_PER_TOKEN, axis=0)
+    frames = len(clip) // HOP
+    if frames < FRAMES_PER_TOKEN:
+        return np.zeros((0, FRAMES_PER_TOKEN * N_MELS), np.float32)
+    normal = normalise(log_mel(clip, frames))
+    windows = np.lib.stride_tricks.sliding_window_view(normal, FRAMES_PER_TOKEN, axis=0)
     return windows.transpose(0, 2, 1).reshape(len(windows), -1)
 
 
@@ -185,7 +192,7 @@ def clips_of(paths: Sequence[Path], exclude: re.Pattern[str] | None) -> Iterator
         try:
             with open_audio(str(file)) as audio:
                 mono = tracks_of(audio, "mix", audio.sample_rate).blocks
-                resampled = resample_stream(mono, audio.sample_rate, mel.SAMPLE_RATE)
+                resampled = resample_stream(mono, audio.sample_rate, SAMPLE_RATE)
                 yield from (block[0] for block in rechunk(resampled, PIECE_SAMPLES))
         except RecordingError as error:
             print(f"left out: {file}: {error.message}", file=sys.stderr)

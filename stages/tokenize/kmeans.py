@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wavemill.model import mel
+from wavemill.model.tokenizer.kmeans import SAMPLE_RATE
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.tokenize.codebook import (
     SHIPPED,
@@ -30,7 +30,7 @@ class KMeansConfig(EngineConfig):
 
 
 class KMeans(TokenizeEngine[KMeansConfig]):
-    """Each 80 ms is the nearest centroid; a centroid is four log-mel frames, so audio comes back.
+    """Each 80 ms is the nearest centroid; a centroid is four log-mel frames.
 
     Unlike the report's tokenizer it was not trained to keep meaning: a stand-in for laptops and
     tests, with the same interface and rate.
@@ -42,7 +42,7 @@ class KMeans(TokenizeEngine[KMeansConfig]):
 
     @property
     def sample_rate(self) -> int:
-        return mel.SAMPLE_RATE
+        return SAMPLE_RATE
 
     @property
     def vocab_size(self) -> int:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wavemill.model.checkpoint import (
+from wavemill.model.io.folders import (
     CONFIG_FILE,
     HUB_FILES,
     WeightsError,
@@ -85,7 +85,7 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
         self.check_packages()
         import torch
 
-        from wavemill.model.tokenizer.log_mel import PIECE_FRAMES
+        from wavemill.model.tokenizer.pieces import PIECE_FRAMES
         from wavemill.model.tokenizer.semantic import SemanticTokenizer
 
         if device.startswith("cuda") and not torch.cuda.is_available():

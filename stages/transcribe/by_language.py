@@ -72,6 +72,15 @@ class ByLanguage(TranscribeEngine[ByLanguageConfig]):
     def weights_identity(self) -> str:
         return " ".join(f"{n}={e.weights_identity()}" for n, e in self._engines.items())
 
+    def thresholds(self) -> Mapping[str, float]:
+        """Those of the engines that are used; where they differ, the one that rejects less."""
+        found: dict[str, float] = {}
+        for engine in self._engines.values():
+            for name, value in engine.thresholds().items():
+                looser = max if name.startswith("max_") else min
+                found[name] = looser(value, found.get(name, value))
+        return found
+
     def check_packages(self) -> None:
         for engine in self._engines.values():
             engine.check_packages()

@@ -9,7 +9,7 @@ alone; what else is in a batch can change a result by the rounding of floats onl
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -68,6 +68,10 @@ class Paraformer(TranscribeEngine[ParaformerConfig]):
 
     def weights_identity(self) -> str:
         return identity(self.config.model, self.config.revision)
+
+    def thresholds(self) -> Mapping[str, float]:
+        """As Whisper: both confidences are mean probabilities of a decoder."""
+        return {"min_asr_confidence": 0.37}
 
     def check(self) -> None:
         super().check()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -11,16 +10,14 @@ from pydantic import Field
 
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.track import open_tracks
-from wavemill.stages.engine import StageSettings, selected_engine, with_engines
-from wavemill.stages.recording_stage import RecordingStage, Upstream
+from wavemill.stages.engine import StageSettings, with_engines
+from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.segments import Segment, segments_of
+from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
 from wavemill.stages.transcribe.engines import ENGINES
 
-NAME = "transcribe"
-VERSION = 1
-INPUTS: tuple[str, ...] = ("denoise", "diarize")
 AUDIO_VERSION = "enhanced"
 WORD = pa.struct(
     [
@@ -61,12 +58,15 @@ class TranscribeSettings(StageSettings):
 Config = with_engines(TranscribeSettings, ENGINES)
 
 
-@dataclass(frozen=True)
-class Transcribe:
-    """The stage with its engine loaded."""
+class Transcribe(EngineStage[TranscribeSettings, TranscribeEngine[Any]]):
+    """The stage."""
 
-    settings: TranscribeSettings
-    engine: TranscribeEngine[Any]
+    name = "transcribe"
+    version = 1
+    inputs = ("denoise", "diarize")
+    schema = SCHEMA
+    engines = ENGINES
+    Settings = Config
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield a row for every segment, in order, a batch per `batch_size`; none if labelled."""
@@ -113,10 +113,3 @@ def _in_recording(word: Word, segment: Segment) -> dict[str, Any]:
         "end_ms": min(segment.start_ms + word.end_ms, segment.end_ms),
         "confidence": word.confidence,
     }
-
-
-def build(config: TranscribeSettings, device: str) -> RecordingStage:
-    """Construct the stage and load its engine; raises EngineUnavailable."""
-    engine: TranscribeEngine[Any] = selected_engine(config, ENGINES)  # type: ignore[assignment]
-    engine.load(device)
-    return Transcribe(config, engine)

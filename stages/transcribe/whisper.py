@@ -13,7 +13,7 @@ from a seed that is the same for every clip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
@@ -103,6 +103,10 @@ class Whisper(TranscribeEngine[WhisperConfig]):
 
     def weights_identity(self) -> str:
         return sha256_of(self.config.model)
+
+    def thresholds(self) -> Mapping[str, float]:
+        """e^-1: Whisper's own limit for a failed decoding is a log probability of -1."""
+        return {"min_asr_confidence": 0.37}
 
     def load(self, device: str) -> None:
         model = load_model(self.config.model, self.config.download_root, device)

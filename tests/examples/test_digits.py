@@ -9,10 +9,10 @@ import pytest
 
 from examples.digits.manifest import WORDS, lines_of, main, shuffled
 from examples.digits.run import HERE, Result, results_in, table
-from wavemill.jobs.training import recipe_of
 from wavemill.model.train.recipe import PRESETS, PretrainRecipe, SftRecipe
 from wavemill.model.train.recipe import shipped as shipped_recipe
 from wavemill.model.train.speech.recipe import DetokenizerRecipe
+from wavemill.pipeline.recipes import recipe_of
 
 SPEAKERS = ("ann", "bo")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.support import ROOT
-from wavemill.jobs.truth import Truth, load_truth
+from wavemill.pipeline.truth import Truth, load_truth
 
 EXAMPLES = ROOT / "examples"
 RECORDINGS = sorted((EXAMPLES / "recordings").glob("*.flac"))

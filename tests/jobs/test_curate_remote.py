@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import soundfile
 
+from tests.command import wavemill
 from tests.object_store import ObjectStore
 from tests.support import ROOT
 from wavemill.pipeline.snapshots import latest_snapshot
@@ -18,13 +16,6 @@ from wavemill.pipeline.store import Store
 EXAMPLE = ROOT / "examples" / "recordings" / "clean_dialogue.flac"
 SECONDS = 7
 LOCATIONS = ["source", "lineage_id"]  # an output's key, and so its lineage, tells of the source
-
-
-def wavemill(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "wavemill.jobs.cli", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=os.environ, check=False
-    )
 
 
 def corpus(location: str) -> pa.Table:

@@ -23,7 +23,7 @@ import pytest
 from examples.evaluation.chat_server import chat_server, heard, said
 from tests.jobs.test_generate import Terminal, wavemill  # noqa: F401
 from tests.support import ROOT
-from wavemill.model.evaluate.benchmarks.items import Item, Items, write_items
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem, Items, write_items
 from wavemill.model.evaluate.benchmarks.schema import BENCHMARK_FILE, benchmark_named
 from wavemill.model.evaluate.runs.answers import Answers
 from wavemill.model.evaluate.runs.record import read_record
@@ -85,7 +85,7 @@ def workdir(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def prepared(root: Path, name: str, items: Sequence[Item]) -> Path:
+def prepared(root: Path, name: str, items: Sequence[BenchmarkItem]) -> Path:
     folder = root / name
     write_items(folder / "items.parquet", items)
     (folder / BENCHMARK_FILE).write_text(benchmark_named(name).dumped(), encoding="utf-8")
@@ -97,7 +97,7 @@ def choices(root: Path) -> Path:
         root,
         "voicebench-openbookqa",
         [
-            Item(f"c{n}", sound(n), "Which?", ("a dog", "a cat"), ("B" if n % 2 else "A",))
+            BenchmarkItem(f"c{n}", sound(n), "Which?", ("a dog", "a cat"), ("B" if n % 2 else "A",))
             for n in range(12)
         ],
     )
@@ -115,11 +115,11 @@ def program(*arguments: str | Path, **environment: str) -> subprocess.Popen[byte
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
 
 
 def wait_for_part(folder: Path) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while not list(folder.glob("answers/0*.parquet")):
         assert time.monotonic() < until, "no answer came"
         time.sleep(0.02)
@@ -204,13 +204,13 @@ def test_an_endpoint_survives_a_kill_and_is_asked_for_what_is_missing_only(
         asked[number] += 1
         if sum(asked.values()) > 5 and not free.is_set():
             stuck.set()
-            free.wait(60)
+            free.wait(240)
         return "The answer is B."
 
     with chat_server(reply) as server:
         command = ["evaluate", server.url, "--served", "stub", "-b", bench, "--batch", "2"]
         process = program(*command, "--out", runs)
-        assert stuck.wait(60)
+        assert stuck.wait(240)
         kill(process)
         free.set()
         folder = runs / "voicebench-openbookqa/stub"
@@ -260,7 +260,7 @@ def test_answers_first_and_judged_scores_later(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    items = [Item(f"q{n}", sound(n), f"How much is {n}?", (), (str(n),)) for n in range(6)]
+    items = [BenchmarkItem(f"q{n}", sound(n), f"How much is {n}?", (), (str(n),)) for n in range(6)]
     bench, runs = prepared(tmp_path, "voicebench-sdqa", items), tmp_path / "runs"
     for name in ("URL", "MODEL", "KEY"):
         monkeypatch.delenv(f"WAVEMILL_JUDGE_{name}", raising=False)

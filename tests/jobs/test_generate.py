@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from wavemill.jobs.cli import main
-from wavemill.model.assistant import Assistant, Turn
-from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.assistant import Assistant, Message
+from wavemill.model.generate.generate import GenerateSettings
 from wavemill.model.inspection import inspect
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.network import AudioLlm
@@ -147,7 +147,7 @@ def test_a_model_without_detokenizer_is_whole_and_replies_in_text(
     assert (text.count("complete"), text.count("not here")) == (4, 2)
     assistant = Assistant.from_pretrained(trained)
     settings = GenerateSettings(max_new_tokens=3)
-    pieces = list(assistant.reply([Turn(Role.USER, text="Hello")], settings))
+    pieces = list(assistant.reply([Message(Role.USER, text="Hello")], settings))
     assert not any(len(piece.audio) for piece in pieces)
     spoken = ("--instruction", "x", "--output", "both", "--out", tmp_path / "a.wav")
     code, _, notes = wavemill("generate", trained, *spoken)

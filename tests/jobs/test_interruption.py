@@ -17,7 +17,7 @@ import pytest
 from tests.pipeline.quality.support import Shard, recording, write_workdir
 from tests.support import ROOT
 
-GIVE_UP_SECONDS = 120.0
+GIVE_UP_SECONDS = 240.0
 LINE = "wavemill: stopped; the same command goes on\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -13,34 +13,42 @@ from hypothesis import strategies as st
 from typer.models import ArgumentInfo, OptionInfo
 
 from wavemill.jobs import places
-from wavemill.jobs.cli import app
+from wavemill.jobs.cli import COMMANDS
 
 # Options and arguments of text that name no place, by their Python names.
 NO_PLACES = {
     "overrides", "address", "executor", "patterns", "reason", "recording", "host", "table", "name",
     "subset", "split", "task", "label", "class_name", "served", "device", "instruction", "say",
-    "speaker", "words",
+    "speaker", "words", "training",
 }  # fmt: skip
 
 
-def parameters(group: typer.Typer, name: str = "wavemill") -> Iterator[tuple[str, str, Any, Any]]:
+def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield every command there is, by name."""
+    for name, place in COMMANDS.items():
+        found = place.found()
+        if not isinstance(found, typer.Typer):
+            yield name, found
+            continue
+        for command in found.registered_commands:
+            assert command.callback is not None
+            yield f"{name} {command.name or command.callback.__name__}", command.callback
+
+
+def parameters() -> Iterator[tuple[str, str, Any, Any]]:
     """Yield (command, parameter, its type, typer's description) of every command there is."""
-    for inner in group.registered_groups:
-        assert inner.typer_instance is not None
-        yield from parameters(inner.typer_instance, f"{name} {inner.name}")
-    for command in group.registered_commands:
-        assert command.callback is not None
-        hints = get_type_hints(command.callback, include_extras=True)
+    for name, function in functions():
+        hints = get_type_hints(function, include_extras=True)
         hints.pop("return")
         for parameter, hint in hints.items():
             kind, *told = get_args(hint) if get_origin(hint) is Annotated else (hint,)
             described = [one for one in told if isinstance(one, OptionInfo | ArgumentInfo)]
-            yield f"{name} {command.name or command.callback.__name__}", parameter, kind, described
+            yield f"wavemill {name}", parameter, kind, described
 
 
 def test_every_option_that_names_a_place_makes_it_absolute() -> None:
     anchored, wrong = 0, []
-    for command, name, kind, described in parameters(app):
+    for command, name, kind, described in parameters():
         parsers = [one.parser for one in described if one.parser is not None]
         if parsers:
             assert parsers[0].__module__ == places.__name__

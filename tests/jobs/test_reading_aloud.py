@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from tests.model.data.made import segment_row, write
 from wavemill.jobs.cli import app
-from wavemill.model.checkpoint import WeightsError
 from wavemill.model.creation import create
+from wavemill.model.io.folders import WeightsError
 from wavemill.pipeline.config import ConfigError
 from wavemill.stages.tokenize.codebook import SHIPPED, codebook_identity
 

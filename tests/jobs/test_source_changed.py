@@ -16,9 +16,9 @@ import soundfile
 from click.testing import Result
 from typer.testing import CliRunner
 
-import wavemill.jobs.curate
 from tests.manifests.support import write_tar
 from wavemill.jobs.cli import app
+from wavemill.pipeline import build
 
 RATE = 16_000
 INLINE = ("--executor", "inline")
@@ -48,14 +48,14 @@ def after_scan(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object
     """Have something happen once, when the next build has scanned its sources."""
 
     def arrange(change: Callable[[], object]) -> None:
-        inner = wavemill.jobs.curate.check_engines
+        inner = build.check_engines
 
         def between(plan: Any) -> None:
-            monkeypatch.setattr(wavemill.jobs.curate, "check_engines", inner)
+            monkeypatch.setattr(build, "check_engines", inner)
             change()
             inner(plan)
 
-        monkeypatch.setattr(wavemill.jobs.curate, "check_engines", between)
+        monkeypatch.setattr(build, "check_engines", between)
 
     return arrange
 

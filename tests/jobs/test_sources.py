@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.manifests.support import write_lines, write_wav
-from wavemill.jobs.build import prepare
+from wavemill.pipeline.build import prepare
 from wavemill.pipeline.config import load_config
 from wavemill.pipeline.curation import Config, result_config
 

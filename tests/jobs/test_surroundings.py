@@ -40,7 +40,7 @@ def wavemill(*arguments: object, limit: int | None = None, **environment: str) -
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         preexec_fn=None
         if limit is None
         else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),

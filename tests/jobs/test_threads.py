@@ -36,9 +36,21 @@ def threads(first: str, told: str | None) -> dict[str, object]:
     return found
 
 
+def command(*arguments: str) -> str:
+    """Return a program that runs a command, which fails."""
+    return (
+        "from typer.testing import CliRunner; from wavemill.jobs.cli import app;"
+        f"assert CliRunner().invoke(app, {list(arguments)}).exit_code"
+    )
+
+
 @pytest.mark.parametrize(
     "first",
-    ["import wavemill.jobs.cli", "import wavemill.jobs.evaluate", "import wavemill.jobs.train"],
+    [
+        command("diff", "absent"),
+        command("train", "sft", "--corpus", "absent", "--out", "r"),
+        command("evaluate", "absent", "--benchmark", "absent", "--out", "r"),
+    ],
 )
 def test_one_thread_for_arithmetic_and_all_cores_for_reading(first: str) -> None:
     cores = os.cpu_count() or 1
@@ -47,6 +59,6 @@ def test_one_thread_for_arithmetic_and_all_cores_for_reading(first: str) -> None
 
 
 def test_who_says_otherwise_is_heeded() -> None:
-    found = threads("import wavemill.jobs.cli", "2")
+    found = threads(command("diff", "absent"), "2")
     assert found["torch"] == 2
     assert found["pools"] == [2]

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from tests.pipeline.upkeep.deaths import dying_after, files_that_name
 from tests.support import ROOT
-from wavemill.jobs.build import HASH_CACHE
 from wavemill.jobs.cli import app
+from wavemill.pipeline.build import HASH_CACHE
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.lock import Holder, WorkdirBusy, locked
 from wavemill.pipeline.store import Store

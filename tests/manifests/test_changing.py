@@ -20,7 +20,7 @@ from tests.manifests.support import (
     write_wav,
 )
 from tests.object_store import ObjectStore
-from wavemill.manifests import steady
+from wavemill.manifests import uri as module
 from wavemill.manifests.cache import HashCache
 from wavemill.manifests.filesystems import open_file
 from wavemill.manifests.recording import Sources
@@ -94,14 +94,14 @@ def test_a_manifest_that_is_written_while_it_is_read(
         return file
 
     with monkeypatch.context() as patch:
-        patch.setattr(steady, "open_file", opened)
+        patch.setattr(module, "open_file", opened)
         found = scan(manifest)
     assert reasons(found) == [(str(manifest), "source_changed")]
     assert found.recordings == []
 
 
 def test_a_long_manifest_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady, "HELD_BYTES", 100)
+    monkeypatch.setattr(module, "HELD_BYTES", 100)
     names = [f"{i}.wav" for i in range(50)]
     for value, name in enumerate(names):
         write_wav(tmp_path / name, 100, value)

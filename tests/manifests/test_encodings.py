@@ -14,7 +14,7 @@ import pytest
 from tests.manifests.support import reasons, scan, write_wav
 from wavemill.manifests.config import LineLimits, ScanConfig
 from wavemill.manifests.faults import ProgramFault
-from wavemill.manifests.lines import parse_object, read_lines
+from wavemill.manifests.jsonl import parse_object, read_lines
 from wavemill.manifests.recording import Sources
 
 TEXTS = ["grüß dich", "早上好", "x\u2028y", "z"]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -66,6 +68,26 @@ def tensors(name: str) -> dict[str, Tensor]:
 def notes(name: str) -> Any:
     """Return the content of `llm/<name>.json`."""
     return json.loads((LLM / f"{name}.json").read_text())
+
+
+def parts(keys: Iterable[str], pattern: str) -> list[str]:
+    """Return what the group of a pattern matches at the beginning of keys, each once, in order.
+
+    Cases are taken from what is stored, so that one which someone adds is run.
+    """
+    found = (re.match(pattern, key) for key in keys)
+    return list(dict.fromkeys(match[1] for match in found if match))
+
+
+def stems(folder: Path, pattern: str = "*") -> list[str]:
+    """Return the names of the files `<pattern>.safetensors` of a folder, without the ending."""
+    return sorted(path.stem for path in folder.glob(f"{pattern}.safetensors"))
+
+
+def run_notes() -> dict[str, dict[str, Any]]:
+    """Return the notes on each stored generation and training step; none without the folder."""
+    cases = notes("llm/run_cases") if LLM.is_dir() else {}
+    return {name: case for name, case in cases.items() if isinstance(case, dict)}
 
 
 def waveform(name: str, start: int = 0, stop: int | None = None) -> Tensor:

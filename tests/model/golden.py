@@ -12,16 +12,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from wavemill.model.generate.generate import generate
-from wavemill.model.generate.streams import GenerateSettings
-from wavemill.model.llm.batch import Sample
+from wavemill.model.audio import whisper_log_mel
+from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, generate
 from wavemill.model.llm.config import LlmConfig
 from wavemill.model.llm.network import AudioLlm
-from wavemill.model.prompt.layout import Format, Message, Reply, Role
-from wavemill.model.prompt.vocabulary import Vocabulary
+from wavemill.model.prompt.layout import Format, Reply, Role, TokenMessage, Vocabulary
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
-from wavemill.model.tokenizer.log_mel import log_mel
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
@@ -85,19 +82,19 @@ def values() -> dict[str, Tensor]:
         features = acoustic.features(clips)
     found = {f"codes.{i}": torch.from_numpy(row) for i, row in enumerate(codes)}
     found |= {f"features.{i}": rows[:4] for i, rows in enumerate(features)}
-    found["log_mel"] = log_mel(torch.from_numpy(sound(0.08))[None])[0]
+    found["log_mel"] = whisper_log_mel(torch.from_numpy(sound(0.08))[None])[0]
     prompt = Format(Vocabulary(LLM.text_vocab, LLM.audio_offset)).layout(
         [
-            Message(Role.USER, text=tuple(b"say it")),
-            Message(Role.USER, codes=tuple(codes[1].tolist())),
-            Message(Role.ASSISTANT, text=tuple(b"well"), codes=tuple(range(9))),
-            Message(Role.USER, codes=tuple(codes[0].tolist())),
+            TokenMessage(Role.USER, text=tuple(b"say it")),
+            TokenMessage(Role.USER, codes=tuple(codes[1].tolist())),
+            TokenMessage(Role.ASSISTANT, text=tuple(b"well"), codes=tuple(range(9))),
+            TokenMessage(Role.USER, codes=tuple(codes[0].tolist())),
         ],
         Reply.BOTH,
     )
     streams = [torch.tensor(ids) for ids in (prompt.audio_ids, prompt.text_ids, prompt.continuous)]
     found |= {"prompt.audio": streams[0], "prompt.text": streams[1]}
-    sample = Sample(streams[0], streams[1], streams[2], [features[1], features[0]])
+    sample = LlmPrompt(streams[0], streams[1], streams[2], [features[1], features[0]])
     network = known(AudioLlm(LLM))
     assert isinstance(network, AudioLlm)
     with torch.inference_mode():

@@ -9,10 +9,10 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from wavemill.model.assistant import Assistant, Turn
-from wavemill.model.checkpoint import WeightsError
+from wavemill.model.assistant import Assistant, Message
 from wavemill.model.creation import create
-from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.generate.generate import GenerateSettings
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.from_text import shaped_like
 from wavemill.model.prompt.layout import Role
@@ -54,7 +54,7 @@ def test_from_a_text_llm(qwen: Path, tmp_path: Path) -> None:
     assert (config.hidden_size, config.branch_layer, config.num_hidden_layers) == (32, 3, 4)
     assert assistant.llm.lm_head.weight.dtype == torch.bfloat16
     assert assistant.text.encode("it is good") == [1, 2, 3]
-    pieces = assistant.reply([Turn(Role.USER, "is it")], GenerateSettings(max_new_tokens=5))
+    pieces = assistant.reply([Message(Role.USER, "is it")], GenerateSettings(max_new_tokens=5))
     assert {word for piece in pieces for word in piece.text.split()} <= set(WORDS)
 
 

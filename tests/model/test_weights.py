@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from wavemill.model.checkpoint import (
+from wavemill.model.io.folders import (
     INDEX_FILE,
     WEIGHTS_FILE,
     WeightsError,
@@ -16,8 +16,8 @@ from wavemill.model.checkpoint import (
     resolve,
     validated,
 )
+from wavemill.model.io.tensors import fill, save
 from wavemill.model.llm.config import LlmConfig
-from wavemill.model.weights import fill, save
 
 
 def network() -> nn.Module:
@@ -157,5 +157,5 @@ def test_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"cannot read .*model\.safetensors"):
         fill(blank(), tmp_path)
     (tmp_path / INDEX_FILE).write_text("[]")
-    with pytest.raises(WeightsError, match="is no index of shards"):
+    with pytest.raises(WeightsError, match="is not an index of shards"):
         fill(blank(), tmp_path)

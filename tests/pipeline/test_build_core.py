@@ -43,7 +43,7 @@ class ToyBuild:
         plan.catalogue.save()
         for event in run_inline(plan, make_graph, self.store):
             if isinstance(event, TaskDone):
-                plan.ledger.add(event.report)
+                plan.ledger.add(event.result)
         plan.ledger.flush()
 
     def run(self, recordings: list[Recording], **changes: int) -> Counter[str]:
@@ -224,7 +224,7 @@ def test_ray_and_inline_give_the_same_corpus_and_ray_survives_a_death(tmp_path: 
     plan = on_ray.plan([*TEN, recording("kill")], toy_graph())
     for event in run_on_ray(plan, toy_graph, on_ray.store, ExecutionSettings(workers=2)):
         if isinstance(event, TaskDone):
-            plan.ledger.add(event.report)
+            plan.ledger.add(event.result)
     on_ray.publish(plan)
     errors = pq.read_table(on_ray.store.path("corpus/errors.parquet")).to_pylist()
     assert [(e["uri"], e["reason"]) for e in errors if e["stage"] == "draw"] == [

@@ -77,7 +77,7 @@ def test_workers_of_ray_write_there(remote: RemoteToyBuild, expected: Rows) -> N
     plan.catalogue.save()
     for event in run_on_ray(plan, toy_graph, remote.store, ExecutionSettings(workers=2)):
         if isinstance(event, TaskDone):
-            plan.ledger.add(event.report)
+            plan.ledger.add(event.result)
     remote.publish(plan)
     assert remote.rows() == expected
 
@@ -119,5 +119,5 @@ def _killed_run(s3: ObjectStore, folder: Path, writes: int) -> None:
             os.kill(child.pid, signal.SIGKILL)
 
     s3.intercept = kill
-    assert child.wait(timeout=60) == -signal.SIGKILL
+    assert child.wait(timeout=240) == -signal.SIGKILL
     s3.intercept = lambda _: None

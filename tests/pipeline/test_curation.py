@@ -18,17 +18,24 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from tests import command
 from tests.support import ROOT
-from wavemill.pipeline.corpora import pretrain
+from wavemill.pipeline.curation import all_schemas
 
 RECORDINGS = ROOT / "examples" / "recordings"
 NAMES = ("clean_dialogue.flac", "stereo_call.flac")
 
 
-def wavemill(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does."""
-    command = [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+def program(*arguments: object) -> None:
+    """Run the command line as a user does, in a process of its own."""
+    line = [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def wavemill(*arguments: object, check: bool = True) -> command.Done:
+    """Run the command line in this process."""
+    done = command.wavemill(*arguments)
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done
@@ -66,7 +73,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inline(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("inline")
     arguments = ("curate", sources / "recordings", sources / "manifest.jsonl", "--out", out)
-    wavemill(*arguments, "--executor", "inline", "--set", "shard_seconds=15")
+    program(*arguments, "--executor", "inline", "--set", "shard_seconds=15")
     return out
 
 
@@ -79,7 +86,7 @@ def rows(out: Path) -> list[dict]:  # type: ignore[type-arg]
 
 def test_ray_gives_the_same_corpus(inline: Path, sources: Path, tmp_path: Path) -> None:
     arguments = ("curate", sources / "recordings", sources / "manifest.jsonl", "--out", tmp_path)
-    wavemill(*arguments, "--executor", "ray", "--workers", "2", "--set", "shard_seconds=15")
+    program(*arguments, "--executor", "ray", "--workers", "2", "--set", "shard_seconds=15")
     assert rows(tmp_path) == rows(inline)
     assert len(rows(inline)) >= 8
 
@@ -101,7 +108,7 @@ def test_plan_writes_nothing_but_the_hash_cache(sources: Path, tmp_path: Path) -
 
 def test_a_moved_threshold_runs_no_model(inline: Path, sources: Path) -> None:
     arguments = (sources / "recordings", sources / "manifest.jsonl", "--out", inline)
-    moved = ("--set", "filter.raw.min_duration_s=1.5", "--set", "shard_seconds=15")
+    moved = ("--set", "filter.asr.min_duration_s=1.5", "--set", "shard_seconds=15")
     todo = stages_to_do(wavemill("plan", *arguments, *moved).stdout)
     assert todo["verdict"] == 3
     idle = ("denoise", "diarize", "transcribe", "score_audio", "score_text", "tokenize_text")
@@ -110,7 +117,8 @@ def test_a_moved_threshold_runs_no_model(inline: Path, sources: Path) -> None:
 
 def test_the_schema_is_as_designed(inline: Path) -> None:
     (first, *_) = (inline / "corpus" / "pretrain").glob("*.parquet")
-    assert pq.read_schema(first).remove_metadata().equals(pretrain.SCHEMA.remove_metadata())
+    schema = all_schemas()["pretrain"]
+    assert pq.read_schema(first).remove_metadata().equals(schema.remove_metadata())
     metadata = pq.read_metadata(first).metadata
     for key in (
         b"wavemill.version",
@@ -256,7 +264,7 @@ def test_an_unreadable_file_is_a_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "filter.raw.min_snr=3"], "config: filter.raw.min_snr: there is no such field"),
+        (["--set", "filter.asr.min_snr=3"], "config: filter.asr.min_snr: there is no such field"),
         (["--set", "denoise.engine=magic"], "config: denoise.engine: "),
         (["--profile", "gold"], "there is no profile 'gold'"),
         (["--executor", "slurm"], "config: execution.executor: "),
@@ -280,7 +288,6 @@ def test_a_missing_source_is_one_line_and_exits_2(tmp_path: Path) -> None:
 
 
 def test_the_schemas_are_described() -> None:
-    from wavemill.pipeline.curation import all_schemas
 
     for name, schema in all_schemas().items():
         for column in schema:

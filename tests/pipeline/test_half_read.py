@@ -14,11 +14,11 @@ from wavemill.manifests.table import recordings_table
 from wavemill.pipeline.catalogue import Catalogue
 from wavemill.pipeline.execution.events import TaskDone
 from wavemill.pipeline.execution.inline import run_inline
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import errors_key, table_key
 from wavemill.stages.recording_stage import PASSING_REASONS, RecordingError, Upstream
 
 SOUND, CHANGING = recording("a"), recording("b")
@@ -33,7 +33,7 @@ def graph(reason: str) -> Graph:
             row = {"recording_id": rec.recording_id, "segment_id": "s", "number": number}
             yield pa.RecordBatch.from_pylist([row], schema=NUMBERS)
 
-    return Graph([Stage("draw", 1, (), NUMBERS, {}, lambda _: stage, corpus=True)])
+    return Graph([ConfiguredStage("draw", 1, (), NUMBERS, {}, lambda _: stage, corpus=True)])
 
 
 def plan_of(store: Store, reason: str, *recordings: Recording) -> Plan:
@@ -49,11 +49,11 @@ def run(store: Store, reason: str) -> tuple[Plan, set[str], list[str]]:
     reasons: list[str] = []
     for event in run_inline(plan, lambda: graph(reason), store):
         if isinstance(event, TaskDone):
-            plan.ledger.add(event.report)
+            plan.ledger.add(event.result)
             rows.update(
-                store.read_table(table_key(event.report.output))["recording_id"].to_pylist()
+                store.read_table(table_key(event.result.output))["recording_id"].to_pylist()
             )
-            reasons += store.read_table(errors_key(event.report.output))["reason"].to_pylist()
+            reasons += store.read_table(errors_key(event.result.output))["reason"].to_pylist()
     plan.ledger.flush()
     return plan, rows, reasons
 

@@ -11,18 +11,24 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
 from tests.support import ROOT
-from wavemill.jobs.build import execute, prepare, publish
+from wavemill.pipeline.build import execute, prepare, publish
 from wavemill.pipeline.config import config_from
 from wavemill.pipeline.curation import Config
 from wavemill.pipeline.execution.events import ShardFailed
+from wavemill.pipeline.quality.database import create_views, newest_snapshot
+from wavemill.pipeline.quality.listening import find_place, read_clips
 from wavemill.pipeline.request import remembered
 from wavemill.pipeline.store import Store
 
 MADE = ROOT / "tests" / "data" / "workdir"
+# On purpose: version 3 of tokenize leaves storing audio to store_audio, and the verdict reads the
+# new stage score_signal.
+CHANGED = {"verdict", "tokenize", "pretrain", "sft"}
 MADE_SNAPSHOT = MADE / "work" / "snapshots" / "000001"
 
 
@@ -44,7 +50,8 @@ def test_the_build_goes_on(workdir: Path) -> None:
     build = prepare(sources, str(out), config)
     stages = pq.read_table(MADE_SNAPSHOT / "stages.parquet").to_pylist()
     recorded = {row["stage"]: row["fingerprint"] for row in stages}
-    assert build.plan.graph.fingerprints == recorded
+    found = build.plan.graph.fingerprints
+    assert {name for name in recorded if found[name] != recorded[name]} == CHANGED
     # The recordings lie elsewhere now, which what reads labels has to see.
     to_do = {load.stage: load.shards for load in build.plan.loads()}
     assert [to_do[stage] for stage in ("denoise", "diarize", "transcribe", "score_audio")] == [
@@ -60,3 +67,21 @@ def test_the_build_goes_on(workdir: Path) -> None:
 
     assert rows(out / "corpus") == rows(MADE_SNAPSHOT)
     assert len(rows(out / "corpus")) == 2
+    assert_item_is_heard(build.store)
+
+
+def test_stored_audio_is_heard(workdir: Path) -> None:
+    """In the old snapshot tokenize stored it."""
+    assert_item_is_heard(Store.open(str(workdir / "work")))
+
+
+def assert_item_is_heard(store: Store) -> None:
+    with duckdb.connect() as database:
+        create_views(database, store, newest_snapshot(store), "1")
+        database.execute("create table seen as from segments where text_source = 'manifest'")
+        ((segment_id,),) = database.execute("select segment_id from seen").fetchall()
+        place = find_place(database, segment_id)
+        assert place is not None
+        (clip,) = read_clips(database, store, place)
+    assert clip.version == "original"
+    assert len(clip.audio) == (place.end_ms - place.start_ms) * clip.sample_rate // 1000

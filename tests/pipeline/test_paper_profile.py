@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.support import ROOT
-from wavemill.model.mel import TOKEN_MS
+from wavemill.model.tokenizer.kmeans import TOKEN_MS
 from wavemill.pipeline.config import PROFILES, load_config, profile_names
 from wavemill.pipeline.curation import Config, make_graph
 from wavemill.pipeline.execution.settings import resolve_groups
@@ -19,7 +19,7 @@ from wavemill.stages.denoise.bsrnn import BSRNN
 
 # field of the profile, value, section of the report
 REPORT = [
-    ("version.enhanced_share", 0.5, "3.1 speech enhancement: original and enhanced 1:1"),
+    ("audio_version.enhanced_share", 0.5, "3.1 speech enhancement: original and enhanced 1:1"),
     ("denoise.max_sample_rate", 48_000, "3.1 speech enhancement: 48 kHz"),
     ("diarize.engine", "pyannote", "3.1 diarization"),
     ("diarize.pyannote.merge_similarity", 0.6, "3.1 speaker-cluster merging: above 0.6"),
@@ -34,7 +34,7 @@ REPORT = [
     ("transcribe.by_language.paraformer.full_stop_gap_ms", 1000, "3.1 transcription: 1.0 s"),
     ("tokenize.engine", "whisper_vq", "2.2 audio tokenizer: GLM-4-Voice's, 12.5 Hz"),
     ("tokenize.whisper_vq.weights", "THUDM/glm-4-voice-tokenizer", "2.2 audio tokenizer"),
-    ("filter.raw.allowed_languages", ("en", "zh"), "3.1 transcription: kept languages"),
+    ("filter.asr.allowed_languages", ("en", "zh"), "3.1 transcription: kept languages"),
 ]
 
 

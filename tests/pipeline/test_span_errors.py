@@ -12,19 +12,12 @@ import pytest
 from tests.pipeline.quality.support import Shard, recording, write_workdir
 from tests.pipeline.test_build_core import toy_graph
 from wavemill.manifests.recording import Recording
+from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.quality.database import create_views
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.summary import summarise
-from wavemill.pipeline.task import (
-    ERRORS_SCHEMA,
-    Task,
-    errors_key,
-    failed_in,
-    read_errors,
-    run_task,
-    table_key,
-)
+from wavemill.pipeline.task import ERRORS_SCHEMA, Task, failed_in, read_errors, run_task
 from wavemill.stages.recording_stage import RecordingError, SpanError, Upstream
 
 

@@ -113,7 +113,7 @@ def test_a_killed_upload_leaves_no_object(s3: ObjectStore) -> None:
             os.kill(child.pid, signal.SIGKILL)
 
     s3.intercept = kill
-    assert child.wait(timeout=60) == -signal.SIGKILL
+    assert child.wait(timeout=240) == -signal.SIGKILL
     assert s3.objects() == []
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from wavemill.manifests.recording import Recording
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.stages.recording_stage import RecordingError, Upstream
 
 IDS = [pa.field("recording_id", pa.string()), pa.field("segment_id", pa.string())]
@@ -78,14 +78,18 @@ def _numbers(rec: Recording, segment_id: str, number: int) -> pa.RecordBatch:
 
 
 def toy_graph(threshold: int = 50, log: Path | None = None, scale: int = 1) -> Graph:
-    """draw -> verdict -> weigh (covers what is kept) -> gather."""
+    """draw -> verdict -> weigh (selected by the verdict) -> gather."""
     toys = Toys(threshold, scale, log)
     return Graph(
         [
-            Stage("draw", 1, (), NUMBERS, {"scale": scale}, lambda _: toys.draw),
-            Stage("verdict", 1, ("draw",), VERDICT, {"at": threshold}, lambda _: toys.judge),
-            Stage("weigh", 1, ("draw",), NUMBERS, {}, lambda _: toys.weigh, covers="verdict"),
-            Stage(
+            ConfiguredStage("draw", 1, (), NUMBERS, {"scale": scale}, lambda _: toys.draw),
+            ConfiguredStage(
+                "verdict", 1, ("draw",), VERDICT, {"at": threshold}, lambda _: toys.judge
+            ),
+            ConfiguredStage(
+                "weigh", 1, ("draw",), NUMBERS, {}, lambda _: toys.weigh, selected_by="verdict"
+            ),
+            ConfiguredStage(
                 "gather",
                 1,
                 ("verdict", "weigh"),

@@ -12,15 +12,20 @@ import pytest
 from tests.model.bsrnn.made import small_network
 from tests.stages.transcribe.whisper_models import random_checkpoint
 from wavemill.model.bsrnn.checkpoint import save_checkpoint
+from wavemill.pipeline.curation import STAGES
 from wavemill.stages.denoise import stage as denoise
 from wavemill.stages.diarize import stage as diarize
 from wavemill.stages.engine import Engine, EngineUnavailable, fingerprint_parameters
-from wavemill.stages.filter import score_audio
-from wavemill.stages.tokenize import tokenize, tokenize_text
+from wavemill.stages.stage import EngineStage
+from wavemill.stages.tokenize import stage as tokenize
 from wavemill.stages.transcribe import stage as transcribe
 
-STAGES = (denoise, diarize, transcribe, score_audio, tokenize, tokenize_text)
-ENGINES: list[type[Engine[Any]]] = [e for stage in STAGES for e in stage.ENGINES.values()]
+ENGINES: list[type[Engine[Any]]] = [
+    engine
+    for stage in STAGES
+    if issubclass(stage, EngineStage)
+    for engine in stage.engines.values()
+]
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
@@ -30,7 +35,7 @@ def test_weights_fields_are_fields(engine: type[Engine[Any]]) -> None:
 
 def bsrnn(folder: Path, **settings: Any) -> dict[str, Any]:
     config = denoise.Config(engine="bsrnn", bsrnn={"weights": str(folder), **settings})
-    return fingerprint_parameters(config, denoise.ENGINES)
+    return fingerprint_parameters(config, denoise.Denoise.engines)
 
 
 def test_moved_weights_are_the_same_weights(tmp_path: Path) -> None:
@@ -51,7 +56,7 @@ def test_a_whisper_checkpoint_may_be_moved(tmp_path: Path) -> None:
             transcribe.Config(
                 engine="whisper", whisper={"model": str(path), "download_root": str(path.parent)}
             ),
-            transcribe.ENGINES,
+            transcribe.Transcribe.engines,
         )
         for path in (first, second)
     )
@@ -86,7 +91,7 @@ def test_the_weights_are_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    engine = denoise.ENGINES["demucs"]
+    engine = denoise.Denoise.engines["demucs"]
     with pytest.raises(EngineUnavailable, match=r"^engine 'demucs' \(model htdemucs\): package"):
         engine(engine.Config()).check()
 

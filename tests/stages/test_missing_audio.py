@@ -9,17 +9,16 @@ import pyarrow as pa
 import pytest
 
 from tests.stages.audio.made import sweep, timed
-from tests.stages.filter.test_score_stages import Loudness, VersionSettings
+from tests.stages.test_score_stages import scored
 from tests.support import MemoryUpstream
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.decode import probe
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.audio.limits import DecodeLimits
-from wavemill.stages.denoise.stage import SCHEMA, Config, build
-from wavemill.stages.engine import EngineConfig
-from wavemill.stages.filter import score_audio
+from wavemill.stages.denoise.stage import SCHEMA, Config, Denoise
 from wavemill.stages.recording_stage import SpanError
+from wavemill.stages.stage import SharedSettings
 
 RATE = 48_000
 SOUND = sweep(10, RATE)
@@ -35,7 +34,7 @@ def damaged(path: Path) -> Path:
 
 
 def denoised(path: Path, **settings: object) -> tuple[list[dict], list[SpanError]]:
-    stage = build(Config(engine="none", **settings), "cpu")
+    stage = Denoise.build(Config(engine="none", **settings), "cpu")
     found = list(
         stage(Recording(content_id(str(path)), str(path), 10_000), MemoryUpstream("r", {}))
     )
@@ -78,11 +77,7 @@ def test_labelled_items_count_damage_as_missing_and_tell_of_it(tmp_path: Path) -
     recording = Recording(
         content_id(str(path)), str(path), probe(str(path)).duration_ms, items=items
     )
-    stage = score_audio.ScoreAudio(
-        score_audio.Config(), Loudness(EngineConfig()), VersionSettings(), DecodeLimits()
-    )
-    scores, *errors = stage(recording, MemoryUpstream("r", {}))
-    assert isinstance(scores, pa.RecordBatch)
+    (_, scores), errors = scored(recording, SharedSettings(), MemoryUpstream("r", {}))
     ratios = {row["segment_id"]: row["missing_ratio"] for row in scores.to_pylist()}
     assert sorted(ratios.values()) == pytest.approx(
         [0.0, (end - start) / (end - start + 1000), 1.0], abs=0.01
@@ -97,11 +92,8 @@ def test_labels_behind_a_closed_hole_miss_the_sound(tmp_path: Path) -> None:
     recording = Recording(
         content_id(str(path)), str(path), probe(str(path), limits).duration_ms, items=items
     )
-    stage = score_audio.ScoreAudio(
-        score_audio.Config(), Loudness(EngineConfig()), VersionSettings(), limits
-    )
-    scores, error = stage(recording, MemoryUpstream("r", {}))
-    assert isinstance(scores, pa.RecordBatch)
+    shared = SharedSettings(limits=limits)
+    (_, scores), (error,) = scored(recording, shared, MemoryUpstream("r", {}))
     assert [row["missing_ratio"] for row in scores.to_pylist()] == [0.0, 1.0]
     assert isinstance(error, SpanError)
     assert error.reason == "time_jump"

@@ -1,1 +1,1 @@
-"""Benchmarks as data: what is asked, where the items come from, and which scores were published."""
+"""Benchmarks as data: prompts, sources of the items, published scores. published/ has the YAML."""

@@ -1,20 +1,20 @@
-"""The items of a benchmark: a Parquet file that holds its sound, or JSONL lines that name it.
+"""The items of a benchmark: a Parquet file with its audio, or JSONL lines that name audio files.
 
 Columns, or keys of a line (only `item_id` and one of `audio` and `question` are required):
 
     item_id     string, unique in the file
     audio       Parquet: struct of `bytes` (a WAV, FLAC, OGG or MP3 file) and `path` (its name);
                 JSONL: the path of such a file, relative to the JSONL file or absolute
-    question    string: what is asked in words; of a spoken question its transcript, which is
-                shown to scorers and never to the model
+    question    string: the question in words, or the transcript of a spoken question, which
+                scorers see and the model never does
     options     list of strings, in the order shown (the first is A)
     references  list of strings: gold transcript, answers, letter or label
     language    ISO 639 code; "en" where it is left out
     speaker     string: who speaks, for scores by speaker
-    source      string: where the sound comes from, for people
-    recording_id  string: first 32 hex digits of the SHA-256 of the recording that the sound is
-                of, as in a corpus; tells what a model has learnt from
-    details     JSON object (in Parquet its text): what only some scorers need
+    source      string: where the audio comes from, for people
+    recording_id  string: first 32 hex digits of the SHA-256 of the recording, as in a corpus;
+                shows whether a model was trained on it
+    details     JSON object (in Parquet its text): fields that only some scorers need
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROWS_AT_ONCE = 32  # of a row group: so much sound is in memory
+ROWS_AT_ONCE = 32  # of a row group, whose audio is in memory at once
 AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 SCHEMA = pa.schema(
     [
@@ -44,23 +44,23 @@ SCHEMA = pa.schema(
         pa.field("recording_id", pa.string()),
         pa.field("details", pa.string()),
     ],
-    # What the `datasets` library looks for: it then shows `audio` as an Audio column.
+    # The `datasets` library reads this and shows `audio` as an Audio column.
     metadata={"huggingface": json.dumps({"info": {"features": {"audio": {"_type": "Audio"}}}})},
 )
 _KEYS = frozenset(SCHEMA.names)
-ABOUT = ("speaker", "source", "recording_id")  # of the sound, and of no meaning to a model
+ABOUT = ("speaker", "source", "recording_id")  # about the audio; a model never sees them
 
 
 class ItemsError(ValueError):
-    """A file of items cannot be used: names the file, the line or column, and the remedy."""
+    """A file of items cannot be used; names the file, the line or column, and the remedy."""
 
 
 @dataclass(frozen=True)
-class Item:
-    """One thing to ask a model, with what it should answer."""
+class BenchmarkItem:
+    """One question to a model, with the right answers."""
 
     item_id: str
-    audio: bytes | None = None  # the content of a sound file
+    audio: bytes | None = None  # the content of an audio file
     question: str | None = None
     options: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
@@ -91,10 +91,10 @@ class Items:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def read(self, skip: Collection[str] = (), sound: bool = True) -> Iterator[Item]:
-        """Yield the items in order, without those whose ids are in `skip`.
+    def read(self, skip: Collection[str] = (), sound: bool = True) -> Iterator[BenchmarkItem]:
+        """Yield the items in order, except those whose ids are in `skip`.
 
-        `sound` False leaves `audio` out, and is fast.
+        `sound` False leaves `audio` out, which is fast.
         """
         reading = self._lines() if self._is_jsonl else self._rows(skip, sound)
         for values in reading:
@@ -102,7 +102,7 @@ class Items:
                 yield self._item(values if sound else {**values, "audio": None})
 
     def digest(self) -> str:
-        """Return the SHA-256 (hex) of the items; of a JSONL file without the sound it names."""
+        """Return the SHA-256 (hex) of the file, which for JSONL does not cover the audio files."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -158,11 +158,11 @@ class Items:
                     )
                 yield values
 
-    def _item(self, values: Mapping[str, Any]) -> Item:
+    def _item(self, values: Mapping[str, Any]) -> BenchmarkItem:
         item_id = values["item_id"]
         details = values.get("details") or {}
         try:
-            return Item(
+            return BenchmarkItem(
                 item_id=item_id,
                 audio=self._sound(values.get("audio")),
                 question=values.get("question"),
@@ -197,8 +197,8 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def write_items(path: Path, items: Iterable[Item]) -> int:
-    """Write items with their sound to a Parquet file, whole or not at all; return how many."""
+def write_items(path: Path, items: Iterable[BenchmarkItem]) -> int:
+    """Write items with their audio to a Parquet file, atomically; return how many."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     count = 0
@@ -219,7 +219,7 @@ def write_items(path: Path, items: Iterable[Item]) -> int:
     return count
 
 
-def _row(item: Item) -> dict[str, Any]:
+def _row(item: BenchmarkItem) -> dict[str, Any]:
     name = f"{item.item_id}.{_ending(item.audio)}" if item.audio else None
     return {
         "item_id": item.item_id,

@@ -1,4 +1,4 @@
-"""What a benchmark is, as its YAML file says it."""
+"""The fields of a benchmark's YAML file."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Task = Literal[
     "spoken_reply",
     "aggregate",
 ]
-# Where a model finds out what to do: the recording is to be written down; the prompt asks about
-# it; or the recording is itself the question, as in a spoken conversation.
+# What is asked for: a transcript of the recording; what the prompt (text) asks about it; or a reply
+# to the recording itself (speech), as in a spoken conversation.
 Asks = Literal["transcript", "text", "speech"]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text of several lines as lines."""
+    """Writes text of several lines in block style."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -41,7 +41,7 @@ _Dumper.add_representer(str, _text)
 
 
 class BenchmarkError(ValueError):
-    """There is no such benchmark, or its file is wrong: says which field, and the remedy."""
+    """There is no such benchmark, or its file is invalid; says which field, and the remedy."""
 
 
 class _Strict(BaseModel):
@@ -49,26 +49,26 @@ class _Strict(BaseModel):
 
 
 class Data(_Strict):
-    """Where the items come from. Nothing is ever downloaded."""
+    """Where the items come from. This project downloads nothing."""
 
     source: str
     access: str  # open download, gated, on request, not available
     licence: str
-    prepared_by: str | None = None  # name of the reader behind `wavemill benchmark prepare`
-    subset: str | None = None  # what that reader takes of it
+    prepared_by: str | None = None  # the reader that `wavemill benchmark prepare` uses
+    subset: str | None = None  # the part that the reader reads
     items: int | None = Field(None, ge=1)
-    items_basis: str = ""  # how that number is known
+    items_basis: str = ""  # where that number comes from
 
 
 class ScorerChoice(_Strict):
-    """How answers become a number: a scorer by name, and its own options."""
+    """A scorer by name, with its options."""
 
     name: str
     options: dict[str, Any] = {}
 
 
-class Metric(_Strict):
-    """The number that is published."""
+class MetricSpec(_Strict):
+    """The published metric."""
 
     name: str
     unit: str  # "%", or the scale of ratings
@@ -77,14 +77,14 @@ class Metric(_Strict):
 
 
 class Published(_Strict):
-    """Scores as printed; the metric's unit."""
+    """Published scores as printed, in the unit of the metric."""
 
     table: int | None = None  # of the technical report
     scores: dict[str, float] = {}
 
 
 class Benchmark(_Strict):
-    """One row of the published tables, or one of your own."""
+    """A benchmark: one row of the published tables, or one of your own."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
     title: str
@@ -93,14 +93,14 @@ class Benchmark(_Strict):
     task: Task
     asks: Asks = "text"
     language: str | None = None  # None: several, or none in particular
-    # What the model is told. {question}, {options} ("(A) one (B) two") and {labels} ("one, two")
-    # stand for the item's own; an empty prompt means the recording alone.
+    # {question}, {options} ("(A) one (B) two") and {labels} ("one, two") are replaced by those of
+    # the item; an empty prompt means that the model gets only the recording.
     prompt: str = ""
-    options: tuple[str, ...] = ()  # of a closed set: for items that state none themselves
-    scorer: ScorerChoice | None = None  # None: people listen, or it is made of other benchmarks
-    metric: Metric
-    aggregation: str  # how items become the number
-    mean_of: dict[str, float] = {}  # of an aggregate: benchmark -> factor before the mean
+    options: tuple[str, ...] = ()  # of a closed set, for items without options of their own
+    scorer: ScorerChoice | None = None  # None: people listen, or it is a mean of benchmarks
+    metric: MetricSpec
+    aggregation: str  # how the scores of items become the metric
+    mean_of: dict[str, float] = {}  # for an aggregate: benchmark -> factor before the mean
     data: Data
     published: Published = Published()
     notes: str = ""
@@ -113,10 +113,6 @@ class Benchmark(_Strict):
             raise ValueError("`mean_of` is for aggregates")
         return self
 
-    @property
-    def runnable(self) -> bool:
-        return self.scorer is not None
-
     def dumped(self) -> str:
         """Return the YAML that `read_benchmark` reads."""
         values = self.model_dump(mode="json", exclude_defaults=True)
@@ -125,13 +121,13 @@ class Benchmark(_Strict):
 
 @lru_cache(maxsize=1)
 def published_benchmarks() -> dict[str, Benchmark]:
-    """Return every benchmark that comes with the package, by name."""
+    """Return the benchmarks of the package by name."""
     found = [read_benchmark(path) for path in sorted(FOLDER.glob("*.yaml"))]
     return {benchmark.name: benchmark for benchmark in found}
 
 
 def benchmark_named(name: str) -> Benchmark:
-    """Raises BenchmarkError for a name that is none, with those that are like it."""
+    """Return a benchmark; raises BenchmarkError with similar names for an unknown one."""
     known = published_benchmarks()
     if name not in known:
         from difflib import get_close_matches

@@ -1,1 +1,1 @@
-"""Instructions whose following a program can check: the 25 types of IFEval (Zhou et al., 2023)."""
+"""Instructions that a program can check: the 25 types of IFEval (Zhou et al., 2023)."""

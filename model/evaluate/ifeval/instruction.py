@@ -1,4 +1,4 @@
-"""What an instruction is: a check with the arguments it takes."""
+"""Kinds of instructions: a check and the arguments it takes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ RELATIONS = ("less than", "at least")
 
 
 class Unscored(Exception):
-    """Why an instruction cannot be checked; it is then reported so and never guessed."""
+    """Why an instruction cannot be checked; it is then reported as unscored, never guessed."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments of one instruction; each reader raises Unscored for a missing or odd one.
+    """The arguments of one instruction; methods raise Unscored for a missing or invalid one.
 
-    The published program draws what is missing at random.
+    The published program draws missing arguments at random.
     """
 
     values: Mapping[str, Any]
@@ -49,12 +49,12 @@ class Arguments:
         return [str(text) for text in value]
 
     def holds(self, found: int, count: str, relation: str = "relation") -> bool:
-        """Tell whether `found` is "less than" or "at least" the argument `count`."""
-        told = self.text(relation)
-        if told not in RELATIONS:
-            raise Unscored(f"argument {relation} must be one of {RELATIONS}, not {told!r}")
+        """Return whether `found` is "less than" or "at least" the argument `count`."""
+        kind = self.text(relation)
+        if kind not in RELATIONS:
+            raise Unscored(f"argument {relation} must be one of {RELATIONS}, not {kind!r}")
         wanted = self.count(count)
-        return found < wanted if told == "less than" else found >= wanted
+        return found < wanted if kind == "less than" else found >= wanted
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ class Instruction:
     """A kind of instruction."""
 
     check: Callable[[str, Arguments], bool]
-    """Tells whether a response follows it. Raises Unscored."""
+    """Returns whether a response follows it. Raises Unscored."""
     takes: tuple[str, ...] = ()
     """Names of its arguments."""

@@ -6,69 +6,71 @@ import json
 import re
 
 from wavemill.model.evaluate.ifeval.instruction import Arguments, Instruction
-from wavemill.model.evaluate.ifeval.sentences import count_sentences
+from wavemill.model.evaluate.ifeval.text_analysis import count_sentences
 
 STOPS_A_WORD = ".,?!'\""
 POSTSCRIPTS = {"P.S.": r"p\.\s?s\.", "P.P.S": r"p\.\s?p\.\s?s"}
 FENCE = re.compile(r"^```(?:json|Json|JSON)?|```$")
 
 
-def number_sentences(response: str, told: Arguments) -> bool:
-    return told.holds(count_sentences(response), "num_sentences")
+def number_sentences(response: str, arguments: Arguments) -> bool:
+    return arguments.holds(count_sentences(response), "num_sentences")
 
 
-def number_words(response: str, told: Arguments) -> bool:
-    return told.holds(len(re.findall(r"\w+", response)), "num_words")
+def number_words(response: str, arguments: Arguments) -> bool:
+    return arguments.holds(len(re.findall(r"\w+", response)), "num_words")
 
 
-def number_paragraphs(response: str, told: Arguments) -> bool:
+def number_paragraphs(response: str, arguments: Arguments) -> bool:
     """Paragraphs are divided by `***`; an empty one is allowed only at either end."""
     parts = [part.strip() for part in re.split(r"\s?\*\*\*\s?", response)]
     if not all(parts[1:-1]):
         return False
-    return sum(map(bool, parts)) == told.count("num_paragraphs")
+    return sum(map(bool, parts)) == arguments.count("num_paragraphs")
 
 
-def nth_paragraph_first_word(response: str, told: Arguments) -> bool:
+def nth_paragraph_first_word(response: str, arguments: Arguments) -> bool:
     """Paragraphs are divided by blank lines; empty ones take a place but are not counted."""
     parts = [part.strip() for part in response.split("\n\n")]
-    count, nth = sum(map(bool, parts)), told.count("nth_paragraph")
+    count, nth = sum(map(bool, parts)), arguments.count("nth_paragraph")
     if nth > count or not parts[nth - 1]:
         return False
     word = parts[nth - 1].split()[0].lstrip("'").lstrip('"')
     ends = min((word.index(c) for c in STOPS_A_WORD if c in word), default=len(word))
-    first = told.text("first_word").lower()
-    return count == told.count("num_paragraphs") and word[:ends].lower() == first
+    first = arguments.text("first_word").lower()
+    return count == arguments.count("num_paragraphs") and word[:ends].lower() == first
 
 
-def number_placeholders(response: str, told: Arguments) -> bool:
-    return len(re.findall(r"\[.*?\]", response)) >= told.count("num_placeholders")
+def number_placeholders(response: str, arguments: Arguments) -> bool:
+    return len(re.findall(r"\[.*?\]", response)) >= arguments.count("num_placeholders")
 
 
-def postscript(response: str, told: Arguments) -> bool:
-    marker = told.text("postscript_marker")
+def postscript(response: str, arguments: Arguments) -> bool:
+    marker = arguments.text("postscript_marker")
     pattern = POSTSCRIPTS.get(marker.strip())
     if pattern is None:
         marker = marker.strip().lower()
-        pattern = marker if told.mode == "compat" else re.escape(marker)
+        pattern = marker if arguments.mode == "compat" else re.escape(marker)
     return bool(re.search(pattern, response.lower()))
 
 
-def number_bullet_lists(response: str, told: Arguments) -> bool:
+def number_bullet_lists(response: str, arguments: Arguments) -> bool:
     bullets = re.findall(r"^\s*(?:\*[^*].*|-.*)$", response, re.MULTILINE)
-    return len(bullets) == told.count("num_bullets")
+    return len(bullets) == arguments.count("num_bullets")
 
 
-def number_highlighted_sections(response: str, told: Arguments) -> bool:
+def number_highlighted_sections(response: str, arguments: Arguments) -> bool:
     marked = re.findall(r"\*[^\n*]*\*", response) + re.findall(r"\*\*[^\n*]*\*\*", response)
-    return sum(bool(part.strip("*").strip()) for part in marked) >= told.count("num_highlights")
+    return sum(bool(part.strip("*").strip()) for part in marked) >= arguments.count(
+        "num_highlights"
+    )
 
 
-def multiple_sections(response: str, told: Arguments) -> bool:
-    marker = told.text("section_spliter").strip()
-    marker = marker if told.mode == "compat" else re.escape(marker)
+def multiple_sections(response: str, arguments: Arguments) -> bool:
+    marker = arguments.text("section_spliter").strip()
+    marker = marker if arguments.mode == "compat" else re.escape(marker)
     sections = len(re.findall(rf"\s?{marker}\s?\d+\s?", response))
-    return sections >= told.count("num_sections")
+    return sections >= arguments.count("num_sections")
 
 
 def json_format(response: str, _: Arguments) -> bool:
@@ -89,8 +91,8 @@ def two_responses(response: str, _: Arguments) -> bool:
     parts = [part.strip() for part in response.split("******")]
     if not all(parts[1:-1]):
         return False
-    told = [part for part in parts if part]
-    return len(told) == 2 and told[0] != told[1]
+    texts = [part for part in parts if part]
+    return len(texts) == 2 and texts[0] != texts[1]
 
 
 SHAPE = {

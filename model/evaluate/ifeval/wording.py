@@ -6,56 +6,55 @@ import re
 from collections import Counter
 
 from wavemill.model.evaluate.ifeval.instruction import Arguments, Instruction, Unscored
-from wavemill.model.evaluate.ifeval.languages import is_language
-from wavemill.model.evaluate.ifeval.sentences import capital_words
+from wavemill.model.evaluate.ifeval.text_analysis import capital_words, is_language
 
 CONSTRAINED = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 
-def _pattern(keyword: str, told: Arguments, whole: bool = False) -> re.Pattern[str]:
+def _pattern(keyword: str, arguments: Arguments, whole: bool = False) -> re.Pattern[str]:
     """Return what finds a keyword; `compat` reads it as a regular expression, as published."""
-    text = keyword.strip() if told.mode == "compat" else re.escape(keyword.strip())
+    text = keyword.strip() if arguments.mode == "compat" else re.escape(keyword.strip())
     try:
         return re.compile(rf"\b{text}\b" if whole else text, re.IGNORECASE)
     except re.error as error:
         raise Unscored(f"keyword {keyword!r} is no regular expression: {error}") from None
 
 
-def existence(response: str, told: Arguments) -> bool:
-    return all(_pattern(word, told).search(response) for word in told.texts("keywords"))
+def existence(response: str, arguments: Arguments) -> bool:
+    return all(_pattern(word, arguments).search(response) for word in arguments.texts("keywords"))
 
 
-def frequency(response: str, told: Arguments) -> bool:
-    found = len(_pattern(told.text("keyword"), told).findall(response))
-    return told.holds(found, "frequency")
+def frequency(response: str, arguments: Arguments) -> bool:
+    found = len(_pattern(arguments.text("keyword"), arguments).findall(response))
+    return arguments.holds(found, "frequency")
 
 
-def forbidden_words(response: str, told: Arguments) -> bool:
-    words = told.texts("forbidden_words")
-    return not any(_pattern(word, told, whole=True).search(response) for word in words)
+def forbidden_words(response: str, arguments: Arguments) -> bool:
+    words = arguments.texts("forbidden_words")
+    return not any(_pattern(word, arguments, whole=True).search(response) for word in words)
 
 
-def letter_frequency(response: str, told: Arguments) -> bool:
-    letter = told.text("letter").strip().lower()
+def letter_frequency(response: str, arguments: Arguments) -> bool:
+    letter = arguments.text("letter").strip().lower()
     if len(letter) != 1 or not "a" <= letter <= "z":
         raise Unscored(f"argument letter is no single letter: {letter!r}")
-    return told.holds(Counter(response.lower())[letter], "let_frequency", "let_relation")
+    return arguments.holds(Counter(response.lower())[letter], "let_frequency", "let_relation")
 
 
-def response_language(response: str, told: Arguments) -> bool:
-    return is_language(response, told.text("language"), told.mode)
+def response_language(response: str, arguments: Arguments) -> bool:
+    return is_language(response, arguments.text("language"), arguments.mode)
 
 
-def capital_word_frequency(response: str, told: Arguments) -> bool:
-    return told.holds(capital_words(response), "capital_frequency", "capital_relation")
+def capital_word_frequency(response: str, arguments: Arguments) -> bool:
+    return arguments.holds(capital_words(response), "capital_frequency", "capital_relation")
 
 
-def english_capital(response: str, told: Arguments) -> bool:
-    return response.isupper() and is_language(response, "en", told.mode)
+def english_capital(response: str, arguments: Arguments) -> bool:
+    return response.isupper() and is_language(response, "en", arguments.mode)
 
 
-def english_lowercase(response: str, told: Arguments) -> bool:
-    return response.islower() and is_language(response, "en", told.mode)
+def english_lowercase(response: str, arguments: Arguments) -> bool:
+    return response.islower() and is_language(response, "en", arguments.mode)
 
 
 def no_comma(response: str, _: Arguments) -> bool:
@@ -67,13 +66,13 @@ def quotation(response: str, _: Arguments) -> bool:
     return len(response) > 1 and response[0] == response[-1] == '"'
 
 
-def end_checker(response: str, told: Arguments) -> bool:
-    end = told.text("end_phrase").strip().lower()
+def end_checker(response: str, arguments: Arguments) -> bool:
+    end = arguments.text("end_phrase").strip().lower()
     return response.strip().strip('"').lower().endswith(end)
 
 
-def repeat_prompt(response: str, told: Arguments) -> bool:
-    prompt = told.text("prompt_to_repeat").strip().lower()
+def repeat_prompt(response: str, arguments: Arguments) -> bool:
+    prompt = arguments.text("prompt_to_repeat").strip().lower()
     return response.strip().lower().startswith(prompt)
 
 

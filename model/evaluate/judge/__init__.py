@@ -1,1 +1,1 @@
-"""An LLM that judges answers: any OpenAI-compatible endpoint. What it says is read, never run."""
+"""An LLM that judges answers, behind any OpenAI-compatible endpoint. Replies are never executed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from string import Template
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from wavemill.model.evaluate.judge import published_replies, replies
+from wavemill.model.evaluate.judge import replies
 from wavemill.model.evaluate.judge.asking import JudgePrompt
 from wavemill.model.evaluate.scoring import Answered, Mode
 
@@ -20,7 +19,7 @@ FILE = Path(__file__).with_name("rubrics.yaml")
 
 
 class Rubric(BaseModel):
-    """One kind of judgement; fields as rubrics.yaml explains them."""
+    """One kind of judgement; rubrics.yaml explains the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,7 +34,7 @@ class Rubric(BaseModel):
     scale: float = 1
 
     def prompt(self, item: Answered, mode: Mode = "default") -> JudgePrompt:
-        """Return the question to the judge about one item."""
+        """Return what the judge is asked about one item."""
         texts = _file()
         if mode == "compat":
             form = texts["published_replies"][self.published]
@@ -52,8 +51,7 @@ class Rubric(BaseModel):
     def read(self, reply: str, mode: Mode = "default") -> float | None:
         """Return 1 or 0, or points on the final scale; None for a reply that cannot be read."""
         if mode == "compat":
-            reader: Callable[[str], float | None] = getattr(published_replies, self.published)
-            return reader(reply)
+            return replies.PUBLISHED[self.published](reply)
         if self.reply == "verdict":
             return replies.verdict(reply)
         points = replies.points(reply, self.low, self.high)

@@ -1,1 +1,1 @@
-"""All runs of a folder beside the published scores."""
+"""All runs of a folder beside the published scores, in one table."""

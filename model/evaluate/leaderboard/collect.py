@@ -1,4 +1,4 @@
-"""Runs of a folder and published scores, as rows of one table."""
+"""The table of all runs of a folder and the published scores."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wavemill.model.evaluate.aggregate import mean_of
 from wavemill.model.evaluate.benchmarks.schema import Benchmark, published_benchmarks
+from wavemill.model.evaluate.metrics import mean_of
 from wavemill.model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
 from wavemill.model.evaluate.runs.score import (
     VERDICTS_FILE,
@@ -33,7 +33,7 @@ class Run:
 
     @property
     def whole(self) -> bool:
-        """Whether the number is over all items of the published set, as far as that is known."""
+        """Whether the score covers all items of the published set, as far as that is known."""
         published = self.record.benchmark.data.items
         complete = self.scores.complete and self.record.limit is None
         return complete and published in (None, self.record.items)
@@ -41,7 +41,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """What one model has on one benchmark."""
+    """The score of one model on one benchmark."""
 
     value: float
     low: float | None = None
@@ -50,8 +50,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One benchmark: cells of runs and of published scores, by the name of the model."""
+class BoardLine:
+    """One benchmark: scores of runs and published scores, by the name of the model."""
 
     benchmark: Benchmark
     runs: Mapping[str, Cell]
@@ -59,7 +59,7 @@ class Line:
 
     @property
     def bests(self) -> list[Cell]:
-        """The best cells of those over all items; of any, where there are no such."""
+        """The best cells among those over all items, or among all if there are none."""
         cells = [*self.runs.values(), *self.published.values()]
         cells = [c for c in cells if c.run is None or c.run.whole] or cells
         values = [cell.value for cell in cells]
@@ -71,7 +71,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Speaking:
-    """How a run's spoken answers were rated."""
+    """The ratings of a run's spoken answers."""
 
     label: str
     benchmark: str
@@ -80,9 +80,9 @@ class Speaking:
 
 @dataclass(frozen=True)
 class Board:
-    """The whole table; `problems` are runs that could not be read or have no score yet."""
+    """The whole table; `problems` are runs that cannot be read or have no score yet."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[BoardLine, ...]
     problems: tuple[str, ...] = ()
     labels: tuple[str, ...] = field(default=())  # models that were run
     published: tuple[str, ...] = ()  # models of the report
@@ -90,7 +90,7 @@ class Board:
 
 
 def board_of(folder: Path, everything: bool = False) -> Board:
-    """Return the table of all runs below a folder; `everything`: also benchmarks without one."""
+    """Return the table of all runs below a folder; `everything` adds benchmarks without runs."""
     runs, problems = find_runs(folder)
     by_benchmark: dict[str, dict[str, Run]] = {}
     for run in runs:
@@ -141,7 +141,7 @@ def find_runs(folder: Path) -> tuple[list[Run], list[str]]:
 
 
 def find_speech(folder: Path) -> Iterator[Speaking]:
-    """Yield the runs below a folder whose speech was rated; those that cannot be read are left."""
+    """Yield the runs below a folder whose speech was rated, except unreadable ones."""
     for path in sorted(folder.rglob(SPEECH_FILE)):
         with suppress(RunError):
             record, scores = read_record(path.parent), read_speech(path.parent)
@@ -149,7 +149,7 @@ def find_speech(folder: Path) -> Iterator[Speaking]:
                 yield Speaking(record.label, record.benchmark.name, scores)
 
 
-def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) -> Line:
+def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) -> BoardLine:
     assert benchmark is not None
     cells = {}
     for label, run in runs.get(benchmark.name, {}).items():
@@ -157,11 +157,11 @@ def _line(benchmark: Benchmark | None, runs: Mapping[str, Mapping[str, Run]]) ->
         assert main.value is not None
         cells[label] = Cell(main.value, main.low, main.high, run)
     published = {name: Cell(score) for name, score in benchmark.published.scores.items()}
-    return Line(benchmark, cells, published)
+    return BoardLine(benchmark, cells, published)
 
 
-def _aggregate(benchmark: Benchmark, lines: Mapping[str, Line]) -> Line:
-    """Add the mean for each model that was run on all of the benchmarks it is made of."""
+def _aggregate(benchmark: Benchmark, lines: Mapping[str, BoardLine]) -> BoardLine:
+    """Return the line of an aggregate, for each model that was run on all of its parts."""
     parts = {name: lines[name].runs for name in benchmark.mean_of}
     labels = set.intersection(*map(set, parts.values()))
     cells = {
@@ -170,9 +170,9 @@ def _aggregate(benchmark: Benchmark, lines: Mapping[str, Line]) -> Line:
         )
         for label in sorted(labels)
     }
-    return Line(benchmark, cells, lines[benchmark.name].published)
+    return BoardLine(benchmark, cells, lines[benchmark.name].published)
 
 
-def _columns(lines: Sequence[Line]) -> tuple[str, ...]:
-    """Return the published models, the report's own first, as it prints it last."""
+def _columns(lines: Sequence[BoardLine]) -> tuple[str, ...]:
+    """Return the published models, the report's own (which it prints last) first."""
     return tuple(dict.fromkeys(name for line in lines for name in reversed(line.published)))

@@ -1,10 +1,9 @@
 """Whether two numbers differ by more than chance.
 
-Two runs on the same items: the items are drawn anew, together for both (paired bootstrap), and the
-difference is significant when 95 % of the draws have it on one side. Two runs on different items:
-from the widths of their intervals. A run and a published score, of which no items are known: the
-score lies outside of the run's interval, as if it were exact. Two published scores: nothing can
-be said.
+Two runs on the same items: paired bootstrap, which draws the same items for both; the difference is
+significant if 95 % of the draws have the same sign. Two runs on different items: from the widths
+of their intervals. A run and a published score, whose items are unknown: whether the score is
+outside the run's interval, as if it were exact. Two published scores cannot be compared.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from wavemill.model.evaluate.bootstrap import DRAWS, INDICES_AT_ONCE
 from wavemill.model.evaluate.leaderboard.collect import Cell, Run
+from wavemill.model.evaluate.metrics import DRAWS, INDICES_AT_ONCE
 from wavemill.model.evaluate.runs.score import read_verdicts
 from wavemill.model.evaluate.scoring import Verdict
 
@@ -26,7 +25,7 @@ SAME_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
-class Difference:
+class ScoreDifference:
     """The first number minus the second, in the metric's unit; `low` to `high`: 95 %."""
 
     value: float
@@ -40,8 +39,8 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-def difference(first: Cell, second: Cell) -> Difference | None:
-    """Return how two cells of a line differ; None where nothing can be said."""
+def difference(first: Cell, second: Cell) -> ScoreDifference | None:
+    """Return the difference of two cells of a line; None if they cannot be compared."""
     if first.run is None and second.run is None:
         return None
     if first.run is None or second.run is None:
@@ -52,27 +51,27 @@ def difference(first: Cell, second: Cell) -> Difference | None:
     return _intervals(first, second)
 
 
-def _published(first: Cell, second: Cell) -> Difference | None:
+def _published(first: Cell, second: Cell) -> ScoreDifference | None:
     run = first if first.run is not None else second
     if run.low is None or run.high is None or run.run is None or not run.run.whole:
         return None
     value = first.value - second.value
     if run is first:
-        return Difference(value, run.low - second.value, run.high - second.value, "published")
-    return Difference(value, first.value - run.high, first.value - run.low, "published")
+        return ScoreDifference(value, run.low - second.value, run.high - second.value, "published")
+    return ScoreDifference(value, first.value - run.high, first.value - run.low, "published")
 
 
-def _intervals(first: Cell, second: Cell) -> Difference | None:
+def _intervals(first: Cell, second: Cell) -> ScoreDifference | None:
     bounds = (first.low, first.high, second.low, second.high)
     if any(bound is None for bound in bounds):
         return None
     low, high, other_low, other_high = (float(bound or 0.0) for bound in bounds)
     error = np.hypot(high - low, other_high - other_low) / 2
     value = first.value - second.value
-    return Difference(value, value - error, value + error, "intervals")
+    return ScoreDifference(value, value - error, value + error, "intervals")
 
 
-def _paired(first: Run, second: Run) -> Difference | None:
+def _paired(first: Run, second: Run) -> ScoreDifference | None:
     mine, other = read_verdicts(first.folder), read_verdicts(second.folder)
     parts, others = _parts(first, mine), _parts(second, other)
     shared = sorted(parts.keys() & others.keys())
@@ -95,7 +94,7 @@ def _paired(first: Run, second: Run) -> Difference | None:
     found = found[np.isfinite(found).all(axis=-1)]
     low, high = np.percentile(found[:, 0] - found[:, 1], [2.5, 97.5])
     value = float(whole[0] - whole[1])
-    return Difference(value, float(low), float(high), "paired", len(shared))
+    return ScoreDifference(value, float(low), float(high), "paired", len(shared))
 
 
 def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
@@ -104,10 +103,11 @@ def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
 
 
 def _parts(run: Run, verdicts: Sequence[Verdict]) -> dict[str, tuple[float, float]]:
-    """Return what an item adds above and below the bar of the main metric.
+    """Return by item what it adds to the numerator and denominator of the main metric.
 
-    Errors and reference words where a verdict counts them, else its value and 1. Items without a
-    value are left out, unless the metric counts them as wrong: then its `count` is of all.
+    These are errors and reference words if the verdict counts them, else its value and 1. Items
+    without a value are left out, unless the metric counts them as wrong (its `count` is that of
+    all items).
     """
     counts_all = run.main.count == len(verdicts)
     parts = {}
@@ -121,7 +121,7 @@ def _parts(run: Run, verdicts: Sequence[Verdict]) -> dict[str, tuple[float, floa
 
 
 def _scale(run: Run, parts: Mapping[str, tuple[float, float]]) -> float | None:
-    """Return what turns the ratio of the parts into the metric's unit; None for a ratio of 0."""
+    """Return the factor from the ratio of the parts to the metric's unit; None for a ratio of 0."""
     over = sum(part[0] for part in parts.values())
     under = sum(part[1] for part in parts.values())
     return run.main.value * under / over if over and run.main.value else None

@@ -1,7 +1,11 @@
-"""A board as one HTML page: no script, nothing loaded, dark or light as the reader has it."""
+"""A board as an HTML page or as Markdown.
+
+The page has no script and loads nothing; it is dark or light as the reader's system is.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
@@ -112,3 +116,56 @@ def _class(styles: Sequence[str] | None, index: int) -> str:
 
 def _cells(row: Iterable[str]) -> str:
     return "".join(f"<td>{escape(value)}</td>" for value in row)
+
+
+# What Markdown or HTML inside of it would take for more than text.
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
+
+
+def markdown(view: View) -> str:
+    """Return the whole board; text of runs is escaped."""
+    head = ["benchmark", "metric", *view.runs, *(f"{name} (report)" for name in view.published)]
+    rows = [
+        [
+            _markdown_text(line.name),
+            _markdown_text(line.metric),
+            *map(_markdown_cell, (*line.runs, *line.published)),
+        ]
+        for line in view.lines
+    ]
+    parts = [
+        "# Leaderboard",
+        _markdown_table([_markdown_text(name) for name in head], rows),
+        *LEGEND,
+    ]
+    if view.comparisons:
+        parts += [
+            "## Differences",
+            _markdown_table(COMPARISON_HEAD, [_markdown_row(c) for c in view.comparisons]),
+        ]
+    if view.speaking:
+        rows = [list(map(_markdown_text, row)) for row in view.speaking]
+        parts += ["## Speech", _markdown_table(SPEECH_HEAD, rows)]
+    parts += ["## Runs", _markdown_table(RUN_HEAD, [_markdown_row(run) for run in view.sources])]
+    if view.problems:
+        parts += ["## Not in the table", "\n".join(f"- {_markdown_text(p)}" for p in view.problems)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_row(shown: object) -> list[str]:
+    return [_markdown_text(value) for value in vars(shown).values()]
+
+
+def _markdown_cell(cell: ShownCell) -> str:
+    value = f"**{cell.value}**" if cell.best else cell.value
+    interval = f" [{cell.interval}]" if cell.interval else ""
+    return f"{value}{cell.marks}{interval}"
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _markdown_text(text: str) -> str:
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(text.split()))

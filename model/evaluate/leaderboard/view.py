@@ -1,4 +1,4 @@
-"""A board in words: what every way of showing it says."""
+"""The text of a board, which the page and the Markdown show alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from wavemill.model.evaluate.leaderboard.collect import Board, Cell, Line, Run, Speaking
+from wavemill.model.evaluate.leaderboard.collect import Board, BoardLine, Cell, Run, Speaking
 from wavemill.model.evaluate.leaderboard.compare import difference
 
 PARTIAL = "†"
@@ -39,7 +39,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class ShownCell:
-    """One number; empty `value`: there is none."""
+    """One score as text; an empty `value` means that there is none."""
 
     value: str = ""
     interval: str = ""
@@ -66,7 +66,7 @@ class ShownLine:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two numbers of one benchmark."""
+    """A comparison of two scores of one benchmark."""
 
     benchmark: str
     first: str
@@ -79,7 +79,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ShownRun:
-    """Where a column's number comes from."""
+    """Where the score of a run comes from."""
 
     label: str
     benchmark: str
@@ -94,7 +94,7 @@ class ShownRun:
 
 @dataclass(frozen=True)
 class View:
-    """Everything that is shown."""
+    """All text of a board."""
 
     runs: tuple[str, ...]  # columns
     published: tuple[str, ...]
@@ -118,7 +118,7 @@ def view_of(board: Board) -> View:
 
 
 def _speaking(one: Speaking) -> tuple[str, ...]:
-    """Return a row of the table of speech; a metric that was not measured is a dash."""
+    """Return a row of the table of speech; a missing metric is a dash."""
     found = {metric.name: metric for metric in one.scores.metrics}
     errors = next((name for name in found if name.startswith("speech_") and "er" in name[-2:]), "")
     names = (errors, "speech_quality", "speaker_similarity", "first_chunk_s", "real_time_factor")
@@ -127,7 +127,7 @@ def _speaking(one: Speaking) -> tuple[str, ...]:
     return (one.label, one.benchmark, f"{one.scores.spoken:,}", *shown)
 
 
-def _line(line: Line, board: Board) -> ShownLine:
+def _line(line: BoardLine, board: Board) -> ShownLine:
     metric = line.benchmark.metric
     arrow = "↓" if metric.better == "lower" else "↑"
     return ShownLine(
@@ -140,7 +140,7 @@ def _line(line: Line, board: Board) -> ShownLine:
     )
 
 
-def _cell(line: Line, cell: Cell | None) -> ShownCell:
+def _cell(line: BoardLine, cell: Cell | None) -> ShownCell:
     if cell is None:
         return ShownCell()
     partial = cell.run is not None and not cell.run.whole
@@ -154,13 +154,13 @@ def _cell(line: Line, cell: Cell | None) -> ShownCell:
     )
 
 
-def _tied(line: Line, cell: Cell) -> bool:
-    """Whether some best cell of the line is one that this cell cannot be told from."""
+def _tied(line: BoardLine, cell: Cell) -> bool:
+    """Return whether this cell does not differ significantly from some best cell of the line."""
     found = [difference(cell, best) for best in line.bests]
     return any(one is not None and not one.significant for one in found)
 
 
-def _comparisons(line: Line) -> Iterator[Comparison]:
+def _comparisons(line: BoardLine) -> Iterator[Comparison]:
     pairs = list(combinations(line.runs.items(), 2))
     pairs += [(run, other) for run in line.runs.items() for other in line.published.items()]
     for (first, mine), (second, other) in pairs:

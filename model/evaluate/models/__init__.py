@@ -1,1 +1,1 @@
-"""Models behind one interface: prompts with sound in, answers out."""
+"""Models behind one interface: prompts with audio in, answers out."""

@@ -1,4 +1,4 @@
-"""What every model is asked and what it answers."""
+"""The interface of models: what they get and what they answer."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ import numpy as np
 
 
 class ModelError(Exception):
-    """A model cannot be asked at all (no weights, wrong key, no server): says what to mend."""
+    """A model cannot be used at all (no weights, wrong key, no server); says what to mend."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One item as a model hears it."""
+class ModelInput:
+    """One item as a model gets it."""
 
     item_id: str
     prompt: str
     system: str | None = None
-    audio: np.ndarray | None = None  # float32 (samples,) mono, 16 kHz; None: words alone
+    audio: np.ndarray | None = None  # float32 (samples,) mono, 16 kHz; None: only text
 
 
 @dataclass(frozen=True)
 class Speech:
-    """What a model said aloud, and how fast it came."""
+    """A spoken answer, and how fast it came."""
 
     samples: np.ndarray  # float32 (samples,) mono
     rate: int  # Hz
-    first_chunk_s: float  # seconds from the question to the first sound
-    total_s: float  # seconds from the question to the end of the sound
+    first_chunk_s: float  # seconds from the question to the first audio
+    total_s: float  # seconds from the question to the end of the audio
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one item; `error` instead of a text when nothing did."""
+    """The answer to one item, or an `error` if there is none."""
 
     text: str = ""
     error: str | None = None
-    complete: bool = True  # it ended by itself, not at a limit
-    seconds: float = 0.0  # of the whole batch, by its size
+    complete: bool = True  # the answer ended by itself, not at a limit
+    seconds: float = 0.0  # of the whole batch, divided by its size
     speech: Speech | None = None
 
 
 class Model(Protocol):
-    """Answers items, several at once. One that is wrong in itself raises ModelError."""
+    """Answers items, several at once. Raises ModelError if the model itself does not work."""
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
         """Return one answer per item, in order."""
         ...

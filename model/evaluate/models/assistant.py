@@ -1,4 +1,4 @@
-"""This project's own model."""
+"""This project's own model, as one that can be evaluated."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from pathlib import Path
 
 import torch
 
-from wavemill.model.assistant import Assistant, Turn
-from wavemill.model.checkpoint import WeightsError
+from wavemill.model.assistant import Assistant, Message
 from wavemill.model.detokenizer.history import History
-from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError, Speech
+from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput, Speech
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import decoded
-from wavemill.model.generate.generate import generate
-from wavemill.model.generate.sampling import Sampling
-from wavemill.model.generate.streams import GenerateSettings
+from wavemill.model.generate.generate import GenerateSettings, Sampling, generate
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.prompt.layout import Reply, Role
 
 
 class AssistantModel:
-    """An `Assistant` folder or hub id. Text answers are decoded together, spoken ones singly.
+    """An `Assistant` folder or hub id. Text answers are decoded in batches, spoken ones singly.
 
-    With best tokens an answer does not depend on what it is batched with; drawn ones do.
+    With the best tokens, an answer does not depend on its batch; with sampling it does.
     """
 
     def __init__(
@@ -37,7 +35,7 @@ class AssistantModel:
         voice: Path | None = None,
         seed: int = 0,
     ) -> None:
-        """`voice` is a WAV, FLAC, OGG or MP3 file to sound like.
+        """`voice` is a WAV, FLAC, OGG or MP3 file of the voice to speak with.
 
         Raises ModelError, and RecipeError for a recipe that this model cannot follow.
         """
@@ -62,12 +60,12 @@ class AssistantModel:
         except (OSError, ValueError) as error:
             raise ModelError(f"--voice: {path}: {error}") from None
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
         if self.settings.reply is Reply.BOTH:
             return [self._spoken(one) for one in asked]
         begun = time.perf_counter()
         model = self._assistant
-        prompts = [model.prompt(self._turns(one), Reply.TEXT) for one in asked]
+        prompts = [model.prompt(self._messages(one), Reply.TEXT) for one in asked]
         results = generate(model.llm, prompts, self.settings)
         seconds = (time.perf_counter() - begun) / len(asked)
         vocabulary = model.llm.config.text_vocab
@@ -80,17 +78,17 @@ class AssistantModel:
             for result in results
         ]
 
-    def _turns(self, one: Asked) -> list[Turn]:
-        words = [Turn(Role.USER, text=text) for text in (one.system, one.prompt) if text]
-        sound = [] if one.audio is None else [Turn(Role.USER, audio=one.audio)]
+    def _messages(self, one: ModelInput) -> list[Message]:
+        words = [Message(Role.USER, text=text) for text in (one.system, one.prompt) if text]
+        sound = [] if one.audio is None else [Message(Role.USER, audio=one.audio)]
         return [*words, *sound] if self._text_first else [*sound, *words]
 
-    def _spoken(self, one: Asked) -> Answer:
+    def _spoken(self, one: ModelInput) -> Answer:
         assert self._assistant.detokenizer is not None
         rate = self._assistant.detokenizer.config.vocoder.sampling_rate
         begun = time.perf_counter()
         text, sounds, first, complete = "", [], None, False
-        for piece in self._assistant.reply(self._turns(one), self.settings, self._voice):
+        for piece in self._assistant.reply(self._messages(one), self.settings, self._voice):
             text += piece.text
             complete = piece.complete
             if len(piece.audio):
@@ -106,7 +104,7 @@ class AssistantModel:
 def settings_for(
     decoding: Decoding, device: str = "cpu", speaks: bool = False, seed: int = 0
 ) -> GenerateSettings:
-    """Return a recipe's decoding for `generate`; raises RecipeError for what it cannot do."""
+    """Return a recipe's decoding as settings of `generate`; raises RecipeError if it has none."""
     if decoding.top_p is not None:
         raise RecipeError("decoding.top_p: this project's model draws by top_k only")
     defaults = GenerateSettings()

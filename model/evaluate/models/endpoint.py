@@ -1,4 +1,4 @@
-"""A server with OpenAI's chat API that takes sound: vLLM, SGLang, llama.cpp, hosted models."""
+"""A server with OpenAI's chat API that takes audio: vLLM, SGLang, llama.cpp, hosted models."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from wavemill.model.evaluate.chat_api import ChatApi, Refused, first_choice
-from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError
+from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput
 from wavemill.model.evaluate.recipes.recipe import Recipe
 from wavemill.model.evaluate.sound import SAMPLE_RATE, encoded
 
 KEY_VARIABLES = ("WAVEMILL_ENDPOINT_KEY", "OPENAI_API_KEY")
-HOPELESS = {401, 403, 404}  # wrong key, path or model: no item will fare better
+HOPELESS = {401, 403, 404}  # wrong key, path or model: every item would fail
 
 
 class EndpointModel:
@@ -38,14 +38,14 @@ class EndpointModel:
         self._served, self._recipe, self._seed = served, recipe, seed
         self._concurrency = concurrency
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
         threads = ThreadPoolExecutor(self._concurrency)
         try:
             return list(threads.map(self._one, asked))
         finally:  # after an error or Ctrl-C nobody waits for what is still under way
             threads.shutdown(wait=False, cancel_futures=True)
 
-    def _one(self, one: Asked) -> Answer:
+    def _one(self, one: ModelInput) -> Answer:
         begun = time.perf_counter()
         try:
             text, cut = self._api.ask(self._body(one), first_choice)
@@ -56,7 +56,7 @@ class EndpointModel:
             return Answer(error=f"endpoint: {refused}", seconds=seconds)
         return Answer(text, complete=not cut, seconds=time.perf_counter() - begun)
 
-    def _body(self, one: Asked) -> dict[str, Any]:
+    def _body(self, one: ModelInput) -> dict[str, Any]:
         decoding = self._recipe.decoding
         parts: list[dict[str, Any]] = [{"type": "text", "text": one.prompt}] if one.prompt else []
         if one.audio is not None:

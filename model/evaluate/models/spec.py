@@ -1,14 +1,16 @@
-"""Which model to ask, in a form that travels to workers."""
+"""Which model to ask: how it is loaded, in a form that travels to workers, and what it is."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from wavemill.model.checkpoint import is_hub_id
 from wavemill.model.evaluate.models.answering import Model, ModelError
 from wavemill.model.evaluate.recipes.recipe import Recipe
+from wavemill.model.io.folders import HUB_FILES, WeightsError, is_hub_id, name_of, resolve
 
 Kind = Literal["assistant", "transformers", "endpoint"]
 Precision = Literal["stored", "float32", "bfloat16", "float16"]
@@ -34,12 +36,12 @@ class ModelSpec:
 
     @property
     def batch(self) -> int:
-        """How many items it likes to be asked at once."""
+        """Return how many items it is asked at once."""
         return 4 * self.concurrency if self.kind == "endpoint" else 8
 
 
 def kind_of(source: str) -> Kind:
-    """Tell what a source is. Raises ModelError for none, and for a hub id that may be either."""
+    """Return the kind of a source. Raises ModelError if it has none or, for a hub id, two."""
     if source.startswith(("http://", "https://")):
         return "endpoint"
     if Path(source).is_dir():
@@ -83,3 +85,66 @@ def load_model(spec: ModelSpec, recipe: Recipe) -> Model:
     from wavemill.model.evaluate.models.transformers_audio import TransformersModel
 
     return TransformersModel(spec.source, recipe, spec.device, dtype, spec.class_name, spec.seed)
+
+
+HASHED = (".safetensors", ".json", ".model", ".pt", ".bin", ".yaml", ".txt", ".jinja")
+UNNAMED = "an endpoint needs --served NAME: the model as the server knows it"
+PACKAGES = ("wavemill", "torch", "transformers", "numpy", "ray")
+
+
+def identity_of(spec: ModelSpec) -> dict[str, str]:
+    """Return what a run records of a model: kind, name, hashes. Loads nothing.
+
+    A folder or hub id has the SHA-256 of its files, an endpoint only a name. Raises ModelError.
+    """
+    if spec.kind == "endpoint":
+        if not spec.served:
+            raise ModelError(UNNAMED)
+        return {"kind": spec.kind, "name": spec.served, "url": spec.source}
+    files = HUB_FILES if spec.kind == "assistant" else TRANSFORMERS_FILES
+    try:
+        folder = resolve(spec.source, files=files)
+    except WeightsError as error:
+        raise ModelError(str(error)) from None
+    name = spec.source if folder != Path(spec.source) else name_of(folder)
+    found = {"kind": spec.kind, "name": name, "sha256": folder_hash(folder)}
+    if spec.semantic is not None:
+        found["semantic_sha256"] = folder_hash(resolve(spec.semantic))
+    if spec.class_name is not None:
+        found["class"] = spec.class_name
+    if spec.speaks:
+        found["reply"] = "both"
+    if spec.voice is not None:
+        found["voice_sha256"] = hashlib.sha256(_content(Path(spec.voice))).hexdigest()
+    return found
+
+
+def folder_hash(folder: Path) -> str:
+    """Return the SHA-256 (hex) over names and contents of a model folder's files."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in HASHED):
+        name = path.relative_to(folder)
+        if any(part.startswith(".") for part in name.parts):
+            continue
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{name.as_posix()}\n{content}\n".encode())
+    return total.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"--voice: {path}: {error.strerror or error}") from None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the installed packages that results depend on."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

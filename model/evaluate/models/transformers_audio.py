@@ -1,4 +1,4 @@
-"""Any audio model of the package `transformers`: its processor and its `generate`."""
+"""Any audio model of the package `transformers`, by its processor and its `generate`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
-from wavemill.model.checkpoint import CONFIG_FILE, WeightsError, resolve
-from wavemill.model.evaluate.models.answering import Answer, Asked, ModelError
+from wavemill.model.blocks import prepare_transformers
+from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput
 from wavemill.model.evaluate.models.spec import TRANSFORMERS_FILES
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import SAMPLE_RATE
+from wavemill.model.io.folders import CONFIG_FILE, WeightsError, resolve
 
-# Tried in turn where no class is named, as the package registers model types.
+# Tried in order if no class is named; the package registers model types with them.
 AUTO_CLASSES = (
     "AutoModelForSpeechSeq2Seq",
     "AutoModelForMultimodalLM",
@@ -27,8 +28,8 @@ AUTO_CLASSES = (
 class TransformersModel:
     """A model folder or hub id. Code that comes with a model is never run.
 
-    A model whose processor has a chat template is asked by it; with a recipe that says `as_is`
-    the prompt is all that it reads; one whose processor takes no text (Whisper) only hears.
+    The processor's chat template wraps the prompt, unless the recipe says `as_is`. A model whose
+    processor takes no text (Whisper) gets only the audio.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class TransformersModel:
             self._folder = resolve(source, files=TRANSFORMERS_FILES)
         except WeightsError as error:
             raise ModelError(str(error)) from None
+        prepare_transformers()
         import transformers
 
         try:
@@ -61,7 +63,7 @@ class TransformersModel:
         except ModelError:
             raise
         except Exception as error:  # a folder's files can make the package raise anything
-            raise ModelError(f"{source}: {_told(error)}") from None
+            raise ModelError(f"{source}: {_reason(error)}") from None
         self._network: Any = network.to(device).eval()
         self._dtype = next(network.parameters()).dtype
         tokenizer = getattr(self._processor, "tokenizer", None)
@@ -90,7 +92,7 @@ class TransformersModel:
         )
 
     @torch.inference_mode()
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[ModelInput]) -> list[Answer]:
         begun = time.perf_counter()
         torch.manual_seed(self._seed)
         inputs = self._inputs(asked)
@@ -113,7 +115,7 @@ class TransformersModel:
         end = self._network.generation_config.eos_token_id
         return set() if end is None else {end} if isinstance(end, int) else set(end)
 
-    def _inputs(self, asked: Sequence[Asked]) -> dict[str, Any]:
+    def _inputs(self, asked: Sequence[ModelInput]) -> dict[str, Any]:
         sounds = [one.audio for one in asked if one.audio is not None]
         if self._hears_only:
             if len(sounds) != len(asked):
@@ -135,7 +137,7 @@ class TransformersModel:
             for name, value in made.items()
         }
 
-    def _prompt(self, one: Asked) -> str:
+    def _prompt(self, one: ModelInput) -> str:
         if self._recipe.as_is:
             return one.prompt
         if not getattr(self._processor, "chat_template", None):
@@ -159,7 +161,7 @@ class TransformersModel:
 
 
 def _names_hub_code(config: Any) -> bool:
-    """Whether a configuration asks for kernels of a hub, which are compiled code."""
+    """Return whether a configuration asks for kernels of a hub, which are compiled code."""
     if isinstance(config, dict):
         return any(
             (key.endswith("_implementation") and "/" in str(value)) or _names_hub_code(value)
@@ -168,24 +170,26 @@ def _names_hub_code(config: Any) -> bool:
     return isinstance(config, list) and any(map(_names_hub_code, config))
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Return in one line why a model cannot be loaded."""
-    told = " ".join(str(error).split())
-    if "trust_remote_code" in told:  # to set it is what the package advises
+    reason = " ".join(str(error).split())
+    if "trust_remote_code" in reason:  # to set it is what the package advises
         return (
             "it wants code that comes with it or from a hub, which is never run; remedy: a model "
             "of a type that the installed transformers knows"
         )
-    return told if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {told}"
+    return (
+        reason if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {reason}"
+    )
 
 
 def _hears_only(network: Any) -> bool:
-    """Whether sound alone goes in (Whisper and its kind): an encoder-decoder of features."""
+    """Return whether the model takes only audio, as encoder-decoders such as Whisper do."""
     return bool(network.config.is_encoder_decoder) and network.main_input_name != "input_ids"
 
 
 def _generation(decoding: Decoding) -> dict[str, Any]:
-    """Return a recipe's decoding as arguments of `generate`; nothing: the model's own."""
+    """Return a recipe's decoding as arguments of `generate`; missing ones are the model's own."""
     options: dict[str, Any] = {}
     if decoding.max_new_tokens is not None:
         options["max_new_tokens"] = decoding.max_new_tokens

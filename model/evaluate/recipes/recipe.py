@@ -1,4 +1,4 @@
-"""A recipe: what a model is told for each kind of task, and how its answer is decoded."""
+"""A recipe: the prompts of a model for each kind of task, and how its answers are decoded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from string import ascii_uppercase
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.schema import Benchmark
 
 FOLDER = Path(__file__).parent
 
 
 class RecipeError(ValueError):
-    """There is no such recipe, or its file is wrong, or a model cannot follow it."""
+    """There is no such recipe, or its file is invalid, or a model cannot follow it."""
 
 
 class _Strict(BaseModel):
@@ -24,7 +24,7 @@ class _Strict(BaseModel):
 
 
 class Decoding(_Strict):
-    """How tokens are drawn. None: as the model does by itself."""
+    """How tokens are drawn. None: the model's own default."""
 
     max_new_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(0.0, ge=0)  # 0: always the best token
@@ -38,10 +38,10 @@ class Decoding(_Strict):
 
 
 class Recipe(_Strict):
-    """Prompts go by the first of these keys that is there, and else are the benchmark's own:
+    """How a model is asked. The prompt is that of the first key which `prompts` has:
 
     the benchmark's name; `asks/language` (transcript/zh); `asks` (transcript, text, speech).
-    In them {prompt} stands for the benchmark's own prompt, filled in.
+    Without one, it is the benchmark's own prompt; in the others {prompt} stands for it.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Recipe(_Strict):
     system: dict[str, str] = {}  # keys as of prompts, or `any`
     prompts: dict[str, str] = {}
     text_first: bool = True  # the prompt before the recording
-    as_is: bool = False  # the prompt is all that the model reads: no chat template around it
-    # Recordings outside are not sent, and counted as failed.
+    as_is: bool = False  # no chat template around the prompt
+    # Recordings of other lengths are not sent, and count as failed.
     shortest_s: float = Field(0.0, ge=0)
     longest_s: float | None = Field(None, gt=0)
     sources: str = ""  # where the values come from
@@ -59,14 +59,14 @@ class Recipe(_Strict):
 
 @dataclass(frozen=True)
 class Prompt:
-    """What one item says to the model, besides its recording."""
+    """The text that a model gets for one item, beside its audio."""
 
     text: str
     system: str | None
 
 
-def prompt_for(recipe: Recipe, benchmark: Benchmark, item: Item) -> Prompt:
-    """Return what to tell the model. Nothing in an item is interpreted: it is put in as it is."""
+def prompt_for(recipe: Recipe, benchmark: Benchmark, item: BenchmarkItem) -> Prompt:
+    """Return the prompt for an item. Fields of the item are inserted as they are."""
     keys = (benchmark.name, f"{benchmark.asks}/{item.language}", benchmark.asks)
     template = next((recipe.prompts[key] for key in keys if key in recipe.prompts), None)
     own = _filled(benchmark.prompt, _values(benchmark, item))
@@ -74,7 +74,7 @@ def prompt_for(recipe: Recipe, benchmark: Benchmark, item: Item) -> Prompt:
     return Prompt(own if template is None else _filled(template, {"prompt": own}), system)
 
 
-def _values(benchmark: Benchmark, item: Item) -> dict[str, str]:
+def _values(benchmark: Benchmark, item: BenchmarkItem) -> dict[str, str]:
     options = item.options or benchmark.options
     return {
         "question": item.question or "",
@@ -86,7 +86,7 @@ def _values(benchmark: Benchmark, item: Item) -> dict[str, str]:
 
 
 def _filled(template: str, values: dict[str, str]) -> str:
-    """Put values in place of {names}, each once: what a value holds is not looked at again."""
+    """Replace each {name} by its value; names inside a value are not replaced."""
     parts, rest = [], template
     while rest:
         places = [(rest.find(f"{{{name}}}"), name) for name in values]

@@ -1,4 +1,4 @@
-"""The answers of a run: Parquet parts that are only ever added, each whole or not there."""
+"""The answers of a run: Parquet files that are only added, each atomically."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ PARTS = "answers"
 SCHEMA = pa.schema(
     [
         pa.field("item_id", pa.string(), False),
-        pa.field("prompt", pa.string()),  # what the model was told
+        pa.field("prompt", pa.string()),  # what the model was given
         pa.field("answer", pa.string()),  # null: see error
-        pa.field("error", pa.string()),  # why there is no answer; null: there is one
+        pa.field("error", pa.string()),  # why there is no answer; null if there is one
         pa.field("complete", pa.bool_()),  # it ended by itself, not at a limit
-        pa.field("audio_s", pa.float64()),  # length of the recording that was heard
-        pa.field("seconds", pa.float64()),  # taken to answer; of a batch, its share
-        pa.field("speech", pa.binary()),  # what it said, FLAC; null: nothing
+        pa.field("audio_s", pa.float64()),  # length of the recording
+        pa.field("seconds", pa.float64()),  # taken to answer; for a batch, divided by its size
+        pa.field("speech", pa.binary()),  # the spoken answer, FLAC; null if there is none
         pa.field("speech_s", pa.float64()),
-        pa.field("first_chunk_s", pa.float64()),  # until its first sound
+        pa.field("first_chunk_s", pa.float64()),  # until its first audio
     ]
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one item; columns as of SCHEMA."""
+    """The answer or the error of one item; columns of SCHEMA."""
 
     item_id: str
     prompt: str | None = None
@@ -45,13 +45,13 @@ class Row:
 
 
 class Answers:
-    """The parts in one folder. One writer at a time; a killed one leaves whole parts."""
+    """The Parquet files of a run. One writer at a time; a killed one leaves only whole files."""
 
     def __init__(self, run: Path) -> None:
         self._folder = run / PARTS
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Write a part; rows of items that are there already take their place."""
+        """Write a file; its rows replace earlier rows of the same items."""
         if not rows:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class Answers:
         temporary.replace(self._folder / name)
 
     def states(self) -> dict[str, bool]:
-        """Return item_id -> whether it has an answer (and no error)."""
+        """Return for each item_id whether it has an answer (and no error)."""
         found: dict[str, bool] = {}
         for path in self._parts():
             table = pq.read_table(path, columns=["item_id", "error"])
@@ -74,7 +74,7 @@ class Answers:
         return found
 
     def rows(self, speech: bool = False) -> Iterator[Row]:
-        """Yield the newest row of every item, in the order in which items were first met."""
+        """Yield the newest row of every item, in the order in which they were written."""
         places = {}
         for path in self._parts():
             for index, item_id in enumerate(pq.read_table(path, columns=["item_id"])["item_id"]):

@@ -1,8 +1,7 @@
-"""What a run is: `run.json`, from which it can be repeated, and compared with others."""
+"""The record of a run, `run.json`: from it the run can be repeated and compared with others."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from datetime import UTC, datetime
@@ -18,11 +17,11 @@ RECORD_FILE = "run.json"
 
 
 class RunError(ValueError):
-    """A folder holds another run, or none that can be read: says how they differ."""
+    """A folder holds another run, or one that cannot be read; says how they differ."""
 
 
 class Record(BaseModel):
-    """Everything that determines the answers, and when they were begun."""
+    """Everything that determines the answers, and when the run began."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +38,7 @@ class Record(BaseModel):
     created: str  # ISO 8601, UTC
 
     def identity(self) -> dict[str, Any]:
-        """Return what two halves of one run must agree in. Versions may differ: they are noted."""
+        """Return the fields that must stay the same when a run is resumed; versions may differ."""
         wanted = {"benchmark", "items_sha256", "model", "recipe", "seed"}
         values = self.model_dump(mode="json", include=wanted)
         values["model"].pop("url", None)  # a server may move
@@ -53,7 +52,7 @@ def now() -> str:
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return the record of a run's folder, None where there is none; raises RunError."""
+    """Return the record of a run's folder, or None; raises RunError if it cannot be read."""
     path = folder / RECORD_FILE
     try:
         return Record.model_validate_json(path.read_bytes())
@@ -65,9 +64,9 @@ def read_record(folder: Path) -> Record | None:
 
 
 def begin(folder: Path, record: Record) -> Record:
-    """Start a run in its folder, or go on with the one that is there.
+    """Start a run in its folder, or resume the one that is there.
 
-    Raises RunError when that is another run, with the first thing in which they differ.
+    Raises RunError if that is another run, and names the first field in which they differ.
     """
     there = read_record(folder)
     if there is None:
@@ -99,14 +98,8 @@ def _short(value: Any) -> str:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write a JSON file, whole or not at all."""
+    """Write a JSON file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
     temporary.replace(path)
-
-
-def digest_of(values: Any) -> str:
-    """Return the SHA-256 (hex) of JSON values."""
-    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +13,11 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wavemill.model.evaluate.benchmarks.items import Items
+from wavemill.model.evaluate.benchmarks.schema import Benchmark
+from wavemill.model.evaluate.judge.asking import EndpointJudge, Judge, JudgeSettings
 from wavemill.model.evaluate.runs.answers import Answers
 from wavemill.model.evaluate.runs.record import Record, RunError, now, write_json
+from wavemill.model.evaluate.scorers.registry import scorer
 from wavemill.model.evaluate.scoring import Answered, Better, Metric, Mode, Scorer, Scores, Verdict
 
 SCORES_FILE = "scores.json"
@@ -30,7 +33,7 @@ VERDICTS = pa.schema(
 
 
 class StoredMetric(BaseModel):
-    """As `scoring.Metric`; None where that is NaN."""
+    """A stored `scoring.Metric`; None in place of NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,7 +47,7 @@ class StoredMetric(BaseModel):
 
 
 class SpeakerScore(BaseModel):
-    """The first metric over what one speaker says."""
+    """The first metric over the items of one speaker."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +57,7 @@ class SpeakerScore(BaseModel):
 
 
 class StoredScores(BaseModel):
-    """What `scores.json` says."""
+    """The content of `scores.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,12 +75,12 @@ class StoredScores(BaseModel):
 
     @property
     def complete(self) -> bool:
-        """Whether every item was answered, so that the number is what it says it is."""
+        """Whether every item was answered."""
         return self.answered == self.total
 
 
 def answered_items(folder: Path, record: Record, items: Items) -> tuple[list[Answered], int, int]:
-    """Return what the model answered, and how many items failed and how many answers were cut."""
+    """Return the answered items, the number of failed items, and the number of cut answers."""
     wanted = set(items.ids if record.limit is None else items.ids[: record.limit])
     rows = {row.item_id: row for row in Answers(folder).rows() if row.item_id in wanted}
     good = {item_id for item_id, row in rows.items() if row.answer is not None}
@@ -102,7 +105,7 @@ def answered_items(folder: Path, record: Record, items: Items) -> tuple[list[Ans
 def score_run(
     folder: Path, record: Record, items: Items, scorer: Scorer, mode: Mode = "default"
 ) -> StoredScores:
-    """Score what has been answered, and store it. Raises RunError when nothing has been."""
+    """Score all answers and store the scores. Raises RunError if there are no answers."""
     answered, failed, cut = answered_items(folder, record, items)
     if not answered:
         raise RunError(f"{folder} has no answers to score{_first_failure(folder)}")
@@ -127,7 +130,7 @@ def score_run(
 
 
 def _by_speaker(answered: Sequence[Answered], scorer: Scorer) -> tuple[SpeakerScore, ...]:
-    """Score each speaker's items alone; nothing where fewer than two are named."""
+    """Score each speaker's items alone; empty if fewer than two speakers are known."""
     said: dict[str, list[Answered]] = {}
     for item in answered:
         if item.speaker is not None:
@@ -179,7 +182,7 @@ def _write_verdicts(folder: Path, scores: Scores) -> None:
 
 
 def read_scores(folder: Path) -> StoredScores | None:
-    """Return the scores of a run, None when it has not been scored; raises RunError."""
+    """Return the scores of a run, or None if there are none; raises RunError."""
     try:
         return StoredScores.model_validate_json((folder / SCORES_FILE).read_bytes())
     except FileNotFoundError:
@@ -195,3 +198,36 @@ def read_verdicts(folder: Path) -> Sequence[Verdict]:
         Verdict(row["item_id"], row["value"], row["note"] or "", json.loads(row["details"] or "{}"))
         for row in pq.read_table(folder / VERDICTS_FILE).to_pylist()
     ]
+
+
+def scorer_for(
+    benchmark: Benchmark, mode: Mode = "default", judge: Callable[[], Judge] | None = None
+) -> Scorer:
+    """Return the scorer of a benchmark; `judge` is called only if it needs one.
+
+    Raises RunError for a benchmark that no program can score, and EvaluationError.
+    """
+    chosen = benchmark.scorer
+    if chosen is None:
+        why = (
+            "it is the mean of other benchmarks: run those, and `wavemill leaderboard` adds it"
+            if benchmark.mean_of
+            else "people listen to it"
+        )
+        raise RunError(f"{benchmark.name} cannot be scored: {why}")
+    return scorer(chosen.name, chosen.options, mode, judge)
+
+
+def judge_from_environment(
+    cache: Path, progress: Callable[[int, int], None] | None = None
+) -> Callable[[], Judge]:
+    """Return a function that makes the judge which WAVEMILL_JUDGE_URL and _MODEL name.
+
+    `cache` is a folder for its replies. The function raises EvaluationError if the environment
+    names no judge.
+    """
+
+    def made() -> Judge:
+        return EndpointJudge(JudgeSettings.from_environment(), cache, progress)
+
+    return made

@@ -1,12 +1,12 @@
-"""What a run's spoken answers are like: `speech.json` beside the answers.
+"""Ratings of the spoken answers of a run: `speech.json` beside the answers.
 
-Who transcribes, rates and knows voices is handed in. Metrics:
+The caller passes the engines that transcribe, rate and compare voices. Metrics:
 
-    speech_wer          errors of the transcript against what the model wrote, by its words (%)
+    speech_wer          errors of the transcript of the speech against the answer's text (%)
     speech_quality      predicted overall rating of listeners (DNSMOS), 1 to 5
-    speaker_similarity  cosine of the answer's voice and the voice that it should have
-    first_chunk_s       seconds from the question to the first sound
-    real_time_factor    seconds of work per second of sound; below 1 it keeps up with listening
+    speaker_similarity  cosine of the answer's voice and the wanted voice
+    first_chunk_s       seconds from the question to the first audio
+    real_time_factor    seconds of work per second of audio; below 1 it is faster than listening
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Listener(Generic[T]):
-    """Says something of each clip, float32 (samples,) mono at `rate` Hz; None: nothing."""
+    """Rates or transcribes clips, float32 (samples,) mono at `rate` Hz; None: no result."""
 
     name: str  # engine and weights
     rate: int
@@ -45,7 +45,7 @@ class Listener(Generic[T]):
 
 @dataclass(frozen=True)
 class Listeners:
-    """Those who judge speech; without one its metric is left out."""
+    """The engines that rate speech; without one, its metric is left out."""
 
     transcriber: Listener[str] | None = None
     quality: Listener[float] | None = None
@@ -53,7 +53,7 @@ class Listeners:
 
 
 class SpeechScores(BaseModel):
-    """What `speech.json` says."""
+    """The content of `speech.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,7 +70,7 @@ def score_speech(
     listeners: Listeners,
     progress: Callable[[int, int], None] | None = None,
 ) -> SpeechScores:
-    """Rate what was said, and store it. Raises RunError when nothing was said."""
+    """Rate the spoken answers and store the ratings. Raises RunError if there are none."""
     languages = {item.item_id: item.language for item in items.read(sound=False)}
     answers = [row for row in Answers(folder).rows() if row.answer is not None]
     spoken = [row for row in answers if row.speech_s]
@@ -97,7 +97,7 @@ def score_speech(
 
 @dataclass(frozen=True)
 class _Heard:
-    """What listeners said, by item."""
+    """The results of the listeners by item."""
 
     texts: dict[str, str | None]
     qualities: dict[str, float | None]
@@ -142,7 +142,7 @@ def _heard(
 def _transcripts(
     spoken: Sequence[Row], texts: dict[str, str | None], languages: dict[str, str]
 ) -> Sequence[Metric]:
-    """Return the error rate of what was understood, against what the model wrote."""
+    """Return the error rate of the transcripts against the text of the answers."""
     pairs = [
         Answered(
             row.item_id,
@@ -169,7 +169,7 @@ def _means(name: str, values: dict[str, float | None], better: Better) -> list[M
 
 
 def read_speech(folder: Path) -> SpeechScores | None:
-    """Return what `score_speech` stored, None where it did not; raises RunError."""
+    """Return the stored ratings, or None if there are none; raises RunError."""
     path = folder / SPEECH_FILE
     try:
         return SpeechScores.model_validate_json(path.read_bytes())

@@ -13,28 +13,28 @@ from wavemill.model.evaluate.text.published import tokens
 from wavemill.model.evaluate.text.words import BY_CHARACTER, rate_name, words
 
 SKIPPED = "null"
-"""What the published toolkit writes as the answer to audio that it did not send."""
+"""The answer that the published toolkit writes for audio it did not send."""
 
 INTEGER = re.compile(r"-?[0-9]+")
 
 
 @dataclass(frozen=True)
 class AsrScorer:
-    """Errors per reference token, summed over the corpus and not averaged over utterances.
+    """Errors per reference token, summed over the corpus, not averaged over utterances.
 
-    Mode `compat` repeats the published toolkit (asr/wer_cases.json, asr/corpus_wer.json), mode
-    `default` compares as docs/evaluation.md says. The first reference counts. An empty reference
-    has no rate of its own, but what was written for it counts as insertions.
+    Mode `compat` repeats the published toolkit (asr/wer_cases.json, asr/corpus_wer.json); mode
+    `default` compares as docs/evaluation.md says. Only the first reference is used. An item with
+    an empty reference has no rate, but its answer counts as insertions.
     """
 
     mode: Mode = "default"
     whole_files: bool = True
-    """Of `compat`: also what the toolkit does to a file of answers before it scores: `null` is left
-    out, and a column of nothing but digits loses its leading zeros."""
+    """In mode `compat`, also do what the toolkit does to a file of answers before it scores: leave
+    out `null`, and drop leading zeros in a column that holds only digits."""
     name: str = "asr"
 
     def score(self, answered: Sequence[Answered]) -> Scores:
-        """Return error rate, its parts by kind and the share of utterances with an error (%)."""
+        """Return the error rate, its parts by kind, and the share of utterances with errors (%)."""
         if self.mode == "compat" and self.whole_files:
             answered = _as_integers(answered)
         found = [self.compare(item) for item in answered]
@@ -42,7 +42,7 @@ class AsrScorer:
         return Scores(self._metrics(answered, found), verdicts)
 
     def compare(self, item: Answered) -> Edits | None:
-        """Return the edits of one item; None for one that the published toolkit leaves out."""
+        """Return the edits of one item; None if the published toolkit leaves it out."""
         reference = item.references[0] if item.references else ""
         if self.mode == "compat":
             if self.whole_files and item.answer == SKIPPED:
@@ -97,7 +97,7 @@ def _verdict(item: Answered, found: Edits | None) -> Verdict:
 
 
 def worst(verdicts: Sequence[Verdict], count: int = 20) -> list[Verdict]:
-    """Return the utterances with most errors, most first; their `alignment` shows which."""
+    """Return the utterances with most errors, worst first; `alignment` shows the errors."""
 
     def errors(verdict: Verdict) -> int:
         kinds = ("substitutions", "deletions", "insertions")
@@ -107,7 +107,7 @@ def worst(verdicts: Sequence[Verdict], count: int = 20) -> list[Verdict]:
 
 
 def _as_integers(answered: Sequence[Answered]) -> Sequence[Answered]:
-    """Drop leading zeros where a whole column is digits, as reading it by pandas does."""
+    """Drop leading zeros if a whole column is digits, as pandas does when it reads the file."""
     if answered and all(INTEGER.fullmatch(item.answer) for item in answered):
         answered = [replace(item, answer=str(int(item.answer))) for item in answered]
     golds = [item.references[0] for item in answered if item.references]

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wavemill.model.evaluate.metrics import mean, ratio
-from wavemill.model.evaluate.reading.label import read_label, same_label
-from wavemill.model.evaluate.reading.letter import read_letter
-from wavemill.model.evaluate.reading.published_letter import LETTERS, published_letter
+from wavemill.model.evaluate.scorers.reading import SPEAKERS, read_label, read_letter, same_label
 from wavemill.model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
 
 UNREAD = "unread"
@@ -19,9 +17,9 @@ UNREAD = "unread"
 class ChoiceScorer:
     """Accuracy (%) over all items; an answer without a readable letter is `unread` and wrong.
 
-    The first reference is the gold letter, or the gold option's text where the item has options.
-    Mode `compat` is the published `vb-mcq`: letters A to D, and for an unread answer a letter by
-    lot (`seed`; the toolkit sets none). Source: mcq/extraction_cases.json and
+    The first reference is the right letter, or the text of the right option if the item has
+    options. Mode `compat` is the published `vb-mcq`: letters A to D, and a random letter for an
+    unread answer (`seed`; the toolkit sets none). Source: mcq/extraction_cases.json and
     mcq/vb_mcq_end_to_end.json.
     """
 
@@ -39,9 +37,9 @@ class ChoiceScorer:
 
 @dataclass(frozen=True)
 class LabelScorer:
-    """Accuracy (%) of naming one class of `options`, by its letter, name or an inflected form.
+    """Accuracy (%) of naming one class of `options` by its letter, its name or an inflected form.
 
-    Unread answers are wrong. What names a class by a synonym needs the judge (`closed_set`).
+    Unread answers are wrong. Synonyms of a class need the judge (rubric `closed_set`).
     """
 
     name: str = "closed_set"
@@ -99,3 +97,33 @@ def _is_gold(item: Answered, label: str) -> bool:
     if _letter_of(item.options.index(label)) in {r.strip().upper() for r in item.references}:
         return True
     return any(same_label(label, reference) for reference in item.references)
+
+
+# The published toolkit's method `vb-mcq` (mcq/extraction_cases.json): it looks for phrases, case
+# folded and anywhere, even inside words ("the correct answer is dog" is D).
+LETTERS = "abcd"
+
+PHRASES = (  # the first phrase that occurs wins, and the first letter it occurs with
+    *("答案是{}", "答案是 {}", "答案是选项{}", "答案应该是{}", "答案应该是 {}", "答案就是选项{}"),
+    *("答案是‘{}", "是{}：", "答案选{}", "{}是正确", "选项{}是最合适的"),
+    *("{} is the best answer", "the answer is {}", "the correct answer is {}", "the answer is: {}"),
+    *("would select {}", "would choose {}", "would select option {}", "would choose option {}"),
+    *("would be {}", "would be option {}", "is {} (", "is '{}'", "as '{}'", "is: \n\n{})"),
+    *("is **{}", "option **{}**", "**{})", "**{}.", "**{}:"),
+    *(r"is \( \boxed{{{}}}", r"is \( \text{{{}}}", r"is \( \textbf{{{}}}"),
+    *("({})", " {}.", " {},", " {}:", " {})", '"{}"'),
+)
+
+
+def published_letter(answer: str) -> str | None:
+    """Return "A" to "D" as the published toolkit reads it, or None where no phrase occurs."""
+    answer = answer.lower()
+    if answer.startswith(SPEAKERS):
+        answer = answer[3:].strip()
+    for phrase in PHRASES:
+        for letter in LETTERS:
+            if phrase.format(letter) in answer:
+                return letter.upper()
+    if answer[:1] in tuple(LETTERS) and (len(answer) == 1 or answer[1] in ".,:)"):
+        return answer[0].upper()
+    return "A" if 'would be "a.' in answer else None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from wavemill.model.evaluate.bootstrap import interval_of
-from wavemill.model.evaluate.ifeval.checking import Followed, followed
-from wavemill.model.evaluate.metrics import PERCENT
-from wavemill.model.evaluate.reading.tags import without_tags
+from wavemill.model.evaluate.ifeval.instruction import Arguments, Unscored
+from wavemill.model.evaluate.ifeval.shape import SHAPE
+from wavemill.model.evaluate.ifeval.wording import WORDING
+from wavemill.model.evaluate.metrics import PERCENT, interval_of
+from wavemill.model.evaluate.scorers.reading import without_tags
 from wavemill.model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
 
 NAMES = ("strict-prompt", "strict-instruction", "loose-prompt", "loose-instruction")
@@ -20,10 +22,10 @@ NAMES = ("strict-prompt", "strict-instruction", "loose-prompt", "loose-instructi
 class IfevalScorer:
     """Strict and loose accuracy per prompt and per instruction (%), and `final`, their mean.
 
-    `details` of an item: `instruction_ids`, a list, and `kwargs`, a list of as many objects.
-    An instruction that cannot be checked is left out; so is a prompt, unless another of its
-    instructions is not followed. Mode `compat` gives items of the same question the last answer,
-    as published. Source: ifeval/aggregate_scores.json.
+    `details` of an item has `instruction_ids`, a list, and `kwargs`, a list of as many objects.
+    An instruction that cannot be checked is left out, and so is its prompt, unless another of its
+    instructions is not followed. Mode `compat` uses the last answer for all items with the same
+    question, as published. Source: ifeval/aggregate_scores.json.
     """
 
     mode: Mode = "default"
@@ -54,14 +56,14 @@ class IfevalScorer:
 
 
 def _all(marks: Sequence[bool | None]) -> bool | None:
-    """Tell whether all hold; None where that hangs on unknown ones."""
+    """Return whether all marks are True; None if that depends on unknown ones."""
     if False in marks:
         return False
     return None if None in marks or not marks else True
 
 
 def _counts(found: Sequence[tuple[str, Followed]]) -> list[float]:
-    """Return passes and totals of an item for each of NAMES."""
+    """Return passed and total counts of an item for each of NAMES."""
     counts: list[float] = []
     for marks in ([f.strict for _, f in found], [f.loose for _, f in found]):
         whole = _all(marks)
@@ -86,7 +88,7 @@ def _verdict(item: Answered, found: Sequence[tuple[str, Followed]]) -> Verdict:
 
 
 def _rates(sums: np.ndarray) -> np.ndarray:
-    """Return draws x 4 rates of draws x 8 sums."""
+    """Return rates (draws, 4) of sums (draws, 8)."""
     return sums[..., ::2] / sums[..., 1::2]
 
 
@@ -114,3 +116,49 @@ def _metrics(found: Sequence[Sequence[tuple[str, Followed]]]) -> tuple[Metric, .
             ("final", *NAMES), values, bounds, counted, totals, strict=True
         )
     )
+
+
+INSTRUCTIONS = {**WORDING, **SHAPE}
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The result of one instruction; None and a note if it cannot be checked."""
+
+    strict: bool | None
+    loose: bool | None
+    note: str = ""
+
+
+def relaxed(response: str) -> list[str]:
+    """Return the eight texts of which one has to pass the loose check.
+
+    They are the response, the response without its first line, its last line or both, and each of
+    these without asterisks.
+    """
+    lines = response.split("\n")
+    kept = [response, *("\n".join(p).strip() for p in (lines[1:], lines[:-1], lines[1:-1]))]
+    return kept + [text.replace("*", "") for text in kept]
+
+
+def followed(
+    response: str, instruction_id: str, arguments: Mapping[str, Any], mode: Mode = "default"
+) -> Followed:
+    """Check one instruction; an empty response follows none. Arguments that are None are ignored.
+
+    Source: ifeval/single_instruction_cases.json.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    checked = Arguments(given, mode)
+    try:
+        instruction = INSTRUCTIONS.get(instruction_id)
+        if instruction is None:
+            raise Unscored(f"instruction {instruction_id!r} is not known")
+        if mode == "compat" and (odd := given.keys() - set(instruction.takes)):
+            raise Unscored(f"arguments that the instruction does not take: {sorted(odd)}")
+        check = instruction.check
+        strict = check(response, checked) and bool(response.strip())
+        loose = any(bool(text.strip()) and check(text, checked) for text in relaxed(response))
+    except Unscored as reason:
+        return Followed(None, None, str(reason))
+    return Followed(strict, loose)

@@ -1,4 +1,4 @@
-"""Answers that an LLM judges: question answering, open questions, and classes by meaning."""
+"""Answers scored by an LLM: question answering, open questions, and classes by meaning."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from wavemill.model.evaluate.scoring import Answered, Mode, Scores, Verdict
 class JudgedScorer:
     """Accuracy (%), or the mean rating on the rubric's scale.
 
-    A reply that cannot be read, and a judge that fails, leave the item unscored and out of the
-    mean. In mode `compat` the judge is asked for, and its reply read in, the published form
-    (judge/parsing_cases.json); the wording of the question is our own in both modes.
+    If the judge fails or its reply cannot be read, the item is unscored and not in the mean. In
+    mode `compat` replies are requested and read in the published form (judge/parsing_cases.json);
+    the wording of the question is this project's in both modes.
     """
 
     judge: Judge

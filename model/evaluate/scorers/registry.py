@@ -1,11 +1,10 @@
-"""Scorers by the names that benchmarks give them."""
+"""The names of scorers in benchmark files. A new scorer gets an entry here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from wavemill.model.evaluate.errors import EvaluationError
 from wavemill.model.evaluate.judge.asking import Judge
 from wavemill.model.evaluate.judge.rubrics import rubrics
 from wavemill.model.evaluate.scorers.asr import AsrScorer
@@ -13,7 +12,7 @@ from wavemill.model.evaluate.scorers.choice import ChoiceScorer, LabelScorer
 from wavemill.model.evaluate.scorers.ifeval import IfevalScorer
 from wavemill.model.evaluate.scorers.judged import JudgedScorer
 from wavemill.model.evaluate.scorers.refusal import RefusalScorer
-from wavemill.model.evaluate.scoring import Mode, Scorer
+from wavemill.model.evaluate.scoring import EvaluationError, Mode, Scorer
 
 BY_RULES: Mapping[str, Callable[[Mode], Scorer]] = {
     "asr": AsrScorer,
@@ -38,10 +37,10 @@ NAMES = tuple(sorted({*BY_RULES, *OPTIONS}))
 
 
 def rubric_of(name: str, options: Mapping[str, Any], mode: Mode = "default") -> str | None:
-    """Return the rubric that a judge needs for a scorer; None for one that needs no judge.
+    """Return the rubric that a scorer's judge needs; None for a scorer without a judge.
 
-    Options: `rubric` names one; `judge: true` gives a choice or a class to the judge instead of
-    rules; `scale` (1-5, 1-10 or 0-5) picks a rating. In mode `compat` classes go to the judge, as
+    Options: `rubric` names one; `judge: true` has a choice or a class judged instead of read by
+    rules; `scale` (1-5, 1-10 or 0-5) selects a rating. In mode `compat` classes are judged, because
     the published toolkit has no rules for them. Raises EvaluationError for unknown names, options
     and values.
     """
@@ -68,10 +67,10 @@ def scorer(
     mode: Mode = "default",
     judge: Callable[[], Judge] | None = None,
 ) -> Scorer:
-    """Return a scorer. `judge` is called only where one is needed.
+    """Return a scorer by name; `judge` is called only if the scorer needs one.
 
-    Raises EvaluationError for unknown names, options and values, and where a judge is needed and
-    `judge` is None.
+    Raises EvaluationError for unknown names, options and values, and if `judge` is needed and
+    None.
     """
     rubric = rubric_of(name, options or {}, mode)
     if rubric is None:

@@ -1,1 +1,1 @@
-"""From what was said and what was written to tokens that can be compared, per language."""
+"""From transcripts to tokens that can be compared, by language, and their edits."""

@@ -1,18 +1,18 @@
-"""The fewest edits between two rows of tokens, counted by kind and shown."""
+"""The smallest set of edits between two lists of tokens, counted by kind and shown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wavemill.model.evaluate.errors import missing
+from wavemill.model.evaluate.scoring import missing
 
 SHOWN = {"replace": "[{old}>{new}]", "delete": "{{-{old}-}}", "insert": "{{+{new}+}}"}
 
 
 @dataclass(frozen=True)
 class Edits:
-    """What turns the reference into the hypothesis."""
+    """The edits that turn the reference into the hypothesis."""
 
     substitutions: int
     deletions: int
@@ -28,7 +28,7 @@ class Edits:
 
 
 def edits(reference: Sequence[str], hypothesis: Sequence[str], joined_by: str = " ") -> Edits:
-    """Align two rows of tokens. Raises EvaluationError where rapidfuzz is not installed."""
+    """Align two lists of tokens. Raises EvaluationError if rapidfuzz is not installed."""
     try:
         from rapidfuzz.distance import Levenshtein
     except ImportError as error:

@@ -1,8 +1,8 @@
 """The published normaliser of Mandarin: numbers are written out, punctuation becomes blanks.
 
-Source: `chinese` cases of asr/normalizer_cases.json. Each rule collects what it finds in the text
-as it stands and then replaces the first place where the same characters occur, which need not be
-the place where they were found; that is kept, since published figures rest on it.
+Source: `chinese` cases of asr/normalizer_cases.json. Each rule collects its matches in the text
+as it is and then replaces the first place where the same characters occur, which may not be the
+place of the match; this is kept, because published figures rest on it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,52 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wavemill.model.evaluate.text.han_numbers import by_digit, by_value
+DIGITS = "零一二三四五六七八九"
+UNITS = dict(zip((1, 2, 3, 4, 8, 12, 16, 20, 24, 28), "十百千万亿兆京垓秭穰", strict=True))
+"""Names of powers of ten; above 亿 each step is four powers."""
+
+
+def by_digit(number: str) -> str:
+    """Return the digits one by one: "2024" is 二零二四. Anything but a digit is left out."""
+    return "".join(DIGITS[int(c)] for c in number if c.isdecimal())
+
+
+def by_value(number: str) -> str:
+    """Return "123" as 一百二十三 and "12.5" as 十二点五; all zeros ("00") are nothing.
+
+    `number`: decimal digits of any script with at most one full stop.
+    """
+    whole, point, fraction = number.partition(".")
+    parts = _parts(whole) if len(whole) > 1 else [by_digit(whole)]
+    text = "".join(_pair(parts))
+    if text[:2] == "一十":
+        text = text[1:]
+    return f"{text}点{by_digit(fraction)}" if point else text
+
+
+def _parts(digits: str, zero: bool = True) -> list[str]:
+    """Return digit and unit words of a whole number; with `zero`, leading zeros are read once."""
+    significant = digits.lstrip("0")
+    if not significant:
+        return []
+    if len(significant) == 1:
+        lost = zero and len(digits) > 1
+        return [DIGITS[0]] * lost + [by_digit(significant)]
+    power = max(p for p in UNITS if p < len(significant))
+    return [*_parts(digits[:-power]), UNITS[power], *_parts(significant[-power:])]
+
+
+def _pair(parts: list[str]) -> list[str]:
+    """Say 两 for 二 before a unit other than 十, unless the word before is a digit or 十."""
+    said = list(parts)
+    units = set(UNITS.values())
+    for i, part in enumerate(parts[:-1]):
+        before = parts[i - 1] if i else None
+        unit_before = before is None or (before in units and before != "十")
+        if part == "二" and parts[i + 1] in units - {"十"} and unit_before:
+            said[i] = "两"
+    return said
+
 
 SCALE = "(?:亿|千万|百万|万|千|百)"
 MONEY = f"(?:{SCALE}|{SCALE}?元|{SCALE}?块|角|毛|分)"
@@ -57,8 +102,8 @@ def _percent(found: str) -> str:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What is read, found by the first group of `pattern`, and how."""
+class NumberRule:
+    """Replaces the first group of `pattern` by what `read` makes of it."""
 
     pattern: re.Pattern[str]
     read: Callable[[str], str]
@@ -71,7 +116,7 @@ class Rule:
 
 
 RULES = tuple(
-    Rule(re.compile(pattern), read)
+    NumberRule(re.compile(pattern), read)
     for pattern, read in (
         (r"\D+((?:(?:[089]\d|(?:19|20)\d{2})年)?(?:\d{1,2}月(?:\d{1,2}[日号])?)?)", _date),
         (rf"\D+(\d+(?:\.\d+)?[多余几]?{MONEY}(?:\d{MONEY}?)?)", _numbers),
@@ -88,7 +133,7 @@ RULES = tuple(
 
 def normalize_mandarin(text: str) -> str:
     """Return `text` with numbers in Han characters and punctuation as blanks."""
-    text = f"^{text}$"  # so that a rule which wants a neighbour finds one
+    text = f"^{text}$"  # rules that need a neighbour find one
     for rule in RULES:
         text = rule.apply(text.replace("％", "%") if rule.read is _percent else text)
     text = LETTER_TWO.sub(r"\g<1>2\2", text)  # B2B, P2P

@@ -1,4 +1,4 @@
-"""Networks that tell real speech from a vocoder's, by periods, by scales and by spectra.
+"""Networks that distinguish real speech from a vocoder's, by periods, by scales and by spectra.
 
 Multi-period and multi-scale discriminators as in HiFi-GAN (Kong et al. 2020), multi-resolution as
 in BigVGAN (Lee et al. 2023). All convolutions have weight norm. Each discriminator turns audio
@@ -28,7 +28,7 @@ SCALE_LAYERS = (
 )
 RESOLUTION_STRIDES = (1, 2, 2, 2, 1)  # over frequency
 
-Judgement = tuple[Tensor, list[Tensor]]  # scores, features
+Scored = tuple[Tensor, list[Tensor]]  # scores, features
 
 
 class DiscriminatorSettings(BaseModel):
@@ -63,10 +63,10 @@ class PeriodDiscriminator(nn.Module):
         )
         self.score = weight_norm(nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0)))
 
-    def forward(self, audio: Tensor) -> Judgement:
+    def forward(self, audio: Tensor) -> Scored:
         padded = functional.pad(audio[:, None], (0, -audio.shape[1] % self.period), mode="reflect")
         rows = padded.view(len(audio), 1, -1, self.period)
-        return _judged(self.layers, self.score, rows)
+        return _scored(self.layers, self.score, rows)
 
 
 class ScaleDiscriminator(nn.Module):
@@ -84,11 +84,11 @@ class ScaleDiscriminator(nn.Module):
         )
         self.score = weight_norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
 
-    def forward(self, audio: Tensor) -> Judgement:
+    def forward(self, audio: Tensor) -> Scored:
         audio = audio[:, None]
         for _ in range(self.halvings):
             audio = functional.avg_pool1d(audio, 4, 2, padding=2)
-        return _judged(self.layers, self.score, audio)
+        return _scored(self.layers, self.score, audio)
 
 
 class ResolutionDiscriminator(nn.Module):
@@ -108,7 +108,7 @@ class ResolutionDiscriminator(nn.Module):
         )
         self.score = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
 
-    def forward(self, audio: Tensor) -> Judgement:
+    def forward(self, audio: Tensor) -> Scored:
         with torch.autocast(audio.device.type, enabled=False):
             spectrum = torch.stft(
                 audio.float(), self.n_fft, self.hop, len(self.window), self.window,
@@ -116,7 +116,7 @@ class ResolutionDiscriminator(nn.Module):
             )  # fmt: skip
             # The root has no gradient at zero.
             magnitude = (spectrum.real**2 + spectrum.imag**2 + 1e-9).sqrt()
-        return _judged(self.layers, self.score, magnitude[:, None])
+        return _scored(self.layers, self.score, magnitude[:, None])
 
 
 class Discriminators(nn.Module):
@@ -135,12 +135,12 @@ class Discriminators(nn.Module):
             ]
         )
 
-    def forward(self, audio: Tensor) -> list[Judgement]:
-        """Return what each discriminator thinks of audio (batch, samples)."""
+    def forward(self, audio: Tensor) -> list[Scored]:
+        """Return scores and features of each discriminator for audio (batch, samples)."""
         return [part(audio) for part in self.parts]
 
 
-def _judged(layers: nn.ModuleList, last: nn.Module, x: Tensor) -> Judgement:
+def _scored(layers: nn.ModuleList, last: nn.Module, x: Tensor) -> Scored:
     features = []
     for layer in layers:
         x = functional.leaky_relu(layer(x), SLOPE)

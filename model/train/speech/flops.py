@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from wavemill.model.audio import WHISPER_BANDS, WHISPER_WINDOW
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import FlowConfig, VocoderConfig
 from wavemill.model.detokenizer.flow import TIME_FEATURES
 from wavemill.model.tokenizer.config import VqConfig
-from wavemill.model.tokenizer.log_mel import N_MELS, TOKEN_FRAMES, WINDOW
+from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
 from wavemill.model.train.speech.discriminators import Discriminators, DiscriminatorSettings
 from wavemill.model.train.speech.text_decoder import IDS, TextDecoderConfig
 
@@ -32,21 +33,21 @@ def tokenizer_flops(
     width, frames = encoder.d_model, tokens * TOKEN_FRAMES
     halved = frames // 2
     pooled = -(-halved // encoder.pooling_kernel_size)
-    learnt = 3.0 * width * width * halved
+    trained = 3.0 * width * width * halved
     for layer in range(encoder.layers):
         places = halved if layer < encoder.pooling_position else pooled
         weights = 4 * width * width + 2 * width * encoder.encoder_ffn_dim
-        learnt += places * weights + _attention(width, places, places)
+        trained += places * weights + _attention(width, places, places)
     weights = 6 * width * width + 2 * width * decoder.ffn_dim
-    learnt += decoder.layers * (
+    trained += decoder.layers * (
         letters * weights
-        + pooled * 2 * width * width  # keys and values of what is heard
+        + pooled * 2 * width * width  # keys and values of the states
         + _attention(width, letters, letters + pooled)
     )
-    learnt += letters * width * IDS
-    first = 3 * N_MELS * width * frames
+    trained += letters * width * IDS
+    first = 3 * WHISPER_BANDS * width * frames
     looked_up = pooled * width * encoder.quantize_vocab_size
-    return _flops(learnt, first, looked_up + frames * N_MELS * (WINDOW // 2 + 1))
+    return _flops(trained, first, looked_up + frames * WHISPER_BANDS * (WHISPER_WINDOW // 2 + 1))
 
 
 def flow_flops(flow: FlowConfig, vocoder: VocoderConfig, frames: int, chunked: bool) -> float:
@@ -65,24 +66,24 @@ def flow_flops(flow: FlowConfig, vocoder: VocoderConfig, frames: int, chunked: b
         return _flops(blocks(frames) + ending + square, entry, mel)
     # Of the clean frames only keys and values are used: nothing flows back from behind the last.
     unused = frames * mixed + _attention(width, frames, frames)
-    learnt = blocks(frames) - unused + blocks(2 * frames) + ending + 2 * square
-    return _flops(learnt, 2 * entry, unused + ending + mel)
+    trained = blocks(frames) - unused + blocks(2 * frames) + ending + 2 * square
+    return _flops(trained, 2 * entry, unused + ending + mel)
 
 
 def vocoder_flops(
-    config: VocoderConfig, settings: DiscriminatorSettings, samples: int, judged: bool
+    config: VocoderConfig, settings: DiscriminatorSettings, samples: int, adversarial: bool
 ) -> float:
-    """Return those of both turns; where it is not `judged`, of the generator's without judges."""
+    """Return those of both optimizers; if not `adversarial`, of the vocoder's mel loss alone."""
     frames = samples // config.hop_size
     mel = 2.0 * _mel(config, frames)
-    speaks, first, filters = _speaking(config, frames)
-    # Filters have no gradient of their own; the mel of what is said has one, that of speech none.
-    generator = 3 * speaks - first + 2 * filters + 3 * mel
-    if not judged:
+    vocoder, first, filters = _vocoder(config, frames)
+    # Filters have no weights to train; the vocoder's mel has a gradient, that of the speech none.
+    generator = 3 * vocoder - first + 2 * filters + 3 * mel
+    if not adversarial:
         return generator
-    judging, heard, _ = _judging(settings, samples)
-    generator += judging + 2 * judging  # of speech; of what is said, back to it
-    discriminator = mel + speaks + filters + 2 * (3 * judging - heard)
+    scores, entry, _ = _discriminators(settings, samples)
+    generator += scores + 2 * scores  # of real audio; of the vocoder's, back to it
+    discriminator = mel + vocoder + filters + 2 * (3 * scores - entry)
     return generator + discriminator
 
 
@@ -90,21 +91,21 @@ Forward = tuple[float, float, float]  # all convolutions, the first of each netw
 
 
 @lru_cache(maxsize=512)
-def _speaking(config: VocoderConfig, frames: int) -> Forward:
+def _vocoder(config: VocoderConfig, frames: int) -> Forward:
     with torch.device("meta"):  # shapes alone, and nothing is computed
-        vocoder = BigVgan(config)
-        return _forward(vocoder, [vocoder], (frames, config.num_mels))
+        network = BigVgan(config)
+        return _forward(network, [network], (frames, config.num_mels))
 
 
 @lru_cache(maxsize=512)
-def _judging(settings: DiscriminatorSettings, samples: int) -> Forward:
+def _discriminators(settings: DiscriminatorSettings, samples: int) -> Forward:
     with FakeTensorMode():  # likewise, where autocast does not know the meta device
-        judges = Discriminators(settings)
-        return _forward(judges, judges.parts, (samples,))
+        network = Discriminators(settings)
+        return _forward(network, network.parts, (samples,))
 
 
 def _forward(network: nn.Module, parts: Iterable[nn.Module], shape: tuple[int, ...]) -> Forward:
-    """Return those of one item of a shape, without going back."""
+    """Return the forward operations of one item of a shape."""
     counts: dict[nn.Module, float] = {}
 
     def count(layer: nn.Module, given: tuple[Tensor], made: Tensor) -> None:
@@ -125,9 +126,9 @@ def _convolutions(network: nn.Module) -> Iterator[nn.Module]:
     return (layer for layer in network.modules() if isinstance(layer, CONVOLUTIONS))
 
 
-def _flops(learnt: float, first: float, forward: float) -> float:
-    """Return those of so many multiplications with gradients for both factors, one, and none."""
-    return 2.0 * (3 * learnt + 2 * first + forward)
+def _flops(trained: float, first: float, forward: float) -> float:
+    """Return those of multiplications with gradients for both factors, for one, and for none."""
+    return 2.0 * (3 * trained + 2 * first + forward)
 
 
 def _attention(width: int, queries: int, keys: int) -> float:

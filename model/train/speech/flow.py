@@ -1,8 +1,13 @@
 """The flow network: from noise to mel frames, given semantic tokens (report sections 2.4 and 4.3).
 
 Flow matching (Lipman et al. 2023) along straight lines: between noise and a normalised mel frame,
-at a random time, the network learns their difference. First whole utterances; then chunks of
-random length behind clean ones, as `MelStream` decodes; then so on the one speaker wanted.
+at a random time, the network learns their difference. It is trained first on whole utterances,
+then on chunks of random length behind clean ones, as `MelStream` decodes, and then in the same
+way on one speaker.
+
+A frame sees all of its own chunk and, of earlier chunks, the newest `history` frames, clean. So a
+training step in chunks needs two passes: one over the clean frames, whose keys and values are the
+history of every chunk, and one over the noisy frames behind it.
 """
 
 from __future__ import annotations
@@ -14,25 +19,56 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from wavemill.model.audio import griffin_lim, vocoder_log_mel
 from wavemill.model.data.clips import ClipBatch
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import StreamSettings
 from wavemill.model.detokenizer.detokenizer import Detokenizer
-from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.detokenizer.griffin_lim import griffin_lim
-from wavemill.model.detokenizer.mel import log_mel
-from wavemill.model.detokenizer.ode import CLEAN_TIME
-from wavemill.model.detokenizer.rotary import rotate
-from wavemill.model.detokenizer.solver import normalise
+from wavemill.model.detokenizer.flow import FlowNetwork, rotate
+from wavemill.model.detokenizer.solver import CLEAN_TIME, normalise
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
-from wavemill.model.train.speech.chunks import random_chunks, visible
 from wavemill.model.train.speech.flops import flow_flops
+
+
+def random_chunks(
+    lengths: Tensor, shortest: int, longest: int, multiple: int, generator: torch.Generator
+) -> Tensor:
+    """Return the number of each frame's chunk: int64 (batch, longest length), from 0.
+
+    `lengths` int64 (batch,), in frames. An utterance's chunks have `shortest` to `longest` frames,
+    each drawn alone, in steps of `multiple` (the frames of a token); the last has what is left.
+    """
+    frames = int(lengths.max())
+    sizes = torch.arange(-(-shortest // multiple), longest // multiple + 1) * multiple
+    rows = []
+    for _ in range(len(lengths)):
+        drawn = torch.randint(len(sizes), (-(-frames // int(sizes[0])),), generator=generator)
+        numbers = torch.arange(len(drawn)).repeat_interleave(sizes[drawn])
+        rows.append(numbers[:frames])
+    return torch.stack(rows)
+
+
+def visible(chunks: Tensor, real: Tensor, history: int) -> tuple[Tensor, Tensor]:
+    """Return which frames each frame sees in earlier chunks, and in its own: bool (batch, 1, T, T).
+
+    `chunks` int64 (batch, T), rising; `real` bool (batch, T), False at padding. A padded frame sees
+    itself, since attention over no frame gives NaN.
+    """
+    places = torch.arange(chunks.shape[1], device=chunks.device)
+    first = torch.searchsorted(chunks.contiguous(), chunks.contiguous())  # of a frame's own chunk
+    query, key = chunks[:, :, None], chunks[:, None, :]
+    seen = real[:, None, :]
+    recent = places >= first[:, :, None] - history
+    earlier = (key < query) & recent & seen
+    own = (key == query) & (seen | torch.eye(len(places), dtype=torch.bool, device=chunks.device))
+    return earlier[:, None], own[:, None]
+
 
 TIMES = 1000  # the network's times are 0 ... 999
 
 
 class FlowSettings(BaseModel):
-    """How the flow network learns; durations as the report gives them."""
+    """How the flow network is trained; durations as in the report."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +92,7 @@ class FlowLearner(Learner[ClipBatch]):
         settings: FlowSettings,
         held_out: ClipBatch | None = None,
     ) -> None:
-        """`held_out` is what `examples` says again, from its tokens."""
+        """Train `flow`; `examples` decodes the tokens of `held_out`."""
         self.flow, self.vocoder, self.settings = flow, vocoder, settings
         self.held_out = held_out
         self.repeats = StreamSettings().frames_per_token
@@ -96,7 +132,7 @@ class FlowLearner(Learner[ClipBatch]):
     def frames(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Return normalised mel (B, T, bands), tokens int64 (B, T), and which frames are real."""
         with torch.autocast(batch.audio.device.type, enabled=False):
-            mel = normalise(log_mel(batch.audio, self.vocoder.config), self.flow.config)
+            mel = normalise(vocoder_log_mel(batch.audio, self.vocoder.config), self.flow.config)
         tokens = batch.tokens.repeat_interleave(self.repeats, dim=1)
         places = torch.arange(mel.shape[1], device=mel.device)
         return mel, tokens, places < batch.token_counts[:, None] * self.repeats
@@ -126,10 +162,10 @@ class FlowLearner(Learner[ClipBatch]):
         """
         earlier, own = visible(chunks, real, self.settings.history_frames)
         positions = _positions(real)
-        given = torch.full_like(time, CLEAN_TIME)
-        _, read = self.flow(clean, tokens, given, positions, mask=earlier | own)
-        turn = self.flow.turn(positions)
-        past = [(rotate(key, turn), value) for key, value in read]
+        clean_time = torch.full_like(time, CLEAN_TIME)
+        _, read = self.flow(clean, tokens, clean_time, positions, mask=earlier | own)
+        rotation = self.flow.rotation(positions)
+        past = [(rotate(key, rotation), value) for key, value in read]
         seen = torch.cat((earlier, own), -1)
         found, _ = self.flow(noisy, tokens, time, positions, past, seen)
         return found
@@ -155,9 +191,9 @@ class FlowLearner(Learner[ClipBatch]):
 
 
 def start_quiet(flow: FlowNetwork) -> None:
-    """Let every block begin as the identity, and the output at zero (Peebles and Xie 2023).
+    """Set the modulation and the last layer of a new network to zero (Peebles and Xie 2023).
 
-    For a network that is trained from nothing: its modulation and its last layer start at zero.
+    So every block starts as the identity, and the output at zero.
     """
     for layer in (*flow.blocks, flow.final_layer):
         nn.init.zeros_(layer.adaLN_modulation[-1].weight)

@@ -7,12 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from wavemill.manifests.filesystems import anchored
-from wavemill.model.checkpoint import is_hub_id
 from wavemill.model.data.clips import ClipSettings
 from wavemill.model.detokenizer.config import PRESETS
+from wavemill.model.io.folders import is_hub_id
 from wavemill.model.tokenizer.config import PRESETS as TOKENIZER_PRESETS
 from wavemill.model.tokenizer.config import VqConfig, presets
-from wavemill.model.train.settings import Settings, TrainingRecipe
+from wavemill.model.train.recipe import Settings, TrainingRecipe
 from wavemill.model.train.speech.flow import FlowSettings
 from wavemill.model.train.speech.tokenizer import TokenizerSettings
 from wavemill.model.train.speech.vocoder import VocoderSettings
@@ -21,8 +21,8 @@ Stage = Literal["flow", "chunks", "speaker", "vocoder"]
 STAGES: tuple[Stage, ...] = ("flow", "chunks", "speaker", "vocoder")
 
 
-class Course(TrainingRecipe):
-    """How much is learnt, from which clips, and in which steps."""
+class SpeechRecipe(TrainingRecipe):
+    """How much audio a network trains on, which clips, and in which steps."""
 
     hours: float | None = Field(None, gt=0)  # of audio to learn; null: `epochs` of the corpus
     epochs: float = Field(1.0, gt=0)
@@ -30,15 +30,15 @@ class Course(TrainingRecipe):
     held_out_split: str = "validation"  # evaluated, never learnt
 
 
-class FlowCourse(Course):
+class FlowRecipe(SpeechRecipe):
     flow: FlowSettings = FlowSettings()
 
 
-class VocoderCourse(Course):
+class VocoderRecipe(SpeechRecipe):
     vocoder: VocoderSettings = VocoderSettings()
 
 
-class TokenizerRecipe(Course):
+class TokenizerRecipe(SpeechRecipe):
     """Report section 2.2. `whisper`: folder or hub id to start from; null: random weights."""
 
     preset: str = "tiny"
@@ -52,7 +52,7 @@ class TokenizerRecipe(Course):
         return None if source is None or is_hub_id(source) else anchored(source)
 
     @model_validator(mode="after")
-    def _can_be_learnt(self) -> Self:
+    def _is_trainable(self) -> Self:
         if self.preset not in TOKENIZER_PRESETS:
             raise ValueError(f"no preset {self.preset!r}; there are {', '.join(TOKENIZER_PRESETS)}")
         if self.clips.crop_tokens is not None:
@@ -65,23 +65,23 @@ class TokenizerRecipe(Course):
 
 
 class DetokenizerRecipe(Settings):
-    """Report section 4.3; `preset` is what is built where nothing is given to begin with."""
+    """Report section 4.3; `preset` is the network that is built without --init."""
 
     preset: str = "tiny"
-    flow: FlowCourse = FlowCourse()  # whole utterances
-    chunks: FlowCourse = FlowCourse(flow=FlowSettings(chunked=True))
-    speaker: FlowCourse = FlowCourse(flow=FlowSettings(chunked=True))  # the one voice wanted
-    vocoder: VocoderCourse = VocoderCourse()
+    flow: FlowRecipe = FlowRecipe()  # whole utterances
+    chunks: FlowRecipe = FlowRecipe(flow=FlowSettings(chunked=True))
+    speaker: FlowRecipe = FlowRecipe(flow=FlowSettings(chunked=True))  # the one voice wanted
+    vocoder: VocoderRecipe = VocoderRecipe()
 
     @model_validator(mode="after")
-    def _stages_are_what_they_are(self) -> Self:
+    def _stages_have_their_chunks(self) -> Self:
         if self.preset not in PRESETS:
             raise ValueError(f"no preset {self.preset!r}; there are {', '.join(PRESETS)}")
         if self.flow.flow.chunked or not self.chunks.flow.chunked:
             raise ValueError("stage flow learns whole utterances, stage chunks learns chunks")
         return self
 
-    def course(self, stage: Stage) -> FlowCourse | VocoderCourse:
-        """Return what one stage is told."""
-        found: FlowCourse | VocoderCourse = getattr(self, stage)
+    def of_stage(self, stage: Stage) -> FlowRecipe | VocoderRecipe:
+        """Return the recipe of one stage."""
+        found: FlowRecipe | VocoderRecipe = getattr(self, stage)
         return found

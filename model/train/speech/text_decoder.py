@@ -1,9 +1,9 @@
-"""The speech recogniser that a codebook is learnt under; no part of what is exported.
+"""The text decoder that trains a codebook by speech recognition; it is not exported.
 
 A small Transformer decoder over the bytes of a transcript, which looks at the quantised states, as
 Whisper's decoder does in glm-4-voice-tokenizer's training. Not CTC: at 12.5 states a second there
-are fewer states than characters, and a decoder that knows what it has written leaves the codes to
-say what was spoken. Bytes need no text tokenizer and 259 rows instead of tens of thousands.
+are fewer states than characters. Bytes need no text tokenizer, and 259 rows instead of tens of
+thousands.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ class TextDecoderConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Spelled:
-    """Transcripts as bytes, int64 (batch, bytes + 1): what the decoder gets, and what it is to say.
+    """Transcripts as bytes, int64 (batch, bytes + 1): the decoder's input and its targets.
 
-    `wanted` has PADDING behind its END, which does not count.
+    Targets have PADDING behind END, which is not trained on.
     """
 
-    given: Tensor
-    wanted: Tensor
+    inputs: Tensor
+    targets: Tensor
 
     @property
-    def counted(self) -> int:
-        """Positions that count."""
-        return int((self.wanted != PADDING).sum())
+    def loss_positions(self) -> int:
+        """Positions that are trained on."""
+        return int((self.targets != PADDING).sum())
 
 
 def spelled(texts: Sequence[str], most_bytes: int, device: torch.device | str = "cpu") -> Spelled:
     """Return transcripts for the decoder, padded to the longest.
 
-    Of a clip without a transcript nothing is wanted: it does not say that nothing was said.
+    A clip without a transcript has PADDING alone: it does not mean that nothing was said.
     """
     rows = [list(text.encode()[:most_bytes]) for text in texts]
     longest = max(map(len, rows)) + 1
-    wanted = torch.full((len(rows), longest), PADDING)
-    for row, spelling in zip(wanted, rows, strict=True):
+    targets = torch.full((len(rows), longest), PADDING)
+    for row, spelling in zip(targets, rows, strict=True):
         if spelling:
             row[: len(spelling) + 1] = torch.tensor([*spelling, END])
-    given = torch.cat((torch.full((len(rows), 1), BEGIN), wanted[:, :-1]), 1)
-    return Spelled(given.to(device), wanted.to(device))
+    inputs = torch.cat((torch.full((len(rows), 1), BEGIN), targets[:, :-1]), 1)
+    return Spelled(inputs.to(device), targets.to(device))
 
 
 class TextDecoder(nn.Module):
-    """Bytes so far and states to logits of the next byte."""
+    """Gives logits of the next byte, from the bytes before it and the states."""
 
     def __init__(self, config: TextDecoderConfig, width: int) -> None:
         super().__init__()
@@ -84,14 +84,14 @@ class TextDecoder(nn.Module):
         self.memory_norm = nn.LayerNorm(width)
         self.decoder = nn.TransformerDecoder(layer, config.layers, nn.LayerNorm(width))
 
-    def forward(self, given: Tensor, states: Tensor, real: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, states: Tensor, real: Tensor) -> Tensor:
         """Return logits (batch, bytes, IDS).
 
-        `given` int64 (batch, bytes), `states` (batch, tokens, width), `real` bool (batch, tokens).
+        `inputs` int64 (batch, bytes), `states` (batch, tokens, width), `real` bool (batch, tokens).
         """
-        length = given.shape[1]
-        hidden = self.bytes(given) + self.positions.weight[:length]
-        ahead = torch.ones(length, length, dtype=torch.bool, device=given.device).triu(1)
+        length = inputs.shape[1]
+        hidden = self.bytes(inputs) + self.positions.weight[:length]
+        ahead = torch.ones(length, length, dtype=torch.bool, device=inputs.device).triu(1)
         hidden = self.decoder(
             hidden, self.memory_norm(states), tgt_mask=ahead, memory_key_padding_mask=~real
         )
@@ -99,14 +99,14 @@ class TextDecoder(nn.Module):
 
     @torch.no_grad()
     def write(self, states: Tensor, real: Tensor, most_bytes: int | None = None) -> list[str]:
-        """Return what the best byte at every step spells, for each item."""
-        given = torch.full((len(states), 1), BEGIN, device=states.device)
+        """Return the greedy transcript of each item."""
+        written = torch.full((len(states), 1), BEGIN, device=states.device)
         ended = torch.zeros(len(states), dtype=torch.bool, device=states.device)
         for _ in range(min(most_bytes or self.config.most_bytes, self.config.most_bytes)):
-            best = self(given, states, real)[:, -1, : END + 1].argmax(-1)
+            best = self(written, states, real)[:, -1, : END + 1].argmax(-1)
             ended |= best == END
-            given = torch.cat((given, torch.where(ended, END, best)[:, None]), 1)
+            written = torch.cat((written, torch.where(ended, END, best)[:, None]), 1)
             if bool(ended.all()):
                 break
-        rows = given[:, 1:].tolist()
+        rows = written[:, 1:].tolist()
         return [bytes(i for i in row if i < BEGIN).decode(errors="replace") for row in rows]

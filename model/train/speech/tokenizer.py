@@ -1,8 +1,11 @@
-"""The semantic tokenizer: an encoder and its codebook learnt under speech recognition.
+"""The semantic tokenizer: an encoder and its codebook, trained by speech recognition.
 
-Report section 2.2; glm-4-voice-tokenizer: the states behind the codebook are all that a text
-decoder hears, so codes come to stand for what is said. Gradients pass the codebook straight
-through; a commitment loss keeps states near their codes; codes follow by moving averages.
+Report section 2.2; glm-4-voice-tokenizer: a text decoder reads the states behind the codebook and
+nothing else, so codes come to stand for what is said. Gradients pass straight through the
+codebook; a commitment loss keeps states near their codes.
+
+Codes are moving averages of the hidden states that chose them (van den Oord et al. 2017, appendix
+A.1; as glm-4-voice-tokenizer is trained), and get no gradient. Dead codes are replaced.
 """
 
 from __future__ import annotations
@@ -12,17 +15,18 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from wavemill.model.audio import WHISPER_HOP, whisper_log_mel
 from wavemill.model.data.clips import ClipBatch
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import VqConfig
-from wavemill.model.tokenizer.log_mel import HOP, TOKEN_FRAMES, log_mel
+from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
-from wavemill.model.train.speech.codebook import CodebookSettings, MovingCodebook, perplexity
 from wavemill.model.train.speech.flops import tokenizer_flops
 from wavemill.model.train.speech.text_decoder import (
     PADDING,
@@ -30,11 +34,126 @@ from wavemill.model.train.speech.text_decoder import (
     TextDecoderConfig,
     spelled,
 )
-from wavemill.model.weights import WeightsError
+
+MIN_COUNT = 1e-12  # of a moving count; keeps the division finite
+
+
+class CodebookSettings(BaseModel):
+    """The published values, where a public configuration of glm-4-voice-tokenizer has them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    decay: float = Field(0.99, ge=0, lt=1)  # of the moving averages, a step
+    dead_after_steps: int = Field(100, ge=1)  # a code that nothing chose for so long is replaced
+
+
+class MovingCodebook(nn.Module):
+    """The state of training beside `VqEncoder`'s codebook, `ema_count` and `ema_weight`.
+
+    Every code is dead at first, so the first steps fill the codebook with their hidden states.
+    """
+
+    idle: Tensor
+
+    def __init__(self, size: int, width: int, settings: CodebookSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.size, self.width = size, width
+        start = torch.full((size,), settings.dead_after_steps, dtype=torch.int64)
+        self.register_buffer("idle", start)  # steps since a code was last chosen
+        self._hidden: list[Tensor] = []  # of the step, one entry a micro-batch
+        self._codes: list[Tensor] = []
+
+    def collect(self, hidden: Tensor, codes: Tensor) -> None:
+        """Keep the hidden states (N, width) of a micro-batch and the codes that they chose (N,)."""
+        self._hidden.append(hidden.detach().float())
+        self._codes.append(codes.detach())
+
+    @torch.no_grad()
+    def update(self, codebook: Tensor, count: Tensor, weight: Tensor, seed: int) -> int:
+        """Move `codebook` (size, width), `count` (size,) and `weight` (size, width), in place.
+
+        Returns how many dead codes were replaced.
+
+        All workers use the same sums and get the codes that one worker would have. A dead code is
+        replaced by a hidden state of the step, drawn by `seed`, each at most once: if there are
+        fewer of them than dead codes, some wait for the next step.
+        """
+        parts, codes = self._taken(codebook)
+        hidden = torch.cat(parts)
+        chosen = torch.bincount(codes, minlength=self.size).float()
+        sums = torch.zeros_like(weight).index_add_(0, codes, hidden)
+        if distributed.is_initialized():
+            distributed.all_reduce(chosen)
+            distributed.all_reduce(sums)
+        decay = self.settings.decay
+        count.mul_(decay).add_(chosen, alpha=1 - decay)
+        weight.mul_(decay).add_(sums, alpha=1 - decay)
+        used = chosen > 0
+        codebook[used] = weight[used] / count[used, None].clamp_min(MIN_COUNT)
+        self.idle += 1
+        self.idle[used] = 0
+        return self._replace_dead(codebook, count, weight, parts, seed)
+
+    def alive(self) -> Tensor:
+        """Return the share of codes that are not dead: a scalar."""
+        return (self.idle < self.settings.dead_after_steps).float().mean()
+
+    def _taken(self, like: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return an empty part and the hidden states of each micro-batch, and all codes."""
+        parts = [like.new_zeros(0, self.width, dtype=torch.float32), *self._hidden]
+        codes = torch.cat([like.new_zeros(0, dtype=torch.int64), *self._codes])
+        self._hidden, self._codes = [], []
+        return parts, codes
+
+    def _replace_dead(
+        self, codebook: Tensor, count: Tensor, weight: Tensor, parts: list[Tensor], seed: int
+    ) -> int:
+        dead = (self.idle >= self.settings.dead_after_steps).nonzero()[:, 0]
+        drawn = _drawn(parts, len(dead), seed)
+        replaced = dead[: len(drawn)]
+        codebook[replaced] = drawn.to(codebook.dtype)
+        count[replaced] = 1 - self.settings.decay  # as if it had been chosen once, now
+        weight[replaced] = (1 - self.settings.decay) * drawn
+        self.idle[replaced] = 0
+        return len(replaced)
+
+
+def _drawn(parts: list[Tensor], wanted: int, seed: int) -> Tensor:
+    """Return at most `wanted` different rows of the micro-batches of all workers.
+
+    The same everywhere, and as if one worker had had them all: micro-batch i is worker i % world's.
+    """
+    rank, world = 0, 1
+    if distributed.is_initialized():
+        rank, world = distributed.get_rank(), distributed.get_world_size()
+    mine = torch.tensor([len(part) for part in parts], device=parts[0].device)
+    of_all = [mine]
+    if world > 1:
+        of_all = [torch.zeros_like(mine) for _ in range(world)]
+        distributed.all_gather(of_all, mine)
+    sizes = torch.stack(of_all, 1).flatten().cpu()
+    ends = sizes.cumsum(0)
+    order = torch.randperm(int(ends[-1]), generator=torch.Generator().manual_seed(seed))[:wanted]
+    owners = torch.searchsorted(ends, order, right=True)
+    drawn = parts[0].new_zeros(len(order), parts[0].shape[1])
+    for place, part in enumerate(parts):
+        number = place * world + rank
+        own = owners == number
+        rows = order[own] - (ends[number] - sizes[number])
+        drawn[own.to(part.device)] = part[rows.to(part.device)]
+    if world > 1:
+        distributed.all_reduce(drawn)
+    return drawn
+
+
+def perplexity(count: Tensor) -> Tensor:
+    """Return the exp of the entropy of counts: a scalar."""
+    return torch.special.entr(count / count.sum().clamp_min(MIN_COUNT)).sum().exp()
 
 
 class TokenizerSettings(BaseModel):
-    """What is beside the encoder in training, and on which losses."""
+    """The text decoder, the codebook and the losses that train the encoder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +162,7 @@ class TokenizerSettings(BaseModel):
     commitment: float = Field(2.5, ge=0)  # published: a coefficient of 0.25 at a scale of 10
 
     def network(self, encoder: VqConfig) -> VqConfig:
-        """Return the encoder as it is built: with what published configurations say of training."""
+        """Return the encoder's configuration with the published fields on training."""
         training = {
             "quantize_ema_decay": self.codebook.decay,
             "quantize_restart_interval": self.codebook.dead_after_steps,
@@ -52,12 +171,12 @@ class TokenizerSettings(BaseModel):
 
 
 class TokenizerLearner(Learner[ClipBatch]):
-    """The encoder, its codebook, and a text decoder that is left behind."""
+    """The encoder, its codebook, and a text decoder that is not exported."""
 
     def __init__(
         self, encoder: VqConfig, settings: TokenizerSettings, held_out: ClipBatch | None = None
     ) -> None:
-        """Build with random weights; `held_out` is what `examples` transcribes."""
+        """Build with random weights; `examples` transcribes `held_out`."""
         config = settings.network(encoder)
         self.settings = settings
         self.encoder = VqEncoder(config)
@@ -88,9 +207,9 @@ class TokenizerLearner(Learner[ClipBatch]):
         return {MAIN: [p for n in networks for p in n.parameters() if p.requires_grad]}
 
     def counts(self, batch: ClipBatch) -> Mapping[str, float]:
-        """Return bytes to be said, and tokens."""
+        """Return the bytes and tokens that the losses are means over."""
         texts = spelled(batch.texts, self.settings.decoder.most_bytes)
-        return {"bytes": texts.counted, "tokens": int(batch.token_counts.sum())}
+        return {"bytes": texts.loss_positions, "tokens": int(batch.token_counts.sum())}
 
     def loss(self, optimizer: str, batch: ClipBatch, progress: Progress) -> Loss:
         """Return cross entropy in nats a byte, and the commitment loss in mean squares a token."""
@@ -99,9 +218,9 @@ class TokenizerLearner(Learner[ClipBatch]):
         if self.encoder.training:
             self.moving.collect(unquantized[real], codes[real])
         texts = spelled(batch.texts, self.settings.decoder.most_bytes, states.device)
-        logits = self.decoder(texts.given, states, real)
+        logits = self.decoder(texts.inputs, states, real)
         asr = functional.cross_entropy(
-            logits.float().transpose(1, 2), texts.wanted, ignore_index=PADDING, reduction="sum"
+            logits.float().transpose(1, 2), texts.targets, ignore_index=PADDING, reduction="sum"
         )
         nearest = self.encoder.codebook.weight[codes]
         commitment = (unquantized - nearest).float().square().mean(-1)[real].sum()
@@ -110,12 +229,12 @@ class TokenizerLearner(Learner[ClipBatch]):
             asr / max(1.0, progress.counts["bytes"])
             + scale * commitment / progress.counts["tokens"]
         )
-        heard = texts.wanted != PADDING
-        right = (logits.argmax(-1) == texts.wanted)[heard].sum()
-        said, tokens = heard.sum(), real.sum()
+        loss_mask = texts.targets != PADDING
+        right = (logits.argmax(-1) == texts.targets)[loss_mask].sum()
+        letters, tokens = loss_mask.sum(), real.sum()
         parts: dict[str, Tensor | tuple[Tensor, Tensor]] = {
-            "loss/asr": (asr.detach(), said),
-            "asr/right_bytes": (right, said),
+            "loss/asr": (asr.detach(), letters),
+            "asr/right_bytes": (right, letters),
             "loss/commitment": (commitment.detach(), tokens),
             "codebook/perplexity": perplexity(self.encoder.ema_count),
             "codebook/alive": self.moving.alive(),
@@ -124,12 +243,12 @@ class TokenizerLearner(Learner[ClipBatch]):
 
     def flops(self, batch: ClipBatch) -> float:
         decoder = self.settings.decoder
-        letters = spelled(batch.texts, decoder.most_bytes).given.shape[1]
+        letters = spelled(batch.texts, decoder.most_bytes).inputs.shape[1]
         clips, tokens = batch.tokens.shape
         return clips * tokenizer_flops(self.encoder.config, decoder, tokens, letters)
 
     def after_step(self, progress: Progress) -> None:
-        """Move the codes towards the states that chose them; revive dead ones."""
+        """Move the codes towards the states that chose them; replace dead ones."""
         encoder = self.encoder
         self.moving.update(
             encoder.codebook.weight, encoder.ema_count, encoder.ema_weight, progress.step
@@ -141,7 +260,7 @@ class TokenizerLearner(Learner[ClipBatch]):
 
     @torch.no_grad()
     def examples(self, limit: int) -> Iterator[Example]:
-        """Yield what the text decoder hears in held-out clips."""
+        """Yield the text decoder's transcripts of held-out clips."""
         if self.held_out is None:
             return
         batch = self.held_out.first(limit).to(self.encoder.codebook.weight.device)
@@ -159,8 +278,8 @@ class TokenizerLearner(Learner[ClipBatch]):
     def _encoded(self, batch: ClipBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return states behind the codebook, which are real, states before it, and codes."""
         with torch.autocast(batch.audio.device.type, enabled=False):
-            mel = log_mel(batch.audio)
-        starts = torch.arange(mel.shape[-1], device=mel.device) * HOP
+            mel = whisper_log_mel(batch.audio)
+        starts = torch.arange(mel.shape[-1], device=mel.device) * WHISPER_HOP
         real = starts < batch.samples[:, None]
         found = self.encoder(mel, real)
         return found.last_hidden, real[:, ::TOKEN_FRAMES], found.unquantized, found.codes

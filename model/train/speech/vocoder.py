@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+from wavemill.model.audio import vocoder_log_mel
 from wavemill.model.data.clips import ClipBatch
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.train.learner import Example, Learner, Loss, Progress
 from wavemill.model.train.speech.discriminators import (
     Discriminators,
     DiscriminatorSettings,
-    Judgement,
+    Scored,
 )
 from wavemill.model.train.speech.flops import vocoder_flops
 
@@ -31,7 +31,7 @@ DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 
 
 class VocoderSettings(BaseModel):
-    """Weights of the generator's losses (Kong et al. 2020; kept by BigVGAN), and its judges."""
+    """Discriminators, and weights of the generator's losses (Kong et al. 2020; as in BigVGAN)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,9 +39,9 @@ class VocoderSettings(BaseModel):
     mel_weight: float = Field(45.0, ge=0)
     feature_weight: float = Field(2.0, ge=0)
     adversarial_weight: float = Field(1.0, ge=0)
-    mel_only_share: float = Field(0.0, ge=0, le=1)  # of the training, at first, without judges
-    # Log magnitude (natural) below which the mel loss takes all for equally silent; null: nothing
-    # is. Recordings of a narrow band are silence above it, and exact silence is hard to learn.
+    mel_only_share: float = Field(0.0, ge=0, le=1)  # of the training, at its start
+    # Natural log magnitude up to which the mel loss treats all values as equal; null: none.
+    # Recordings of a narrow band are silent above it, and exact silence is hard to learn.
     softest: float | None = None
 
 
@@ -55,60 +55,60 @@ class VocoderLearner(Learner[ClipBatch]):
         settings: VocoderSettings,
         held_out: ClipBatch | None = None,
     ) -> None:
-        """`vocoder` gets weight norm; `held_out` is what `examples` says again, from its mel."""
+        """Add weight norm to `vocoder`; `examples` decodes the mel frames of `held_out`."""
         self.vocoder, self.flow, self.settings = vocoder, flow, settings
         self.held_out = held_out
-        self.judges = Discriminators(settings.discriminators)
-        self.judged = not settings.mel_only_share  # in the last step that was begun
+        self.discriminators = Discriminators(settings.discriminators)
+        self.adversarial = not settings.mel_only_share  # in the current step
         for part in convolutions(vocoder):
             weight_norm(part)
 
     def modules(self) -> Mapping[str, nn.Module]:
-        return {"vocoder": self.vocoder, "discriminators": self.judges}
+        return {"vocoder": self.vocoder, "discriminators": self.discriminators}
 
     def optimized(self) -> Mapping[str, Sequence[nn.Parameter]]:
         return {
-            DISCRIMINATOR: list(self.judges.parameters()),
+            DISCRIMINATOR: list(self.discriminators.parameters()),
             GENERATOR: list(self.vocoder.parameters()),
         }
 
     def prepare(self, progress: Progress) -> None:
-        self.judged = not self._alone(progress)
+        self.adversarial = not self._mel_only(progress)
 
     def flops(self, batch: ClipBatch) -> float:
         clips, samples = batch.audio.shape
-        told = self.settings.discriminators
-        return clips * vocoder_flops(self.vocoder.config, told, samples, self.judged)
+        discriminators = self.settings.discriminators
+        return clips * vocoder_flops(self.vocoder.config, discriminators, samples, self.adversarial)
 
     def learns(self, optimizer: str, progress: Progress) -> bool:
-        # Steps along no gradient would spoil an optimizer's moments, and let weights decay.
-        return optimizer != DISCRIMINATOR or not self._alone(progress)
+        # Steps without a gradient would decay the optimizer's moments and the weights.
+        return optimizer != DISCRIMINATOR or not self._mel_only(progress)
 
     def loss(self, optimizer: str, batch: ClipBatch, progress: Progress) -> Loss:
-        """Return the loss of either side, a mean per clip, summed over clips of equal length."""
+        """Return the loss of one optimizer: a mean per clip, summed over clips of equal length."""
         mel = self._mel(batch.audio)
-        judging = optimizer == DISCRIMINATOR
-        self.judges.requires_grad_(judging)
+        discriminating = optimizer == DISCRIMINATOR
+        self.discriminators.requires_grad_(discriminating)
         try:
             loss = (
-                self._judging(batch.audio, mel)
-                if judging
-                else self._generating(batch.audio, mel, self._alone(progress))
+                self._discriminator_loss(batch.audio, mel)
+                if discriminating
+                else self._generator_loss(batch.audio, mel, self._mel_only(progress))
             )
         finally:
-            self.judges.requires_grad_(True)
+            self.discriminators.requires_grad_(True)
         return loss
 
-    def _alone(self, progress: Progress) -> bool:
+    def _mel_only(self, progress: Progress) -> bool:
         return progress.fraction < self.settings.mel_only_share
 
-    def _judging(self, real: Tensor, mel: Tensor) -> Loss:
+    def _discriminator_loss(self, real: Tensor, mel: Tensor) -> Loss:
         with torch.no_grad():
             made = self.vocoder(mel)
         total = real.new_zeros(())
         right = []
         for (real_score, _), (made_score, _) in zip(
-            self.judges(real), self.judges(made), strict=True
+            self.discriminators(real), self.discriminators(made), strict=True
         ):
             total = total + _squares(real_score, 1.0) + _squares(made_score, 0.0)
             right += [(real_score > 0.5).float().mean(), (made_score < 0.5).float().mean()]
@@ -118,16 +118,16 @@ class VocoderLearner(Learner[ClipBatch]):
         }
         return Loss(total, float(len(real)), parts)
 
-    def _generating(self, real: Tensor, mel: Tensor, alone: bool) -> Loss:
+    def _generator_loss(self, real: Tensor, mel: Tensor, mel_only: bool) -> Loss:
         settings, clips = self.settings, len(real)
         made = self.vocoder(mel)
         distance = (self._audible(self._mel(made)) - self._audible(mel)).abs().mean() * clips
         total = settings.mel_weight * distance
         parts = {"loss/mel": distance.detach() / clips}
-        if not alone:
+        if not mel_only:
             with torch.no_grad():
-                wanted = self.judges(real)
-            found = self.judges(made)
+                wanted = self.discriminators(real)
+            found = self.discriminators(made)
             adversarial = torch.stack([_squares(score, 1.0) for score, _ in found]).sum()
             features = features_apart(wanted, found) * clips
             total = (
@@ -145,7 +145,7 @@ class VocoderLearner(Learner[ClipBatch]):
 
     @torch.no_grad()
     def examples(self, limit: int) -> Iterator[Example]:
-        """Yield held-out clips, made from their own mel frames."""
+        """Yield held-out clips, decoded from their own mel frames."""
         if self.held_out is None:
             return
         batch = self.held_out.first(limit).to(next(self.vocoder.parameters()).device)
@@ -159,11 +159,11 @@ class VocoderLearner(Learner[ClipBatch]):
 
     def _mel(self, audio: Tensor) -> Tensor:
         with torch.autocast(audio.device.type, enabled=False):
-            return log_mel(audio.float(), self.vocoder.config)
+            return vocoder_log_mel(audio.float(), self.vocoder.config)
 
 
 def convolutions(module: nn.Module) -> list[nn.Module]:
-    """Return the convolutions, which are what the published vocoder has weight norm on."""
+    """Return the convolutions, on which the published vocoder has weight norm."""
     return [part for part in module.modules() if isinstance(part, nn.Conv1d | nn.ConvTranspose1d)]
 
 
@@ -171,7 +171,7 @@ def plain(vocoder: BigVgan) -> BigVgan:
     """Return a copy with the norms folded into weights, as `BigVgan` is built.
 
     Not by `remove_parametrizations`: a deep copy shares its class with the original, which would
-    lose its weights.
+    then lose its weights.
     """
     tensors = {
         name: tensor
@@ -187,7 +187,7 @@ def plain(vocoder: BigVgan) -> BigVgan:
     return copy
 
 
-def features_apart(wanted: Sequence[Judgement], found: Sequence[Judgement]) -> Tensor:
+def features_apart(wanted: Sequence[Scored], found: Sequence[Scored]) -> Tensor:
     """Return the mean absolute distance of features, summed over layers and discriminators."""
     pairs = [
         (have, want)

@@ -1,18 +1,17 @@
 // All segments, page by page, from the live server; and the build that runs.
 
-const COLUMNS = [
+// Column, title, whether it is a number.
+const columns = () => [
   ["source", "Source"],
   ["start_ms", "From", true],
   ["duration_s", "Seconds", true],
   ["speaker", "Speaker"],
   ["language", "Language"],
   ["status", "Verdict"],
-  ["dnsmos_overall", "DNSMOS", true],
-  ["snr_db", "SNR, dB", true],
-  ["asr_confidence", "Confidence", true],
-  ["words_per_second", "Words/s", true],
+  ...inTable().map(({ column, name, unit }) => [column, unit ? `${name}, ${unit}` : name, true]),
   ["text", "Text"],
 ];
+const inTable = () => scores.filter((score) => score.in_table);
 const asked_for = { sort: "source", descending: "", page: 0 };
 let browsing = 0; // answers that are overtaken do not count
 
@@ -99,7 +98,7 @@ async function browse(change) {
         el(
           "thead",
           {},
-          el("tr", {}, el("th", {}, el("span", { class: "hidden" }, "Play")), COLUMNS.map(heading)),
+          el("tr", {}, el("th", {}, el("span", { class: "hidden" }, "Play")), columns().map(heading)),
         ),
         el("tbody", {}, found.rows.flatMap(row)),
       ),
@@ -131,8 +130,7 @@ function heading([column, title, isNumber]) {
 }
 
 function row(segment) {
-  const m = segment.metrics;
-  const detail = el("tr", { hidden: true, class: "detail" }, el("td", { colspan: COLUMNS.length + 1 }));
+  const detail = el("tr", { hidden: true, class: "detail" }, el("td", { colspan: columns().length + 1 }));
   const open = el(
     "button",
     {
@@ -157,7 +155,7 @@ function row(segment) {
       el("td", {}, open),
       wildCell(segment.source, fileName(segment.source)),
       el("td", { class: "number" }, clock(segment.start_ms)),
-      digits(m.duration_s, 1),
+      digits(segment.scores.duration_s, 1),
       wildCell(segment.speaker),
       wildCell(language(segment.language)),
       el(
@@ -165,10 +163,7 @@ function row(segment) {
         { class: `status ${segment.status}` },
         segment.broken.length ? words(segment.broken[0].rule) : segment.status,
       ),
-      digits(m.dnsmos_overall, 2),
-      digits(m.snr_db, 1),
-      digits(m.asr_confidence, 2),
-      digits(m.words_per_second, 1),
+      inTable().map(({ column, digits: count }) => digits(segment.scores[column], count)),
       wildCell(segment.text),
     ),
     detail,

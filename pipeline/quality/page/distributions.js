@@ -8,17 +8,19 @@ function showDistributions(all) {
       one.unknown && `${number(one.unknown)} without a value`,
       beyond && `${number(beyond)} beyond the scale, in its end bars`,
     ];
-    const unit = one.metric.unit ? el("span", { class: "unit" }, one.metric.unit) : null;
+    const score = scoreOf(one.column);
+    const note = about(score);
+    const unit = note ? el("span", { class: "unit" }, note) : null;
     return el(
       "figure",
       { class: "card" },
       el(
         "figcaption",
         {},
-        el("h3", {}, one.metric.title, " ", unit),
+        el("h3", {}, score.title, " ", unit),
         el("p", {}, notes.filter(Boolean).join(", ")),
       ),
-      el("div", { class: "chart", id: `distribution-${one.metric.column}` }),
+      el("div", { class: "chart", id: `distribution-${one.column}` }),
       figures(one.query, one.bins, [
         ["From", (bin) => short(bin.start), true],
         ["Kept", (bin) => number(bin.kept), true],
@@ -29,13 +31,14 @@ function showDistributions(all) {
     );
   });
   byId("distribution-charts").replaceChildren(...cards);
-  all.forEach((one) => reserve(`distribution-${one.metric.column}`, 165));
+  all.forEach((one) => reserve(`distribution-${one.column}`, 165));
   const redraw = () => all.forEach(drawDistribution);
   byId("measure").onchange = redraw;
   redraw();
 }
 
 function drawDistribution(one) {
+  const score = scoreOf(one.column);
   const inHours = document.querySelector("[name=measure]:checked").value === "hours";
   const [unit, per] = inHours
     ? unitFor(Math.max(...one.bins.map((bin) => bin.kept_hours + bin.rejected_hours)))
@@ -65,7 +68,7 @@ function drawDistribution(one) {
     axis: { tickCount: 6, grid: false },
     scale: { nice: false },
   };
-  draw(`distribution-${one.metric.column}`, () => ({
+  draw(`distribution-${one.column}`, () => ({
     height: 130,
     layer: [
       {
@@ -78,7 +81,7 @@ function drawDistribution(one) {
           y: { field: "value", type: "quantitative", title: unit, stack: true, axis: { tickCount: 4 } },
           color: { field: "class", type: "nominal", scale: classScale(["kept", "rejected"]), legend: null },
           tooltip: [
-            { field: "about", title: one.metric.title },
+            { field: "about", title: score.title },
             { field: "class" },
             { field: "segments" },
             { field: "audio" },

@@ -1,17 +1,5 @@
-// Segments to listen to: a card with waveform, player, transcript and metrics.
+// Segments to listen to: a card with waveform, player, transcript and scores.
 
-const METRICS = [
-  // column, name, digits, unit
-  ["duration_s", "Duration", 2, "s"],
-  ["dnsmos_overall", "DNSMOS", 2, ""],
-  ["snr_db", "SNR", 1, "dB"],
-  ["asr_confidence", "Confidence", 2, ""],
-  ["words_per_second", "Rate", 1, "words/s"],
-  ["speech_ratio", "Speech", 2, ""],
-  ["overlap_ratio", "Overlap", 2, ""],
-  ["clipping_ratio", "Clipping", 3, ""],
-  ["language_probability", "Language", 2, ""],
-];
 const WIDTH = 240; // of a waveform: one bar a peak
 
 function showListen(samples, total) {
@@ -78,15 +66,17 @@ function segmentCard(segment, rule) {
     el("ul", { class: "broken" }, broken),
     el(
       "dl",
-      { class: "metrics" },
-      METRICS.filter(([column]) => segment.metrics[column] != null).map(([column, name, digits, unit]) =>
-        el(
-          "div",
-          {},
-          el("dt", {}, name),
-          el("dd", {}, `${number(segment.metrics[column], digits)}${unit && `\u00a0${unit}`}`),
+      { class: "scores" },
+      scores
+        .filter((score) => segment.scores[score.column] != null)
+        .map((score) =>
+          el(
+            "div",
+            { title: `${score.title}${inBrackets(about(score))}` },
+            el("dt", {}, score.name),
+            el("dd", {}, withUnit(segment.scores[score.column], score)),
+          ),
         ),
-      ),
       el("div", {}, el("dt", {}, "Speaker"), el("dd", {}, wild(segment.speaker))),
       el("div", {}, el("dt", {}, "Language"), el("dd", {}, wild(language(segment.language)))),
     ),

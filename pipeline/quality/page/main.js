@@ -5,6 +5,7 @@ const EVERY_MS = 3000;
 function show(figures, samples) {
   drawn.forEach(({ view }) => view.finalize());
   drawn.clear();
+  scores = figures.scores;
   showAbout(figures);
   showHeadline(figures);
   showAccounting(figures.totals);

@@ -71,6 +71,15 @@ const fileName = (source) => plain(source).split("/").pop();
 const language = (code) => (code == null ? "not named" : plain(code));
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
+// What the page says of each score that it shows: figures.scores of what is shown now.
+let scores = [];
+const scoreOf = (column) => scores.find((score) => score.column === column);
+const withUnit = (value, score) =>
+  `${number(value, score.digits)}${score.unit && value != null ? `\u00a0${score.unit}` : ""}`;
+const about = (score) =>
+  [score.unit || score.scale, score.better && `${score.better} is better`].filter(Boolean).join(", ");
+const inBrackets = (text) => (text ? ` (${text})` : "");
+
 // A table: columns are [title, value of a row, is it a number]
 function table(rows, columns) {
   const cell = (tag, isNumber, content) =>

@@ -10,9 +10,9 @@ import torch
 
 from wavemill.model.bsrnn.clips import find_clips
 from wavemill.model.bsrnn.config import BsrnnConfig
+from wavemill.model.bsrnn.learner import TrainSettings
 from wavemill.model.bsrnn.mixing import Mixer, MixSettings
 from wavemill.model.bsrnn.network import Bsrnn
-from wavemill.model.bsrnn.training import TrainSettings
 
 SMALL = BsrnnConfig(bands="coarse", features=8, hidden=8, pairs=1, mask_hidden=8)
 SHORT = MixSettings(seconds=0.25)

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from tests.model.bsrnn.made import SMALL, noise, small_network, with_constant_mask
 from wavemill.model.bsrnn.config import BAND_SPLITS, PRESETS, BsrnnConfig, band_bins, two_way_bands
-from wavemill.model.bsrnn.network import BandSplit
-from wavemill.model.bsrnn.stft import Stft
+from wavemill.model.bsrnn.network import BandSplit, Stft
 
 
 def test_the_paper_bands() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,15 @@ from typer.testing import CliRunner
 
 from tests.model.bsrnn.made import audio_folders, noise, small_mixer, small_settings
 from wavemill.model.bsrnn.checkpoint import load_checkpoint
+from wavemill.model.bsrnn.learner import BsrnnLearner, Mixtures, NoisyBatch, TrainSettings
+from wavemill.model.bsrnn.mixing import Mixer
+from wavemill.model.bsrnn.network import Bsrnn
 from wavemill.model.bsrnn.quality import si_sdr
-from wavemill.model.bsrnn.train import train
-from wavemill.model.bsrnn.training import StateError, Trainer
+from wavemill.model.bsrnn.train import Limits, run_training, train, training
+from wavemill.model.data.source import Share
+from wavemill.model.train.learner import Progress
+from wavemill.model.train.ranks import Ranks
+from wavemill.model.train.step import Stepper, learning_rate
 
 
 def test_si_sdr() -> None:
@@ -23,49 +30,94 @@ def test_si_sdr() -> None:
     assert si_sdr(7 * target + 0.7 * other, target) == pytest.approx(20, abs=0.1)
 
 
+def trained(root: Path, steps: int, mixer: Mixer, settings: TrainSettings) -> Bsrnn:
+    """Train up to a step, from where the folder stands; return the network."""
+    limits = Limits(math.inf, steps, 10.0)
+    made = training(settings, mixer, limits, root, "cpu")
+    assert run_training(made, math.inf).step == steps
+    assert isinstance(made.learner, BsrnnLearner)
+    return made.learner.network
+
+
 def test_steps_reduce_the_loss_of_a_batch(tmp_path: Path) -> None:
-    mixer, trainer = small_mixer(tmp_path), Trainer.start(small_settings(), "cpu")
-    noisy, target = trainer.batch(mixer)
-    losses = [trainer.learn(noisy, target) for _ in range(15)]
+    mixer, settings = small_mixer(tmp_path), small_settings()
+    batch = next(Mixtures(mixer, settings))
+    assert (batch.units, batch.noisy.shape, batch.target.shape) == (500, (2, 12_000), (2, 12_000))
+    learner = BsrnnLearner(settings)
+    stepper = Stepper(learner, settings.loop(), Ranks())
+    losses = []
+    for step in range(15):
+        stepper([batch], Progress(step, 500 * step, 7500))
+        losses.append(stepper.means.taken(Ranks())["loss"])
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_digital_silence_teaches_no_nonsense() -> None:
-    trainer = Trainer.start(small_settings(), "cpu")
-    trainer.learn(torch.zeros(2, 4800), torch.zeros(2, 4800))
-    assert all(weight.isfinite().all() for weight in trainer.network.parameters())
+    learner, silence = BsrnnLearner(small_settings()), torch.zeros(2, 4800)
+    stepper = Stepper(learner, small_settings().loop(), Ranks())
+    stepper([NoisyBatch(("silence",), 200, silence, silence)], Progress(0, 0, 200))
+    assert all(weight.isfinite().all() for weight in learner.network.parameters())
 
 
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path) -> None:
     mixer, settings = small_mixer(tmp_path), small_settings()
-    unbroken = Trainer.start(settings, "cpu")
-    for _ in range(4):
-        unbroken.learn(*unbroken.batch(mixer))
-    broken = Trainer.start(settings, "cpu")
-    for _ in range(2):
-        broken.learn(*broken.batch(mixer))
-    broken.save(tmp_path / "run")
-    resumed = Trainer.resume(tmp_path / "run", settings, "cpu")
-    while resumed.step < 4:
-        resumed.learn(*resumed.batch(mixer))
-    for name, weight in unbroken.network.state_dict().items():
-        torch.testing.assert_close(resumed.network.state_dict()[name], weight, rtol=0, atol=0)
+    unbroken = trained(tmp_path / "unbroken", 4, mixer, settings)
+    trained(tmp_path / "run", 2, mixer, settings)
+    resumed = trained(tmp_path / "run", 4, mixer, settings)
+    for name, weight in unbroken.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=0)
+
+
+def test_the_rate_halves() -> None:
+    loop = small_settings().loop()
+    rates = [learning_rate(loop.optimizer, Progress(step, 0, 1), 500) for step in (0, 1000, 3000)]
+    assert rates == pytest.approx([1e-2, 5e-3, 1.25e-3])
+
+
+def test_workers_share_the_mixtures(tmp_path: Path) -> None:
+    mixer, settings = small_mixer(tmp_path), small_settings()
+    alone = Mixtures(mixer, settings)
+    second = Mixtures(mixer, settings, Share(1, 2))
+    batches = [next(alone) for _ in range(4)]
+    for number in (1, 3):
+        assert torch.equal(next(second).noisy, batches[number].noisy)
+    alone.restore({"next": 1})
+    assert torch.equal(next(alone).noisy, batches[1].noisy)
+    assert alone.state() == {"next": 2}
 
 
 def test_other_settings_do_not_resume(tmp_path: Path) -> None:
-    settings = small_settings()
-    Trainer.start(settings, "cpu").save(tmp_path)
-    other = settings.model_copy(update={"batch": 3, "magnitude_weight": 0.0})
-    with pytest.raises(StateError, match="another batch, magnitude_weight;"):
-        Trainer.resume(tmp_path, other, "cpu")
-    (tmp_path / "training.safetensors").write_bytes(b"broken")
-    with pytest.raises(StateError, match="cannot resume"):
-        Trainer.resume(tmp_path, settings, "cpu")
+    audio_folders(tmp_path)
+    invoke(tmp_path, 1, "--held-out=*_b.wav")
+    for field, value in (("batch", 3), ("magnitude_weight", 0.0)):
+        other = small_settings().model_copy(update={field: value})
+        found = invoke(tmp_path, 2, "--held-out=*_b.wav", settings=other)
+        assert found.startswith("2 ")
+        assert f"begun with another settings.{field} (" in unboxed(found)
+    (newest,) = (tmp_path / "run" / "checkpoints").iterdir()
+    (newest / "state.json").write_text("broken")
+    assert "remedy: delete" in unboxed(invoke(tmp_path, 2, "--held-out=*_b.wav"))
+    (tmp_path / "run" / "training.safetensors").write_bytes(b"of an earlier version")
+    found = unboxed(invoke(tmp_path, 2, "--held-out=*_b.wav"))
+    assert "is of an earlier version, whose trainings cannot be continued" in found
 
 
-def invoke(root: Path, steps: int, *more: str) -> str:
+def unboxed(text: str) -> str:
+    """Undo the box and the line breaks around an error message."""
+    return " ".join(text.replace("\u2502", " ").split())
+
+
+def test_time_is_a_limit_too(tmp_path: Path) -> None:
+    mixer, settings = small_mixer(tmp_path), small_settings()
+    made = training(settings, mixer, Limits(0.0, math.inf, 10.0), tmp_path / "run", "cpu")
+    outcome = run_training(made, 0.0)
+    assert not outcome.complete
+    assert load_checkpoint(tmp_path / "run").config == settings.network
+
+
+def invoke(root: Path, steps: int, *more: str, settings: TrainSettings | None = None) -> str:
     folders = {name: root / name for name in ("clean", "noise", "rooms")}
-    (root / "settings.json").write_text(small_settings().model_dump_json())
+    (root / "settings.json").write_text((settings or small_settings()).model_dump_json())
     arguments = [f"--{name}={folder}" for name, folder in folders.items()]
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(train)

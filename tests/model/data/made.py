@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from wavemill.pipeline.corpora import pretrain, sft
+from wavemill.pipeline.curation import all_schemas
 
 RATE = 16_000
 CODES = 64  # size of the codebook that the tokens are of
@@ -34,7 +34,7 @@ def segment_row(recording: int, index: int, text: str = "", **changes: Any) -> d
     tokens = 3 + (recording + index) % 5
     data, codes = sound(recording * 100 + index, tokens)
     start = index * 1000
-    row: dict[str, Any] = dict.fromkeys(pretrain.SCHEMA.names)
+    row: dict[str, Any] = dict.fromkeys(all_schemas()["pretrain"].names)
     row |= {
         "recording_id": f"r{recording}",
         "segment_id": f"r{recording}-{index}",
@@ -85,7 +85,7 @@ def write(
     metadata: dict[str, str] | None = None,
 ) -> Path:
     """Write a corpus into a WORKDIR `folder`, one Parquet file per list of rows."""
-    schema = (pretrain if corpus == "pretrain" else sft).SCHEMA
+    schema = all_schemas()[corpus]
     metadata = metadata or {
         "semantic_tokenizer": "kmeans test",
         "semantic_vocab_size": str(CODES),

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from wavemill.model.data import voices
-from wavemill.model.data.augment import AugmentSettings, augment
-from wavemill.model.data.augmented import Augmentation
+from wavemill.model.data.augment import Augmentation, AugmentSettings, augment
 from wavemill.model.data.corpus import Conversation, Sound, Spoken
 from wavemill.model.data.voices import Change
-from wavemill.model.tokenizer.log_mel import tokens_in
+from wavemill.model.tokenizer.pieces import tokens_in
 
 FORMANTS = (600.0, 1400.0, 2600.0)  # Hz
 PITCH = 120.0  # Hz

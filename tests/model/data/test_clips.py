@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from tests.model.train.speech.made import RATE, made_audio, made_clip, write_corpus
 from wavemill.model.data.clip_batches import ClipBatches
-from wavemill.model.data.clips import Clip, ClipSettings, batch_of, clips_of, cut
+from wavemill.model.data.clips import ClipSettings, SpeechClip, batch_of, clips_of, cut
 from wavemill.model.data.corpus import Corpus, Sound
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import DataError, Share
+from wavemill.model.data.source import DataError, Problems, Share
 
 CLIPS = [made_clip(n, 2 + n % 5) for n in range(23)]
 SMALL = ClipSettings(window_clips=9, batch_s=1.0, batch_clips=4)
@@ -170,4 +169,4 @@ def test_recognition_samples_of_sft_are_clips(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([row, other]), tmp_path / "sft" / "0.parquet")
     corpus = Corpus.open(str(tmp_path), "sft")
     found = list(clips_of(corpus, ClipSettings(corpus="sft")))
-    assert found == [Clip("s", "one", "", found[0].sound)]
+    assert found == [SpeechClip("s", "one", "", found[0].sound)]

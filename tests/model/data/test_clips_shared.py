@@ -14,16 +14,13 @@ import pytest
 import wavemill.model.data.clip_batches
 import wavemill.model.data.clips
 import wavemill.model.data.files
-import wavemill.model.data.stored_audio
 from tests.model.data.made import conversation_row, write
 from tests.model.train.speech.made import RATE, made_clip, write_corpus
 from wavemill.model.data.clip_batches import ClipBatches
-from wavemill.model.data.clips import Clip, ClipSettings
+from wavemill.model.data.clips import ClipSettings, SpeechClip
 from wavemill.model.data.corpus import Corpus, Sound
-from wavemill.model.data.files import Files
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import Share
-from wavemill.model.data.stored_audio import Stored, stored_audio
+from wavemill.model.data.files import Files, Stored, stored_audio
+from wavemill.model.data.source import Problems, Share
 
 CLIPS = [made_clip(n, 60 + n % 5) for n in range(24)]
 FILE_END = 1 << 16  # bytes that Parquet reads of a file at first, in search of its footer
@@ -63,22 +60,17 @@ class Reading:
 
 def reading(place: str, share: Share, monkeypatch: pytest.MonkeyPatch) -> Reading:
     """Return what one rank reads until it has its first micro-batch of an epoch."""
-    totals: dict[str, list[int]] = {}
-    for module in (wavemill.model.data.stored_audio, wavemill.model.data.files):
-        total = totals[module.__name__] = [0]
-        opened = module.open_file
-
-        def counting(name: str, total: list[int] = total, opened: Any = opened) -> Counted:
-            return Counted(opened(name), total)
-
-        monkeypatch.setattr(module, "open_file", counting)
+    total = [0]
+    opened = wavemill.model.data.files.open_file
+    monkeypatch.setattr(
+        wavemill.model.data.files, "open_file", lambda name: Counted(opened(name), total)
+    )
     readings: list[Reading] = []
 
     def noted(files: Files, kind: str, places: Sequence[Stored], problems: Problems) -> Any:
-        plan = totals["wavemill.model.data.files"][0]
+        plan = total[0]  # rows, without audio
         found = stored_audio(files, kind, places, problems)
-        audio = totals["wavemill.model.data.stored_audio"][0]
-        readings.append(Reading(tuple(places), audio, plan))
+        readings.append(Reading(tuple(places), total[0] - plan, plan))
         return found
 
     monkeypatch.setattr(wavemill.model.data.clip_batches, "stored_audio", noted)
@@ -162,7 +154,7 @@ def test_conversations_without_any_audio_have_none(tmp_path: Path) -> None:
 
 def test_a_clip_is_equal_wherever_it_is_stored() -> None:
     clip = CLIPS[0]
-    assert clip == Clip(clip.id, clip.text, clip.speaker, clip.sound, Stored(1, 2))
+    assert clip == SpeechClip(clip.id, clip.text, clip.speaker, clip.sound, Stored(1, 2))
 
 
 SFT = ClipSettings(corpus="sft")

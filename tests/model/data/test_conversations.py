@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from tests.model.conformance import LLM, TABLE, notes
-from wavemill.model.data.conversations import conversation_document
 from wavemill.model.data.corpus import Conversation, Sound, Spoken
-from wavemill.model.prompt.layout import Format
+from wavemill.model.data.documents import conversation_document
+from wavemill.model.prompt.layout import Format, Vocabulary
 from wavemill.model.prompt.text import Utf8
-from wavemill.model.prompt.vocabulary import Vocabulary
 
 FORM = Format(Vocabulary(256, 320))
 
@@ -50,8 +49,8 @@ def test_ids_labels_and_positions_are_the_published_ones() -> None:
             + (made.text_ids.tolist() != told["text_ids"])
             + (made.audio_labels.tolist() != told["audio_labels"])
             + (made.text_labels.tolist() != told["text_labels"])
-            + (np.flatnonzero(made.audio_counts).tolist() != told["audio_loss_positions"])
-            + (np.flatnonzero(made.text_counts).tolist() != told["text_loss_positions"])
+            + (np.flatnonzero(made.audio_loss_mask).tolist() != told["audio_loss_positions"])
+            + (np.flatnonzero(made.text_loss_mask).tolist() != told["text_loss_positions"])
             + (np.flatnonzero(made.continuous).tolist() != mine)
         )
         TABLE.add("data: fine-tuning sequences", float(different))
@@ -61,11 +60,11 @@ def test_a_spoken_reply_is_learnt_up_to_where_generation_stops() -> None:
     names = FORM.vocabulary
     reply = Spoken("assistant", "ok", heard(4, 5))
     made = conversation_document(conversation(Spoken("user", None, heard(1)), reply), Utf8(), FORM)
-    audio = made.audio_labels[made.audio_counts].tolist()
-    text = made.text_labels[made.text_counts].tolist()
+    audio = made.audio_labels[made.audio_loss_mask].tolist()
+    text = made.text_labels[made.text_loss_mask].tolist()
     assert audio == [names.audio_offset + 4, names.audio_offset + 5, names.msg_end]
     assert text == [*b"ok", names.text_eos]
-    assert np.flatnonzero(made.audio_counts)[0] - np.flatnonzero(made.text_counts)[0] == 6
+    assert np.flatnonzero(made.audio_loss_mask)[0] - np.flatnonzero(made.text_loss_mask)[0] == 6
     assert len(made.sounds) == 1
     assert made.continuous.sum() == 1
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.model.data.made import conversation_row, write
 from tests.model.data.test_llm import batches, planner
-from wavemill.model.data.walk import Cursor, Walk
+from wavemill.model.data.planning import Cursor, Walk
 
 
 def test_a_broken_file_of_a_stream_is_passed_over(tmp_path: Path) -> None:
@@ -50,9 +50,9 @@ def test_a_walk_goes_on_from_any_place(
         "there", len(counts), lambda file, row: map(Number, range(row, counts[file])),
         0, stream % streams, streams,
     )  # fmt: skip
-    whole = walk.items(Cursor())
+    whole = walk.entries(Cursor())
     behind = Cursor()
     for _ in range(taken):
         _, behind = next(whole)
-    again = walk.items(behind)
+    again = walk.entries(behind)
     assert [next(whole) for _ in range(5)] == [next(again) for _ in range(5)]

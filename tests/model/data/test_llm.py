@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from tests.model.data.made import conversation_row, segment_row, write
 from wavemill.model.data.batch import PackedBatch
 from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.documents import WEIGHTS, Task, Tasks
 from wavemill.model.data.llm import LlmBatches, epoch_positions
 from wavemill.model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
-from wavemill.model.data.pretraining import WEIGHTS, Task, Tasks
 from wavemill.model.data.source import DataError, Prefetched, Share
 from wavemill.model.data.texts import Texts
-from wavemill.model.prompt.layout import Format
+from wavemill.model.prompt.layout import Format, Vocabulary
 from wavemill.model.prompt.text import Utf8
-from wavemill.model.prompt.vocabulary import Vocabulary
 
 V = Vocabulary(256, 320)
 FORM = Format(V)
@@ -81,7 +80,7 @@ def test_features_and_positions_fit(conversations: Path) -> None:
     assert sum(batch.lengths) == batch.units == len(batch.position_ids)
     starts = [sum(batch.lengths[:i]) for i in range(len(batch.lengths))]
     assert batch.position_ids[starts].tolist() == [0] * len(starts)
-    assert not batch.text_counts[
+    assert not batch.text_loss_mask[
         [s + n - 1 for s, n in zip(starts, batch.lengths, strict=True)]
     ].any()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavemill.model.data.packing import packed
+from wavemill.model.data.llm import packed
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(50, 90), st.integers(0, 9))

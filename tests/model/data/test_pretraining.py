@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from wavemill.model.data.corpus import Segment, Sound
-from wavemill.model.data.document import Document
-from wavemill.model.data.pretraining import WEIGHTS, Said, Task, Tasks
-from wavemill.model.prompt.layout import LayoutError, read_aloud
-from wavemill.model.prompt.vocabulary import Vocabulary
+from wavemill.model.data.documents import WEIGHTS, Document, Said, Task, Tasks
+from wavemill.model.prompt.layout import LayoutError, Vocabulary, read_aloud
 
 V = Vocabulary(text_tokens=256, audio_offset=320)
 A0, B, EOS = V.audio_offset, V.blank, V.text_eos
@@ -30,7 +28,7 @@ MEDIA_TWO = [BEGIN, A0 + 3, END]
 def laid_out(task: Task, *segments: Said, positions: int = 100) -> list[Document]:
     too_long: list[str] = []
     tasks = Tasks(V, delay=6, positions=positions)
-    documents = list(tasks.speech(task, segments, 0, too_long.append))
+    documents = list(tasks.speech(task, segments, too_long.append))
     assert not too_long
     return documents
 
@@ -38,8 +36,8 @@ def laid_out(task: Task, *segments: Said, positions: int = 100) -> list[Document
 def counted(document: Document) -> tuple[list[int], list[int]]:
     """Return what the loss counts of the audio and of the text stream, in order."""
     return (
-        document.audio_labels[document.audio_counts].tolist(),
-        document.text_labels[document.text_counts].tolist(),
+        document.audio_labels[document.audio_loss_mask].tolist(),
+        document.text_labels[document.text_loss_mask].tolist(),
     )
 
 
@@ -76,8 +74,8 @@ def test_a_task(
 
 def test_audio_starts_six_steps_after_its_text() -> None:
     (document,) = laid_out(Task.TO_BOTH, ONE, TWO)
-    first_text = int(np.flatnonzero(document.text_counts)[0])
-    first_audio = int(np.flatnonzero(document.audio_counts)[0])
+    first_text = int(np.flatnonzero(document.text_loss_mask)[0])
+    first_audio = int(np.flatnonzero(document.audio_loss_mask)[0])
     assert first_audio - first_text == 6
 
 
@@ -88,19 +86,19 @@ def test_the_prompt_to_read_aloud_is_what_was_learnt() -> None:
     assert list(prompt.audio_ids) == learnt.audio_ids[:length].tolist()
     assert list(prompt.text_ids) == learnt.text_ids[:length].tolist()
     # The first code is what the prompt's last position predicts.
-    assert learnt.audio_counts.tolist() == [False] * (length - 1) + [True] * 3 + [False]
+    assert learnt.audio_loss_mask.tolist() == [False] * (length - 1) + [True] * 3 + [False]
     with pytest.raises(LayoutError, match="no text to read aloud"):
         read_aloud([], V)
 
 
 def test_text_only_learns_every_id_and_ends() -> None:
-    (document,) = Tasks(V, 6, 100).text("t", [5, 6, 7], 0)
+    (document,) = Tasks(V, 6, 100).text("t", [5, 6, 7])
     assert counted(document) == ([], [5, 6, 7, EOS])
     assert not document.sounds
 
 
 def test_a_long_text_goes_on_in_the_next_document_without_loss() -> None:
-    pieces = list(Tasks(V, 6, 4).text("t", list(range(7)), 0))
+    pieces = list(Tasks(V, 6, 4).text("t", list(range(7))))
     assert [one for piece in pieces for one in counted(piece)[1]] == [*range(7), EOS]
     assert all(len(piece) <= 4 for piece in pieces)
 
@@ -114,7 +112,7 @@ def test_a_long_recording_is_cut_between_segments() -> None:
 
 def test_a_segment_that_is_too_long_is_told_and_left_out() -> None:
     too_long: list[str] = []
-    documents = list(Tasks(V, 6, 6).speech(Task.ASR, [ONE, TWO], 0, too_long.append))
+    documents = list(Tasks(V, 6, 6).speech(Task.ASR, [ONE, TWO], too_long.append))
     assert too_long == ["s1"]
     assert [one.id for one in documents] == ["s2"]
 

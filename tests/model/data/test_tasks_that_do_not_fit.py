@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.model.data.made import segment_row, sound, write
 from tests.model.data.test_llm import V, batches
 from wavemill.model.data.corpus import Corpus
+from wavemill.model.data.documents import WEIGHTS, Task, Tasks
 from wavemill.model.data.planning import PretrainPlanner
-from wavemill.model.data.pretraining import WEIGHTS, Task, Tasks
 from wavemill.model.prompt.text import Utf8
 
 

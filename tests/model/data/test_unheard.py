@@ -14,7 +14,7 @@ from tests.model.data.made import conversation_row, write
 from tests.model.data.test_llm import batches, planner
 from tests.model.train.test_sharding import training
 from wavemill.model.data.source import DataError
-from wavemill.model.train.job import work
+from wavemill.model.train.loop import work
 from wavemill.model.train.ranks import Ranks
 
 ALONE = "y" * 60  # as an answer: a micro-batch has room for no other
@@ -24,7 +24,7 @@ def test_a_micro_batch_that_cannot_be_heard_teaches_nothing(tmp_path: Path) -> N
     rows = [conversation_row(i, answer=ALONE) for i in range(4)]
     rows[2]["messages"][1]["audio"] = {"bytes": b"no flac", "path": "x"}
     source = batches(planner(write(tmp_path, "sft", [rows])))
-    learnt = {batch.ids: bool(batch.text_counts.any()) for batch in (next(source) for _ in rows)}
+    learnt = {batch.ids: bool(batch.text_loss_mask.any()) for batch in (next(source) for _ in rows)}
     assert learnt == {("s0",): True, ("s1",): True, ("s2",): False, ("s3",): True}
     assert source.problems() == {"undecodable_audio": 1}
 
@@ -53,6 +53,6 @@ def test_held_out_audio_that_cannot_be_heard_is_left_out(tmp_path: Path) -> None
     rows = [conversation_row(i, split="validation" if i < 3 else None) for i in range(6)]
     rows[0]["messages"][1]["audio"] = {"bytes": b"no flac", "path": "x"}
     corpus = write(tmp_path / "work", "sft", [rows])
-    parts = training(corpus, tmp_path / "run", False).build(Ranks())
-    assert [batch.ids for batch in parts.held_out] == [("s1", "s2")]
+    data = training(corpus, tmp_path / "run", False).data(Ranks())
+    assert [batch.ids for batch in data.held_out] == [("s1", "s2")]
     assert work(training(corpus, tmp_path / "run", False), Ranks()).complete

@@ -16,10 +16,11 @@ from tests.model import conformance
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import FlowConfig, VocoderConfig
 from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.detokenizer.weights import TensorFile, load_into
+from wavemill.model.detokenizer.layout import folded
+from wavemill.model.io.tensors import StoredTensor, assign, dtype_name
 
 FOLDER = conformance.FOLDER / "detokenizer"
-TOLERANCE = 2e-4  # of velocities, keys, values and mel (fixtures' README)
+TOLERANCE = 2e-4  # of velocities, keys, values and mel
 AUDIO_TOLERANCE = 1e-5  # of waveforms and extracted log-mel
 
 needs_fixtures = pytest.mark.skipif(
@@ -54,10 +55,12 @@ def below(name: str, prefix: str) -> dict[str, Tensor]:
     }
 
 
-def as_file(content: dict[str, Tensor]) -> TensorFile:
+def as_stored(content: dict[str, Tensor]) -> dict[str, StoredTensor]:
     """Return tensors as if they had been opened from a file."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in content.items()}
-    return TensorFile(FOLDER, shapes, content.__getitem__)
+    return {
+        name: StoredTensor(FOLDER, tuple(tensor.shape), dtype_name(tensor), tensor.to)
+        for name, tensor in content.items()
+    }
 
 
 @lru_cache
@@ -69,7 +72,7 @@ def flow_config() -> FlowConfig:
 
 def flow_with(config: FlowConfig, weights: dict[str, Tensor]) -> FlowNetwork:
     network = FlowNetwork(config)
-    load_into(network, as_file(weights), "cpu", weights["input_linear.weight"].dtype)
+    assign(network, as_stored(weights), FOLDER)
     return network.eval().requires_grad_(False)
 
 
@@ -85,7 +88,7 @@ def vocoder_config() -> VocoderConfig:
 
 def vocoder_with(config: VocoderConfig, weights: dict[str, Tensor]) -> BigVgan:
     network = BigVgan(config)
-    load_into(network, as_file(weights).folded(), "cpu", weights["conv_pre.bias"].dtype)
+    assign(network, folded(as_stored(weights)), FOLDER, dtype=weights["conv_pre.bias"].dtype)
     return network.eval().requires_grad_(False)
 
 

@@ -37,9 +37,11 @@ QUICK = StreamSettings(ode_points=4, cache_frames=300)
 
 
 def made_detokenizer(
-    settings: StreamSettings = QUICK, config: DetokenizerConfig = CONFIG
+    settings: StreamSettings = QUICK,
+    config: DetokenizerConfig = CONFIG,
+    kind: type[Detokenizer] = Detokenizer,
 ) -> Detokenizer:
-    detokenizer = Detokenizer.from_config(config, settings)
+    detokenizer = kind.from_config(config, settings)
     for part in (detokenizer.flow, detokenizer.vocoder):
         fill(part)
     detokenizer.vocoder.conv_post.weight.data *= LOUDNESS

@@ -1,4 +1,4 @@
-"""The flow network and its integration against the published ones (fixtures, sections 2 and 3)."""
+"""The flow network and its integration against the published ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.model.conformance import TABLE, worst
+from tests.model.conformance import TABLE, parts, stems, worst
 from tests.model.detokenizer.fixtures import (
+    FOLDER,
     TOLERANCE,
     below,
     flow,
@@ -22,18 +23,26 @@ from tests.model.detokenizer.fixtures import (
     notes,
     tensors,
 )
-from wavemill.model.detokenizer.config import StreamSettings
-from wavemill.model.detokenizer.flow import FlowNetwork, KeyValue, time_features
+from tests.model.detokenizer.published import SOLVERS, PublishedSettings, PublishedSolver, steps
+from wavemill.model.detokenizer.flow import FlowNetwork, KeyValue, rotation_at, time_features
 from wavemill.model.detokenizer.history import History
-from wavemill.model.detokenizer.ode import integrate, steps
-from wavemill.model.detokenizer.rotary import rotation
-from wavemill.model.detokenizer.solver import ChunkSolver, denormalise, normalise
+from wavemill.model.detokenizer.solver import denormalise, euler_steps, integrate, normalise
 
 pytestmark = needs_fixtures
-WHOLE = ("t0", "t999", "t1000", "start700", "len1")
-CHUNKED = ("chunked_same_t", "chunked_mixed_t", "chunked_kv60")
-VARIANTS = ("var_sincos", "var_learnable", "var_rope_interp", "var_rope_base")
-SOLVERS = ("neural_ode_euler", "naive_euler")
+DIT, ODE = FOLDER / "dit", FOLDER / "ode"
+MASKED = stems(DIT, "*block_causal*")
+WHOLE = [name for name in stems(DIT, "whole_*") if name not in MASKED]
+CHUNKED, VARIANTS = stems(DIT, "chunked_*"), stems(DIT, "var_*")
+PADDED = stems(DIT, "batch*_padded*")
+BATCHES = [name for name in stems(DIT, "batch*") if name not in PADDED]
+AHEAD, UNFINISHED = stems(ODE, "lookahead*"), stems(ODE, "nolookahead*")
+PREFIXED = stems(ODE, "prefix*")
+SOLVED = [name for solver in SOLVERS for name in stems(ODE, f"{solver}_N*")]
+
+
+def points_of(name: str) -> int:
+    """Return the points of the time grid that a file's name ends in: "..._N15..."."""
+    return int(parts([name], r".*_N(\d+)")[0])
 
 
 def velocity(network: FlowNetwork, case: dict[str, Tensor], **more: Any) -> Tensor:
@@ -59,7 +68,7 @@ def outputs_of(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_whole_sequence(name: str) -> None:
-    case, network = tensors(f"dit/whole_{name}"), flow()
+    case, network = tensors(f"dit/{name}"), flow()
     inner: dict[str, nn.Module] = {
         "t_emb": network.t_embedder,
         "cond_emb": network.semantic_token_embedding,
@@ -70,24 +79,26 @@ def test_whole_sequence(name: str) -> None:
     with outputs_of(inner) as found:
         TABLE.add("flow: velocity", worst(velocity(network, case), case["velocity"]), TOLERANCE)
     found["t_freq"] = time_features(case["t"])
-    for key, wanted in below(f"dit/whole_{name}", "mid.").items():
+    for key, wanted in below(f"dit/{name}", "mid.").items():
         TABLE.add("flow: inner values", worst(found[key], wanted), TOLERANCE)
 
 
 def test_rope_table() -> None:
     case = tensors("dit/rope_table")
-    cos, sin = rotation(case["positions"], 16, flow_config().rope_params)
+    cos, sin = rotation_at(case["positions"], 16, flow_config().rope_params)
     TABLE.add("flow: rotary table", worst(cos[:, 0], case["cos"]), TOLERANCE)
     TABLE.add("flow: rotary table", worst(sin[:, 0], case["sin"]), TOLERANCE)
 
 
-def test_batch() -> None:
-    case = tensors("dit/batch2_nopadding")
+@pytest.mark.parametrize("name", BATCHES)
+def test_batch(name: str) -> None:
+    case = tensors(f"dit/{name}")
     TABLE.add("flow: batch", worst(velocity(flow(), case), case["velocity"]), TOLERANCE)
 
 
-def test_padded_batch_as_published_is_the_network_without_rotary_embedding() -> None:
-    case = tensors("dit/batch2_padded")
+@pytest.mark.parametrize("name", PADDED)
+def test_padded_batch_as_published_is_the_network_without_rotary_embedding(name: str) -> None:
+    case = tensors(f"dit/{name}")
     config = flow_config().model_copy(update={"use_rope": False})
     plain = flow_with(config, tensors("dit/model"))
     found = velocity(plain, case, mask=frame_mask(case))
@@ -96,8 +107,9 @@ def test_padded_batch_as_published_is_the_network_without_rotary_embedding() -> 
         TABLE.add("flow: padded batch", worst(found[row, :length], wanted), TOLERANCE)
 
 
-def test_padded_row_is_the_row_alone() -> None:
-    case = tensors("dit/batch2_padded")
+@pytest.mark.parametrize("name", PADDED)
+def test_padded_row_is_the_row_alone(name: str) -> None:
+    case = tensors(f"dit/{name}")
     found = velocity(flow(), case, mask=frame_mask(case))
     for row, length in enumerate(case["seq_len"].tolist()):
         fields = {key: case[key][row : row + 1, :length] for key in ("x", "tokens", "position_ids")}
@@ -114,8 +126,8 @@ def frame_mask(case: dict[str, Tensor]) -> Tensor:
 def test_chunks_behind_a_history(name: str) -> None:
     network, history = flow(), History.empty(flow())
     limit = int(header(f"dit/{name}").get("max_kv_cache_tokens", 900))
-    for index in range(4):
-        case = below(f"dit/{name}", f"chunk{index}.")
+    for chunk in parts(tensors(f"dit/{name}"), r"(chunk\d+\.)"):
+        case = below(f"dit/{name}", chunk)
         assert torch.equal(history.upcoming(case["x"].shape[1]), case["position_ids"][0])
         assert int(case["t"] * 1000) == case["t_long"]
         assert case["cu_seqlens_k"][1] == len(history) + case["cu_seqlens_q"][1]
@@ -137,8 +149,9 @@ def compare_history(part: str, history: History, case: dict[str, Tensor], end: s
         TABLE.add(part, worst(found, case[name]), TOLERANCE)
 
 
-def test_block_mask() -> None:
-    case, network = tensors("dit/whole_block_causal"), flow()
+@pytest.mark.parametrize("name", MASKED)
+def test_block_mask(name: str) -> None:
+    case, network = tensors(f"dit/{name}"), flow()
     full = velocity(network, case)
     TABLE.add("flow: whole pass", worst(full, case["velocity_full_attention"]), TOLERANCE)
     mask = case["block_ids"][:, None] >= case["block_ids"][None]
@@ -151,26 +164,26 @@ def test_variants(name: str) -> None:
     config = flow_config().model_copy(update=header(f"dit/{name}"))
     config = type(config).model_validate(config.model_dump(warnings=False))
     network = flow_with(config, below(f"dit/{name}", "param."))
-    for start in ("start0.", "start50."):
+    for start in parts(tensors(f"dit/{name}"), r"(start\d+\.)"):
         case = below(f"dit/{name}", start)
         TABLE.add("flow: variants", worst(velocity(network, case), case["velocity"]), TOLERANCE)
         if network.position_embedding is not None:
             added = network.position_embedding(case["position_ids"])
             TABLE.add("flow: added positions", worst(added, case["pos_emb"]), TOLERANCE)
-    table = tensors(f"dit/{name}").get("table_rows_0_1_2_50")
-    if table is not None:
+    for key in parts(tensors(f"dit/{name}"), r"(table_rows_.*)"):
         assert network.position_embedding is not None
-        rows = network.position_embedding(torch.arange(51))[[0, 1, 2, 50]]
-        TABLE.add("flow: added positions", worst(rows, table), TOLERANCE)
+        rows = [int(row) for row in key.removeprefix("table_rows_").split("_")]
+        found = network.position_embedding(torch.arange(max(rows) + 1))[rows]
+        TABLE.add("flow: added positions", worst(found, tensors(f"dit/{name}")[key]), TOLERANCE)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("points", [2, 3, 5, 15, 30])
-def test_integration(solver: str, points: int) -> None:
-    case = tensors(f"ode/{solver}_N{points}")
-    path = steps(solver, points)
+@pytest.mark.parametrize("name", SOLVED)
+def test_integration(name: str) -> None:
+    case = tensors(f"ode/{name}")
+    path = steps(name.partition("_N")[0], points_of(name))
     assert [step.network_time for step in path] == case["t_long"].tolist()
-    assert notes("ode/checks")[f"{solver}_N{points}"]["t_long"] == case["t_long"].tolist()
+    if name in notes("ode/checks"):
+        assert notes("ode/checks")[name]["t_long"] == case["t_long"].tolist()
     evaluated = torch.tensor([[step.time, step.size] for step in path])
     wanted = torch.stack((case["t_eval"], case["dt_effective"]), 1)
     TABLE.add("flow: time grids", worst(evaluated, wanted), 1e-6)
@@ -193,59 +206,58 @@ def test_integration(solver: str, points: int) -> None:
         TABLE.add("flow: states", worst(torch.stack(velocities), case["velocities"]), TOLERANCE)
 
 
-@pytest.mark.parametrize("points", [15, 30, 150])
-def test_time_grid(points: int) -> None:
-    for dtype in ("float32", "bfloat16"):  # the published grid is float32 for both
-        wanted = notes("ode/checks")[f"time_grid_{dtype}_N{points}"]["t_long"]
-        found = [step.network_time for step in steps("neural_ode_euler", points)]
-        TABLE.add("flow: integer times", float(found != wanted))
+def test_time_grids() -> None:
+    grids = {n: told for n, told in notes("ode/checks").items() if n.startswith("time_grid_")}
+    assert grids
+    for name, told in grids.items():  # the published grid is float32 for every dtype
+        found = [step.network_time for step in euler_steps(points_of(name))]
+        TABLE.add("flow: integer times", float(found != told["t_long"]))
 
 
-def solver(points: int = 15) -> ChunkSolver:
-    return ChunkSolver(flow(), StreamSettings(mode="published", ode_points=points))
+def solver(points: int) -> PublishedSolver:
+    return PublishedSolver(flow(), PublishedSettings(ode_points=points))
 
 
-def test_look_ahead_and_clean_pass() -> None:
-    case = tensors("ode/lookahead16_N15")
-    x, _ = solver().solve(case["tokens"], case["noise"], History.empty(flow()))
-    clean = x[:48]
+@pytest.mark.parametrize("name", AHEAD)
+def test_look_ahead_and_clean_pass(name: str) -> None:
+    case, published = tensors(f"ode/{name}"), solver(points_of(name))
+    x = published.solve(case["tokens"], case["noise"], History.empty(flow()))
+    kept = case["extra_pass_x"].shape[1]
+    clean = x[:kept]
     mel = denormalise(clean, flow_config())
     TABLE.add("flow: solved mel", worst(mel, case["mel_denormalised"]), TOLERANCE)
     TABLE.add("flow: clean pass", worst(clean[None], case["extra_pass_x"]), TOLERANCE)
-    history = solver().observe(clean, case["tokens"][:48], History.empty(flow()))
+    history = published.observe(clean, case["tokens"][:kept], History.empty(flow()))
     compare_history("flow: clean pass", history, case)
     discarded = flow()(
-        clean[None], case["tokens"][None, :48], torch.tensor([999]), torch.arange(48)[None]
+        clean[None], case["tokens"][None, :kept], torch.tensor([999]), torch.arange(kept)[None]
     )[0]
     wanted = case["extra_pass_velocity_discarded"]
     TABLE.add("flow: clean pass", worst(discarded, wanted), TOLERANCE)
-    assert [s.network_time for s in solver().path] + [999] == case["t_long"].tolist()
+    assert [step.network_time for step in published.path] + [999] == case["t_long"].tolist()
 
 
-def test_keys_without_look_ahead_come_from_the_last_evaluation() -> None:
-    case = tensors("ode/neural_ode_euler_N15")
-    _, newest = solver().solve(case["tokens"], case["noise"], History.empty(flow()))
-    history = History.empty(flow()).extended(newest)
-    part = "flow: keys of the last evaluation"
-    compare_history(part, history, tensors("ode/nolookahead_N15_kv"))
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_keys_without_look_ahead_come_from_the_last_evaluation(name: str) -> None:
+    points = points_of(name)
+    case, published = tensors(f"ode/neural_ode_euler_N{points}"), solver(points)
+    published.solve(case["tokens"], case["noise"], History.empty(flow()))
+    history = History.empty(flow()).extended(published.newest)
+    compare_history("flow: keys of the last evaluation", history, tensors(f"ode/{name}"))
 
 
-def test_prompt_before_the_noise() -> None:
-    case = tensors("ode/prefix50_N15")
+@pytest.mark.parametrize("name", PREFIXED)
+def test_prompt_before_the_noise(name: str) -> None:
+    case, published = tensors(f"ode/{name}"), solver(points_of(name))
     prompt = normalise(case["prompt_mel"], flow_config())
-    history = solver().observe(prompt, case["prompt_tokens"], History.empty(flow()))
-    x, _ = solver().solve(case["tokens"], case["noise"], history)
+    history = published.observe(prompt, case["prompt_tokens"], History.empty(flow()))
+    x = published.solve(case["tokens"], case["noise"], history)
     mel = denormalise(x, flow_config())
     TABLE.add("flow: solved mel", worst(mel, case["mel_denormalised"]), TOLERANCE)
 
 
-def test_cases_are_all_covered() -> None:
-    """Every file of the two folders is read by a test above."""
-    from tests.model.detokenizer.fixtures import FOLDER
-
-    read = {f"whole_{name}" for name in WHOLE} | set(CHUNKED) | set(VARIANTS)
-    read |= {"batch2_nopadding", "batch2_padded", "rope_table", "whole_block_causal", "model"}
-    assert {path.stem for path in (FOLDER / "dit").glob("*.safetensors")} == read
-    read = {f"{name}_N{points}" for name in SOLVERS for points in (2, 3, 5, 15, 30)}
-    read |= {"lookahead16_N15", "nolookahead_N15_kv", "prefix50_N15"}
-    assert {path.stem for path in (FOLDER / "ode").glob("*.safetensors")} == read
+def test_every_file_is_read() -> None:
+    """A kind of file that no test above knows is not passed over."""
+    read = {*WHOLE, *MASKED, *CHUNKED, *VARIANTS, *BATCHES, *PADDED, "rope_table", "model"}
+    assert set(stems(DIT)) == read
+    assert set(stems(ODE)) == {*SOLVED, *AHEAD, *UNFINISHED, *PREFIXED}

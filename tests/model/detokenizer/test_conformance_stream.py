@@ -1,4 +1,4 @@
-"""Published streaming, chunk by chunk, against the stored runs (fixtures, sections 4 to 7, 10)."""
+"""Published streaming, chunk by chunk, against the stored runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.model.conformance import TABLE, worst
+from tests.model.conformance import TABLE, stems, worst
 from tests.model.detokenizer.fixtures import (
     AUDIO_TOLERANCE,
     FOLDER,
@@ -23,31 +23,29 @@ from tests.model.detokenizer.fixtures import (
     tensors,
     vocoder,
 )
+from tests.model.detokenizer.published import (
+    CrossFadeStream,
+    PublishedMelStream,
+    PublishedSettings,
+    PublishedSolver,
+    read_voice,
+)
 from tests.model.detokenizer.test_conformance_flow import compare_history
+from wavemill.model.detokenizer import streams
 from wavemill.model.detokenizer.config import StreamSettings
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.history import History
-from wavemill.model.detokenizer.melstream import MelStream, PublishedMelStream
 from wavemill.model.detokenizer.solver import ChunkSolver
-from wavemill.model.detokenizer.voice import read_voice
-from wavemill.model.detokenizer.waveform import CrossFadeStream
+from wavemill.model.detokenizer.streams import MelStream
 
 pytestmark = needs_fixtures
 SAMPLES = 480  # per frame
 FULL_SCALE_ERROR = 1e-4
-CASES = (
-    "api_4s",
-    "single_final",
-    "naive_euler",
-    "no_lookahead",
-    "kv_trim",
-    "prefill_mel",
-    "prefill_max_prompt_chunk",
-    "prefill_kv_trim",
-    "prefill_mel_too_short",
-    "wrap_with_prompt",
-    "wrap_without_prompt",
-)
+STREAMING = FOLDER / "streaming"
+NOTED = dict(notes("streaming/cases")) if STREAMING.is_dir() else {}
+BFLOAT16 = stems(STREAMING, "*_bf16_*")
+CASES = [name for name in stems(STREAMING) if name not in BFLOAT16]
+SCHEDULES = [name for name in NOTED if name not in CASES]  # inputs are not stored
 FIELDS = {  # of StreamSettings, by their names in the fixtures
     "ode_step": "ode_points",
     "look_ahead_tokens": "look_ahead_tokens",
@@ -58,11 +56,11 @@ FIELDS = {  # of StreamSettings, by their names in the fixtures
 }
 
 
-def settings_of(name: str) -> StreamSettings:
+def settings_of(name: str) -> PublishedSettings:
     noted = header(f"streaming/{name}")
     fields = {ours: noted[theirs] for theirs, ours in FIELDS.items() if theirs in noted}
-    solver = "naive_euler" if name == "naive_euler" else "neural_ode_euler"
-    return StreamSettings(mode="published", solver=solver, **fields)
+    solver = noted.get("solver", "naive_euler" if "naive_euler" in name else "neural_ode_euler")
+    return PublishedSettings(solver=solver, **fields)
 
 
 def quiet(mel: Tensor) -> Tensor:
@@ -81,12 +79,12 @@ def chunks_of(name: str) -> Iterator[dict[str, Tensor]]:
 class Run:
     """A published stream, and the noise that its next chunk gets."""
 
-    settings: StreamSettings
+    settings: PublishedSettings
     start: History
     vocoder: Callable[[Tensor], Tensor]
 
     def __post_init__(self) -> None:
-        solver = ChunkSolver(flow(), self.settings)
+        solver = PublishedSolver(flow(), self.settings)
         self.noise = torch.zeros(0, 80)
         self.mels = PublishedMelStream(solver, self.settings, self._noise, self.start)
         self.audio = CrossFadeStream(self.vocoder, SAMPLES)
@@ -117,11 +115,11 @@ class Run:
         return mel, audio
 
 
-def voice_of(name: str, settings: StreamSettings) -> History:
+def voice_of(name: str, settings: PublishedSettings) -> History:
     prompt = below(f"streaming/{name}", "prompt.")
     if not prompt:
         return History.empty(flow())
-    return read_voice(ChunkSolver(flow(), settings), settings, prompt["mel"], prompt["tokens"])
+    return read_voice(PublishedSolver(flow(), settings), settings, prompt["mel"], prompt["tokens"])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -163,15 +161,16 @@ def test_model_tokens() -> None:
             carry = wanted[len(wanted) - ahead :]
 
 
-@pytest.mark.parametrize("name", ["long_10s", "prefill_speech"])
+@pytest.mark.parametrize("name", SCHEDULES)
 def test_schedule_of_runs_without_stored_inputs(name: str) -> None:
     noted = notes("streaming/cases")[name]
-    settings = StreamSettings(mode="published", ode_points=2, voice_chunk_frames=60)
-    start = History.empty(flow())
+    settings, start = PublishedSettings(ode_points=2), History.empty(flow())
     if isinstance(noted, dict):
+        pieces = noted["prefill"]["prefill_chunks"]
+        settings = settings.model_copy(update={"voice_chunk_frames": pieces[-1][0]})
         frames = noted["prefill"]["start_position_id_after"]
         voice = torch.zeros(frames, 80), torch.zeros(frames, dtype=torch.int64)
-        start = read_voice(ChunkSolver(flow(), settings), settings, *voice)
+        start = read_voice(PublishedSolver(flow(), settings), settings, *voice)
         assert len(start) == noted["prefill"]["kv_after"]
         noted = noted["chunks"]
     run = Run(settings, start, quiet)
@@ -180,12 +179,13 @@ def test_schedule_of_runs_without_stored_inputs(name: str) -> None:
         run.push(tokens, torch.zeros(note["model_frames"], 80), note)
 
 
-CUTS = ("even_regular", "odd_first_chunk", "short_nonfinal_after_long", "very_short_nonfinal")
+LENGTHS = dict(notes("evidence")["lengths"]) if FOLDER.is_dir() else {}
+CUTS = [name for name, noted in LENGTHS.items() if isinstance(noted, dict)]  # or an error's text
 
 
-@pytest.mark.parametrize("name", [*CUTS, "noref_default_100_150", "final_chunk_of_zero_tokens"])
+@pytest.mark.parametrize("name", CUTS)
 def test_lengths_of_unusual_chunks(name: str) -> None:
-    noted = notes("evidence")["lengths"][name]
+    noted = LENGTHS[name]
     audio = CrossFadeStream(quiet, SAMPLES)
     ahead = noted["look_ahead_tokens"] * noted["upsample"]
     carried, found = 0, []
@@ -214,9 +214,10 @@ def test_gain_of_the_published_cross_fade() -> None:
         TABLE.add("streaming: seam gain", error, 1e-6)
 
 
-def test_waveform_of_the_bfloat16_run() -> None:
+@pytest.mark.parametrize("name", BFLOAT16)
+def test_waveform_of_the_bfloat16_run(name: str) -> None:
     """Its tokens and noise are not stored: our float32 vocoder gets its mel, chunk by chunk."""
-    audio, stored = CrossFadeStream(vocoder(), SAMPLES), tensors("streaming/long_10s_bf16_cpu")
+    audio, stored = CrossFadeStream(vocoder(), SAMPLES), tensors(f"streaming/{name}")
     noted = notes("streaming/checks")["long_bfloat16_cpu_vs_float32_wav"]
     for index, limits in enumerate(noted):
         found = audio.push(stored[f"chunk{index}.mel"], final=index == len(noted) - 1)
@@ -226,14 +227,31 @@ def test_waveform_of_the_bfloat16_run() -> None:
         TABLE.add("streaming: bfloat16 waveform, max", worst(found[None], wanted), 0.03)
 
 
-@pytest.mark.parametrize("name", ["single_final", "api_4s", "prefill_mel"])
+def has_a_default_twin(name: str) -> bool:
+    """Tell whether a run's first chunk is one that the default stream solves in the same way."""
+    settings, prompt = settings_of(name), below(f"streaming/{name}", "prompt.")
+    if settings.solver != "neural_ode_euler":
+        return False
+    if prompt:
+        room = settings.cache_frames - settings.chunk_tokens * settings.frames_per_token
+        if len(prompt["mel"]) != len(prompt["tokens"]) or len(prompt["mel"]) > room:
+            return False
+    first = below(f"streaming/{name}", "chunk0.")["tokens"]
+    return len(first) == settings.chunk_tokens or "chunk1.tokens" not in tensors(
+        f"streaming/{name}"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if has_a_default_twin(name)])
 def test_default_frames_are_the_published_ones(name: str) -> None:
     """Of a first chunk; a later one has carried noise, where the published one draws anew."""
-    settings = settings_of(name).model_copy(update={"mode": "default"})
-    case = next(chunks_of(name))
-    noise, start = case["noise"], voice_of(name, settings)
-    mels = MelStream(ChunkSolver(flow(), settings), settings, lambda _frames: noise, start)
-    mel = mels.push(case["tokens"], final=name == "single_final")
+    settings, solver = settings_of(name), ChunkSolver(flow(), settings_of(name))
+    case, start = next(chunks_of(name)), History.empty(flow())
+    if prompt := below(f"streaming/{name}", "prompt."):
+        start = streams.read_voice(solver, settings, prompt["mel"], prompt["tokens"])
+    mels = MelStream(solver, settings, lambda _frames: case["noise"], start)
+    final = "chunk1.tokens" not in tensors(f"streaming/{name}")
+    mel = mels.push(case["tokens"], final)
     TABLE.add("streaming: default mode, mel", worst(mel, case["mel"]), TOLERANCE)
 
 
@@ -251,7 +269,5 @@ def test_default_stream_equals_offline_decoding() -> None:
     TABLE.add("streaming: default mode, against offline", error, FULL_SCALE_ERROR)
 
 
-def test_cases_are_all_covered() -> None:
-    stored = {path.stem for path in (FOLDER / "streaming").glob("*.safetensors")}
-    assert stored == {*CASES, "long_10s_bf16_cpu"}
-    assert notes("streaming/cases").keys() == {*CASES, "long_10s", "prefill_speech"}
+def test_every_run_is_noted() -> None:
+    assert {*CASES, *SCHEDULES} == NOTED.keys()

@@ -21,12 +21,14 @@ from tests.model.detokenizer.made import (
     scattered,
     tokens_for,
 )
-from wavemill.model.detokenizer.config import StreamSettings
-from wavemill.model.detokenizer.mel import log_mel
+from tests.model.detokenizer.published import PublishedDetokenizer, PublishedSettings
+from wavemill.model.audio import vocoder_log_mel
+from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.solver import Noise
 
 FILE = Path(__file__).parents[2] / "data" / "detokenizer_golden.safetensors"
-MODES = ("default", "published")
+KINDS = {"default": Detokenizer, "published": PublishedDetokenizer}
+MODES = tuple(KINDS)
 MEL_TOLERANCE = 2e-4  # float32 on another machine
 AUDIO_TOLERANCE = 2e-5
 VOICE_TOKENS = 8
@@ -40,8 +42,7 @@ def made_noise() -> Noise:
 
 def stream_of(mode: str) -> tuple[Tensor, Tensor]:
     """Return mel and audio: a voice, chunks of 8 tokens, a history that overflows."""
-    settings = StreamSettings(
-        mode=mode,
+    settings = PublishedSettings(
         chunk_tokens=8,
         look_ahead_tokens=3,
         cache_frames=80,
@@ -49,7 +50,7 @@ def stream_of(mode: str) -> tuple[Tensor, Tensor]:
         voice_chunk_frames=20,
         vocoder_context=10,
     )
-    detokenizer = made_detokenizer(settings)
+    detokenizer = made_detokenizer(settings, kind=KINDS[mode])
     voice = detokenizer.voice(tokens_for(VOICE_TOKENS, 1), made_audio(4 * VOICE_TOKENS))
     stream = detokenizer.stream(made_noise(), voice)
     mels, pieces = [], []
@@ -61,7 +62,7 @@ def stream_of(mode: str) -> tuple[Tensor, Tensor]:
 
 
 def golden() -> dict[str, Tensor]:
-    found = {"mel.sweep": log_mel(made_audio(20), CONFIG.vocoder)}
+    found = {"mel.sweep": vocoder_log_mel(made_audio(20), CONFIG.vocoder)}
     for mode in MODES:
         found[f"{mode}.mel"], found[f"{mode}.audio"] = stream_of(mode)
     return found
@@ -81,7 +82,7 @@ def test_modes_differ() -> None:
 
 
 def test_mel_of_audio() -> None:
-    found = log_mel(made_audio(20), CONFIG.vocoder)
+    found = vocoder_log_mel(made_audio(20), CONFIG.vocoder)
     assert worst(found, load_file(FILE)["mel.sweep"]) < AUDIO_TOLERANCE
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from tests.model.detokenizer import published
 from tests.model.detokenizer.made import (
     BANDS,
     CONFIG,
@@ -21,16 +22,23 @@ from tests.model.detokenizer.made import (
     random,
     tokens_for,
 )
-from wavemill.model.detokenizer.bigvgan import reach
+from tests.model.detokenizer.published import (
+    CrossFadeStream,
+    PublishedDetokenizer,
+    PublishedMelStream,
+    PublishedSettings,
+    PublishedSolver,
+)
+from tests.model.detokenizer.reach import reach
 from wavemill.model.detokenizer.config import StreamSettings
 from wavemill.model.detokenizer.detokenizer import Detokenizer, DetokenizerStream
 from wavemill.model.detokenizer.history import History
-from wavemill.model.detokenizer.melstream import MelStream, PublishedMelStream
 from wavemill.model.detokenizer.solver import ChunkSolver, seeded_noise
-from wavemill.model.detokenizer.voice import read_voice
-from wavemill.model.detokenizer.waveform import ContextStream, CrossFadeStream
+from wavemill.model.detokenizer.streams import ContextStream, MelStream, read_voice
 
 FULL_SCALE_ERROR = 1e-4
+KINDS = {"default": Detokenizer, "published": PublishedDetokenizer}
+QUICKLY = PublishedSettings(**QUICK.model_dump())  # both kinds read it
 SAMPLES_PER_TOKEN = 4 * HOP
 VOICE_TOKENS = 15
 
@@ -107,9 +115,9 @@ def ones(mel: Tensor) -> Tensor:
 
 def test_no_gain_at_seams() -> None:
     sizes = [72, 120, 120, 120, 168]
-    mended, published = ContextStream(ones, HOP, 24, 500), CrossFadeStream(ones, HOP)
+    mended, faded = ContextStream(ones, HOP, 24, 500), CrossFadeStream(ones, HOP)
     gains = []
-    for stream in (mended, published):
+    for stream in (mended, faded):
         pieces = [stream.push(torch.zeros(size, BANDS), final=size == 168) for size in sizes]
         joined = torch.cat(pieces)
         assert len(joined) == sum(sizes) * HOP
@@ -135,19 +143,17 @@ def test_any_number_of_tokens(count: int, look_ahead: int) -> None:
 
 
 def mel_stream(
-    settings: StreamSettings, history: History | None = None
+    settings: PublishedSettings, mode: str = "default"
 ) -> MelStream | PublishedMelStream:
-    detokenizer = made_detokenizer(settings)
-    stream = detokenizer.stream(random(), history)
-    return stream.mels
+    return made_detokenizer(settings, kind=KINDS[mode]).stream(random()).mels
 
 
 def test_the_voice_stays() -> None:
     frames = 4 * VOICE_TOKENS
     kept = {}
     for mode in ("default", "published"):
-        settings = QUICK.model_copy(update={"mode": mode, "cache_frames": 200})
-        detokenizer = made_detokenizer(settings)
+        settings = QUICKLY.model_copy(update={"cache_frames": 200})
+        detokenizer = made_detokenizer(settings, kind=KINDS[mode])
         voice = detokenizer.voice(tokens_for(VOICE_TOKENS), made_audio(frames))
         stream = detokenizer.stream(random(), voice)
         for seed in range(6):
@@ -173,10 +179,10 @@ def test_history_keeps_the_newest_frames_behind_the_voice() -> None:
 
 
 def test_no_position_limit() -> None:
-    limited = QUICK.model_copy(update={"cache_frames": 200, "position_limit": 600})
+    limited = QUICKLY.model_copy(update={"cache_frames": 200, "position_limit": 600})
     lengths: dict[str, list[int]] = {}
     for mode in ("published", "default"):
-        mels = mel_stream(limited.model_copy(update={"mode": mode}))
+        mels = mel_stream(limited, mode)
         seen = lengths[mode] = []
         for seed in range(8):
             mels.push(tokens_for(30, seed))
@@ -187,7 +193,7 @@ def test_no_position_limit() -> None:
 
 def test_frames_do_not_depend_on_the_distance_from_the_start() -> None:
     """Renumbering changes nothing: the published stream is the same far from its start."""
-    fresh, late = (mel_stream(QUICK.model_copy(update={"mode": "published"})) for _ in range(2))
+    fresh, late = (mel_stream(QUICKLY, "published") for _ in range(2))
     for mels in (fresh, late):
         mels.push(tokens_for(30))
     history = late.history
@@ -245,22 +251,22 @@ def test_default_frames_are_the_published_ones_given_the_same_noise() -> None:
         taken.append(first + frames)
         return drawn[first : first + frames]
 
-    mended = mel_stream(QUICK)
+    mended = mel_stream(QUICKLY)
     position = iter(torch.split(drawn, [120, 120, 80]))
     mended.draw = lambda _frames: next(position)
-    published = mel_stream(QUICK.model_copy(update={"mode": "published"}))
-    published.draw = published_noise
+    as_published = mel_stream(QUICKLY, "published")
+    as_published.draw = published_noise
     for index in range(3):
         tokens = tokens_for(30 if index < 2 else 20, index)
-        found, wanted = (mels.push(tokens, final=index == 2) for mels in (mended, published))
+        found, wanted = (mels.push(tokens, final=index == 2) for mels in (mended, as_published))
         assert torch.allclose(found, wanted, rtol=0, atol=2e-4)
 
 
 def test_history_without_look_ahead_is_of_clean_frames() -> None:
-    settings = QUICK.model_copy(update={"look_ahead_tokens": 0})
+    settings = QUICKLY.model_copy(update={"look_ahead_tokens": 0})
     keys = {}
     for mode in ("default", "published"):
-        mels = mel_stream(settings.model_copy(update={"mode": mode}))
+        mels = mel_stream(settings, mode)
         mel = mels.push(tokens_for(30))
         clean = (mel - CONFIG.flow.mel_mean) / CONFIG.flow.mel_std
         empty = History.empty(mels.solver.network)
@@ -287,21 +293,19 @@ def test_voice_of_any_length(frames: int) -> None:
 
 
 def test_short_mel_of_a_voice_is_not_filled_with_noise() -> None:
-    solver = ChunkSolver(made_detokenizer().flow, QUICK)
+    flow = made_detokenizer().flow
     mel, tokens = torch.zeros(90, BANDS), torch.zeros(100, dtype=torch.int64)
-    lengths = [
-        len(read_voice(solver, QUICK.model_copy(update={"mode": mode}), mel, tokens))
-        for mode in ("default", "published")
-    ]
-    assert lengths == [90, 100]
+    found = read_voice(ChunkSolver(flow, QUICK), QUICK, mel, tokens)
+    wanted = published.read_voice(PublishedSolver(flow, QUICKLY), QUICKLY, mel, tokens)
+    assert (len(found), len(wanted)) == (90, 100)
 
 
 def test_bfloat16_network_keeps_a_float32_state() -> None:
     errors = {}
     for mode in ("default", "published"):
-        settings = QUICK.model_copy(update={"mode": mode, "ode_points": 30})
-        exact = made_detokenizer(settings).stream(random()).mels.push(tokens_for(20), final=True)
-        detokenizer = made_detokenizer(settings)
+        settings = QUICKLY.model_copy(update={"ode_points": 30})
+        exact = mel_stream(settings, mode).push(tokens_for(20), final=True)
+        detokenizer = made_detokenizer(settings, kind=KINDS[mode])
         detokenizer.flow.bfloat16()
         found = detokenizer.stream(random()).mels.push(tokens_for(20), final=True)
         errors[mode] = float((found.float() - exact).square().mean().sqrt())
@@ -320,9 +324,9 @@ def test_errors(detokenizer: Detokenizer) -> None:
     wide = QUICK.model_copy(update={"cache_frames": 4000})
     with pytest.raises(ValueError, match="knows 4096 positions"):
         made_detokenizer(wide).stream(random())
-    published = made_detokenizer(QUICK.model_copy(update={"mode": "published"}))
+    as_published = made_detokenizer(QUICKLY, kind=PublishedDetokenizer)
     with pytest.raises(ValueError, match="12 tokens leave no frame before the look-ahead"):
-        published.stream(random()).push(tokens_for(12))
+        as_published.stream(random()).push(tokens_for(12))
     with pytest.raises(ValueError, match="no frames"):
         read_voice(ChunkSolver(detokenizer.flow, QUICK), QUICK, torch.zeros(0, 8), torch.zeros(0))
     with pytest.raises(ValueError, match="smaller than chunk_tokens"):

@@ -22,10 +22,11 @@ from tests.model.detokenizer.fixtures import (
     tensors,
 )
 from tests.model.detokenizer.made import QUICK, made_detokenizer, random, tokens_for
+from tests.model.detokenizer.published import PublishedDetokenizer, PublishedSettings
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
-from wavemill.model.detokenizer.weights import with_weight_norm
-from wavemill.model.weights import WeightsError
+from wavemill.model.detokenizer.layout import normed
+from wavemill.model.io.folders import WeightsError
 
 FLOW = Path("audio_detokenizer", "model.safetensors")
 VOCODER = Path("vocoder", "model.safetensors")
@@ -103,16 +104,24 @@ def test_fields_of_training_are_passed_over(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "by", "message"),
     [
-        (FLOW, lambda c: c.pop("speech_model.input_linear.bias"), "missing: input_linear.bias"),
-        (FLOW, lambda c: c.update({"speech_model.odd": torch.zeros(1)}), "unknown: odd"),
+        (
+            FLOW,
+            lambda c: c.pop("speech_model.input_linear.bias"),
+            r"tensor input_linear\.bias is missing",
+        ),
+        (
+            FLOW,
+            lambda c: c.update({"speech_model.odd": torch.zeros(1)}),
+            "tensor odd is not part of the network",
+        ),
         (
             FLOW,
             lambda c: c.update({"speech_model.input_linear.bias": torch.zeros(3)}),
-            r"shape: input_linear.bias is \(3,\), not \(32,\)",
+            r"tensor input_linear\.bias is \(3,\), but the configuration calls for \(32,\)",
         ),
-        (VOCODER, lambda c: c.pop("conv_post.weight_g"), "missing: conv_post.weight; "),
-        (VOCODER, lambda c: c.pop("conv_pre.bias"), "missing: conv_pre.bias"),
-        (VOCODER, lambda c: c.update(odd=torch.zeros(1)), "unknown: odd"),
+        (VOCODER, lambda c: c.pop("conv_post.weight_g"), r"tensor conv_post\.weight is missing; "),
+        (VOCODER, lambda c: c.pop("conv_pre.bias"), r"tensor conv_pre\.bias is missing"),
+        (VOCODER, lambda c: c.update(odd=torch.zeros(1)), "tensor odd is not part of the network"),
     ],
 )
 def test_wrong_tensors_are_named(
@@ -125,7 +134,7 @@ def test_wrong_tensors_are_named(
 
 def test_wrong_files_are_named(folder: Path) -> None:
     (folder / FLOW).write_bytes(b"no tensors")
-    with pytest.raises(WeightsError, match=r"model\.safetensors is no safetensors file"):
+    with pytest.raises(WeightsError, match=r"cannot read .*audio_detokenizer.*model\.safetensors"):
         Detokenizer.from_pretrained(folder)
     (folder / FLOW).unlink()
     with pytest.raises(WeightsError, match=r"audio_detokenizer: neither model\.safetensors nor"):
@@ -183,8 +192,7 @@ def test_fixtures_in_the_published_layout(tmp_path: Path) -> None:
         (tmp_path / name).write_text((FOLDER / source / Path(name).name).read_text())
     stored = tensors("streaming/api_4s")
     noises = iter([stored["chunk0.noise"], stored["chunk1.noise"]])
-    settings = QUICK.model_copy(update={"mode": "published", "ode_points": 30})
-    read = Detokenizer.from_pretrained(tmp_path, settings=settings)
+    read = PublishedDetokenizer.from_pretrained(tmp_path, settings=PublishedSettings())
     tokens = torch.cat((stored["chunk0.tokens"], stored["chunk1.tokens"]))
     found = read.decode(tokens, lambda _frames: next(noises))
     wanted = torch.cat((stored["chunk0.wav"], stored["chunk1.wav"]), 1)[0]
@@ -206,7 +214,7 @@ def test_names_and_shapes_at_full_size() -> None:
     wanted = notes("names")["vocoder"]
     found = shapes_of(full.vocoder.state_dict())
     TABLE.add("names: vocoder, folded", float(found != wanted["tensors_folded"]))
-    found = shapes_of(with_weight_norm(full.vocoder))
+    found = shapes_of(normed(full.vocoder))
     TABLE.add("names: vocoder, weight norm", float(found != wanted["tensors_weight_norm"]))
 
 

@@ -9,9 +9,8 @@ import pytest
 pytest.importorskip("langdetect", reason="the extra `evaluate` is not installed")
 pytest.importorskip("nltk", reason="the extra `evaluate` is not installed")
 
-from wavemill.model.evaluate.ifeval import sentences
-from wavemill.model.evaluate.ifeval.checking import INSTRUCTIONS, followed, relaxed
-from wavemill.model.evaluate.scorers.ifeval import IfevalScorer
+from wavemill.model.evaluate.ifeval import text_analysis
+from wavemill.model.evaluate.scorers.ifeval import INSTRUCTIONS, IfevalScorer, followed, relaxed
 from wavemill.model.evaluate.scoring import Answered
 
 AT_LEAST, LESS = "at least", "less than"
@@ -106,12 +105,12 @@ def test_every_type_has_a_case_or_needs_punkt() -> None:
 def test_sentences_are_counted_with_punkt_and_never_guessed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = {"num_sentences": 2, "relation": AT_LEAST}
-    if sentences.has_punkt():
-        assert followed("One. Two.", "length_constraints:number_sentences", told).strict
-        assert not followed("One", "length_constraints:number_sentences", told).strict
-    monkeypatch.setattr(sentences, "has_punkt", lambda: False)
-    found = followed("One. Two.", "length_constraints:number_sentences", told)
+    arguments = {"num_sentences": 2, "relation": AT_LEAST}
+    if text_analysis.has_punkt():
+        assert followed("One. Two.", "length_constraints:number_sentences", arguments).strict
+        assert not followed("One", "length_constraints:number_sentences", arguments).strict
+    monkeypatch.setattr(text_analysis, "has_punkt", lambda: False)
+    found = followed("One. Two.", "length_constraints:number_sentences", arguments)
     assert (found.strict, found.loose) == (None, None)
     assert "nltk.downloader" in found.note
     capitals = {"capital_frequency": 1, "capital_relation": AT_LEAST}
@@ -149,17 +148,19 @@ def test_what_cannot_be_checked_is_unscored(instruction: str, arguments: dict[st
 
 
 def test_keywords_are_text_and_as_published_regular_expressions() -> None:
-    told = {"keywords": ["a.c"]}
-    assert not followed("abc", "keywords:existence", told).strict
-    assert followed("abc", "keywords:existence", told, "compat").strict
+    arguments = {"keywords": ["a.c"]}
+    assert not followed("abc", "keywords:existence", arguments).strict
+    assert followed("abc", "keywords:existence", arguments, "compat").strict
     assert followed("(x", "keywords:existence", {"keywords": ["(x"]}).strict
     assert followed("(x", "keywords:existence", {"keywords": ["(x"]}, "compat").strict is None
 
 
 def test_chinese_is_known() -> None:
-    told = {"language": "zh"}
-    assert followed("今天下雨了。", "language:response_language", told).strict
-    assert followed("今天下雨了。", "language:response_language", told, "compat").strict is None
+    arguments = {"language": "zh"}
+    assert followed("今天下雨了。", "language:response_language", arguments).strict
+    assert (
+        followed("今天下雨了。", "language:response_language", arguments, "compat").strict is None
+    )
 
 
 def item(answer: str, *asked: tuple[str, dict[str, Any]], question: str = "q") -> Answered:

@@ -15,8 +15,8 @@ from wavemill.model.llm.config import preset
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import presets
-from wavemill.model.train.llm_export import export_llm
-from wavemill.model.train.llm_network import LearningLlm
+from wavemill.model.train.llm import LearningLlm
+from wavemill.model.train.llm_output import export_llm
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +27,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for head in (network.llm.lm_head, network.llm.mimo_output):
         torch.nn.init.zeros_(head.weight)
     folder = tmp_path_factory.mktemp("run") / "model"
-    export_llm(network, folder, None, None)
+    export_llm(network.llm, network.acoustic, folder, None, None)
     return folder
 
 
-def told(codes: int = 2048) -> dict[str, str]:
+def metadata_of(codes: int = 2048) -> dict[str, str]:
     return {"semantic_tokenizer": "kmeans x", "semantic_vocab_size": str(codes)}
 
 
 def test_one_who_knows_nothing_hesitates_among_all_ids(model: Path, tmp_path: Path) -> None:
     rows = [conversation_row(i, answer="ab", split="test" if i else "train") for i in range(4)]
-    place = write(tmp_path, "sft", [rows], metadata=told())
+    place = write(tmp_path, "sft", [rows], metadata=metadata_of())
     found = corpus_perplexity(model, str(place), "sft", "test")
     assert [(one.task, one.stream, one.tokens) for one in found] == [
         ("asr", "text", 9),  # three times "ab" and its end
@@ -53,7 +53,7 @@ def test_one_who_knows_nothing_hesitates_among_all_ids(model: Path, tmp_path: Pa
 
 def test_tasks_of_pretraining_are_told_apart(model: Path, tmp_path: Path) -> None:
     rows = [segment_row(r, i, split="test") for r in range(8) for i in range(2)]
-    place = write(tmp_path, "pretrain", [rows], metadata=told())
+    place = write(tmp_path, "pretrain", [rows], metadata=metadata_of())
     found = {
         (one.task, one.stream) for one in corpus_perplexity(model, str(place), "pretrain", "test")
     }
@@ -62,6 +62,6 @@ def test_tasks_of_pretraining_are_told_apart(model: Path, tmp_path: Path) -> Non
 
 
 def test_another_codebook_is_refused(model: Path, tmp_path: Path) -> None:
-    place = write(tmp_path, "sft", [[conversation_row(0, split="test")]], metadata=told(64))
+    place = write(tmp_path, "sft", [[conversation_row(0, split="test")]], metadata=metadata_of(64))
     with pytest.raises(DataError, match="codebook of 2048 codes, the corpus one of 64"):
         corpus_perplexity(model, str(place), "sft", "test")

@@ -11,12 +11,10 @@ pytest.importorskip("opencc", reason="the extra `evaluate` is not installed")
 from tests.model.evaluate.conformance import TABLE, needs_cases, stored
 from wavemill.model.evaluate.scorers.asr import AsrScorer
 from wavemill.model.evaluate.scoring import Answered
-from wavemill.model.evaluate.text.cleaning import clean
 from wavemill.model.evaluate.text.edits import edits
 from wavemill.model.evaluate.text.mandarin import normalize_mandarin
-from wavemill.model.evaluate.text.published import normalize, tokens
-from wavemill.model.evaluate.text.tokens import published_tokens
-from wavemill.model.evaluate.text.western import normalize_basic, normalize_english
+from wavemill.model.evaluate.text.packages import normalize_basic, normalize_english
+from wavemill.model.evaluate.text.published import clean, normalize, published_tokens, tokens
 
 pytestmark = needs_cases
 NORMALIZERS = "asr/normalizer_cases.json"

@@ -10,10 +10,9 @@ pytest.importorskip("langdetect", reason="the extra `evaluate` is not installed"
 pytest.importorskip("nltk", reason="the extra `evaluate` is not installed")
 
 from tests.model.evaluate.conformance import TABLE, needs_cases, stored
-from wavemill.model.evaluate.ifeval.checking import INSTRUCTIONS, followed
-from wavemill.model.evaluate.ifeval.sentences import NEEDS_PUNKT, has_punkt
-from wavemill.model.evaluate.reading.tags import without_tags
-from wavemill.model.evaluate.scorers.ifeval import IfevalScorer
+from wavemill.model.evaluate.ifeval.text_analysis import NEEDS_PUNKT, has_punkt
+from wavemill.model.evaluate.scorers.ifeval import INSTRUCTIONS, IfevalScorer, followed
+from wavemill.model.evaluate.scorers.reading import without_tags
 from wavemill.model.evaluate.scoring import Answered
 
 pytestmark = needs_cases

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("opencc", reason="the extra `evaluate` is not installed")
 
 from tests.model.evaluate.conformance import TABLE, FixedJudge, by_subset, item, needs_cases, stored
-from wavemill.model.evaluate.aggregate import mean_of
 from wavemill.model.evaluate.benchmarks.schema import benchmark_named
 from wavemill.model.evaluate.judge.rubrics import rubrics
+from wavemill.model.evaluate.metrics import mean_of
 from wavemill.model.evaluate.scorers.asr import AsrScorer
 from wavemill.model.evaluate.scorers.choice import ChoiceScorer
 from wavemill.model.evaluate.scorers.judged import JudgedScorer
@@ -38,10 +38,10 @@ NUMBERS = {"nan": math.nan, "inf": math.inf}
 
 def _wanted(case: dict[str, Any]) -> float | None:
     """Return the value that the toolkit reads; None also where it stops."""
-    told = case.get("score", case.get("counted_as"))
-    if isinstance(told, str):
-        return {**VERDICTS, **NUMBERS}.get(told)
-    return told
+    value = case.get("score", case.get("counted_as"))
+    if isinstance(value, str):
+        return {**VERDICTS, **NUMBERS}.get(value)
+    return value
 
 
 def _judged(rubric: str, replies: list[str | None]) -> Scores:

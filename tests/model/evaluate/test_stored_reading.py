@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from tests.model.evaluate.conformance import TABLE, by_subset, item, needs_cases, stored
-from wavemill.model.evaluate.reading.label import read_label, same_label
-from wavemill.model.evaluate.reading.letter import read_letter
-from wavemill.model.evaluate.reading.published_letter import published_letter
-from wavemill.model.evaluate.reading.published_refusal import published_refusal
-from wavemill.model.evaluate.scorers.choice import ChoiceScorer
-from wavemill.model.evaluate.scorers.refusal import RefusalScorer
+from wavemill.model.evaluate.scorers.choice import ChoiceScorer, published_letter
+from wavemill.model.evaluate.scorers.reading import read_label, read_letter, same_label
+from wavemill.model.evaluate.scorers.refusal import RefusalScorer, published_refusal
 
 pytestmark = needs_cases
 LETTERS = "mcq/extraction_cases.json"

@@ -3,14 +3,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from wavemill.model.generate.generate import decode, generate, stream
-from wavemill.model.generate.sampling import Sampling
-from wavemill.model.generate.streams import GenerateSettings, NoRoom
-from wavemill.model.llm.batch import Sample
+from wavemill.model.generate.generate import (
+    GenerateSettings,
+    LlmPrompt,
+    NoRoom,
+    Sampling,
+    decode,
+    generate,
+    stream,
+)
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.network import AudioLlm
-from wavemill.model.prompt.layout import Format, Message, Reply, Role
-from wavemill.model.prompt.vocabulary import Vocabulary
+from wavemill.model.prompt.layout import Format, Reply, Role, TokenMessage, Vocabulary
 
 CONFIG = preset("tiny")
 FORMAT = Format(Vocabulary(CONFIG.text_vocab, CONFIG.audio_offset), delay=CONFIG.audio_delay)
@@ -22,28 +26,28 @@ def network() -> AudioLlm:
     return AudioLlm(CONFIG).eval()
 
 
-def prompt(*messages: Message) -> Sample:
+def prompt(*messages: TokenMessage) -> LlmPrompt:
     layout = FORMAT.layout(messages, Reply.BOTH)
     ids = (torch.tensor(row) for row in (layout.audio_ids, layout.text_ids, layout.continuous))
     features = [torch.randn(len(m.codes), CONFIG.feature_width) for m in messages if m.codes]
-    return Sample(*ids, features)
+    return LlmPrompt(*ids, features)
 
 
 @pytest.fixture(scope="module")
-def prompts() -> list[Sample]:
+def prompts() -> list[LlmPrompt]:
     torch.manual_seed(2)
-    heard = Message(Role.USER, codes=(5, 9, 2, 7))
+    heard = TokenMessage(Role.USER, codes=(5, 9, 2, 7))
     return [
-        prompt(Message(Role.USER, text=tuple(b"what is said?")), heard),
-        prompt(Message(Role.USER, text=tuple(b"hi"))),  # no audio: upstream fails
-        prompt(heard, Message(Role.ASSISTANT, text=tuple(b"ok")), heard),  # two segments
+        prompt(TokenMessage(Role.USER, text=tuple(b"what is said?")), heard),
+        prompt(TokenMessage(Role.USER, text=tuple(b"hi"))),  # no audio: upstream fails
+        prompt(heard, TokenMessage(Role.ASSISTANT, text=tuple(b"ok")), heard),  # two segments
     ]
 
 
 @pytest.mark.parametrize("reply", list(Reply))
 @pytest.mark.parametrize("static", [False, True])
 def test_batch_gives_what_each_prompt_gives_alone(
-    network: AudioLlm, prompts: list[Sample], reply: Reply, static: bool
+    network: AudioLlm, prompts: list[LlmPrompt], reply: Reply, static: bool
 ) -> None:
     settings = GenerateSettings(reply=reply, max_new_tokens=12, static_cache=static)
     together = generate(network, prompts, settings)
@@ -55,7 +59,7 @@ def test_batch_gives_what_each_prompt_gives_alone(
 
 
 def test_stream_yields_as_it_goes_and_can_be_left(
-    network: AudioLlm, prompts: list[Sample], monkeypatch: pytest.MonkeyPatch
+    network: AudioLlm, prompts: list[LlmPrompt], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = GenerateSettings(reply=Reply.BOTH, max_new_tokens=12)
     calls: list[int] = []
@@ -69,7 +73,7 @@ def test_stream_yields_as_it_goes_and_can_be_left(
     assert len(calls) == 3
 
 
-def test_drawing_is_seeded(network: AudioLlm, prompts: list[Sample]) -> None:
+def test_drawing_is_seeded(network: AudioLlm, prompts: list[LlmPrompt]) -> None:
     drawn = [
         generate(
             network,
@@ -81,7 +85,7 @@ def test_drawing_is_seeded(network: AudioLlm, prompts: list[Sample]) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_limits_are_said(network: AudioLlm, prompts: list[Sample]) -> None:
+def test_limits_are_said(network: AudioLlm, prompts: list[LlmPrompt]) -> None:
     length = len(prompts[1].audio_ids)
     with pytest.raises(NoRoom, match=f"{length} tokens of prompt and 2048 of reply exceed"):
         generate(network, prompts[1:2], GenerateSettings(max_new_tokens=2048))
@@ -93,7 +97,7 @@ def test_limits_are_said(network: AudioLlm, prompts: list[Sample]) -> None:
     assert not cut.complete
 
 
-def test_each_row_has_its_own_limit(network: AudioLlm, prompts: list[Sample]) -> None:
+def test_each_row_has_its_own_limit(network: AudioLlm, prompts: list[LlmPrompt]) -> None:
     lengths = [len(one.audio_ids) for one in prompts]
     settings = GenerateSettings(longest_text=max(lengths) + 2)
     steps = list(decode(network, prompts, settings))
@@ -102,7 +106,7 @@ def test_each_row_has_its_own_limit(network: AudioLlm, prompts: list[Sample]) ->
 
 
 def test_penalty_is_each_rows_own() -> None:
-    from wavemill.model.generate.sampling import sample
+    from wavemill.model.generate.generate import sample
 
     logits = torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]])
     recent = torch.tensor([[0, 0], [2, 2]])

@@ -18,11 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from wavemill.model.generate import generate as module
-from wavemill.model.generate.generate import generate
+from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, Sampling, generate
 from wavemill.model.generate.graphs import DecodingStep, RecordedStep
-from wavemill.model.generate.sampling import Sampling
-from wavemill.model.generate.streams import GenerateSettings
-from wavemill.model.llm.batch import Sample
 from wavemill.model.llm.cache import KeyValueCache
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.network import AudioLlm, LlmOutput
@@ -81,11 +78,11 @@ def network() -> AudioLlm:
     return AudioLlm(preset("tiny")).eval()
 
 
-def prompts() -> list[Sample]:
+def prompts() -> list[LlmPrompt]:
     generator = torch.Generator().manual_seed(2)
     blank = preset("tiny").text_vocab + 23
     return [
-        Sample(
+        LlmPrompt(
             torch.full((length,), blank),
             torch.randint(256, (length,), generator=generator),
             torch.zeros(length, dtype=torch.bool),

@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.llm.config import LlmConfig
 from wavemill.model.llm.from_text import from_text_llm
 from wavemill.model.llm.network import AudioLlm
-from wavemill.model.weights import WeightsError
 
 TEXT_VOCAB = 50
 CONFIG = LlmConfig(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from wavemill.model.llm.batch import Sample, collate, pack
+from wavemill.model.generate.generate import LlmPrompt, collate, pack
 from wavemill.model.llm.cache import CacheFull, KeyValueCache
 from wavemill.model.llm.config import PRESETS, LlmConfig, preset
 from wavemill.model.llm.network import AudioLlm
@@ -17,13 +17,13 @@ def network() -> AudioLlm:
     return AudioLlm(preset("tiny")).eval()
 
 
-def sample(length: int, *segments: tuple[int, int], seed: int = 0) -> Sample:
+def sample(length: int, *segments: tuple[int, int], seed: int = 0) -> LlmPrompt:
     """Return random streams; features are of the (start, end) segments."""
     generator = torch.Generator().manual_seed(seed)
     continuous = torch.zeros(length, dtype=torch.bool)
     for start, end in segments:
         continuous[start:end] = True
-    return Sample(
+    return LlmPrompt(
         torch.randint(320, 2368, (length,), generator=generator),
         torch.randint(256, (length,), generator=generator),
         continuous,
@@ -129,14 +129,14 @@ def test_presets(name: str, least: float, most: float) -> None:
 
 
 def test_published_config_survives_a_round_trip() -> None:
-    told = preset("published").published() | {"max_window_layers": 28}  # a field of no use here
-    config = LlmConfig.model_validate(told)
-    assert config.published() == told
+    values = preset("published").published() | {"max_window_layers": 28}  # a field of no use here
+    config = LlmConfig.model_validate(values)
+    assert config.published() == values
     assert config.audio_codes == 16384
-    assert told["kimia_mimo_audiodelaytokens"] == config.audio_delay == 6
+    assert values["kimia_mimo_audiodelaytokens"] == config.audio_delay == 6
 
 
 def test_rotary_base_is_read_where_newer_files_have_it() -> None:
-    told = preset("published").published()
-    told["rope_parameters"] = {"rope_type": "default", "rope_theta": told.pop("rope_theta")}
-    assert LlmConfig.model_validate(told).rope_theta == 1e6
+    values = preset("published").published()
+    values["rope_parameters"] = {"rope_type": "default", "rope_theta": values.pop("rope_theta")}
+    assert LlmConfig.model_validate(values).rope_theta == 1e6

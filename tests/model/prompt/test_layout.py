@@ -6,17 +6,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.model.prompt.reading import read
 from wavemill.model.prompt.layout import (
     Format,
     LayoutError,
-    Message,
     Reply,
     Revision,
     Role,
+    TokenMessage,
+    Vocabulary,
     shifted,
 )
-from wavemill.model.prompt.reading import read
-from wavemill.model.prompt.vocabulary import Vocabulary
 
 SMALL = Vocabulary(text_tokens=20, audio_offset=60)
 texts = st.lists(st.integers(0, 19), min_size=1, max_size=5).map(tuple)
@@ -24,18 +24,18 @@ codes = st.lists(st.integers(0, 9), min_size=1, max_size=5).map(tuple)
 
 
 @st.composite
-def messages(draw: st.DrawFn, spoken: bool) -> list[Message]:
+def messages(draw: st.DrawFn, spoken: bool) -> list[TokenMessage]:
     """Draw conversations whose texts of one role never follow each other."""
-    found: list[Message] = []
+    found: list[TokenMessage] = []
     for _ in range(draw(st.integers(1, 6))):
         role = draw(st.sampled_from(list(Role)))
         kind = draw(st.sampled_from(["text", "codes", "both"]))
         if kind == "both" and spoken and role is Role.ASSISTANT:
-            found.append(Message(role, draw(texts), draw(codes)))
+            found.append(TokenMessage(role, draw(texts), draw(codes)))
         elif kind == "text":
-            found.append(Message(role, text=draw(texts)))
+            found.append(TokenMessage(role, text=draw(texts)))
         else:
-            found.append(Message(role, codes=draw(codes)))
+            found.append(TokenMessage(role, codes=draw(codes)))
     apart = [found[0]]
     for message in found[1:]:
         last = apart[-1]
@@ -46,7 +46,9 @@ def messages(draw: st.DrawFn, spoken: bool) -> list[Message]:
 
 @settings(deadline=None)
 @given(messages(spoken=True), st.sampled_from(list(Reply)), st.booleans())
-def test_what_is_laid_out_reads_back(conversation: list[Message], reply: Reply, ask: bool) -> None:
+def test_what_is_laid_out_reads_back(
+    conversation: list[TokenMessage], reply: Reply, ask: bool
+) -> None:
     # Nothing stands between a spoken message and text that follows it.
     assume(not any(a.text and a.codes and b.text for a, b in pairwise(conversation)))
     layout = Format(SMALL).layout(conversation, reply, ask)
@@ -56,25 +58,25 @@ def test_what_is_laid_out_reads_back(conversation: list[Message], reply: Reply, 
 
 @settings(deadline=None)
 @given(messages(spoken=False), st.sampled_from(list(Revision)))
-def test_both_revisions_read_back(conversation: list[Message], revision: Revision) -> None:
+def test_both_revisions_read_back(conversation: list[TokenMessage], revision: Revision) -> None:
     layout = Format(SMALL, revision).layout(conversation)
     assert read(layout.audio_ids, layout.text_ids, SMALL) == conversation
 
 
 @settings(deadline=None)
 @given(messages(spoken=True))
-def test_marks(conversation: list[Message]) -> None:
+def test_marks(conversation: list[TokenMessage]) -> None:
     layout = Format(SMALL).layout(conversation, ask=False)
     for position in range(len(layout)):
         audio, text = layout.audio_ids[position], layout.text_ids[position]
         assert not layout.continuous[position] or audio >= SMALL.audio_offset
-        if layout.audio_learnt[position]:
+        if layout.audio_loss_mask[position]:
             assert audio >= SMALL.audio_offset or audio == SMALL.media_end
-        if layout.text_learnt[position]:
+        if layout.text_loss_mask[position]:
             assert text < SMALL.text_tokens or text == SMALL.text_eos
     heard = sum(len(m.codes) for m in conversation if m.codes and m.text is None)
     assert sum(layout.continuous) == heard
-    labels, counts = shifted(layout.audio_ids, layout.audio_learnt, SMALL.pad)
+    labels, counts = shifted(layout.audio_ids, layout.audio_loss_mask, SMALL.pad)
     assert labels[:-1] == list(layout.audio_ids[1:])
     assert (labels[-1], counts[-1]) == (SMALL.pad, False)
 
@@ -84,19 +86,19 @@ def test_refuses_what_is_no_conversation() -> None:
     with pytest.raises(LayoutError, match="at least one message"):
         style.layout([])
     with pytest.raises(LayoutError, match="25 is no text id"):
-        style.layout([Message(Role.USER, text=(25,))])
+        style.layout([TokenMessage(Role.USER, text=(25,))])
     with pytest.raises(LayoutError, match="code -1 is negative"):
-        style.layout([Message(Role.USER, codes=(-1,))])
+        style.layout([TokenMessage(Role.USER, codes=(-1,))])
     with pytest.raises(LayoutError, match="only the assistant's"):
-        style.layout([Message(Role.USER, text=(1,), codes=(1,))])
+        style.layout([TokenMessage(Role.USER, text=(1,), codes=(1,))])
     with pytest.raises(LayoutError, match="9 text ids do not fit beside 8 audio positions"):
-        style.layout([Message(Role.ASSISTANT, text=(1,) * 9, codes=(1, 2))])
+        style.layout([TokenMessage(Role.ASSISTANT, text=(1,) * 9, codes=(1, 2))])
     with pytest.raises(LayoutError, match="needs text, audio codes, or both"):
-        Message(Role.USER)
+        TokenMessage(Role.USER)
 
 
 def test_says_where_a_layout_breaks() -> None:
-    layout = Format(SMALL).layout([Message(Role.USER, codes=(1, 2, 3))])
+    layout = Format(SMALL).layout([TokenMessage(Role.USER, codes=(1, 2, 3))])
     audio, text = list(layout.audio_ids), list(layout.text_ids)
     with pytest.raises(LayoutError, match="position 0: audio id 38 where a role marker"):
         read(audio[1:], text[1:], SMALL)

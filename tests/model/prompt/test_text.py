@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from wavemill.model.checkpoint import WeightsError
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.llm.config import preset
 from wavemill.model.prompt.text import Utf8, load_text_tokenizer
 

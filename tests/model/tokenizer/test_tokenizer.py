@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from wavemill.model.audio import whisper_log_mel
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig, VqConfig, presets
-from wavemill.model.tokenizer.log_mel import PIECE_SAMPLES, log_mel, tokens_in
+from wavemill.model.tokenizer.pieces import PIECE_SAMPLES, tokens_in
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
 from wavemill.model.tokenizer.vq_encoder import VqEncoder
 
@@ -81,7 +82,7 @@ def test_the_encoder_computes_what_transformers_does() -> None:
     acoustic = AcousticEncoder(presets("tiny")[1]).eval()
     piece = 0.1 * torch.randn(1, PIECE_SAMPLES)
     with torch.inference_mode():
-        frames = acoustic.encoder(log_mel(piece)).last_hidden_state
+        frames = acoustic.encoder(whisper_log_mel(piece)).last_hidden_state
         torch.testing.assert_close(acoustic(piece), frames.reshape(1, 375, -1))
 
 

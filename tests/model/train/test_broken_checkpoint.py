@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.model.train.test_loop import STEPS, train
-from wavemill.model.checkpoint import WeightsError
+from wavemill.model.io.folders import WeightsError
 from wavemill.model.train import checkpoint
 from wavemill.model.train.loop import Outcome
 

@@ -10,7 +10,7 @@ from torch import nn
 from tests.model.train.test_loop import STEPS, train
 from wavemill.model.train import checkpoint
 from wavemill.model.train.ranks import Ranks
-from wavemill.model.train.settings import CheckpointSettings
+from wavemill.model.train.recipe import CheckpointSettings
 
 
 def test_checkpoints_that_are_kept_for_good_are_written(tmp_path: Path) -> None:

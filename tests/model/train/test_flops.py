@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.model.data.made import conversation_row, segment_row, write
 from wavemill.model.train.learner import MAIN, Progress
-from wavemill.model.train.llm_setup import LlmTraining
+from wavemill.model.train.llm import LlmTraining
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import PretrainRecipe, SftRecipe
 
@@ -21,10 +21,10 @@ def test_flops_are_what_torch_counts(kind: str, tmp_path: Path) -> None:
     rows = [conversation_row(i) if kind == "sft" else segment_row(i // 4, i % 4) for i in range(24)]
     corpus = write(tmp_path, kind, [rows])
     job = LlmTraining(str(corpus), recipe, tmp_path)
-    parts = job.build(Ranks())
-    batch = next(parts.batches)
-    parts.batches.close()
+    learner, batches = job.learner(), job.data(Ranks()).batches
+    batch = next(batches)
+    batches.close()
     with FlopCounterMode(display=False) as counted:
-        progress = Progress(0, 0, 1, parts.learner.counts(batch))
-        parts.learner.loss(MAIN, batch, progress).total.backward()
-    assert parts.learner.flops(batch) == pytest.approx(counted.get_total_flops(), rel=0.06)
+        progress = Progress(0, 0, 1, learner.counts(batch))
+        learner.loss(MAIN, batch, progress).total.backward()
+    assert learner.flops(batch) == pytest.approx(counted.get_total_flops(), rel=0.06)

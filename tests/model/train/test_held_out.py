@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.model.data.made import conversation_row, write
+from wavemill.model.data.corpus import nothing_held_out
 from wavemill.model.data.files import corpus_files
-from wavemill.model.train.held_out import none_held_out
-from wavemill.model.train.llm_setup import LOOKED_INTO, LlmTraining, build
+from wavemill.model.train.llm import LlmTraining
+from wavemill.model.train.llm_data import HELD_OUT_FILES
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import SftRecipe
 
@@ -28,22 +29,21 @@ SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
 def test_the_remedy_fits_what_is_there(
     split: str, there: set[str | None], splits: str, remedy: str
 ) -> None:
-    told = none_held_out("work", split, "f", there)
+    told = nothing_held_out("work", split, "f", there)
     assert f"work has no usable row in split {split!r} (splits there: {splits})" in told
     assert told.endswith(f"remedy: {remedy}")
 
 
 def test_a_part_of_many_files_is_called_one(tmp_path: Path) -> None:
-    place = write(tmp_path, "sft", [[conversation_row(i)] for i in range(2 * LOOKED_INTO)])
+    place = write(tmp_path, "sft", [[conversation_row(i)] for i in range(2 * HELD_OUT_FILES)])
     recipe = SftRecipe.model_validate(
         {
             "network": {"llm": SMALL, "acoustic": {"d_model": 16, "encoder_ffn_dim": 32}},
             "tokens": 100,
         }
     )
-    parts = build(LlmTraining(str(place), recipe, tmp_path / "run"), Ranks())
-    (note,) = parts.notes
-    assert f"({LOOKED_INTO} of {2 * LOOKED_INTO} files looked into) has no usable row" in note
+    (note,) = LlmTraining(str(place), recipe, tmp_path / "run").data(Ranks()).notes
+    assert f"({HELD_OUT_FILES} of {2 * HELD_OUT_FILES} files looked into) has no usable row" in note
 
 
 def test_what_cannot_be_read_is_no_split(tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from wavemill.model.train.job import Job
-from wavemill.model.train.llm_setup import LlmTraining
-from wavemill.model.train.recipe import PretrainRecipe, SftRecipe
-from wavemill.model.train.settings import LoopSettings, OptimizerSettings
+from wavemill.model.train.llm import LlmTraining
+from wavemill.model.train.loop import Job
+from wavemill.model.train.recipe import LoopSettings, OptimizerSettings, PretrainRecipe, SftRecipe
 from wavemill.model.train.speech.recipe import DetokenizerRecipe, TokenizerRecipe
 from wavemill.model.train.speech.setup import DetokenizerTraining, TokenizerTraining
 

@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, tensors, worst
+from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, run_notes, tensors, worst
 from tests.model.data.made import segment_row, write
 from wavemill.model.data.batch import PackedBatch
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig
 from wavemill.model.train.learner import MAIN, Progress
-from wavemill.model.train.llm import LlmLearner
-from wavemill.model.train.llm_network import LearningLlm
-from wavemill.model.train.llm_setup import LlmTraining, build
+from wavemill.model.train.llm import LearningLlm, LlmLearner, LlmTraining
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import PretrainRecipe
 
@@ -34,7 +32,7 @@ def fixture_batch(case: str) -> tuple[PackedBatch, torch.Tensor]:
         ids=(case,), tasks=("fixture",), lengths=(len(audio),),
         audio_ids=audio, text_ids=given["text_input_ids"][0],
         audio_labels=given["audio_labels"][0], text_labels=given["text_labels"][0],
-        audio_counts=given["audio_loss_mask"][0], text_counts=given["text_loss_mask"][0],
+        audio_loss_mask=given["audio_loss_mask"][0], text_loss_mask=given["text_loss_mask"][0],
         continuous=torch.zeros_like(audio).bool() if mask is None else mask[0].bool(),
         position_ids=torch.arange(len(audio)), mels=(),
     )  # fmt: skip
@@ -42,7 +40,9 @@ def fixture_batch(case: str) -> tuple[PackedBatch, torch.Tensor]:
 
 
 @needs_fixtures
-@pytest.mark.parametrize("case", ["loss_understanding", "loss_generation"])
+@pytest.mark.parametrize(
+    "case", [name for name, told in run_notes().items() if "grad_l2_norms" in told]
+)
 def test_a_step_has_the_published_losses_and_gradients(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,13 +79,13 @@ def test_every_task_is_learnt_from_ten_recordings(tmp_path: Path) -> None:
         }
     )
     texts = (str(place / "t.jsonl"),)
-    parts = build(LlmTraining(str(place), recipe, tmp_path / "run", texts), Ranks())
-    learner = parts.learner
+    job = LlmTraining(str(place), recipe, tmp_path / "run", texts)
+    learner, batches = job.learner(), job.data(Ranks()).batches
     (parameters,) = learner.optimized().values()
     optimizer = torch.optim.AdamW(parameters, lr=4e-3)
     losses: dict[str, list[float]] = {}
     for _ in range(70):
-        batch = next(parts.batches)
+        batch = next(batches)
         loss = learner.loss(MAIN, batch, Progress(0, 0, 1, learner.counts(batch)))
         optimizer.zero_grad()
         loss.total.backward()
@@ -94,7 +94,7 @@ def test_every_task_is_learnt_from_ten_recordings(tmp_path: Path) -> None:
         for name, (total, count) in loss.parts.items():
             if count:
                 losses.setdefault(name, []).append(float(total / count))
-    parts.batches.close()
+    batches.close()
     heads = {"text/text", "audio/audio", "asr/text", "tts/audio", "audio_to_semantic/audio",
              "audio_to_text/text", "audio_to_both/text", "audio_to_both/audio"}  # fmt: skip
     assert {name.removeprefix("loss/") for name in losses if name.count("/") == 2} == heads

@@ -16,14 +16,13 @@ from torch import nn
 
 from wavemill.model.data.source import Batches, Prefetched, Share
 from wavemill.model.train import checkpoint
+from wavemill.model.train.checkpoint import RunChanged
 from wavemill.model.train.learner import Example, Learner, Loss, Progress
 from wavemill.model.train.loop import Outcome, Training
 from wavemill.model.train.metrics import FILE
 from wavemill.model.train.ranks import Ranks
-from wavemill.model.train.resuming import RunChanged
-from wavemill.model.train.schedule import learning_rate
-from wavemill.model.train.settings import LoopSettings, OptimizerSettings
-from wavemill.model.train.stepping import NotFinite
+from wavemill.model.train.recipe import LoopSettings, OptimizerSettings
+from wavemill.model.train.step import NotFinite, learning_rate
 
 STEPS = 12
 

@@ -12,7 +12,7 @@ from tests.model.train.test_loop import Line, Numbers, Series, settings
 from wavemill.model.data.source import Prefetched
 from wavemill.model.train.loop import Training
 from wavemill.model.train.ranks import Ranks
-from wavemill.model.train.stepping import NotFinite
+from wavemill.model.train.step import NotFinite
 
 
 @dataclass

@@ -10,8 +10,8 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 
 from tests.model.data.made import conversation_row, write
-from wavemill.model.train.job import work
-from wavemill.model.train.llm_setup import LlmTraining
+from wavemill.model.train.llm import LlmTraining
+from wavemill.model.train.loop import work
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import SftRecipe
 

@@ -65,6 +65,7 @@ def upstream(
         "transcribe": _table(rid, said),
         "score_text": scored,
         "verdict": scored,
+        "store_audio": scored.filter(scored["kept"]),
         "tokenize": scored.filter(scored["kept"]),
     }
     return MemoryUpstream(rid, tables)
@@ -77,7 +78,7 @@ def _table(recording_id: str, rows: list[dict[str, Any]]) -> pa.Table:
 def conversations(
     recording: Recording, tables: MemoryUpstream, settings: SftSettings | None = None
 ) -> list[dict[str, Any]]:
-    stage = sft.build(settings or SftSettings(), "cpu")
+    stage = sft.Sft.build(settings or SftSettings(), "cpu")
     return pa.Table.from_batches(stage(recording, tables), schema=sft.SCHEMA).to_pylist()
 
 
@@ -201,11 +202,11 @@ def test_seed_and_language_are_settings() -> None:
 
 
 def test_reworded_instructions_are_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = sft.parameters(SftSettings())
+    before = sft.Sft(SftSettings()).parameters()
     monkeypatch.setattr(
         "wavemill.pipeline.corpora.instructions.instructions", lambda _: {"en": ("Say it.",)}
     )
-    assert sft.parameters(SftSettings()) != before
+    assert sft.Sft(SftSettings()).parameters() != before
 
 
 def test_datasets_sees_audio_in_messages(tmp_path: Path) -> None:

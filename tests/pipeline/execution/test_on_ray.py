@@ -196,12 +196,12 @@ def test_a_killed_driver_leaves_no_process_behind(tmp_path: Path) -> None:
     code = DRIVER.format(root=str(tmp_path), log=str(log))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(program(code), **quiet) as driver:  # type: ignore[call-overload]
-        assert wait_until(lambda: log.exists() and "spin" in log.read_text(), 60)
+        assert wait_until(lambda: log.exists() and "spin" in log.read_text(), 120)
         started = psutil.Process(driver.pid).children(recursive=True)
         ours = {p.pid for p in started if any(name in " ".join(p.cmdline()) for name in OURS)}
         driver.send_signal(signal.SIGKILL)
     assert ours.intersection(pids_in(log))
-    assert wait_until(lambda: all(is_gone(pid) for pid in ours), 10)
+    assert wait_until(lambda: all(is_gone(pid) for pid in ours))
 
 
 def test_ctrl_c_ends_everything_soon(tmp_path: Path) -> None:
@@ -209,10 +209,10 @@ def test_ctrl_c_ends_everything_soon(tmp_path: Path) -> None:
     code = DRIVER.format(root=str(tmp_path), log=str(log))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(program(code), **quiet) as driver:  # type: ignore[call-overload]
-        assert wait_until(lambda: log.exists() and "spin" in log.read_text(), 60)
+        assert wait_until(lambda: log.exists() and "spin" in log.read_text(), 120)
         driver.send_signal(signal.SIGINT)
-        timer = threading.Timer(15, driver.kill)
+        timer = threading.Timer(60, driver.kill)
         timer.start()
         assert driver.wait() != -signal.SIGKILL
         timer.cancel()
-    assert wait_until(lambda: all(is_gone(pid) for pid in pids_in(log)), 5)
+    assert wait_until(lambda: all(is_gone(pid) for pid in pids_in(log)))

@@ -17,7 +17,8 @@ from wavemill.pipeline.execution.events import TaskDone
 from wavemill.pipeline.execution.inline import run_inline
 from wavemill.pipeline.execution.outputs import Outputs
 from wavemill.pipeline.graph import Graph
-from wavemill.pipeline.task import failed_in, table_key
+from wavemill.pipeline.output_key import table_key
+from wavemill.pipeline.task import failed_in
 from wavemill.stages.recording_stage import RecordingStage, Upstream
 
 HEALTHY = [recording(f"r{number}") for number in range(6)]
@@ -47,14 +48,14 @@ def broken(stage: str, names: str = "") -> Callable[[], Graph]:
 
 
 def execute(work: ToyBuild, make: Callable[[], Graph], recordings: list[Recording]) -> list[str]:
-    """Do what `wavemill.jobs.build.execute` does; return the stages that ran."""
+    """Do what `wavemill.pipeline.build.execute` does; return the stages that ran."""
     plan, ran = work.plan(recordings, make()), []
     plan.catalogue.save()
     outputs = Outputs(work.store, plan.ledger)
     for event in run_inline(plan, make, work.store):
         if isinstance(event, TaskDone):
-            outputs.add(event.report, 0.0)
-            ran.append(event.report.stage)
+            outputs.add(event.result, 0.0)
+            ran.append(event.result.stage)
     outputs.end()
     plan.ledger.flush()
     return ran
@@ -93,7 +94,7 @@ def test_a_run_that_died_before_it_knew_is_found_out_by_the_next(tmp_path: Path)
     for event in run_inline(plan, make, work.store):
         if isinstance(event, TaskDone):
             break  # killed: the table stands, the ledger does not know it
-    assert work.store.exists(table_key(event.report.output))
+    assert work.store.exists(table_key(event.result.output))
     with pytest.raises(ProgramFault):
         execute(work, make, HEALTHY)
-    assert not work.store.exists(table_key(event.report.output))
+    assert not work.store.exists(table_key(event.result.output))

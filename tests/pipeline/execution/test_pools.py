@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavemill.pipeline.execution.pools import Hand, Node, Pool, set_targets
+from wavemill.pipeline.execution.pools import Node, Pool, WorkerHandle, set_targets
 from wavemill.pipeline.execution.settings import ExecutionSettings, GroupSettings, limits_of
 
 
@@ -39,7 +39,7 @@ def test_what_must_be_is_asked_for_without_room() -> None:
 
 def test_without_room_for_all_the_one_at_work_goes_on() -> None:
     first, second = pool("first"), pool("second")
-    second.busy.append(Hand(None, second))
+    second.busy.append(WorkerHandle(None, second))
     first.queue.append(None)  # type: ignore[arg-type]
     assert not set_targets([first, second], [Node(1, 0)])
     assert (first.target, second.target) == (0, 1)
@@ -64,7 +64,7 @@ def test_targets_fit_the_cluster(
 ) -> None:
     pools = [Pool(str(i), (str(i),), group, most) for i, (group, most) in enumerate(wanted)]
     fair = set_targets(pools, nodes)
-    assert all(p.target <= p.most for p in pools)
+    assert all(p.target <= p.max_workers for p in pools)
     assert sum(p.target * p.group.num_cpus for p in pools) <= sum(n.cpus for n in nodes)
     assert sum(p.target * p.group.num_gpus for p in pools) <= sum(n.gpus for n in nodes)
     if fair:

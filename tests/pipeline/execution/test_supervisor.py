@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -51,8 +50,8 @@ def supervisor_of(build: TroubleBuild, limits: Limits = SHORT) -> Supervisor:
 
 def test_every_trouble_is_one_error_row_and_the_rest_is_as_ever(tmp_path: Path) -> None:
     build = TroubleBuild(tmp_path / "a")
-    # What fills the memory may take a minute for it: recordings of 100 minutes have that long.
-    minutes = {name: 100 if TROUBLES[name][0] == "out_of_memory" else 1 for name in TROUBLES}
+    # What must not time out has a minute, even on a busy machine: it is 100 minutes long.
+    minutes = {name: 1 if TROUBLES[name][0] == "timed_out" else 100 for name in TROUBLES}
     troubled = [recording(name, 60_000 * minutes[name]) for name in TROUBLES]
     plan = build.plan([*HEALTHY, *troubled])
     with no_child_left(), closing(supervisor_of(build)) as supervisor:
@@ -117,7 +116,7 @@ def test_a_missing_engine_ends_the_run_with_its_message(tmp_path: Path) -> None:
     ("load", "message"),
     [
         ("abort", r"SIGABRT.*while loading the engine of draw"),
-        ("spin", r"longer than 3 s \(while loading.*load_timeout_s"),
+        ("spin", r"longer than 10 s \(while loading.*load_timeout_s"),
         ("hoard", r"0.6 GB of memory \(while loading.*worker_memory_gb"),
     ],
 )
@@ -125,7 +124,8 @@ def test_an_engine_that_kills_its_worker_ends_the_run(
     tmp_path: Path, load: str, message: str
 ) -> None:
     build = TroubleBuild(tmp_path, partial(trouble_graph, load=load))
-    limits = Limits(load_timeout_s=3.0, memory_bytes=600_000_000, task_attempts=1)
+    limit_s = 10.0 if load == "spin" else 120.0
+    limits = Limits(load_timeout_s=limit_s, memory_bytes=600_000_000, task_attempts=1)
     with (
         closing(supervisor_of(build, limits)) as supervisor,
         pytest.raises(WorkerUnavailable, match=message),
@@ -214,8 +214,6 @@ def test_no_child_outlives_its_supervisor(tmp_path: Path, name: str, sent: signa
     with subprocess.Popen(program(code), stderr=subprocess.DEVNULL) as supervisor:
         assert wait_until(lambda: bool(pids_in(log)))
         supervisor.send_signal(sent)
-        started = time.monotonic()
-        supervisor.wait(10)
+        supervisor.wait(30)  # without a signal it would be minutes
     (child,) = set(pids_in(log))
-    assert wait_until(lambda: is_gone(child), 5)
-    assert time.monotonic() - started < 5
+    assert wait_until(lambda: is_gone(child), 30)

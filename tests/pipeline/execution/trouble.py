@@ -23,7 +23,7 @@ from wavemill.pipeline.execution.events import Event, ShardDone, ShardFailed, Ta
 from wavemill.pipeline.execution.faults import TaskFailed
 from wavemill.pipeline.execution.inline import run_inline
 from wavemill.pipeline.execution.supervisor import Supervisor
-from wavemill.pipeline.graph import Graph, Stage
+from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import Ledger
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.snapshots import write_snapshot
@@ -88,9 +88,9 @@ def trouble_graph(pause_s: float = 0.0, log: Path | None = None, load: str = "")
         yield _row(rec, 1)
 
     stages = [
-        Stage("draw", 1, (), NUMBERS, {}, build),
-        Stage("double", 1, ("draw",), NUMBERS, {}, lambda _: _double),
-        Stage("gather", 1, ("double",), NUMBERS, {}, lambda _: _gather, corpus=True),
+        ConfiguredStage("draw", 1, (), NUMBERS, {}, build),
+        ConfiguredStage("double", 1, ("draw",), NUMBERS, {}, lambda _: _double),
+        ConfiguredStage("gather", 1, ("double",), NUMBERS, {}, lambda _: _gather, corpus=True),
     ]
     return Graph(stages)
 
@@ -130,7 +130,7 @@ class TroubleBuild:
         seen = []
         for event in events:
             if isinstance(event, TaskDone):
-                plan.ledger.add(event.report)
+                plan.ledger.add(event.result)
             seen.append(event)
         if not any(isinstance(event, ShardFailed) for event in seen):
             write_snapshot(self.store, plan, [], {}, "0")
@@ -175,7 +175,8 @@ def pids_in(log: Path) -> list[int]:
     return [int(line.split()[0]) for line in lines]
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> bool:
+def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
+    """Return as soon as a condition holds; false if it does not even on a busy machine."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.tables import filled
+from tests.stages.verdict.scores import Judge, judged, settings
 from wavemill.manifests.recording import Recording
 from wavemill.manifests.table import recordings_table
 from wavemill.pipeline.catalogue import CATALOGUE
@@ -22,27 +23,25 @@ from wavemill.pipeline.ledger import SCHEMA as LEDGER
 from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import ERRORS_SCHEMA, ErrorRow, error_row
-from wavemill.stages.filter.thresholds import LabelledThresholds, RawThresholds
-from wavemill.stages.filter.verdict import Config, join_scores, judge
 from wavemill.stages.segments import segment_id
+from wavemill.stages.verdict.stage import join_scores
 
 STAGES = (
     "denoise",
     "diarize",
     "transcribe",
     "score_audio",
+    "score_signal",
     "score_text",
     "verdict",
+    "store_audio",
     "tokenize",
     "tokenize_text",
     "pretrain",
 )
 PARAMETERS = {
     "denoise": {"missing_ms": 100},
-    "verdict": {
-        "raw": RawThresholds().model_dump(mode="json"),
-        "labelled": LabelledThresholds().model_dump(mode="json"),
-    },
+    "verdict": Judge(settings()).parameters(),
 }
 
 
@@ -111,8 +110,9 @@ class Shard:
         """Add scores and the verdict of a segment, or of a labelled item."""
         ids = {"recording_id": rec.recording_id, "segment_id": key}
         source = "manifest" if rec.labelled else "asr"
-        audio = {"audio_version": "original", "missing_ratio": 0.0, "snr_db": 12.5}
-        self.rows["score_audio"].append(ids | audio | {"clipping_ratio": 0.0})
+        self.rows["score_audio"].append(ids | {"audio_version": "original"})
+        signal = {"missing_ratio": 0.0, "snr_db": 12.5, "clipping_ratio": 0.0}
+        self.rows["score_signal"].append(ids | signal)
         text = {"text_source": source, "duration_s": duration_ms / 1000, "language": "en"}
         self.rows["score_text"].append(ids | text | {"speech_ratio": 0.9})
         if broken is not None:
@@ -201,8 +201,8 @@ def judged_workdir(root: Path, text: str = "hello", message: str = "it went wron
             length = int(rng.integers(200, 5000))
             speaker = f"S{start % 2:02d}"
             shard.segment(rec, start, start + length, broken=None, speaker=speaker, text=text)
-    for row in shard.rows["score_audio"]:
-        row["snr_db"] = float(rng.normal(5, 5))
+    for row, signal in zip(shard.rows["score_audio"], shard.rows["score_signal"], strict=True):
+        signal["snr_db"] = float(rng.normal(5, 5))
         row["dnsmos_overall"] = float(rng.uniform(1, 4)) if rng.random() < 0.9 else None
     for row in shard.rows["score_text"]:
         row |= {"asr_confidence": float(rng.uniform(0, 1)), "text_length": 5}
@@ -215,8 +215,8 @@ def judged_workdir(root: Path, text: str = "hello", message: str = "it went wron
 def _judge(shard: Shard) -> None:
     """Fill the shard's verdicts, and the corpus with what is kept."""
     schemas = all_schemas()
-    audio, words = (filled(shard.rows[s], schemas[s]) for s in ("score_audio", "score_text"))
-    shard.rows["verdict"] = judge(join_scores(audio, words), Config()).to_pylist()
+    tables = [filled(shard.rows[stage], schemas[stage]) for stage in Judge.inputs]
+    shard.rows["verdict"] = judged(join_scores(tables)).to_pylist()
     kept = {row["segment_id"] for row in shard.rows["verdict"] if row["kept"]}
     shard.rows["pretrain"] = [
         {name: row[name] for name in ("recording_id", "segment_id", "start_ms", "end_ms")}

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from tests.pipeline.quality.support import Shard, error_of, members_table, recording, write_workdir
 from wavemill.manifests.recording import Item, Recording
 from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.curation import all_scores
 from wavemill.pipeline.quality.database import create_views, newest_snapshot
-from wavemill.stages.filter.rules import RULES
+from wavemill.stages.score import rules_of
 from wavemill.stages.segments import segment_id
 
-NAMES = [rule.name for rule in RULES]
+NAMES = [rule.name for rule in rules_of(all_scores())]
 DURATION = 300  # ms, of every recording in the property test
 Paint = tuple[str, str | None]
 TIMES = st.integers(0, DURATION)

@@ -52,7 +52,7 @@ def column(seen: Visit, number: int) -> list[str]:
 
 
 def snr(seen: Visit) -> list[float]:
-    return [float(text.replace("−", "-")) for text in column(seen, 9)]
+    return [float(text.replace("−", "-")) for text in column(seen, 8)]
 
 
 def test_pages_orders_and_filters(browser: Any, tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from pyarrow import fs
 
 from tests.pipeline.quality.support import Shard, error_of, recording, write_workdir
+from tests.stages.verdict.scores import settings
 from tests.support import MemoryUpstream, without_channels
 from wavemill.manifests.recording import Item
+from wavemill.pipeline.curation import all_scores
 from wavemill.pipeline.quality.database import (
     DATABASE,
     NoSnapshot,
@@ -22,9 +25,9 @@ from wavemill.pipeline.quality.database import (
     newest_snapshot,
 )
 from wavemill.pipeline.store import Store
-from wavemill.stages.filter.rules import RULES
-from wavemill.stages.filter.thresholds import LabelledThresholds, RawThresholds
+from wavemill.stages.score import rules_of
 from wavemill.stages.segments import segments_of
+from wavemill.stages.verdict.stage import join_scores
 
 HOUR = 3_600_000
 
@@ -109,8 +112,10 @@ def test_funnel_follows_the_hours_through_the_stages(tmp_path: Path, shard: Shar
             ("diarize", 11, 6.5, 2),
             ("transcribe", 6.5, 6.5, 2),
             ("score_audio", 7.5, 7.5, 3),
+            ("score_signal", 7.5, 7.5, 3),
             ("score_text", 7.5, 7.5, 3),
             ("verdict", 7.5, 4.5, 3),
+            ("store_audio", 4.5, 4.5, 3),
             ("tokenize", 4.5, 4, 3),
             ("tokenize_text", 4, 4, 2),
             ("pretrain", 4, 3, 2),
@@ -154,7 +159,7 @@ def test_tables_of_an_earlier_version_are_shown(tmp_path: Path, remote: bool) ->
     store = write_workdir(tmp_path, [shard])
     (key,) = (k for k in store.keys("snapshots") if k.endswith("/recordings.parquet"))
     store.write_table(key, without_channels(store.read_table(key)))
-    (key,) = (k for k in store.keys("stages/score_audio") if k.endswith(".parquet"))
+    (key,) = (k for k in store.keys("stages/score_signal") if k.endswith(".parquet"))
     late = ["peak_dbfs", "inverted_channels"]
     store.write_table(key, store.read_table(key).drop_columns(late))
     if remote:
@@ -182,8 +187,9 @@ def test_thresholds_are_those_of_the_verdict(tmp_path: Path, shard: Shard) -> No
                 'select rule, text_source, "column", side, value, allowed from thresholds',
             )
         }
-    for rule in RULES:
-        for source, thresholds in (("asr", RawThresholds()), ("manifest", LabelledThresholds())):
+    held = settings()
+    for rule in rules_of(all_scores()):
+        for source, thresholds in (("asr", held.asr), ("manifest", held.labelled)):
             column, side, value = found[rule.name, source]
             wanted = rule.threshold(thresholds)
             assert column == rule.column
@@ -288,3 +294,27 @@ def test_a_folder_without_a_snapshot_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoSnapshot, match="wavemill curate"):
         write(Store.open(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_of_snapshots_before_the_signal_had_a_stage_are_shown(tmp_path: Path) -> None:
+    """There score_audio had all columns; another shard of it may be of today."""
+    shards = [Shard(shard_id="a" * 16), Shard(shard_id="b" * 16)]
+    for number, shard in enumerate(shards):
+        shard.recordings.append(recording(number))
+        shard.segment(shard.recordings[0], 0, 1000)
+    store = write_workdir(tmp_path, shards)
+    (signal,) = (k for k in store.keys("stages/score_signal") if "/" + "a" * 16 in k)
+    (audio,) = (k for k in store.keys("stages/score_audio") if "/" + "a" * 16 in k)
+    both = join_scores([store.read_table(audio), store.read_table(signal)])
+    store.write_table(audio, both)
+    query = "select snr_db, audio_version, inverted_channels from segments"
+    with views(store) as database:
+        assert rows(database, query) == [(12.5, "original", [])] * 2
+    lineage = store.read_table("snapshots/000001/lineage.parquet")
+    kept = [row for row in lineage.to_pylist() if row["stage"] != "score_signal"]
+    alone = [row for row in kept if row["shard_id"] == "a" * 16]
+    store.write_table(
+        "snapshots/000001/lineage.parquet", pa.Table.from_pylist(alone, lineage.schema)
+    )
+    with views(store) as database:
+        assert rows(database, f"{query} where snr_db is not null") == [(12.5, "original", [])]

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pipeline.quality.support import Shard, judged_workdir, recording, write_workdir
+from tests.stages.verdict.scores import Asr, Judge, judged
 from wavemill.pipeline.quality.database import new_database
 from wavemill.pipeline.quality.distributions import BINS, scale
 from wavemill.pipeline.quality.figures import SHOWN, Figures, read_figures
 from wavemill.pipeline.quality.samples import read_samples
 from wavemill.pipeline.quality.what_if import kept_with, read_what_if
 from wavemill.pipeline.store import Store
-from wavemill.stages.filter.verdict import Config, join_scores, judge
+from wavemill.stages.verdict.stage import join_scores
 
 DURATION = 60_000
 
@@ -81,7 +82,7 @@ def test_shares_add_up(figures: Figures) -> None:
 
 
 def test_bars_are_histograms(figures: Figures, database: duckdb.DuckDBPyConnection) -> None:
-    found = {one.metric.column: one for one in figures.distributions}
+    found = {one.column: one for one in figures.distributions}
     assert set(found) >= {"duration_s", "dnsmos_overall", "snr_db", "asr_confidence"}
     for column, one in found.items():
         values = database.execute(
@@ -108,14 +109,12 @@ def test_scales_hold_their_values(values: list[float]) -> None:
 
 def test_what_if_is_what_a_verdict_with_other_thresholds_keeps(store: Store) -> None:
     moved = {"low_snr": 8.0, "low_dnsmos_overall": None, "too_short": 0.5}
-    raw = Config().raw.model_copy(
-        update={"min_snr_db": 8.0, "min_dnsmos_overall": None, "min_duration_s": 0.5}
-    )
-    tables = (
+    asr = Asr(min_snr_db=8.0, min_dnsmos_overall=None, min_duration_s=0.5)
+    tables = [
         store.read_table(f"stages/{stage}/{'f' * 16}/{'a' * 16}-0123456789ab.parquet")
-        for stage in ("score_audio", "score_text")
-    )
-    kept = judge(join_scores(*tables), Config(raw=raw))["kept"].to_pylist()
+        for stage in Judge.inputs
+    ]
+    kept = judged(join_scores(tables), asr)["kept"].to_pylist()
     with new_database(store, "0") as (snapshot, database):
         read_figures(database, store, snapshot)
         assert kept_with(database, "asr", moved)[0] == sum(kept)
@@ -153,8 +152,8 @@ def test_samples_stand_at_the_threshold(store: Store) -> None:
             "select min(snr_db) from segments where kept and snr_db >= 3"
         ).fetchall()
     assert best < worst
-    assert samples.segments[group.rejected[0]].metrics["snr_db"] == worst
-    assert samples.segments[group.accepted[0]].metrics["snr_db"] == nearest
+    assert samples.segments[group.rejected[0]].scores["snr_db"] == worst
+    assert samples.segments[group.accepted[0]].scores["snr_db"] == nearest
     assert all(not sample.sounds for sample in samples.segments.values())  # cannot be decoded
 
 

@@ -128,7 +128,7 @@ def test_a_moved_threshold_shows_what_a_query_gives(
         assert seen.text("#what-if-result") != before
         command = seen.text("#what-if-command")
         assert command.startswith("wavemill refresh")
-        assert "--set filter.raw.min_snr_db=" in command
+        assert "--set filter.asr.min_snr_db=" in command
         seen.page.get_by_label("low SNR: on").uncheck()
         ((hours, count),) = database.execute(query).fetchall()
         assert f"{audio(hours)} kept, {count} segments" in result(seen)

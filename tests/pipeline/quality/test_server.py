@@ -87,7 +87,7 @@ def test_filters_search_order_and_pages(client: Client) -> None:
     assert client.json("segments", source="/audio/b")["total"] == 0
     assert client.json("segments", page="7") == {**client.json("segments"), "rows": []}
     rows = client.json("segments", sort="duration_s", descending="1")["rows"]
-    assert [row["metrics"]["duration_s"] for row in rows] == [5.0, 2.0]
+    assert [row["scores"]["duration_s"] for row in rows] == [5.0, 2.0]
     assert rows[1]["text"] == EVIL
     assert rows[1]["broken"] == [{"rule": "low_snr", "value": 0.1, "threshold": 0.5}]
 

@@ -17,7 +17,7 @@ from tests.pipeline.upkeep.workdir import Workdir, expected_rows
 from wavemill.pipeline.catalogue import CATALOGUE, read_catalogue
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.damage import Recorded, WorkdirDamaged
-from wavemill.pipeline.ledger import FOLDER, read_segment, segments
+from wavemill.pipeline.ledger import FOLDER, ledger_files, read_ledger_file
 from wavemill.pipeline.snapshots import LATEST, latest_snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.upkeep.repair import LOST
@@ -74,7 +74,7 @@ def attempt(workdir: Workdir) -> str:
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("name", FILES)
 def test_one_line_and_then_mended(workdir: Workdir, name: str, harm: str) -> None:
-    key = segments(workdir.store)[0] if name == "ledger" else name
+    key = ledger_files(workdir.store)[0] if name == "ledger" else name
     path = workdir.store.path(key)
     path.write_bytes(HARM[harm](path.read_bytes()))
     line = attempt(workdir)
@@ -93,9 +93,9 @@ def test_one_line_and_then_mended(workdir: Workdir, name: str, harm: str) -> Non
 def test_a_flipped_bit_is_one_line_or_changes_nothing(built: Workdir, name: str) -> None:
     """Of these files no hash is recorded; their pages have checksums, their footers counts."""
     store = built.store
-    key = segments(store)[0] if name == "ledger" else name
+    key = ledger_files(store)[0] if name == "ledger" else name
     path, chance = store.path(key), random.Random(0)
-    read = read_catalogue if name == CATALOGUE else partial(read_segment, key=key)
+    read = read_catalogue if name == CATALOGUE else partial(read_ledger_file, key=key)
     whole, before = path.read_bytes(), read(store)
     refused = 0
     for _ in range(500):

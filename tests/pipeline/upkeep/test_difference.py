@@ -23,7 +23,8 @@ from wavemill.pipeline.upkeep.difference import (
     SegmentChange,
     compare,
 )
-from wavemill.stages.filter import score_text, verdict
+from wavemill.stages.score_text.stage import ScoreText
+from wavemill.stages.verdict.stage import Verdict
 
 A, B, C = (recording(name, 10_000) for name in "abc")
 # Recording, segment (as many seconds long), rules that it breaks.
@@ -58,10 +59,10 @@ def snapshot(
         rules = [{"rule": rule} for rule in broken]
         verdicts.append({**ids, "kept": not broken, "broken": rules})
     lineage = []
-    for module, rows in ((score_text, scores), (verdict, verdicts)):
-        key = f"stages/{module.NAME}/{number}/s.parquet"
-        store.write_table(key, _table(rows, module.SCHEMA))
-        lineage.append({"stage": module.NAME, "output": key})
+    for stage, rows in ((ScoreText, scores), (Verdict, verdicts)):
+        key = f"stages/{stage.name}/{number}/s.parquet"
+        store.write_table(key, _table(rows, stage.schema))
+        lineage.append({"stage": stage.name, "output": key})
     store.write_table(f"{folder}/lineage.parquet", _table(lineage, LINEAGE_SCHEMA))
     store.write_text(f"{folder}/config.json", json.dumps(config or {}))
     return Snapshot(number, None, "", "", "", "", len(recordings), 0, 0, {})

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from tests.pipeline.toys import recording
 from tests.pipeline.upkeep.deaths import dying_after
 from tests.pipeline.upkeep.workdir import Workdir, expected_rows
-from wavemill.jobs.curate import hold
+from wavemill.pipeline.build import hold
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.snapshots import point_corpus_at_newest
 
@@ -58,7 +57,7 @@ def test_a_build_with_nothing_to_do_sets_the_link_right(built: Workdir, tmp_path
 
 def test_so_does_whoever_holds_the_workdir(built: Workdir, tmp_path: Path) -> None:
     workdir = behind(built.copy(tmp_path))
-    with hold(Console(), workdir.store, "wavemill report"):
+    with hold(workdir.store, "wavemill report", print):
         assert workdir.rows() == expected_rows(FOUR[:3], 20)
 
 

@@ -80,7 +80,7 @@ def test_without_a_snapshot_every_output_stays(workdir: Workdir) -> None:
 
 
 def test_outputs_that_complete_each_other_stay_together(workdir: Workdir) -> None:
-    """A later output of a covering stage lacks what the earlier one holds."""
+    """A later output of a selected stage lacks what the earlier one holds."""
     workdir.run(TEN, threshold=100)
     workdir.run(TEN, scale=2)
     workdir.run(TEN, threshold=20, tasks=1000)  # computed, not published

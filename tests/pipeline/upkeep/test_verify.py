@@ -104,7 +104,7 @@ def test_only_what_was_made_from_it_is_made_again(workdir: Workdir) -> None:
     assert {shard_of(Path(key)) for key in changed} == {shard_of(path)}
 
 
-def test_of_a_covering_stage_all_outputs_of_the_stem_go(workdir: Workdir) -> None:
+def test_of_a_selected_stage_all_outputs_of_the_stem_go(workdir: Workdir) -> None:
     path = one(workdir, "weigh")
     of_shard = [key for key in workdir.files("stages/weigh") if shard_of(path) in key]
     assert len(of_shard) == 2

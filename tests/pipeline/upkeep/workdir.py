@@ -81,7 +81,7 @@ class Workdir:
             if isinstance(event, TaskDone):
                 done += 1
                 if remember:
-                    plan.ledger.add(event.report)
+                    plan.ledger.add(event.result)
                 if done == tasks:
                     break
         if tasks is None:
@@ -115,7 +115,7 @@ class Workdir:
         plan.catalogue.save()
         for event in run_inline(plan, lambda: without_models(graph), self.store):
             if isinstance(event, TaskDone):
-                plan.ledger.add(event.report)
+                plan.ledger.add(event.result)
         return self.publish(plan)
 
     def gc(self, keep: int = 1) -> Garbage:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.stages.audio.made import wav_bytes
 from wavemill.stages.audio.decode import open_audio
 from wavemill.stages.audio.offset import without_offset
-from wavemill.stages.filter.signal import SnrSettings, snr_db
 from wavemill.stages.recording_stage import RecordingError
+from wavemill.stages.score_signal.signal import SnrSettings, snr_db
 
 RATE = 16_000
 

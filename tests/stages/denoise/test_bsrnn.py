@@ -22,7 +22,7 @@ from wavemill.model.bsrnn.config import BsrnnConfig
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.denoise.bsrnn import BSRNN, BsrnnEngineConfig
 from wavemill.stages.denoise.engines import ENGINES
-from wavemill.stages.denoise.stage import Config, build
+from wavemill.stages.denoise.stage import Config, Denoise
 from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
 
 RATE = 48_000
@@ -107,7 +107,7 @@ def test_long_streams_stay_in_memory(identity: Path) -> None:
 def test_through_the_stage(identity: Path, tmp_path: Path, version: str) -> None:
     path = encoded(tmp_path / "a.flac", chirp(3.3, 16_000), 16_000)
     section = {"weights": str(identity), "window_seconds": 1.0, "overlap_seconds": 0.25}
-    stage = build(Config(engine="bsrnn", bsrnn=section, block_seconds=1), "cpu")
+    stage = Denoise.build(Config(engine="bsrnn", bsrnn=section, block_seconds=1), "cpu")
     batches = list(stage(Recording(content_id(str(path)), str(path), 0), MemoryUpstream("r", {})))
     rows = pa.Table.from_batches(batches).to_pylist()
     parts = [decode_flac(row["audio"])[0] for row in rows if row["version"] == version]

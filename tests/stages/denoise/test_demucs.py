@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.command import wavemill
 from tests.stages.audio.made import chirp, encoded
 from tests.support import ROOT, MemoryUpstream
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.denoise.demucs import DemucsConfig, DemucsVocals
-from wavemill.stages.denoise.stage import Config, build
+from wavemill.stages.denoise.stage import Config, Denoise
 from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
 
 RATE = 44_100
@@ -153,7 +152,7 @@ def test_shifts_average_and_repeat(repo: Path) -> None:
 
 def test_through_the_stage(repo: Path, tmp_path: Path) -> None:
     path = encoded(tmp_path / "a.wav", chirp(1.7, 16_000), 16_000)
-    stage = build(Config(engine="demucs", demucs={"model": "tiny", "repo": repo}), "cpu")
+    stage = Denoise.build(Config(engine="demucs", demucs={"model": "tiny", "repo": repo}), "cpu")
     (batch,) = stage(Recording(content_id(str(path)), str(path), 0), MemoryUpstream("r", {}))
     original, enhanced = batch.to_pylist()
     assert (original["version"], enhanced["version"]) == ("original", "enhanced")
@@ -169,9 +168,8 @@ def test_through_curate(repo: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in" / "a.flac", samples[: 4 * rate], rate)
     chosen = {"engine": "demucs", "device": "cpu", "demucs.repo": repo, "demucs.model": "tiny"}
     options = [f"--set=denoise.{key}={value}" for key, value in chosen.items()]
-    command = [sys.executable, "-m", "wavemill.jobs.cli", "curate", str(tmp_path / "in")]
-    command += ["--out", str(tmp_path / "out"), "--executor", "inline", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
+    out = tmp_path / "out"
+    done = wavemill("curate", tmp_path / "in", "--out", out, "--executor", "inline", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "out").rglob("*.parquet"))
 

@@ -17,7 +17,7 @@ from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.denoise.aligned import aligned_blocks
 from wavemill.stages.denoise.none import NoDenoise
-from wavemill.stages.denoise.stage import SCHEMA, Config, build
+from wavemill.stages.denoise.stage import SCHEMA, Config, Denoise
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.recording_stage import RecordingError
 
@@ -25,7 +25,7 @@ NOTHING = MemoryUpstream("r", {})
 
 
 def rows(path: Path, **settings: Any) -> list[dict[str, Any]]:
-    stage = build(Config(**settings), "cpu")
+    stage = Denoise.build(Config(**settings), "cpu")
     batches = list(stage(Recording(content_id(str(path)), str(path), 0), NOTHING))
     assert all(batch.schema == SCHEMA for batch in batches)
     return pa.Table.from_batches(batches, SCHEMA).to_pylist()
@@ -114,7 +114,7 @@ def test_block_length_does_not_change_the_samples() -> None:
 def test_same_rows_again_and_after_another_recording(tmp_path: Path) -> None:
     first = encoded(tmp_path / "a.wav", chirp(2, 16_000), 16_000)
     other = encoded(tmp_path / "b.wav", chirp(1, 16_000, level=0.9), 16_000)
-    stage = build(Config(), "cpu")
+    stage = Denoise.build(Config(), "cpu")
     runs = [
         [
             batch.to_pylist()
@@ -127,7 +127,7 @@ def test_same_rows_again_and_after_another_recording(tmp_path: Path) -> None:
 
 def test_labelled_recordings_yield_nothing() -> None:
     labelled = Recording("r", "gone.wav", 1000, items=(Item("i", 0, 500),))
-    assert list(build(Config(engine="none"), "cpu")(labelled, NOTHING)) == []
+    assert list(Denoise.build(Config(engine="none"), "cpu")(labelled, NOTHING)) == []
 
 
 def test_bad_input_is_raised(tmp_path: Path) -> None:

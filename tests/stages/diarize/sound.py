@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wavemill.stages.diarize.diarization import (
+from wavemill.stages.diarize.engine import (
     Diarization,
     DiarizationConfig,
     DiarizationEngine,

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavemill.stages.diarize.diarization import Turn
+from wavemill.stages.diarize.engine import Turn
 from wavemill.stages.diarize.postprocess import (
     cut_chunks,
     join_chunks,

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.command import wavemill
 from tests.stages.diarize.sound import RATE, ArrayTrack
 from tests.stages.diarize.test_stage import RECORDING, rows_of, upstream_of
 from tests.support import ROOT
@@ -21,7 +22,7 @@ from wavemill.stages.diarize.pyannote import Pyannote, PyannoteConfig
 from wavemill.stages.diarize.pyannote_weights import load_model, pipeline_files
 from wavemill.stages.diarize.span_embedding import SpanEmbedder, SpanWindows
 from wavemill.stages.diarize.spans import intersect, length
-from wavemill.stages.diarize.stage import Config, build
+from wavemill.stages.diarize.stage import Config, Diarize
 from wavemill.stages.engine import EngineUnavailable
 
 SECONDS = 2.0  # of the small models' windows
@@ -266,7 +267,7 @@ def test_nothing_is_sent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_through_the_stage(folder: Path) -> None:
     config = Config(engine="pyannote", pyannote={"pipeline": str(folder)})
-    rows = rows_of(build(config, "cpu"), upstream_of(talk()))
+    rows = rows_of(Diarize.build(config, "cpu"), upstream_of(talk()))
     assert rows
     assert rows[0]["recording_id"] == RECORDING.recording_id
     assert {row["speaker"] for row in rows} >= {"S00"}
@@ -283,9 +284,8 @@ def test_through_curate(folder: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in" / "a.flac", samples[: 4 * rate], rate)
     chosen = {"engine": "pyannote", "device": "cpu", "pyannote.pipeline": folder}
     options = [f"--set=diarize.{key}={value}" for key, value in chosen.items()]
-    command = [sys.executable, "-m", "wavemill.jobs.cli", "curate", str(tmp_path / "in")]
-    command += ["--out", str(tmp_path / "out"), "--executor", "inline", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
+    out = tmp_path / "out"
+    done = wavemill("curate", tmp_path / "in", "--out", out, "--executor", "inline", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     tables = [p for p in (tmp_path / "out").rglob("*.parquet") if "diarize" in str(p)]
     assert sum(pq.read_table(path).num_rows for path in tables) > 0

@@ -13,9 +13,9 @@ from tests.support import MemoryUpstream, audio_folder
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.denoise.stage import SCHEMA as DENOISE_SCHEMA
-from wavemill.stages.diarize.diarization import Turn
+from wavemill.stages.diarize.engine import Turn
 from wavemill.stages.diarize.engines import ENGINES
-from wavemill.stages.diarize.stage import SCHEMA, Config, Diarize, DiarizeSettings, build
+from wavemill.stages.diarize.stage import SCHEMA, Config, Diarize, DiarizeSettings
 
 RECORDING = Recording("ab" * 16, "talk.flac", 60_000)
 
@@ -45,7 +45,7 @@ def upstream_of(*tracks: np.ndarray) -> MemoryUpstream:
 
 def scripted(*turns: Turn, overlap: tuple[tuple[int, int], ...] = ()) -> Diarize:
     engine = type("Scripted", (Script,), {"turns": turns, "overlap": overlap})(ScriptConfig())
-    return Diarize(DiarizeSettings(engine="silero"), engine)
+    return Diarize(DiarizeSettings(engine="silero"), engine=engine)
 
 
 def rows_of(
@@ -149,7 +149,7 @@ def test_config_names_the_engines_thresholds() -> None:
 def test_silence_has_no_segments_and_real_speech_has() -> None:
     import soundfile
 
-    stage = build(Config(), "cpu")
+    stage = Diarize.build(Config(), "cpu")
     assert list(stage(RECORDING, upstream_of(SILENT_MINUTE))) == []
     path = audio_folder() / "meetings" / "sample.flac"
     audio, rate = soundfile.read(path, dtype="float32")

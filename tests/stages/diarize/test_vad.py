@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tests.support import audio_folder
 from wavemill.stages.diarize.vad import (
     FRAME,
     SAMPLE_RATE,
+    ProbabilityStream,
     VadConfig,
     open_session,
-    speech_probabilities,
     speech_spans,
 )
 
 PLAIN = VadConfig(threshold=0.5, min_speech_ms=250, min_silence_ms=100, speech_pad_ms=0)
 FRAME_MS = 32
+
+
+def speech_probabilities(
+    session: Any, pieces: Iterable[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return the probabilities of a whole track given as successive pieces at 16 kHz."""
+    stream = ProbabilityStream(session)
+    for piece in pieces:
+        stream.feed(piece)
+    return stream.finish()
 
 
 def spans(pattern: str, config: VadConfig = PLAIN) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavemill.model import mel
+from wavemill.model.tokenizer.kmeans import N_MELS, log_mel, normalise
 from wavemill.stages.tokenize.codebook import codebook_identity, load_codebook
 from wavemill.stages.tokenize.fit import (
     FitSettings,
@@ -79,10 +79,10 @@ def test_too_little_audio_is_an_error() -> None:
 def test_stacks_begin_at_every_frame() -> None:
     clip = clips(1)[0]
     stacks = shifted_stacks(clip)
-    frames = mel.normalise(mel.log_mel(clip, 50))
-    assert stacks.shape == (47, 4 * mel.N_MELS)
+    frames = normalise(log_mel(clip, 50))
+    assert stacks.shape == (47, 4 * N_MELS)
     np.testing.assert_array_equal(stacks[5], frames[5:9].ravel())
-    assert shifted_stacks(clip[:1000]).shape == (0, 4 * mel.N_MELS)
+    assert shifted_stacks(clip[:1000]).shape == (0, 4 * N_MELS)
 
 
 def test_a_sample_is_bounded_uniform_and_without_repeats() -> None:
@@ -110,7 +110,7 @@ def test_the_command_writes_a_codebook_of_its_folder(
     assert main(["--out", str(out), *arguments]) == 0
     assert "8 tokens from 94 stacks" in capsys.readouterr().out
     codebook = load_codebook(out)
-    assert codebook.centroids.shape == (8, 4 * mel.N_MELS)
+    assert codebook.centroids.shape == (8, 4 * N_MELS)
     assert "--exclude '2[.]wav'" in codebook.metadata["command"]
     assert main(["--out", str(again), "--seed", "1", *arguments]) == 0
     assert codebook_identity(out) != codebook_identity(again)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
-from wavemill.stages.tokenize.tokenize import Config
+from wavemill.stages.tokenize.stage import Config
 from wavemill.stages.tokenize.whisper_vq import WhisperVq, WhisperVqConfig
 
 

@@ -179,7 +179,7 @@ def test_a_language_without_a_route_is_rejected_for_that(tmp_path: Path) -> None
         "transcribe.engine=by_language",
         "transcribe.by_language.routes={zh: whisper}",
         f"transcribe.by_language.whisper.model={DIGITS}",
-        "filter.raw.allowed_languages=[zh]",
+        "filter.asr.allowed_languages=[zh]",
     )
     flags = [flag for setting in settings for flag in ("--set", setting)]
     done = wavemill("curate", source, "--out", out, "--executor", "inline", *flags)

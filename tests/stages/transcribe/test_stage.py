@@ -15,7 +15,7 @@ from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.denoise.stage import SCHEMA as DENOISE
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
-from wavemill.stages.transcribe.stage import SCHEMA, Config, Transcribe, TranscribeSettings, build
+from wavemill.stages.transcribe.stage import SCHEMA, Config, Transcribe, TranscribeSettings
 
 RATE = 8000
 RECORDING = Recording("r", "a.wav", 6000)
@@ -98,7 +98,7 @@ def rows(stage: Any, *spans: tuple[int, int, int]) -> list[dict[str, Any]]:
 
 def test_rows_in_segment_order_with_times_of_the_recording() -> None:
     engine = Loudness()
-    stage = Transcribe(TranscribeSettings(batch_size=2), engine)
+    stage = Transcribe(TranscribeSettings(batch_size=2), engine=engine)
     found = rows(stage, (0, 500, 1500), (1, 1000, 3000), (0, 4000, 4500))
     assert engine.batches == [2, 1]
     assert [row["segment_id"] for row in found] == [
@@ -119,14 +119,14 @@ def test_rows_in_segment_order_with_times_of_the_recording() -> None:
 
 
 def test_labelled_recordings_and_recordings_without_speech_yield_nothing() -> None:
-    stage = Transcribe(TranscribeSettings(), Loudness())
+    stage = Transcribe(TranscribeSettings(), engine=Loudness())
     labelled = Recording("r", "a.wav", 6000, items=(Item("i", 0, 1000, text="yes"),))
     assert list(stage(labelled, MemoryUpstream("r", {}))) == []
     assert rows(stage) == []
 
 
 def test_with_pocketsphinx_a_segment_without_words_has_a_row() -> None:
-    (found,) = rows(build(Config(), "cpu"), (0, 0, 1000))  # a constant is no speech
+    (found,) = rows(Transcribe.build(Config(), "cpu"), (0, 0, 1000))  # a constant is no speech
     assert found == {
         "recording_id": "r",
         "segment_id": "r-0-0-1000",

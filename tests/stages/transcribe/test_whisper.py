@@ -20,7 +20,7 @@ from tests.stages.transcribe.whisper_models import DIGITS, RATE, digit_clips, jo
 from tests.stages.transcribe.whisper_models import random_checkpoint as checkpoint
 from wavemill.manifests.recording import Recording
 from wavemill.stages.transcribe.engine import Transcript
-from wavemill.stages.transcribe.stage import Config, build
+from wavemill.stages.transcribe.stage import Config, Transcribe
 from wavemill.stages.transcribe.whisper import Whisper, WhisperConfig
 
 
@@ -288,7 +288,7 @@ def test_the_defaults_are_those_of_the_report_and_of_the_package() -> None:
 
 def test_through_the_stage(clips: list[np.ndarray]) -> None:
     section = {"engine": "whisper", "whisper": {"model": str(DIGITS)}}
-    stage = build(Config(**section), "cpu")
+    stage = Transcribe.build(Config(**section), "cpu")
     tables = speech_upstream([joined(clips[:2]), joined(clips[2:4])])
     rows = [
         row for part in stage(Recording("r", "a.wav", 6000), tables) for row in part.to_pylist()

@@ -1,11 +1,11 @@
-"""Downloads of data sets, in the layouts that their makers give them, as items."""
+"""Readers of downloaded data sets, one file each, in the layouts of their makers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers import (
     aishell1,
     esc50,
@@ -33,7 +33,7 @@ READERS: dict[str, Reader] = {
 
 def read_source(
     benchmark: Benchmark, source: Path, cut: Cut, subset: str | None = None
-) -> Iterator[Item]:
+) -> Iterator[BenchmarkItem]:
     """Yield a benchmark's items from a download. Raises SourceError, also while reading."""
     reader = benchmark.data.prepared_by
     if reader not in READERS:

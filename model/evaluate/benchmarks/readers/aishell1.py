@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers.layout import Cut, SourceError, content, found
 
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
 
 
-def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
+def read(source: Path, subset: str, cut: Cut) -> Iterator[BenchmarkItem]:
     """`subset` is test, dev or train; `source` is data_aishell/ or its parent."""
     del cut
     names = (TRANSCRIPT, f"data_aishell/{TRANSCRIPT}")
@@ -30,4 +30,4 @@ def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
         if path.stem not in texts:
             raise SourceError(f"{transcript}: there is no line for {path.stem}")
         sound = content(path, "AISHELL-1")
-        yield Item(path.stem, sound, references=(texts[path.stem],), language="zh")
+        yield BenchmarkItem(path.stem, sound, references=(texts[path.stem],), language="zh")

@@ -7,28 +7,27 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from wavemill.model.data.files import corpus_files
-from wavemill.model.data.problems import Problems
-from wavemill.model.data.source import DataError
-from wavemill.model.evaluate.benchmarks.items import ABOUT, Item
+from wavemill.model.data.source import DataError, Problems
+from wavemill.model.evaluate.benchmarks.items import ABOUT, BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers.layout import SourceError
-from wavemill.model.evaluate.benchmarks.schema import Benchmark, Data, Metric, ScorerChoice
+from wavemill.model.evaluate.benchmarks.schema import Benchmark, Data, MetricSpec, ScorerChoice
 
 COLUMNS = ["sample_id", "task", "language", "split", *ABOUT, "messages"]
-LABELS = ("ser", "sec", "asc")  # tasks of which the answer is one of a closed set
-MOST_LABELS = 100  # more different answers are no closed set
-NO_SPLIT = "all"  # as --split: rows of every split, and of none
-WER = Metric(name="wer", unit="%", better="lower", meaning="word errors by reference words")
-ACCURACY = Metric(name="accuracy", unit="%", better="higher", meaning="share of right answers")
+LABELS = ("ser", "sec", "asc")  # tasks whose answer is a class of a closed set
+MAX_LABELS = 100  # with more different answers, it is not a closed set
+ALL_SPLITS = "all"  # as --split: rows of every split, and without one
+WER = MetricSpec(name="wer", unit="%", better="lower", meaning="word errors by reference words")
+ACCURACY = MetricSpec(name="accuracy", unit="%", better="higher", meaning="share of right answers")
 
 
 def benchmark_of(source: str, split: str, task: str, name: str) -> Benchmark:
-    """Return the benchmark that the rows of a split and a task make. Raises SourceError."""
+    """Return a benchmark of the rows of a split and a task. Raises SourceError."""
     languages: Counter[str] = Counter()
     answers: Counter[str] = Counter()
     for row in _rows(source, split, task):
         languages[row["language"] or "en"] += 1
         answers[_said(row)] += 1
-    options = tuple(sorted(answers)) if task in LABELS and len(answers) <= MOST_LABELS else ()
+    options = tuple(sorted(answers)) if task in LABELS and len(answers) <= MAX_LABELS else ()
     kind: Literal["asr", "classification", "reference_qa"] = "reference_qa"
     if task == "asr":
         kind = "asr"
@@ -59,12 +58,12 @@ def benchmark_of(source: str, split: str, task: str, name: str) -> Benchmark:
     )
 
 
-def read(source: str, split: str, task: str) -> Iterator[Item]:
+def read(source: str, split: str, task: str) -> Iterator[BenchmarkItem]:
     """Yield the conversations of a split and a task; the instruction is the question."""
     for row in _rows(source, split, task, sound=True):
         audio = next(m["audio"] for m in row["messages"] if m["kind"] == "audio")
         asked = next((m["text"] for m in row["messages"] if m["role"] == "user" and m["text"]), "")
-        yield Item(
+        yield BenchmarkItem(
             row["sample_id"],
             audio["bytes"],
             question=asked,
@@ -79,7 +78,7 @@ def _said(row: dict[str, Any]) -> str:
 
 
 def _rows(source: str, split: str, task: str, sound: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield the rows wanted. Raises SourceError where there are none, or some cannot be read."""
+    """Yield the rows of a split and a task. Raises SourceError if there are none or unreadable."""
     try:
         files = corpus_files(source, "sft")
     except DataError as error:
@@ -89,11 +88,11 @@ def _rows(source: str, split: str, task: str, sound: bool = False) -> Iterator[d
     for file in files.files:
         for _, row in file.rows(COLUMNS if sound else [*COLUMNS[:-1], *_PARTS], problems):
             seen[(row["split"] or "none", row["task"])] += 1
-            if split in (row["split"], NO_SPLIT) and row["task"] == task:
+            if split in (row["split"], ALL_SPLITS) and row["task"] == task:
                 yield row
     if problems.messages:  # a benchmark that lacks items says something else
         raise SourceError(f"{files.place}: {problems.messages[0].removeprefix('skipped ')}")
-    if not any(task == t and split in (s, NO_SPLIT) for s, t in seen):
+    if not any(task == t and split in (s, ALL_SPLITS) for s, t in seen):
         there = ", ".join(f"{n} of {t} in {s}" for (s, t), n in sorted(seen.items())) or "no rows"
         raise SourceError(
             f"{files.place} has no rows of task {task!r} in split {split!r}; it has {there}. "
@@ -101,5 +100,5 @@ def _rows(source: str, split: str, task: str, sound: bool = False) -> Iterator[d
         )
 
 
-# The messages without their sound.
+# The messages without their audio.
 _PARTS = [f"messages.list.element.{name}" for name in ("role", "kind", "text")]

@@ -9,14 +9,14 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers.layout import Cut, SourceError, content, found
 
 FILE, TEXT, COLUMNS = 1, 3, 7  # id, file_name, raw_transcription, transcription, ...
 LANGUAGES = {"cmn": "zh", "yue": "yue"}  # others are the part before the underscore
 
 
-def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
+def read(source: Path, subset: str, cut: Cut) -> Iterator[BenchmarkItem]:
     """`subset` is the hub's language, such as en_us; always its test split."""
     del cut
     table = found(source, (f"data/{subset}/test.tsv", f"{subset}/test.tsv", "test.tsv"), "Fleurs")
@@ -24,7 +24,9 @@ def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
     stem = subset.partition("_")[0]
     for name, sound in _sounds(table.parent, texts):
         language = LANGUAGES.get(stem, stem)
-        yield Item(Path(name).stem, sound, references=(texts.pop(name),), language=language)
+        yield BenchmarkItem(
+            Path(name).stem, sound, references=(texts.pop(name),), language=language
+        )
     if texts:
         raise SourceError(f"{table}: {len(texts)} recordings are not there, e.g. {min(texts)}")
 

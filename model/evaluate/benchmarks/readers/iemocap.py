@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers.layout import Cut, content, found
 
 CLASSES = {"neu": "neutral", "hap": "happy", "exc": "happy", "sad": "sad", "ang": "angry"}
 _LINE = re.compile(r"\[[\d.]+ - [\d.]+\]\t(\S+)\t(\w+)\t")
 
 
-def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
+def read(source: Path, subset: str, cut: Cut) -> Iterator[BenchmarkItem]:
     """`subset` is Session1 to Session5; `source` is IEMOCAP_full_release/ or its parent."""
     del cut
     names = (subset, f"IEMOCAP_full_release/{subset}")
@@ -29,4 +29,4 @@ def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
                 continue
             path = session / "sentences" / "wav" / file.stem / f"{match[1]}.wav"
             sound = content(path, f"named in {file.name}")
-            yield Item(match[1], sound, references=(CLASSES[match[2]],))
+            yield BenchmarkItem(match[1], sound, references=(CLASSES[match[2]],))

@@ -1,4 +1,4 @@
-"""What the readers of downloads share: finding files, and saying clearly what is missing."""
+"""What the readers share: finding files, and clear errors for what is missing."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 
 
 class SourceError(ValueError):
-    """A download is not as the data set's layout has it: names what is missing and where."""
+    """A download does not have the data set's layout; names what is missing and where."""
 
 
-# What reading a file of another format than its name says may raise.
+# Errors of files that are damaged or not in the format that their name says.
 DAMAGED = (OSError, EOFError, UnicodeDecodeError, csv.Error, tarfile.TarError, zlib.error)
 
-# Cuts a span (from, to; in seconds, None: the end) out of any audio or video file and returns it
-# as the content of a FLAC file, mono, 16 kHz. Handed in by whoever can decode anything.
+# Cuts a span (start, end in seconds; None: the end of the file) out of any audio or video file and
+# returns the content of a FLAC file, mono, 16 kHz. The caller passes a decoder of all formats.
 Cut = Callable[[Path, float, float | None], bytes]
-# Reads a data set: its folder, and which part of it.
-Reader = Callable[[Path, str, Cut], Iterator[Item]]
+# Reads the items of a data set, from its folder and the name of a part of it.
+Reader = Callable[[Path, str, Cut], Iterator[BenchmarkItem]]
 
 
 def found(source: Path, names: Sequence[str], what: str) -> Path:
-    """Return the first of several relative paths that is there; raises SourceError."""
+    """Return the first of several relative paths that exists; raises SourceError."""
     for name in names:
         if (source / name).exists():
             return source / name
@@ -53,8 +53,8 @@ def rows_of_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
         yield from reader
 
 
-def nonempty(items: Iterator[Item], where: str) -> Iterator[Item]:
-    """Pass items on; raises SourceError when there is none, and for files that are damaged."""
+def nonempty(items: Iterator[BenchmarkItem], where: str) -> Iterator[BenchmarkItem]:
+    """Yield the items; raises SourceError if there are none, and for damaged files."""
     count = 0
     try:
         for item in items:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers.layout import Cut, SourceError, found, rows_of_csv
 
 COLUMNS = ("Utterance", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime")
@@ -20,7 +20,7 @@ VIDEOS = {
 LONGEST_S = 30.0
 
 
-def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
+def read(source: Path, subset: str, cut: Cut) -> Iterator[BenchmarkItem]:
     """`subset` is test, dev or train; `source` holds the table and the unpacked videos."""
     if subset not in VIDEOS:
         raise SourceError(f"MELD has no split {subset!r}; there are {', '.join(VIDEOS)}")
@@ -36,7 +36,7 @@ def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
         video = found(videos, (f"{item_id}.mp4",), f"named in {name}")
         details = {"utterance": row["Utterance"]}
         sound = cut(video, 0.0, None)
-        yield Item(item_id, sound, references=(row["Emotion"],), details=details)
+        yield BenchmarkItem(item_id, sound, references=(row["Emotion"],), details=details)
 
 
 def _seconds(time: str) -> float:

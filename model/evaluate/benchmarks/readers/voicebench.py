@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers.layout import Cut, SourceError, found
 
 COLUMNS = {
@@ -30,7 +30,7 @@ FILES = {"sd-qa": "usa-*.parquet"}
 _OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(.+?)\s*$", re.MULTILINE)
 
 
-def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
+def read(source: Path, subset: str, cut: Cut) -> Iterator[BenchmarkItem]:
     """`source` is a copy of the hub's repository, or its folder data/."""
     del cut
     if subset not in COLUMNS:
@@ -65,7 +65,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         raise SourceError(f"{path} is no Parquet file: {error}") from None
 
 
-def _item(item_id: str, row: Mapping[str, Any]) -> Item:
+def _item(item_id: str, row: Mapping[str, Any]) -> BenchmarkItem:
     details: dict[str, Any] = {}
     if "instruction_id_list" in row:
         details["instruction_ids"] = row["instruction_id_list"]
@@ -73,7 +73,7 @@ def _item(item_id: str, row: Mapping[str, Any]) -> Item:
     reference = row.get("reference")
     options = [match[2] for match in _OPTION.finditer(row["prompt"])]
     is_choice = reference is not None and len(reference) == 1 and len(options) > 1
-    return Item(
+    return BenchmarkItem(
         item_id,
         row["audio"]["bytes"],
         question=row["prompt"],
@@ -84,5 +84,5 @@ def _item(item_id: str, row: Mapping[str, Any]) -> Item:
 
 
 def _given(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Parquet has every argument in every row; those that are null are not there."""
+    """Return the arguments that are not null: Parquet has a column for each in every row."""
     return {name: value for name, value in (values or {}).items() if value is not None}

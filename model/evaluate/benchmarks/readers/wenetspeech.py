@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers.layout import Cut, SourceError, found
 
 TABLE = "WenetSpeech.json"
 PIECE = 1 << 20  # characters read at once: the table has several gigabytes
 
 
-def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
+def read(source: Path, subset: str, cut: Cut) -> Iterator[BenchmarkItem]:
     """`subset` is TEST_NET, TEST_MEETING or DEV; `source` holds the table and audio/."""
     table = found(source, (TABLE, f"untar/{TABLE}"), "WenetSpeech's table")
     for audio in objects_in(table, "audios"):
@@ -25,7 +25,7 @@ def read(source: Path, subset: str, cut: Cut) -> Iterator[Item]:
             for segment in segments:
                 sound = cut(path, float(segment["begin_time"]), float(segment["end_time"]))
                 references = (segment["text"],)
-                yield Item(segment["sid"], sound, references=references, language="zh")
+                yield BenchmarkItem(segment["sid"], sound, references=references, language="zh")
         except (KeyError, TypeError) as error:
             where = audio.get("aid", "?") if isinstance(audio, dict) else "?"
             raise SourceError(f"{table}: recording {where}: there is no {error}") from None

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavemill.model.evaluate.benchmarks.items import Item, Items, ItemsError, write_items
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem, Items, ItemsError, write_items
 from wavemill.model.evaluate.sound import SAMPLE_RATE, UnreadableSound, decoded, encoded
 
 TEXTS = st.lists(st.text(max_size=8), max_size=3).map(tuple)
 ITEMS = st.builds(
-    Item,
+    BenchmarkItem,
     item_id=st.text(min_size=1, max_size=5),
     audio=st.none() | st.binary(min_size=1, max_size=20),
     question=st.none() | st.text(max_size=10),
@@ -29,7 +29,7 @@ ITEMS = st.builds(
 @settings(deadline=None, max_examples=25)
 @given(items=st.lists(ITEMS, min_size=1, max_size=70, unique_by=lambda item: item.item_id))
 def test_what_is_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, items: list[Item]
+    tmp_path_factory: pytest.TempPathFactory, items: list[BenchmarkItem]
 ) -> None:
     path = tmp_path_factory.mktemp("items") / "items.parquet"
     assert write_items(path, items) == len(items)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.readers import read_source
 from wavemill.model.evaluate.benchmarks.readers.layout import SourceError
 from wavemill.model.evaluate.benchmarks.schema import benchmark_named
@@ -168,7 +168,7 @@ CASES: dict[str, tuple[Callable[[Path], None], list[tuple[str, tuple[str, ...]]]
 }
 
 
-def items_of(name: str, source: Path, cuts: Cuts | None = None) -> list[Item]:
+def items_of(name: str, source: Path, cuts: Cuts | None = None) -> list[BenchmarkItem]:
     def cut(path: Path, start: float, end: float | None) -> bytes:
         assert cuts is not None
         cuts.append((path, start, end))

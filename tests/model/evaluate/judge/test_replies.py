@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavemill.model.evaluate.judge import published_replies
+from wavemill.model.evaluate.judge import replies
 from wavemill.model.evaluate.judge.replies import points, verdict
 from wavemill.model.evaluate.judge.rubrics import rubrics
 from wavemill.model.evaluate.scoring import Answered
@@ -65,12 +65,12 @@ def test_points(reply: str, value: float | None) -> None:
 
 
 READERS = (
-    published_replies.yes_or_no,
-    published_replies.rating,
-    published_replies.rating_of_ten,
-    published_replies.points_of_five,
-    published_replies.score_is,
-    published_replies.judgment,
+    replies.yes_or_no,
+    replies.rating,
+    replies.rating_of_ten,
+    replies.points_of_five,
+    replies.score_is,
+    replies.judgment,
 )
 
 

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from wavemill.model.evaluate.benchmarks.items import Item, Items, write_items
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem, Items, write_items
 from wavemill.model.evaluate.benchmarks.schema import Benchmark, benchmark_named
-from wavemill.model.evaluate.leaderboard.collect import Cell, Line, board_of
+from wavemill.model.evaluate.leaderboard.collect import BoardLine, Cell, board_of
 from wavemill.model.evaluate.leaderboard.compare import difference
 from wavemill.model.evaluate.leaderboard.view import view_of
 from wavemill.model.evaluate.recipes.recipe import load_recipe
 from wavemill.model.evaluate.runs.answers import Answers, Row
 from wavemill.model.evaluate.runs.record import Record, begin
-from wavemill.model.evaluate.runs.score import score_run
-from wavemill.model.evaluate.runs.scorers import scorer_for
+from wavemill.model.evaluate.runs.score import score_run, scorer_for
 
-Speaker = Callable[[Item], str]
+Speaker = Callable[[BenchmarkItem], str]
 CHOICES = "voicebench-openbookqa"
 
 
@@ -29,7 +28,9 @@ def benchmark(name: str, count: int) -> Benchmark:
     return known.model_copy(update={"data": known.data.model_copy(update={"items": count})})
 
 
-def run(root: Path, about: Benchmark, label: str, items: list[Item], speaker: Speaker) -> None:
+def run(
+    root: Path, about: Benchmark, label: str, items: list[BenchmarkItem], speaker: Speaker
+) -> None:
     path = root / f"{about.name}.parquet"
     if not path.exists():
         write_items(path, items)
@@ -50,14 +51,16 @@ def run(root: Path, about: Benchmark, label: str, items: list[Item], speaker: Sp
     score_run(folder, record, stored, scorer_for(about))
 
 
-def choice_items(count: int) -> list[Item]:
+def choice_items(count: int) -> list[BenchmarkItem]:
     return [
-        Item(f"c{n}", question="Which?", options=("a dog", "a cat"), references=("AB"[n % 2],))
+        BenchmarkItem(
+            f"c{n}", question="Which?", options=("a dog", "a cat"), references=("AB"[n % 2],)
+        )
         for n in range(count)
     ]
 
 
-def line_of(root: Path, name: str) -> Line:
+def line_of(root: Path, name: str) -> BoardLine:
     return next(line for line in board_of(root).lines if line.benchmark.name == name)
 
 
@@ -93,7 +96,7 @@ def test_error_rates_are_compared_by_errors_and_words(tmp_path: Path) -> None:
     lots = random.Random(0)
     about = benchmark("librispeech-test-clean", 200)
     items = [
-        Item(f"u{n}", question="", references=(" ".join(["word"] * lots.randint(1, 20)),))
+        BenchmarkItem(f"u{n}", question="", references=(" ".join(["word"] * lots.randint(1, 20)),))
         for n in range(200)
     ]
 

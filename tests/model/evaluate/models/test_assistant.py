@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from wavemill.model.assistant import Assistant, Turn
-from wavemill.model.evaluate.models.answering import Asked, ModelError
+from wavemill.model.assistant import Assistant, Message
+from wavemill.model.evaluate.models.answering import ModelError, ModelInput
 from wavemill.model.evaluate.models.assistant import AssistantModel, settings_for
-from wavemill.model.evaluate.models.identity import identity_of
-from wavemill.model.evaluate.models.spec import ModelSpec, kind_of, load_model
+from wavemill.model.evaluate.models.spec import ModelSpec, identity_of, kind_of, load_model
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import encoded
 from wavemill.model.prompt.layout import Role
@@ -39,12 +38,12 @@ def clips(*seconds: float) -> list[np.ndarray]:
 def test_answers_are_those_of_the_assistant_whatever_they_are_batched_with(tiny: Path) -> None:
     torch.set_num_threads(1)
     model = AssistantModel(str(tiny), SHORT)
-    asked = [Asked(f"i{n}", "listen", None, c) for n, c in enumerate(clips(0.2, 0.5))]
+    asked = [ModelInput(f"i{n}", "listen", None, c) for n, c in enumerate(clips(0.2, 0.5))]
     answers = model.answer(asked)
     assistant = Assistant.from_pretrained(tiny, speaks=False)
     for one, answer in zip(asked, answers, strict=True):
-        turns = [Turn(Role.USER, text="listen"), Turn(Role.USER, audio=one.audio)]
-        pieces = list(assistant.reply(turns, model.settings))
+        messages = [Message(Role.USER, text="listen"), Message(Role.USER, audio=one.audio)]
+        pieces = list(assistant.reply(messages, model.settings))
         assert answer.text == "".join(piece.text for piece in pieces)
         assert answer.complete == pieces[-1].complete
 
@@ -55,7 +54,7 @@ def test_spoken_answers_come_with_their_times(tiny: Path, tmp_path: Path) -> Non
     voice.write_bytes(encoded(clips(3.2)[0], 16_000))
     spec = ModelSpec("assistant", str(tiny), speaks=True, voice=str(voice))
     model = load_model(spec, SHORT)
-    (answer,) = model.answer([Asked("a", "listen", None, clips(0.2)[0])])
+    (answer,) = model.answer([ModelInput("a", "listen", None, clips(0.2)[0])])
     assert answer.speech is not None
     assert answer.speech.rate == 24_000
     assert len(answer.speech.samples) % 1920 == 0

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from examples.evaluation.chat_server import chat_server, heard, said
-from wavemill.model.evaluate.models.answering import Asked, ModelError
+from wavemill.model.evaluate.models.answering import ModelError, ModelInput
 from wavemill.model.evaluate.models.endpoint import EndpointModel
-from wavemill.model.evaluate.models.identity import identity_of
-from wavemill.model.evaluate.models.spec import ModelSpec
+from wavemill.model.evaluate.models.spec import ModelSpec, identity_of
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe
 
 SOUND = np.full(1600, 0.1, np.float32)
 RECIPE = Recipe(name="test", decoding=Decoding(max_new_tokens=9, temperature=0.5, top_p=0.8))
 
 
-def asked(count: int) -> list[Asked]:
+def asked(count: int) -> list[ModelInput]:
     return [
-        Asked(f"i{n}", f"question {n}", "be short", SOUND[: 100 * (n + 1)]) for n in range(count)
+        ModelInput(f"i{n}", f"question {n}", "be short", SOUND[: 100 * (n + 1)])
+        for n in range(count)
     ]
 
 
@@ -46,8 +46,8 @@ def test_sound_words_and_parameters_arrive(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_recipe_says_what_comes_first_and_an_empty_prompt_is_no_part() -> None:
     with chat_server(lambda _: "yes") as server:
         recipe = Recipe(name="test", text_first=False)
-        model(server.url, recipe).answer([Asked("a", "what?", audio=SOUND)])
-        model(server.url, recipe).answer([Asked("a", "", audio=SOUND)])
+        model(server.url, recipe).answer([ModelInput("a", "what?", audio=SOUND)])
+        model(server.url, recipe).answer([ModelInput("a", "", audio=SOUND)])
     kinds = [[p["type"] for p in b["messages"][-1]["content"]] for b in server.bodies]
     assert kinds == [["input_audio", "text"], ["input_audio"]]
 

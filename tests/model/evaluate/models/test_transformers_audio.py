@@ -12,7 +12,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from wavemill.model.evaluate.models.answering import Asked, ModelError
+from wavemill.model.evaluate.models.answering import ModelError, ModelInput
 from wavemill.model.evaluate.models.transformers_audio import TransformersModel
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe
 
@@ -114,7 +114,7 @@ def test_a_chat_model_answers_together_as_alone(qwen: Path) -> None:
     model = TransformersModel(str(qwen), PLAIN)
     prompts = ("Say it.", "What is it? Be quick.")
     asked = [
-        Asked(f"i{n}", prompt, "be kind", sound)
+        ModelInput(f"i{n}", prompt, "be kind", sound)
         for n, (prompt, sound) in enumerate(zip(prompts, sounds(0.5, 1.3), strict=True))
     ]
     together = model.answer(asked)
@@ -126,30 +126,30 @@ def test_a_chat_model_answers_together_as_alone(qwen: Path) -> None:
 def test_what_it_hears_and_is_told_goes_in(qwen: Path) -> None:
     model = TransformersModel(str(qwen), PLAIN)
     (sound,) = sounds(0.5)
-    inputs = model._inputs([Asked("a", "Say it.", "be kind", sound)])
+    inputs = model._inputs([ModelInput("a", "Say it.", "be kind", sound)])
     text = model._processor.tokenizer.decode(inputs["input_ids"][0])
     assert text.startswith("be kindSay it.")
     assert text.count("<|AUDIO|>") > 1  # a mark for each frame
     turned = TransformersModel(str(qwen), PLAIN.model_copy(update={"text_first": False}))
-    inputs = turned._inputs([Asked("a", "Say it.", "be kind", sound)])
+    inputs = turned._inputs([ModelInput("a", "Say it.", "be kind", sound)])
     assert turned._processor.tokenizer.decode(inputs["input_ids"][0]).endswith("Say it.")
 
 
 def test_a_prompt_can_be_all_that_it_reads(qwen: Path) -> None:
     model = TransformersModel(str(qwen), AS_IS)
     prompt = "<|audio_bos|><|AUDIO|><|audio_eos|>Text:"
-    (answer,) = model.answer([Asked("a", prompt, None, sounds(0.4)[0])])
+    (answer,) = model.answer([ModelInput("a", prompt, None, sounds(0.4)[0])])
     assert answer.error is None
 
 
 def test_words_alone_can_be_asked(qwen: Path) -> None:
-    (answer,) = TransformersModel(str(qwen), PLAIN).answer([Asked("a", "Hello")])
+    (answer,) = TransformersModel(str(qwen), PLAIN).answer([ModelInput("a", "Hello")])
     assert answer.error is None
 
 
 def test_a_model_that_only_hears_writes_down(whisper: Path) -> None:
     model = TransformersModel(str(whisper), PLAIN)
-    asked = [Asked(f"i{n}", "ignored", None, s) for n, s in enumerate(sounds(0.3, 0.9))]
+    asked = [ModelInput(f"i{n}", "ignored", None, s) for n, s in enumerate(sounds(0.3, 0.9))]
     together = model.answer(asked)
     assert [a.text for a in together] == [model.answer([one])[0].text for one in asked]
 

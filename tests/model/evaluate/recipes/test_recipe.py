@@ -1,4 +1,4 @@
-"""What is told to which model for which item."""
+"""Which prompt goes to which model for which item."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavemill.model.evaluate.benchmarks.items import Item
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 from wavemill.model.evaluate.benchmarks.schema import benchmark_named, published_benchmarks
 from wavemill.model.evaluate.recipes.recipe import (
     Recipe,
@@ -18,10 +18,10 @@ from wavemill.model.evaluate.recipes.recipe import (
     recipe_names,
 )
 
-CHOICE = Item("a", question="Which?", options=("dog", "cat"))
+CHOICE = BenchmarkItem("a", question="Which?", options=("dog", "cat"))
 
 
-def told(recipe: str, benchmark: str, item: Item) -> tuple[str, str | None]:
+def prompt_of(recipe: str, benchmark: str, item: BenchmarkItem) -> tuple[str, str | None]:
     prompt = prompt_for(load_recipe(recipe), benchmark_named(benchmark), item)
     return prompt.text, prompt.system
 
@@ -65,23 +65,25 @@ def test_every_recipe_has_a_prompt_for_every_benchmark() -> None:
 def test_prompts_are_the_published_ones(
     recipe: str, benchmark: str, expected: tuple[str, str | None]
 ) -> None:
-    assert told(recipe, benchmark, CHOICE) == expected
+    assert prompt_of(recipe, benchmark, CHOICE) == expected
 
 
 def test_the_language_of_the_item_decides() -> None:
-    item = Item("a", language="zh")
-    assert told("qwen2-audio", "aishell-1", item)[0].endswith("<|zh|>")
+    item = BenchmarkItem("a", language="zh")
+    assert prompt_of("qwen2-audio", "aishell-1", item)[0].endswith("<|zh|>")
 
 
 def test_labels_of_the_benchmark_stand_in_for_an_item_without_options() -> None:
-    assert "dog, rooster, pig" in told("plain", "esc-50", Item("a"))[0]
+    assert "dog, rooster, pig" in prompt_of("plain", "esc-50", BenchmarkItem("a"))[0]
 
 
 @given(question=st.text(max_size=30))
 def test_what_an_item_says_is_never_a_template(question: str) -> None:
     hostile = f"{{options}}{question}{{prompt}}"
     recipe = Recipe(name="x", prompts={"text": "<{prompt}>"})
-    text = prompt_for(recipe, benchmark_named("clothoaqa-test"), Item("a", question=hostile)).text
+    text = prompt_for(
+        recipe, benchmark_named("clothoaqa-test"), BenchmarkItem("a", question=hostile)
+    ).text
     assert text == f"<{hostile}>"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavemill.model.evaluate.benchmarks.items import Item, Items, write_items
+from wavemill.model.evaluate.benchmarks.items import BenchmarkItem, Items, write_items
 from wavemill.model.evaluate.runs.answers import Answers, Row
 from wavemill.model.evaluate.runs.record import RunError
 from wavemill.model.evaluate.runs.speech import Listener, Listeners, read_speech, score_speech
@@ -25,7 +25,9 @@ def spoken(item_id: str, text: str, seconds: float, work: float, first: float) -
 
 
 def run_of(folder: Path, rows: Sequence[Row]) -> Items:
-    write_items(folder / "items.parquet", [Item(row.item_id, question="?") for row in rows])
+    write_items(
+        folder / "items.parquet", [BenchmarkItem(row.item_id, question="?") for row in rows]
+    )
     Answers(folder).append(rows)
     return Items(folder / "items.parquet")
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wavemill.model.evaluate.reading.label import read_label
-from wavemill.model.evaluate.reading.letter import read_letter
-from wavemill.model.evaluate.reading.published_letter import published_letter
-from wavemill.model.evaluate.scorers.choice import ChoiceScorer, LabelScorer
+from wavemill.model.evaluate.scorers.choice import ChoiceScorer, LabelScorer, published_letter
+from wavemill.model.evaluate.scorers.reading import read_label, read_letter
 from wavemill.model.evaluate.scoring import Answered
 
 ANSWERS = [  # answer, as a person reads it, as published

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wavemill.model.evaluate.reading.published_refusal import published_refusal
-from wavemill.model.evaluate.reading.refusal import refuses
-from wavemill.model.evaluate.scorers.refusal import RefusalScorer
+from wavemill.model.evaluate.scorers.refusal import RefusalScorer, published_refusal, refuses
 from wavemill.model.evaluate.scoring import Answered
 
 ANSWERS = [  # answer, as a person reads it, as published

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.model.evaluate.conformance import FixedJudge
-from wavemill.model.evaluate.errors import EvaluationError
 from wavemill.model.evaluate.scorers.judged import JudgedScorer
 from wavemill.model.evaluate.scorers.registry import NAMES, rubric_of, scorer
+from wavemill.model.evaluate.scoring import EvaluationError
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_classes_go_to_the_judge_as_published() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("bleu", {}, "no scorer 'bleu'"),
         ("asr", {"scale": 1}, "no option 'scale'"),
@@ -50,8 +50,8 @@ def test_classes_go_to_the_judge_as_published() -> None:
         ("reference_qa", {"rubric": "x"}, "no rubric 'x'"),
     ],
 )
-def test_unknown_names_are_told(name: str, options: Mapping[str, Any], told: str) -> None:
-    with pytest.raises(EvaluationError, match=told):
+def test_unknown_names_are_named(name: str, options: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(EvaluationError, match=message):
         scorer(name, options)
 
 

@@ -6,10 +6,8 @@ import pytest
 
 pytest.importorskip("opencc", reason="the extra `evaluate` is not installed")
 
-from wavemill.model.evaluate.text.cleaning import clean
 from wavemill.model.evaluate.text.mandarin import normalize_mandarin
-from wavemill.model.evaluate.text.published import tokens
-from wavemill.model.evaluate.text.tokens import published_tokens
+from wavemill.model.evaluate.text.published import clean, published_tokens, tokens
 
 
 @pytest.mark.parametrize(

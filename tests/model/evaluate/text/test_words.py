@@ -8,10 +8,15 @@ from hypothesis import strategies as st
 
 pytest.importorskip("opencc", reason="the extra `evaluate` is not installed")
 
-from wavemill.model.evaluate.text.han_numbers import by_digit, by_value
-from wavemill.model.evaluate.text.numerals import unify_numbers, value_of
+from wavemill.model.evaluate.text.mandarin import by_digit, by_value
 from wavemill.model.evaluate.text.published import tokens
-from wavemill.model.evaluate.text.words import BY_CHARACTER, rate_name, words
+from wavemill.model.evaluate.text.words import (
+    BY_CHARACTER,
+    rate_name,
+    unify_numbers,
+    value_of,
+    words,
+)
 
 SAME = [  # language, two spellings of what was said
     ("en", "It's twenty-one °, isn't it?", "it is 21 is not it"),

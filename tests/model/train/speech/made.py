@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import soundfile
 import torch
 
-from wavemill.model.data.clips import Clip, ClipBatch, batch_of
+from wavemill.model.data.clips import ClipBatch, SpeechClip, batch_of
 from wavemill.model.data.corpus import Sound
-from wavemill.model.data.problems import Problems
+from wavemill.model.data.source import Problems
 from wavemill.model.train.learner import Learner, Progress
 
 torch.set_num_threads(1)  # two threads only wait for each other at this size
@@ -32,14 +32,14 @@ def made_audio(word: int, tokens: int, seed: int = 0) -> np.ndarray:
     return (0.15 * chord + 0.005 * noise).astype(np.float32)
 
 
-def made_clip(number: int, tokens: int | None = None) -> Clip:
+def made_clip(number: int, tokens: int | None = None) -> SpeechClip:
     word = number % len(WORDS)
     tokens = tokens or 4 + number % 3
     file = io.BytesIO()
     soundfile.write(file, made_audio(word, tokens, number), RATE, format="FLAC")
     codes = (np.arange(tokens) + 5 * word) % VOCABULARY
     sound = Sound(file.getvalue(), codes.astype(np.int32))
-    return Clip(f"clip{number}", WORDS[word], f"speaker{number % 2}", sound)
+    return SpeechClip(f"clip{number}", WORDS[word], f"speaker{number % 2}", sound)
 
 
 def made_batch(count: int = 4, rate: int = RATE, tokens: int | None = None) -> ClipBatch:
@@ -49,7 +49,11 @@ def made_batch(count: int = 4, rate: int = RATE, tokens: int | None = None) -> C
 
 
 def write_corpus(
-    folder: Path, clips: list[Clip], files: int = 2, group: int = 4, others: Sequence[Clip] = ()
+    folder: Path,
+    clips: list[SpeechClip],
+    files: int = 2,
+    group: int = 4,
+    others: Sequence[SpeechClip] = (),
 ) -> None:
     """Write clips as `pretrain` of a WORKDIR; `others` among them are for validation."""
     place = folder / "corpus" / "pretrain"

@@ -10,8 +10,7 @@ from wavemill.model.detokenizer.config import StreamSettings
 from wavemill.model.detokenizer.flow import FlowNetwork
 from wavemill.model.detokenizer.history import History
 from wavemill.model.detokenizer.solver import ChunkSolver
-from wavemill.model.train.speech.chunks import random_chunks, visible
-from wavemill.model.train.speech.flow import FlowLearner, FlowSettings
+from wavemill.model.train.speech.flow import FlowLearner, FlowSettings, random_chunks, visible
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 300), min_size=1, max_size=4))
@@ -64,7 +63,7 @@ def test_training_sees_what_the_stream_sees() -> None:
     first = 0
     for size in sizes:
         span = slice(first, first + size)
-        wanted, _ = solver._evaluate(noisy[0, span], tokens[0, span], 437, past, past.past(flow))
+        wanted, _ = solver.evaluate(noisy[0, span], tokens[0, span], 437, past, past.past(flow))
         torch.testing.assert_close(found[0, span], wanted, atol=1e-4, rtol=1e-4)
         past = solver.observe(clean[0, span], tokens[0, span], past).recent(history)
         first += size

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavemill.model.train.speech.codebook import CodebookSettings, MovingCodebook, perplexity
+from wavemill.model.train.speech.tokenizer import CodebookSettings, MovingCodebook, perplexity
 
 WIDTH = 3
 

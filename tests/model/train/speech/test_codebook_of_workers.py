@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from wavemill.model.train.speech.codebook import CodebookSettings, MovingCodebook
+from wavemill.model.train.speech.tokenizer import CodebookSettings, MovingCodebook
 
 SIZE, WIDTH, STEPS, MICRO_BATCHES = 40, 3, 4, 4
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from tests.model.data.made import segment_row, write
-from wavemill.model.train.loop import Training, ahead
+from wavemill.model.data.source import Prefetched
+from wavemill.model.train.loop import Training
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.speech.recipe import DetokenizerRecipe
 from wavemill.model.train.speech.setup import DetokenizerTraining
@@ -39,12 +40,12 @@ def test_judges_begin_fresh_when_their_turn_comes(tmp_path: Path) -> None:
     corpus = write(tmp_path, "pretrain", [[segment_row(r, 0) for r in range(6)]])
     recipe = DetokenizerRecipe.model_validate({"vocoder": VOCODER})
     job = DetokenizerTraining(str(corpus), recipe.vocoder, tmp_path, "vocoder", recipe.preset)
-    parts = job.build(Ranks())
-    assert isinstance(parts.learner, VocoderLearner)
+    learner, data = job.learner(), job.data(Ranks())
+    assert isinstance(learner, VocoderLearner)
     training = Training(
-        parts.learner, ahead(parts.batches), job.loop, parts.total_units, tmp_path, Ranks()
+        learner, Prefetched(data.batches), job.loop, data.total_units, tmp_path, Ranks()
     )
-    judges = list(parts.learner.judges.parameters())
+    judges = list(learner.discriminators.parameters())
     before = [one.detach().clone() for one in judges]
     while 2 * training.units < training.total_units:
         training._one_step()

@@ -7,21 +7,24 @@ import pytest
 import torch
 
 from tests.model.train.speech.made import VOCABULARY, made_batch, take_steps
+from wavemill.model.audio import vocoder_log_mel
 from wavemill.model.data.clips import ClipBatch
 from wavemill.model.detokenizer.bigvgan import BigVgan
 from wavemill.model.detokenizer.config import FlowConfig, VocoderConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.flow import FlowNetwork
-from wavemill.model.detokenizer.mel import log_mel
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig, VqConfig
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
 from wavemill.model.train.learner import MAIN, Progress
-from wavemill.model.train.speech.codebook import CodebookSettings
 from wavemill.model.train.speech.discriminators import DiscriminatorSettings
 from wavemill.model.train.speech.flow import FlowLearner, FlowSettings, start_quiet
 from wavemill.model.train.speech.text_decoder import TextDecoderConfig
-from wavemill.model.train.speech.tokenizer import TokenizerLearner, TokenizerSettings
+from wavemill.model.train.speech.tokenizer import (
+    CodebookSettings,
+    TokenizerLearner,
+    TokenizerSettings,
+)
 from wavemill.model.train.speech.vocoder import VocoderLearner, VocoderSettings, plain
 
 ENCODER = VqConfig(
@@ -138,7 +141,7 @@ def test_vocoder_learns_against_judges_and_is_read_again(short: ClipBatch, tmp_p
     losses = take_steps(learner, short, 12, 2e-3)
     assert losses[-1]["discriminator"] < losses[0]["discriminator"]
     assert losses[-1]["generator"] < 0.7 * losses[0]["generator"]
-    mel = log_mel(short.audio, VOCODER)
+    mel = vocoder_log_mel(short.audio, VOCODER)
     with torch.no_grad():
         wanted = learner.vocoder(mel)
         torch.testing.assert_close(plain(learner.vocoder)(mel), wanted, atol=1e-5, rtol=1e-4)
@@ -152,8 +155,8 @@ def test_each_side_moves_alone(short: ClipBatch) -> None:
         BigVgan(VOCODER), FlowNetwork(FLOW), VocoderSettings(discriminators=JUDGES)
     )
     learner.loss("generator", short, Progress(0, 0, 1)).total.backward()
-    assert all(p.grad is None for p in learner.judges.parameters())
-    assert all(p.requires_grad for p in learner.judges.parameters())
+    assert all(p.grad is None for p in learner.discriminators.parameters())
+    assert all(p.requires_grad for p in learner.discriminators.parameters())
     learner.vocoder.zero_grad()
     learner.loss("discriminator", short, Progress(0, 0, 1)).total.backward()
     assert all(p.grad is None for p in learner.vocoder.parameters())

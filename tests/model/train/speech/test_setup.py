@@ -15,12 +15,11 @@ from wavemill.model.data.source import DataError
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
-from wavemill.model.train.checkpoint import checkpoints
-from wavemill.model.train.job import Job, work
+from wavemill.model.train.checkpoint import RunChanged, checkpoints
+from wavemill.model.train.loop import Job, work
 from wavemill.model.train.metrics import FILE
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import PRESETS, shipped
-from wavemill.model.train.resuming import RunChanged
 from wavemill.model.train.speech.recipe import STAGES, DetokenizerRecipe, TokenizerRecipe
 from wavemill.model.train.speech.setup import DetokenizerTraining, TokenizerTraining
 
@@ -55,7 +54,7 @@ def detokenizer(corpus: str, run: Path, stage: str, init: Path | None = None) ->
     }
     recipe = DetokenizerRecipe.model_validate(told)
     (known,) = (one for one in STAGES if one == stage)
-    return DetokenizerTraining(corpus, recipe.course(known), run, known, recipe.preset, init=init)
+    return DetokenizerTraining(corpus, recipe.of_stage(known), run, known, recipe.preset, init=init)
 
 
 def tokenizer(corpus: str, run: Path) -> Job:
@@ -131,7 +130,7 @@ def test_another_codebook_is_told(corpus: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_recipes_that_ship_are_valid(name: str) -> None:
     recipe = DetokenizerRecipe.model_validate(shipped("detokenizer", name))
-    assert all(recipe.course(stage).loop.optimizer.learning_rate > 0 for stage in STAGES)
+    assert all(recipe.of_stage(stage).loop.optimizer.learning_rate > 0 for stage in STAGES)
     assert recipe.speaker.flow.chunked
     encoder = TokenizerRecipe.model_validate(shipped("tokenizer", name)).encoder
     networks = DetokenizerConfig.preset(recipe.preset)

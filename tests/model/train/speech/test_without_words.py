@@ -17,8 +17,8 @@ from wavemill.model.train.speech.tokenizer import TokenizerLearner
 
 def test_nothing_is_wanted_of_them() -> None:
     texts = spelled(["", "a"], 10)
-    assert texts.wanted.tolist() == [[PADDING, PADDING], [ord("a"), END]]
-    assert texts.counted == 2
+    assert texts.targets.tolist() == [[PADDING, PADDING], [ord("a"), END]]
+    assert texts.loss_positions == 2
 
 
 def test_a_batch_of_them_alone_has_a_loss() -> None:

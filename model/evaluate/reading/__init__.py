@@ -1,1 +1,0 @@
-"""What an answer says, read by rules: a letter, a label, a refusal."""

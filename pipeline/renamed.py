@@ -1,0 +1,61 @@
+"""Fields of the configuration that had another name: what was written with it goes on working."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CONFIG_FORMAT = 2  # of saved configurations; raised with every field that is renamed
+RENAMED = {  # old name -> new name, both as `--set` takes them
+    "version": "audio_version",
+    "filter.raw": "filter.asr",
+    "filter.audio.snr": "filter.signal.snr",
+    "filter.audio.clipping": "filter.signal.clipping",
+}
+
+
+def with_new_names(
+    values: Mapping[str, Any], renamed: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return nested values under the new names, and which old names they had (old -> new).
+
+    Where both names are given, fields under the new one win.
+    """
+    result, used = dict(values), {}
+    for old, new in renamed.items():
+        *path, last = old.split(".")
+        if (section := _section(result, path)) is not None and last in section:
+            used[old] = new
+            result = without(result, old)
+            result = merged(nested(new, section[last]), result)
+    return result, used
+
+
+def nested(name: str, value: Any) -> dict[str, Any]:
+    """Return nested dictionaries that hold `value` under a name such as `a.b`."""
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    found: dict[str, Any] = value
+    return found
+
+
+def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both, section by section; a field of `other` wins."""
+    result = dict(base)
+    for key, value in other.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return nested values without the field of a name such as `a.b`, which is there."""
+    first, _, rest = name.partition(".")
+    left = {key: value for key, value in values.items() if key != first}
+    return {**left, first: without(values[first], rest)} if rest else left
+
+
+def _section(values: Any, path: list[str]) -> Mapping[str, Any] | None:
+    for name in path:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values if isinstance(values, Mapping) else None

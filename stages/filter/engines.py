@@ -1,5 +1,0 @@
-"""Engines of perceived quality, by name."""
-
-from wavemill.stages.filter.dnsmos import Dnsmos
-
-ENGINES = {Dnsmos.name: Dnsmos}
