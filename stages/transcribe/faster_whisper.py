@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -80,6 +80,11 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
     version = 1
     Config = FasterWhisperConfig
     packages = ("faster-whisper", "ctranslate2")
+    extra = "faster_whisper"
+
+    def thresholds(self) -> Mapping[str, float]:
+        """Right words have 0.6 and more; noise, music and other languages mostly less."""
+        return {"min_asr_confidence": 0.6}
 
     @property
     def sample_rate(self) -> int:
