@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-import wavemill.model.blocks  # noqa: F401  (before transformers itself)
+from wavemill.model.blocks import prepare_transformers
 
+prepare_transformers()  # tests import the package itself
 # As the commands compute; several threads wait for each other where other programs run.
 torch.set_num_threads(1)
