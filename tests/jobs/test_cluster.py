@@ -148,7 +148,7 @@ def test_a_job_survives_the_loss_of_a_node(cluster: Cluster, tmp_path: Path) -> 
     subprocess.run(alone, cwd=ROOT, check=True, capture_output=True)
 
     module, *arguments = job
-    command = [sys.executable, "-m", f"jobs.{module}", *arguments, str(tmp_path / "b")]
+    command = [sys.executable, "-m", f"wavemill.jobs.{module}", *arguments, str(tmp_path / "b")]
     submitted = cluster.submit(*command, "--address", "auto")
     until = time.monotonic() + 240
     outputs = tmp_path / "b" / "stages"
