@@ -8,7 +8,6 @@ its recording alone.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from wavemill.stages.engine import EngineConfig
+from wavemill.stages.score_text.text import compression_ratio
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
 from wavemill.stages.transcribe.faster_whisper_weights import (
     check_model,
@@ -157,7 +157,7 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
         alone += [indices[w.placed[0].clip] for w in windows if len(w.placed) == 1]
         decoded = self._decoded([window.audio(chosen) for window in shared])
         for window, (words, no_speech, language, probability) in zip(shared, decoded, strict=True):
-            repeats = _compression(_text(words)) > self.config.compression_ratio
+            repeats = (compression_ratio(_text(words)) or 0.0) > self.config.compression_ratio
             for placed in window.placed:
                 own = _within(words, window, placed)
                 rate = len(own) / ((placed.end - placed.start) / SAMPLE_RATE)
@@ -343,11 +343,6 @@ def _text(words: Sequence[_Aligned]) -> str:
     return "".join(word.text for word in words).strip()
 
 
-def _compression(text: str) -> float:
-    data = text.encode()
-    return len(data) / len(zlib.compress(data)) if data else 0.0
-
-
 def _transcript(
     words: Sequence[_Aligned],
     placed: Placed,
@@ -385,7 +380,7 @@ def _transcript(
         language_probability=probability,
         avg_logprob=float(np.mean(np.log(np.maximum(chances, 1e-10)))),
         no_speech_prob=no_speech,
-        compression_ratio=_compression(text),
+        compression_ratio=compression_ratio(text),
     )
 
 
@@ -434,5 +429,5 @@ def _joined(parts: Sequence[Transcript], pieces: Sequence[np.ndarray]) -> Transc
         language_probability=spoken[0].language_probability,
         avg_logprob=mean([part.avg_logprob for part in spoken]),
         no_speech_prob=max(part.no_speech_prob or 0.0 for part in parts),
-        compression_ratio=_compression(text),
+        compression_ratio=compression_ratio(text),
     )

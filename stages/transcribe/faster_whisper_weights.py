@@ -53,10 +53,10 @@ def identity(model: str, download_root: str | None) -> str:
     """Name the content of a model's files.
 
     Raises EngineUnavailable when they are not there and `model` is no name that is known. A named
-    model that was not fetched yet is identified by its name, which its hub never changes.
+    model is identified by its repository, fetched or not, and not by what that holds.
     """
     if model in REPOSITORIES:
-        return f"{REPOSITORIES[model]}"
+        return REPOSITORIES[model]
     folder = model_folder(model, download_root)
     digest = hashlib.sha256()
     for name in FILES:
