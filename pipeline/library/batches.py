@@ -34,9 +34,12 @@ def batches(
     `corpus` is a WORKDIR, a snapshot of one, or what `wavemill.open` gave. `recipe` is tiny, small,
     paper or a YAML file, and `settings` are fields that differ from it, such as
     {"data.positions": 512}. `init` is a model folder, whose text tokenizer and shape are used.
-    With several ranks, each gets every `world`-th micro-batch. A `PackedBatch` holds tensors over
-    positions (ids int64, labels, masks, log-mels); `state()` and `restore()` save and continue the
-    position. Raises ConfigError.
+    With several ranks, each gets every `world`-th micro-batch. A `PackedBatch` of at most
+    `data.positions` positions: ids and labels int64 (positions,), loss masks bool (positions,),
+    log-mels float32 (pieces, 128, frames). `state()` is the position as JSON, and `restore`
+    continues there; `problems()` counts the rows that were skipped, by reason.
+
+    Raises ConfigError, also for a corpus without usable rows, and WeightsError for a bad `init`.
     """
     from wavemill.model.data.source import DataError, Share
     from wavemill.model.train.llm import LlmTraining
