@@ -118,10 +118,6 @@ class HashCache:
             cache._known = dict(zip(table.column("uri").to_pylist(), rows, strict=True))
         return cache
 
-    def count(self) -> int:
-        """Return how many files are known."""
-        return len(self._known)
-
     def get(self, uri: str, stamp: Stamp) -> Known | None:
         """Return what is known of a file, or None if it is new or has changed."""
         known = self._known.get(uri)

@@ -19,10 +19,10 @@ from wavemill.model.data.source import DataError, Problems
 TRAIN = frozenset({"train", None})  # splits to learn from; None: no split was assigned
 DRAWN = ("validation", "test")  # splits that curate draws
 SEGMENT_COLUMNS = [
-    "recording_id", "segment_id", "split", "language", "speaker", "text", "text_tokens",
-    "semantic_tokens", "audio",
+    "recording_id", "segment_id", "split", "speaker", "text", "text_tokens", "semantic_tokens",
+    "audio",
 ]  # fmt: skip
-CONVERSATION_COLUMNS = ["sample_id", "task", "language", "split", "messages"]
+CONVERSATION_COLUMNS = ["sample_id", "task", "split", "messages"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class Segment:
     segment_id: str
     recording_id: str
     split: str | None
-    language: str | None
     speaker: str
     text: str
     text_ids: tuple[int, ...]  # of the corpus's text tokenizer
@@ -87,7 +86,6 @@ class Conversation:
     row: int
     sample_id: str
     task: str
-    language: str | None
     split: str | None
     messages: tuple[Spoken, ...]
 
@@ -242,7 +240,6 @@ def _segment(how: _Read, number: int, row: dict[str, Any]) -> Segment:
         segment_id=_required(row, "segment_id"),
         recording_id=_required(row, "recording_id"),
         split=row["split"],
-        language=row["language"],
         speaker=row["speaker"] or "",
         text=row["text"] or "",
         text_ids=tuple(row["text_tokens"] or ()),
@@ -258,7 +255,6 @@ def _conversation(how: _Read, number: int, row: dict[str, Any]) -> Conversation:
         row=number,
         sample_id=_required(row, "sample_id"),
         task=row["task"] or "",
-        language=row["language"],
         split=row["split"],
         messages=messages,
     )

@@ -101,17 +101,6 @@ class Vocabulary:
     def stops_audio(self) -> tuple[int, int]:
         return self.msg_end, self.media_end
 
-    def special_tokens(self) -> list[str]:
-        """Return the names of all special tokens; the i-th has id `text_tokens` + i."""
-        names, reserved = [], 0
-        for index in range(self.audio_offset - self.text_tokens):
-            if index in NAMED:
-                names.append(NAMED[index])
-            else:
-                names.append(f"<|reserved_token_{reserved}|>")
-                reserved += 1
-        return names
-
 
 class Revision(StrEnum):
     """The published revision that a checkpoint was trained with.

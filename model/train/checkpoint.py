@@ -30,7 +30,7 @@ from wavemill.model.train.step import Stepper
 
 FOLDER = "checkpoints"
 STATE = "state.json"
-PARTS = {"step", "units", "identity", "data", "learner"}  # of the state
+PARTS = {"step", "units", "identity", "data"}  # of the state
 SHARD_BYTES = 4 << 30
 Optimizers = Mapping[str, torch.optim.Optimizer]
 
@@ -201,13 +201,12 @@ class Resuming(Generic[B]):
     batches: Prefetched[B]
 
     def save(self, step: int, units: int) -> None:
-        ranks, learner = self.stepper.ranks, self.stepper.learner
+        ranks = self.stepper.ranks
         state = {
             "step": step,
             "units": units,
             "identity": dict(self.identity),
             "data": self.batches.merged(ranks.gathered(self.batches.state())),
-            "learner": learner.extra_state(),
         }
         modules, optimizers = self.stepper.modules, self.stepper.optimizers
         save(self.run, step, modules, optimizers, state, ranks)
@@ -226,7 +225,6 @@ class Resuming(Generic[B]):
         modules, optimizers = self.stepper.modules, self.stepper.optimizers
         _readable(place, lambda folder: load(folder, modules, optimizers))
         self.batches.restore(state["data"])
-        self.stepper.learner.load_extra_state(state["learner"])
         return int(state["step"]), int(state["units"])
 
 

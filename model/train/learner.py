@@ -142,11 +142,3 @@ class Learner(ABC, Generic[B]):
         """Yield up to `limit` decoded samples of `held_out`, in evaluation mode."""
         del limit
         return iter(())
-
-    def extra_state(self) -> dict[str, Any]:
-        """Return what else a resumed training needs, as JSON; tensors belong into buffers."""
-        return {}
-
-    def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Take `extra_state` back."""
-        del state

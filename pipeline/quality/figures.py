@@ -24,9 +24,6 @@ ERRORS_SHOWN = 200
 class Headline:
     segments: int
     kept_segments: int
-    segment_hours: float  # overlapping segments count each
-    kept_segment_hours: float
-    recordings_with_kept: int
     speakers: int
     languages: int
     median_dnsmos: float | None  # of kept segments, as the next two
@@ -177,9 +174,7 @@ select number, strftime(created, '%Y-%m-%d %H:%M'), workdir, about.wavemill
 from about join snapshots on number = snapshot
 """
 _HEADLINE = """
-select count(*), count(*) filter (kept), coalesce(sum(duration_s), 0) / 3600,
-       coalesce(sum(duration_s) filter (kept), 0) / 3600,
-       count(distinct recording_id) filter (kept), (select count(*) from hours_by_speaker),
+select count(*), count(*) filter (kept), (select count(*) from hours_by_speaker),
        count(distinct language), median(dnsmos_overall) filter (kept),
        median(snr_db) filter (kept), median(asr_confidence) filter (kept)
 from seen

@@ -28,7 +28,6 @@ class ShownScore:
     scale: str  # what values without a unit lie between
     digits: int  # after the point
     better: str | None  # higher or lower; None: neither, or it depends
-    charted: bool
     in_table: bool
 
 
@@ -49,7 +48,6 @@ def shown_scores() -> tuple[ShownScore, ...]:
             score.scale,
             score.digits,
             score.better,
-            score.place >= Place.CHART,
             score.place >= Place.TABLE,
         )
         for score in shown(all_scores(), Place.CARD)

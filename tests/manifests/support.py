@@ -99,6 +99,11 @@ def scan(
     )
 
 
+def known_files(cache: HashCache) -> int:
+    """Return how many files a cache knows."""
+    return len(cache._known)
+
+
 def reasons(sources: Sources) -> list[tuple[str, str]]:
     """Return (uri, reason) of the errors."""
     return [(error.uri, str(error.reason)) for error in sources.errors]

@@ -30,7 +30,6 @@ class Speech:
     samples: np.ndarray  # float32 (samples,) mono
     rate: int  # Hz
     first_chunk_s: float  # seconds from the question to the first audio
-    total_s: float  # seconds from the question to the end of the audio
 
 
 @dataclass(frozen=True)

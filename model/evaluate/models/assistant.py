@@ -97,7 +97,7 @@ class AssistantModel:
         seconds = time.perf_counter() - begun
         speech = None
         if first is not None:
-            speech = Speech(torch.cat(sounds).float().numpy(), rate, first, seconds)
+            speech = Speech(torch.cat(sounds).float().numpy(), rate, first)
         return Answer(text, complete=complete, seconds=seconds, speech=speech)
 
 

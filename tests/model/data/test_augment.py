@@ -97,7 +97,7 @@ def conversation(sound: np.ndarray) -> Conversation:
         Spoken("user", None, Sound(file.getvalue(), codes)),
         Spoken("assistant", "ah", None),
     )
-    return Conversation(0, "vowel", "asr", "en", "train", messages)
+    return Conversation(0, "vowel", "asr", "train", messages)
 
 
 def counted(sound: np.ndarray) -> np.ndarray:
@@ -124,7 +124,7 @@ def test_every_turn_hears_another_sound_and_its_codes(vowel: np.ndarray) -> None
 def test_a_bare_conversation_has_no_question(vowel: np.ndarray) -> None:
     bare = Augmentation(AugmentSettings(bare_share=1.0), counted)(conversation(vowel), 0)
     assert [(m.role, m.text) for m in bare.messages] == [("user", None), ("assistant", "ah")]
-    text = Conversation(0, "t", "chat", "en", "train", conversation(vowel).messages[::2])
+    text = Conversation(0, "t", "chat", "train", conversation(vowel).messages[::2])
     assert Augmentation(AugmentSettings(bare_share=1.0), counted)(text, 0) == text
 
 
@@ -132,5 +132,5 @@ def test_what_cannot_be_decoded_is_left_to_others(vowel: np.ndarray) -> None:
     said = conversation(vowel)
     for data in (b"", b"no sound"):
         broken = Spoken("user", None, Sound(data, np.zeros(3, np.int32)))
-        whole = Conversation(0, "b", "asr", "en", "train", (broken, said.messages[2]))
+        whole = Conversation(0, "b", "asr", "train", (broken, said.messages[2]))
         assert Augmentation(AugmentSettings(), counted)(whole, 0).messages[0] == broken

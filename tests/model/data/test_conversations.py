@@ -17,7 +17,7 @@ FORM = Format(Vocabulary(256, 320))
 
 
 def conversation(*messages: Spoken) -> Conversation:
-    return Conversation(0, "c", "asr", "en", None, messages)
+    return Conversation(0, "c", "asr", None, messages)
 
 
 def heard(*codes: int) -> Sound:

@@ -16,7 +16,7 @@ BEGIN, END, PAD = V.media_begin, V.media_end, V.pad
 
 def said(number: int, codes: list[int], text: list[int]) -> Said:
     sound = Sound(b"", np.array(codes, np.int32))
-    segment = Segment(number, f"s{number}", "r", None, "en", "", "", (), sound)
+    segment = Segment(number, f"s{number}", "r", None, "", "", (), sound)
     return Said(segment, tuple(text))
 
 

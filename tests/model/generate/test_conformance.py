@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.model.conformance import LLM, TABLE, needs_fixtures, notes, run_notes, tensors, worst
+from tests.model.prompt.names import special_tokens
 from wavemill.model.generate.generate import (
     GeneratedReply,
     GenerateSettings,
@@ -61,7 +62,7 @@ def symbol(id_: int) -> str:
 
 def string(ids: list[int]) -> str:
     """Decode as the fixture's stub does."""
-    names = IDS.special_tokens()
+    names = special_tokens(IDS)
     return "".join(chr(i) if i < 256 else names[i - IDS.text_tokens] for i in ids)
 
 

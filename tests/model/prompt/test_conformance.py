@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.model.conformance import LLM, TABLE, needs_fixtures, notes
+from tests.model.prompt.names import special_tokens
 from tests.model.prompt.reading import read
 from wavemill.model.prompt.layout import (
     Format,
@@ -128,7 +129,7 @@ def test_finetuning_layouts() -> None:
 
 def test_special_tokens() -> None:
     case, vocabulary = notes("prompts/special_tokens"), Vocabulary()
-    names = {vocabulary.text_tokens + i: name for i, name in enumerate(vocabulary.special_tokens())}
+    names = {vocabulary.text_tokens + i: name for i, name in enumerate(special_tokens(vocabulary))}
     wanted = {entry["id"]: entry["token"] for entry in case["special_tokens"]}
     TABLE.add("prompt: special tokens", sum(names.get(i) != token for i, token in wanted.items()))
     assert names.keys() == wanted.keys()
@@ -149,4 +150,4 @@ def test_special_tokens() -> None:
     assert vocabulary.pad == case["pad"]["id"]
     tiny = Vocabulary(text_tokens=64, audio_offset=112)
     for name, id_ in notes("llm/cases")["special_token_ids"].items():
-        assert tiny.special_tokens()[id_ - 64] == name
+        assert special_tokens(tiny)[id_ - 64] == name

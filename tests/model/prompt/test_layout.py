@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.model.prompt.names import special_tokens
 from tests.model.prompt.reading import read
 from wavemill.model.prompt.layout import (
     Format,
@@ -113,4 +114,4 @@ def test_says_where_a_layout_breaks() -> None:
 def test_vocabulary_needs_room_for_its_special_tokens() -> None:
     with pytest.raises(ValueError, match="at least 35 special tokens"):
         Vocabulary(text_tokens=10, audio_offset=44)
-    assert len(set(SMALL.special_tokens())) == 40
+    assert len(set(special_tokens(SMALL))) == 40

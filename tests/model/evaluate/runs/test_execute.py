@@ -77,7 +77,7 @@ def test_sound_that_cannot_be_read_is_an_error_of_its_item() -> None:
 
 def test_speech_is_kept_with_its_times() -> None:
     samples = np.sin(np.arange(4800, dtype=np.float32) / 9)
-    (row,) = ItemAnswerer(Echo(Speech(samples, 24_000, 0.03, 0.1)), RECIPE, BENCHMARK)(
+    (row,) = ItemAnswerer(Echo(Speech(samples, 24_000, 0.03)), RECIPE, BENCHMARK)(
         [BenchmarkItem("a", clip(1))]
     )
     assert (row.speech_s, row.first_chunk_s) == (0.2, 0.03)
