@@ -17,7 +17,7 @@ from wavemill.model.evaluate.runs.score import (
     StoredMetric,
     StoredScores,
     judge_from_environment,
-    read_verdicts,
+    read_item_scores,
     score_run,
     scorer_for,
 )
@@ -94,8 +94,9 @@ def _judging() -> Callable[[int, int], None] | None:
 def _print_worst(folder: Path, count: int) -> None:
     console = Terminal()
     console.print("Most errors: [said>written] {-left out-} {+added+}")
-    for verdict in worst(read_verdicts(folder), count):
-        console.print(plain(f"  {verdict.item_id}: {verdict.details['alignment']}"), soft_wrap=True)
+    for item_score in worst(read_item_scores(folder), count):
+        alignment = item_score.details["alignment"]
+        console.print(plain(f"  {item_score.item_id}: {alignment}"), soft_wrap=True)
 
 
 def _print_scores(record: Record, scores: StoredScores, folder: Path) -> None:

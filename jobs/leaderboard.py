@@ -115,9 +115,9 @@ def _print_differences(console: Terminal, view: View) -> None:
             table.add_column(head)
         for one in found:
             span = f"{one.difference} [{one.interval}]"
-            verdict = Text(one.verdict, STYLES.get(one.verdict, "dim"))
+            outcome = Text(one.outcome, STYLES.get(one.outcome, "dim"))
             names = map(plain, (one.first, one.second, span, one.how))
-            table.add_row(*names, verdict)
+            table.add_row(*names, outcome)
         _fold(table)
         console.print(table)
 

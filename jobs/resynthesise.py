@@ -228,13 +228,13 @@ def _write(out: Path, scores: dict[str, dict[str, Scores]]) -> None:
     with (out / "segments.jsonl").open("w", encoding="utf-8") as file:
         for way, measures in scores.items():
             for measure, found in measures.items():
-                for verdict in found.verdicts:
+                for item_score in found.item_scores:
                     line = {
                         "way": way,
                         "measure": measure,
-                        "segment_id": verdict.item_id,
-                        "value": verdict.value,
-                        "note": verdict.note,
+                        "segment_id": item_score.item_id,
+                        "value": item_score.value,
+                        "note": item_score.note,
                     }
                     file.write(json.dumps(line) + "\n")
 

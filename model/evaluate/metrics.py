@@ -1,4 +1,4 @@
-"""Metrics over the verdicts of a benchmark, with 95 % intervals by bootstrap over the items."""
+"""Metrics over the item scores of a benchmark, with 95 % intervals by bootstrap over the items."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from wavemill.model.evaluate.scoring import Better, Metric, Verdict
+from wavemill.model.evaluate.scoring import Better, ItemScore, Metric
 
 PERCENT = 100.0
 
@@ -30,18 +30,22 @@ def ratio(
 
 
 def mean(
-    name: str, verdicts: Sequence[Verdict], *, better: Better = "higher", scale: float = PERCENT
+    name: str,
+    item_scores: Sequence[ItemScore],
+    *,
+    better: Better = "higher",
+    scale: float = PERCENT,
 ) -> Metric:
-    """Return the mean value of the verdicts that have a value, times `scale`."""
-    values = [verdict.value for verdict in verdicts if verdict.value is not None]
-    unscored = len(verdicts) - len(values)
+    """Return the mean value of the item scores that have a value, times `scale`."""
+    values = [item_score.value for item_score in item_scores if item_score.value is not None]
+    unscored = len(item_scores) - len(values)
     return ratio(name, values, [1.0] * len(values), better=better, scale=scale, unscored=unscored)
 
 
-def share(name: str, verdicts: Sequence[Verdict], *, better: Better = "higher") -> Metric:
+def share(name: str, item_scores: Sequence[ItemScore], *, better: Better = "higher") -> Metric:
     """Return the percentage of items with value 1; unscored items count as wrong."""
-    values = [verdict.value or 0.0 for verdict in verdicts]
-    unscored = sum(verdict.value is None for verdict in verdicts)
+    values = [item_score.value or 0.0 for item_score in item_scores]
+    unscored = sum(item_score.value is None for item_score in item_scores)
     return ratio(name, values, [1.0] * len(values), better=better, unscored=unscored)
 
 
@@ -55,7 +59,7 @@ def interval(
     """Return the 95 % interval of sum(shares) / sum(weights), by bootstrap over the items.
 
     `shares` and `weights` have one number per item: errors and reference words, or values of
-    verdicts and ones. None for fewer than two items.
+    item scores and ones. None for fewer than two items.
     """
     return interval_of(np.column_stack([shares, weights]), lambda s: s[:, 0] / s[:, 1], seed, draws)
 

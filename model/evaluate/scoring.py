@@ -1,8 +1,8 @@
-"""What every scorer takes and returns: answered items in, verdicts and metrics out.
+"""What every scorer takes and returns: answered items in, item scores and metrics out.
 
-A scorer never fails because of one bad item: an item that cannot be scored gets a verdict without
-a value and with a note, and is counted as `unscored` in the metrics. `EvaluationError` is for what
-stops the whole evaluation.
+A scorer never fails because of one bad item: an item that cannot be scored gets an
+`ItemScore` without a value and with a note, and is counted as `unscored` in the metrics.
+`EvaluationError` is for what stops the whole evaluation.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ItemScore:
     """The score of one item."""
 
     item_id: str
@@ -70,10 +70,10 @@ class Metric:
 
 @dataclass(frozen=True)
 class Scores:
-    """All metrics of one benchmark with their verdicts; the first metric is the main one."""
+    """All metrics of one benchmark, the main one first, and the scores of the items."""
 
     metrics: tuple[Metric, ...]
-    verdicts: tuple[Verdict, ...]
+    item_scores: tuple[ItemScore, ...]
 
 
 class Scorer(Protocol):
@@ -85,7 +85,7 @@ class Scorer(Protocol):
         ...
 
     def score(self, answered: Sequence[Answered]) -> Scores:
-        """Return one verdict per item, in order, and the metrics over them."""
+        """Return one `ItemScore` per item, in order, and the metrics over them."""
         ...
 
 

@@ -18,7 +18,7 @@ from wavemill.model.assistant import Assistant, read_aloud_settings
 from wavemill.model.audio import vocoder_log_mel
 from wavemill.model.detokenizer.config import VocoderConfig
 from wavemill.model.evaluate.metrics import mean
-from wavemill.model.evaluate.scoring import Better, Scores, Verdict
+from wavemill.model.evaluate.scoring import Better, ItemScore, Scores
 from wavemill.model.generate.generate import GenerateSettings, generate
 
 DECIBELS = 20 / math.log(10)  # of a natural logarithm of magnitude
@@ -75,25 +75,25 @@ def resynthesised(
 
 
 def evaluate(remade: Sequence[Remade], measures: Sequence[Measure]) -> dict[str, Scores]:
-    """Return the verdicts and the mean of each measure; if it fails, the item is unscored."""
+    """Return the item scores and the mean of each measure; if it fails, the item is unscored."""
     return {m.name: _scores(remade, m) for m in measures}
 
 
 def _scores(remade: Sequence[Remade], measure: Measure) -> Scores:
-    verdicts = tuple(_verdict(one, measure) for one in remade)
+    item_scores = tuple(_item_score(one, measure) for one in remade)
     return Scores(
-        (mean(measure.name, verdicts, better=measure.better, scale=measure.scale),), verdicts
+        (mean(measure.name, item_scores, better=measure.better, scale=measure.scale),), item_scores
     )
 
 
-def _verdict(one: Remade, measure: Measure) -> Verdict:
+def _item_score(one: Remade, measure: Measure) -> ItemScore:
     try:
         value = measure.of(one)
     except Exception as error:  # whatever an engine raises; the other items still count
-        return Verdict(one.item_id, None, f"{measure.name} failed: {error}")
+        return ItemScore(one.item_id, None, f"{measure.name} failed: {error}")
     if value is None or not math.isfinite(value):
-        return Verdict(one.item_id, None, "unscored")
-    return Verdict(one.item_id, value)
+        return ItemScore(one.item_id, None, "unscored")
+    return ItemScore(one.item_id, value)
 
 
 def mel_distance(config: VocoderConfig) -> Measure:

@@ -11,7 +11,7 @@ from wavemill.model.evaluate.benchmarks.schema import Benchmark, published_bench
 from wavemill.model.evaluate.metrics import mean_of
 from wavemill.model.evaluate.runs.record import RECORD_FILE, Record, RunError, read_record
 from wavemill.model.evaluate.runs.score import (
-    VERDICTS_FILE,
+    ITEM_SCORES_FILE,
     StoredMetric,
     StoredScores,
     read_scores,
@@ -129,9 +129,9 @@ def find_runs(folder: Path) -> tuple[list[Run], list[str]]:
             continue  # people would have to score it; its speech is in a table of its own
         if record is None or scores is None:
             problems.append(f"{path.parent}: not scored yet (wavemill evaluate --rescore)")
-        elif not (path.parent / VERDICTS_FILE).is_file():
+        elif not (path.parent / ITEM_SCORES_FILE).is_file():
             problems.append(
-                f"{path.parent}: {VERDICTS_FILE} is missing: wavemill evaluate --rescore"
+                f"{path.parent}: {ITEM_SCORES_FILE} is missing: wavemill evaluate --rescore"
             )
         elif scores.metrics[0].value is None:
             problems.append(f"{path.parent}: no item could be scored")

@@ -16,8 +16,8 @@ import numpy as np
 
 from wavemill.model.evaluate.leaderboard.collect import Cell, Run
 from wavemill.model.evaluate.metrics import DRAWS, INDICES_AT_ONCE
-from wavemill.model.evaluate.runs.score import read_verdicts
-from wavemill.model.evaluate.scoring import Verdict
+from wavemill.model.evaluate.runs.score import read_item_scores
+from wavemill.model.evaluate.scoring import ItemScore
 
 Kind = Literal["paired", "intervals", "published"]
 EDITS = ("substitutions", "deletions", "insertions")
@@ -72,7 +72,7 @@ def _intervals(first: Cell, second: Cell) -> ScoreDifference | None:
 
 
 def _paired(first: Run, second: Run) -> ScoreDifference | None:
-    mine, other = read_verdicts(first.folder), read_verdicts(second.folder)
+    mine, other = read_item_scores(first.folder), read_item_scores(second.folder)
     parts, others = _parts(first, mine), _parts(second, other)
     shared = sorted(parts.keys() & others.keys())
     if len(shared) < 2:
@@ -81,7 +81,7 @@ def _paired(first: Run, second: Run) -> ScoreDifference | None:
     under = np.array([[parts[i][1], others[i][1]] for i in shared])
     scales = [s for s in (_scale(first, parts), _scale(second, others)) if s is not None]
     if scales and not np.allclose(scales, scales[0], rtol=SAME_SCALE):
-        return None  # the metric is no ratio of what its verdicts say
+        return None  # the metric is not a ratio of the item scores
     scale = scales[0] if scales else 1.0
     whole = scale * _ratio(over.sum(axis=0), under.sum(axis=0))
     random = np.random.default_rng(0)
@@ -102,21 +102,21 @@ def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
         return np.asarray(over / under)
 
 
-def _parts(run: Run, verdicts: Sequence[Verdict]) -> dict[str, tuple[float, float]]:
+def _parts(run: Run, item_scores: Sequence[ItemScore]) -> dict[str, tuple[float, float]]:
     """Return by item what it adds to the numerator and denominator of the main metric.
 
-    These are errors and reference words if the verdict counts them, else its value and 1. Items
+    These are errors and reference words if the item score counts them, else its value and 1. Items
     without a value are left out, unless the metric counts them as wrong (its `count` is that of
     all items).
     """
-    counts_all = run.main.count == len(verdicts)
+    counts_all = run.main.count == len(item_scores)
     parts = {}
-    for verdict in verdicts:
-        if "length" in verdict.details:
-            errors = sum(float(verdict.details.get(kind, 0)) for kind in EDITS)
-            parts[verdict.item_id] = (errors, float(verdict.details["length"]))
-        elif verdict.value is not None or counts_all:
-            parts[verdict.item_id] = (verdict.value or 0.0, 1.0)
+    for item_score in item_scores:
+        if "length" in item_score.details:
+            errors = sum(float(item_score.details.get(kind, 0)) for kind in EDITS)
+            parts[item_score.item_id] = (errors, float(item_score.details["length"]))
+        elif item_score.value is not None or counts_all:
+            parts[item_score.item_id] = (item_score.value or 0.0, 1.0)
     return parts
 
 

@@ -38,7 +38,7 @@ def page(view: View) -> str:
     if view.comparisons:
         rows = [list(vars(c).values()) for c in view.comparisons]
         styles = [
-            c.verdict if c.verdict in ("better", "worse") else "same" for c in view.comparisons
+            c.outcome if c.outcome in ("better", "worse") else "same" for c in view.comparisons
         ]
         parts += ["<h2>Differences</h2>", _plain(COMPARISON_HEAD, rows, styles)]
     if view.speaking:

@@ -74,7 +74,7 @@ class Comparison:
     difference: str
     interval: str
     how: str
-    verdict: str  # better, worse, not shown to differ
+    outcome: str  # better, worse, not shown to differ
 
 
 @dataclass(frozen=True)
@@ -168,9 +168,9 @@ def _comparisons(line: BoardLine) -> Iterator[Comparison]:
         if found is None:
             continue
         good = (found.value < 0) == (line.benchmark.metric.better == "lower")
-        verdict = "not shown to differ"
+        outcome = "not shown to differ"
         if found.significant:
-            verdict = "better" if good else "worse"
+            outcome = "better" if good else "worse"
         items = f", {found.items:,} items" if found.items is not None else ""
         yield Comparison(
             line.benchmark.name,
@@ -179,7 +179,7 @@ def _comparisons(line: BoardLine) -> Iterator[Comparison]:
             f"{found.value:+.2f}",
             f"{found.low:+.2f} to {found.high:+.2f}",
             f"{KINDS[found.kind]}{items}",
-            verdict,
+            outcome,
         )
 
 

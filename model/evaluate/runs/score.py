@@ -18,11 +18,19 @@ from wavemill.model.evaluate.judge.asking import EndpointJudge, Judge, JudgeSett
 from wavemill.model.evaluate.runs.answers import Answers
 from wavemill.model.evaluate.runs.record import Record, RunError, now, write_json
 from wavemill.model.evaluate.scorers.registry import scorer
-from wavemill.model.evaluate.scoring import Answered, Better, Metric, Mode, Scorer, Scores, Verdict
+from wavemill.model.evaluate.scoring import (
+    Answered,
+    Better,
+    ItemScore,
+    Metric,
+    Mode,
+    Scorer,
+    Scores,
+)
 
 SCORES_FILE = "scores.json"
-VERDICTS_FILE = "verdicts.parquet"
-VERDICTS = pa.schema(
+ITEM_SCORES_FILE = "verdicts.parquet"  # the name that stored runs have
+ITEM_SCORES = pa.schema(
     [
         pa.field("item_id", pa.string(), False),
         pa.field("value", pa.float64()),  # null: unscored
@@ -124,7 +132,7 @@ def score_run(
         cut=cut,
         scored=now(),
     )
-    _write_verdicts(folder, scores)
+    _write_item_scores(folder, scores)
     write_json(folder / SCORES_FILE, stored.model_dump(mode="json"))
     return stored
 
@@ -166,19 +174,19 @@ def stored_metric(metric: Metric) -> StoredMetric:
     return StoredMetric.model_validate(values)
 
 
-def _write_verdicts(folder: Path, scores: Scores) -> None:
+def _write_item_scores(folder: Path, scores: Scores) -> None:
     rows = [
         {
-            "item_id": verdict.item_id,
-            "value": verdict.value,
-            "note": verdict.note,
-            "details": json.dumps(dict(verdict.details), ensure_ascii=False),
+            "item_id": item_score.item_id,
+            "value": item_score.value,
+            "note": item_score.note,
+            "details": json.dumps(dict(item_score.details), ensure_ascii=False),
         }
-        for verdict in scores.verdicts
+        for item_score in scores.item_scores
     ]
-    temporary = folder / f".{VERDICTS_FILE}.tmp"
-    pq.write_table(pa.Table.from_pylist(rows, VERDICTS), temporary, compression="zstd")
-    temporary.replace(folder / VERDICTS_FILE)
+    temporary = folder / f".{ITEM_SCORES_FILE}.tmp"
+    pq.write_table(pa.Table.from_pylist(rows, ITEM_SCORES), temporary, compression="zstd")
+    temporary.replace(folder / ITEM_SCORES_FILE)
 
 
 def read_scores(folder: Path) -> StoredScores | None:
@@ -192,11 +200,13 @@ def read_scores(folder: Path) -> StoredScores | None:
         raise RunError(f"cannot read {folder / SCORES_FILE}: {why}; try --rescore") from None
 
 
-def read_verdicts(folder: Path) -> Sequence[Verdict]:
-    """Return the verdicts of a scored run."""
+def read_item_scores(folder: Path) -> Sequence[ItemScore]:
+    """Return the scores of the items of a scored run."""
     return [
-        Verdict(row["item_id"], row["value"], row["note"] or "", json.loads(row["details"] or "{}"))
-        for row in pq.read_table(folder / VERDICTS_FILE).to_pylist()
+        ItemScore(
+            row["item_id"], row["value"], row["note"] or "", json.loads(row["details"] or "{}")
+        )
+        for row in pq.read_table(folder / ITEM_SCORES_FILE).to_pylist()
     ]
 
 

@@ -1,1 +1,1 @@
-"""One module per task: answered items in, verdicts and metrics out."""
+"""One module per task: answered items in, item scores and metrics out."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from wavemill.model.evaluate.metrics import ratio
-from wavemill.model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
+from wavemill.model.evaluate.scoring import Answered, ItemScore, Metric, Mode, Scores
 from wavemill.model.evaluate.text.edits import Edits, edits
 from wavemill.model.evaluate.text.published import tokens
 from wavemill.model.evaluate.text.words import BY_CHARACTER, rate_name, words
@@ -38,8 +38,8 @@ class AsrScorer:
         if self.mode == "compat" and self.whole_files:
             answered = _as_integers(answered)
         found = [self.compare(item) for item in answered]
-        verdicts = tuple(_verdict(item, e) for item, e in zip(answered, found, strict=True))
-        return Scores(self._metrics(answered, found), verdicts)
+        item_scores = tuple(_item_score(item, e) for item, e in zip(answered, found, strict=True))
+        return Scores(self._metrics(answered, found), item_scores)
 
     def compare(self, item: Answered) -> Edits | None:
         """Return the edits of one item; None if the published toolkit leaves it out."""
@@ -81,9 +81,9 @@ class AsrScorer:
         return (*rates, sentences)
 
 
-def _verdict(item: Answered, found: Edits | None) -> Verdict:
+def _item_score(item: Answered, found: Edits | None) -> ItemScore:
     if found is None:
-        return Verdict(item.item_id, None, "no answer")
+        return ItemScore(item.item_id, None, "no answer")
     details = {
         "substitutions": found.substitutions,
         "deletions": found.deletions,
@@ -92,18 +92,18 @@ def _verdict(item: Answered, found: Edits | None) -> Verdict:
         "alignment": found.alignment,
     }
     if not found.length:
-        return Verdict(item.item_id, None, "empty reference", details)
-    return Verdict(item.item_id, found.errors / found.length, "", details)
+        return ItemScore(item.item_id, None, "empty reference", details)
+    return ItemScore(item.item_id, found.errors / found.length, "", details)
 
 
-def worst(verdicts: Sequence[Verdict], count: int = 20) -> list[Verdict]:
+def worst(item_scores: Sequence[ItemScore], count: int = 20) -> list[ItemScore]:
     """Return the utterances with most errors, worst first; `alignment` shows the errors."""
 
-    def errors(verdict: Verdict) -> int:
+    def errors(item_score: ItemScore) -> int:
         kinds = ("substitutions", "deletions", "insertions")
-        return sum(verdict.details.get(kind, 0) for kind in kinds)
+        return sum(item_score.details.get(kind, 0) for kind in kinds)
 
-    return sorted((v for v in verdicts if errors(v)), key=errors, reverse=True)[:count]
+    return sorted((v for v in item_scores if errors(v)), key=errors, reverse=True)[:count]
 
 
 def _as_integers(answered: Sequence[Answered]) -> Sequence[Answered]:

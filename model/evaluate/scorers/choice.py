@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wavemill.model.evaluate.metrics import mean, ratio
 from wavemill.model.evaluate.scorers.reading import SPEAKERS, read_label, read_letter, same_label
-from wavemill.model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
+from wavemill.model.evaluate.scoring import Answered, ItemScore, Metric, Mode, Scores
 
 UNREAD = "unread"
 
@@ -29,10 +29,10 @@ class ChoiceScorer:
 
     def score(self, answered: Sequence[Answered]) -> Scores:
         lots = random.Random(self.seed)
-        verdicts = [
+        item_scores = [
             _published(item, lots) if self.mode == "compat" else _read(item) for item in answered
         ]
-        return Scores((mean("accuracy", verdicts), _unread(verdicts)), tuple(verdicts))
+        return Scores((mean("accuracy", item_scores), _unread(item_scores)), tuple(item_scores))
 
 
 @dataclass(frozen=True)
@@ -45,37 +45,37 @@ class LabelScorer:
     name: str = "closed_set"
 
     def score(self, answered: Sequence[Answered]) -> Scores:
-        verdicts = []
+        item_scores = []
         for item in answered:
             label = read_label(item.answer, item.options)
             right = label is not None and _is_gold(item, label)
             note = "" if label is not None else UNREAD
-            verdicts.append(Verdict(item.item_id, float(right), note, {"read": label}))
-        return Scores((mean("accuracy", verdicts), _unread(verdicts)), tuple(verdicts))
+            item_scores.append(ItemScore(item.item_id, float(right), note, {"read": label}))
+        return Scores((mean("accuracy", item_scores), _unread(item_scores)), tuple(item_scores))
 
 
-def _unread(verdicts: Sequence[Verdict]) -> Metric:
-    marks = [float(verdict.note == UNREAD) for verdict in verdicts]
+def _unread(item_scores: Sequence[ItemScore]) -> Metric:
+    marks = [float(item_score.note == UNREAD) for item_score in item_scores]
     return ratio("unread", marks, [1.0] * len(marks), better="lower")
 
 
-def _published(item: Answered, lots: random.Random) -> Verdict:
+def _published(item: Answered, lots: random.Random) -> ItemScore:
     letter = published_letter(item.answer)
     note = "" if letter else "by lot"
     drawn = letter or lots.choice(LETTERS.upper())
     gold = item.references[0] if item.references else ""
-    return Verdict(item.item_id, float(drawn == gold), note, {"read": drawn})
+    return ItemScore(item.item_id, float(drawn == gold), note, {"read": drawn})
 
 
-def _read(item: Answered) -> Verdict:
+def _read(item: Answered) -> ItemScore:
     if item.options:
         label = read_label(item.answer, item.options)
         letter = None if label is None else _letter_of(item.options.index(label))
     else:
         letter = read_letter(item.answer, len(LETTERS))
     if letter is None:
-        return Verdict(item.item_id, 0.0, UNREAD, {"read": None})
-    return Verdict(item.item_id, float(letter in _gold_letters(item)), "", {"read": letter})
+        return ItemScore(item.item_id, 0.0, UNREAD, {"read": None})
+    return ItemScore(item.item_id, float(letter in _gold_letters(item)), "", {"read": letter})
 
 
 def _letter_of(place: int) -> str:

@@ -13,7 +13,7 @@ from wavemill.model.evaluate.ifeval.shape import SHAPE
 from wavemill.model.evaluate.ifeval.wording import WORDING
 from wavemill.model.evaluate.metrics import PERCENT, interval_of
 from wavemill.model.evaluate.scorers.reading import without_tags
-from wavemill.model.evaluate.scoring import Answered, Metric, Mode, Scores, Verdict
+from wavemill.model.evaluate.scoring import Answered, ItemScore, Metric, Mode, Scores
 
 NAMES = ("strict-prompt", "strict-instruction", "loose-prompt", "loose-instruction")
 
@@ -40,8 +40,8 @@ class IfevalScorer:
             else:
                 answer = without_tags(item.answer)
             found.append(self._check(item, answer))
-        verdicts = tuple(_verdict(i, f) for i, f in zip(answered, found, strict=True))
-        return Scores(_metrics(found), verdicts)
+        item_scores = tuple(_item_score(i, f) for i, f in zip(answered, found, strict=True))
+        return Scores(_metrics(found), item_scores)
 
     def _check(self, item: Answered, answer: str) -> list[tuple[str, Followed]]:
         ids = item.details.get("instruction_ids") or []
@@ -72,7 +72,7 @@ def _counts(found: Sequence[tuple[str, Followed]]) -> list[float]:
     return counts
 
 
-def _verdict(item: Answered, found: Sequence[tuple[str, Followed]]) -> Verdict:
+def _item_score(item: Answered, found: Sequence[tuple[str, Followed]]) -> ItemScore:
     counts = _counts(found)
     parts = [over / under for over, under in zip(counts[::2], counts[1::2], strict=True) if under]
     notes = sorted({f.note for _, f in found if f.note})
@@ -84,7 +84,7 @@ def _verdict(item: Answered, found: Sequence[tuple[str, Followed]]) -> Verdict:
     if not found:
         notes = ["details.instruction_ids is missing"]
     value = sum(parts) / len(parts) if parts else None
-    return Verdict(item.item_id, value, "; ".join(notes), details)
+    return ItemScore(item.item_id, value, "; ".join(notes), details)
 
 
 def _rates(sums: np.ndarray) -> np.ndarray:

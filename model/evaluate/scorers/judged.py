@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wavemill.model.evaluate.judge.asking import Judge, JudgeReply
 from wavemill.model.evaluate.judge.rubrics import Rubric
 from wavemill.model.evaluate.metrics import mean
-from wavemill.model.evaluate.scoring import Answered, Mode, Scores, Verdict
+from wavemill.model.evaluate.scoring import Answered, ItemScore, Mode, Scores
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class JudgedScorer:
 
     def score(self, answered: Sequence[Answered]) -> Scores:
         replies = self.judge.ask([self.rubric.prompt(item, self.mode) for item in answered])
-        verdicts = tuple(self._verdict(i, r) for i, r in zip(answered, replies, strict=True))
+        item_scores = tuple(self._item_score(i, r) for i, r in zip(answered, replies, strict=True))
         if self.rubric.reply == "verdict":
-            return Scores((mean("accuracy", verdicts),), verdicts)
-        return Scores((mean("score", verdicts, scale=1.0),), verdicts)
+            return Scores((mean("accuracy", item_scores),), item_scores)
+        return Scores((mean("score", item_scores, scale=1.0),), item_scores)
 
-    def _verdict(self, item: Answered, reply: JudgeReply) -> Verdict:
+    def _item_score(self, item: Answered, reply: JudgeReply) -> ItemScore:
         if reply.text is None:
-            return Verdict(item.item_id, None, f"judge failed: {reply.error}")
+            return ItemScore(item.item_id, None, f"judge failed: {reply.error}")
         details = {"judge": self.judge.model, "reply": reply.text}
         value = self.rubric.read(reply.text, self.mode)
         note = "" if value is not None else "the judge's reply cannot be read"
-        return Verdict(item.item_id, value, note, details)
+        return ItemScore(item.item_id, value, note, details)

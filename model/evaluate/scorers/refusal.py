@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wavemill.model.evaluate.metrics import mean
-from wavemill.model.evaluate.scoring import Answered, Mode, Scores, Verdict
+from wavemill.model.evaluate.scoring import Answered, ItemScore, Mode, Scores
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class RefusalScorer:
     name: str = "refusal"
 
     def score(self, answered: Sequence[Answered]) -> Scores:
-        verdicts = []
+        item_scores = []
         for item in answered:
             refused = (published_refusal if self.mode == "compat" else refuses)(item.answer)
             note = "empty answer" if refused is None else ""
             value = None if refused is None else float(refused)
-            verdicts.append(Verdict(item.item_id, value, note))
-        return Scores((mean("refusals", verdicts),), tuple(verdicts))
+            item_scores.append(ItemScore(item.item_id, value, note))
+        return Scores((mean("refusals", item_scores),), tuple(item_scores))
 
 
 APOSTROPHES = str.maketrans("’‘`", "'''")

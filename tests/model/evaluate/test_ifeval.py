@@ -178,7 +178,7 @@ def test_scores_are_of_prompts_and_of_instructions() -> None:
     assert found["strict-prompt"] == pytest.approx(200 / 3)
     assert found["strict-instruction"] == pytest.approx(60)
     assert found["final"] == pytest.approx((200 / 3 + 60) / 2)
-    assert scores.verdicts[1].details["strict"] == [True, True]
+    assert scores.item_scores[1].details["strict"] == [True, True]
     low, high = scores.metrics[0].low, scores.metrics[0].high
     assert low is not None
     assert high is not None
@@ -191,8 +191,8 @@ def test_unscored_instructions_are_left_out_but_a_failed_prompt_stays_failed() -
     prompts, instructions = scores.metrics[1], scores.metrics[2]
     assert (prompts.value, prompts.count, prompts.unscored) == (0, 1, 1)
     assert (instructions.value, instructions.count, instructions.unscored) == (50, 2, 2)
-    assert "made:up" in scores.verdicts[0].note
-    empty = IfevalScorer().score([Answered("a", "b")]).verdicts[0]
+    assert "made:up" in scores.item_scores[0].note
+    empty = IfevalScorer().score([Answered("a", "b")]).item_scores[0]
     assert (empty.value, empty.note) == (None, "details.instruction_ids is missing")
 
 

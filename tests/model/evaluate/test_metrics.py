@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavemill.model.evaluate.metrics import interval, mean, mean_of
-from wavemill.model.evaluate.scoring import Verdict
+from wavemill.model.evaluate.scoring import ItemScore
 
 
 @settings(max_examples=40, deadline=None)
@@ -37,8 +37,8 @@ def test_interval_of_too_little_is_none() -> None:
 
 
 def test_unscored_items_are_counted_and_left_out() -> None:
-    verdicts = [Verdict("a", 1.0), Verdict("b", None, "?"), Verdict("c", 0.0)]
-    metric = mean("accuracy", verdicts)
+    item_scores = [ItemScore("a", 1.0), ItemScore("b", None, "?"), ItemScore("c", 0.0)]
+    metric = mean("accuracy", item_scores)
     assert (metric.value, metric.count, metric.unscored) == (50, 2, 1)
     assert math.isnan(mean("accuracy", []).value)
 

@@ -63,7 +63,7 @@ def test_a_measure_that_fails_leaves_the_item_unscored() -> None:
 
     scores = evaluate([remade(sound())], [rated("quality", breaks), mel_distance(CONFIG)])
     assert scores["quality"].metrics[0].unscored == 1
-    assert "no model" in scores["quality"].verdicts[0].note
+    assert "no model" in scores["quality"].item_scores[0].note
     assert value(scores, "mel_distance_db") == 0
     assert "unscored (1)" in table({"made": scores})
 

@@ -85,7 +85,7 @@ def test_whole_evaluations() -> None:
                 for one in items
             ]
         )
-        if any(verdict.note == NEEDS_PUNKT for verdict in scores.verdicts):
+        if any(item_score.note == NEEDS_PUNKT for item_score in scores.item_scores):
             TABLE.skip(GROUPS, 1, "some need NLTK's punkt_tab or are not stored in full")
             continue
         found = {metric.name: round(metric.value / 100, 9) for metric in scores.metrics}

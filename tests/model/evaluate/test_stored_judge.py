@@ -32,7 +32,7 @@ RUBRIC = {
     "oab_trivia_qa": "fact_qa",
     "oab_web_questions": "fact_qa",
 }
-VERDICTS = {"correct": 1.0, "incorrect": 0.0, "not correct": 0.0}
+RIGHT_OR_WRONG = {"correct": 1.0, "incorrect": 0.0, "not correct": 0.0}
 NUMBERS = {"nan": math.nan, "inf": math.inf}
 
 
@@ -40,7 +40,7 @@ def _wanted(case: dict[str, Any]) -> float | None:
     """Return the value that the toolkit reads; None also where it stops."""
     value = case.get("score", case.get("counted_as"))
     if isinstance(value, str):
-        return {**VERDICTS, **NUMBERS}.get(value)
+        return {**RIGHT_OR_WRONG, **NUMBERS}.get(value)
     return value
 
 
@@ -54,10 +54,10 @@ def test_replies_one_by_one(kind: str) -> None:
     part = f"{REPLIES} {kind}"
     cases = stored(REPLIES)[kind]["cases"]
     scores = _judged(RUBRIC[kind], [case["judge_reply"] for case in cases])
-    for case, verdict in zip(cases, scores.verdicts, strict=True):
-        TABLE.case(part, str(verdict.value), str(_wanted(case)), case["judge_reply"])
+    for case, item_score in zip(cases, scores.item_scores, strict=True):
+        TABLE.case(part, str(item_score.value), str(_wanted(case)), case["judge_reply"])
         if case["judge_reply"] is None:
-            assert verdict.note.startswith("judge failed: ")
+            assert item_score.note.startswith("judge failed: ")
     if any("error" in case and case["error"] for case in cases):
         TABLE.note(part, "unscored where the toolkit stops")
     TABLE.passes(part)
@@ -122,7 +122,7 @@ def _result(run: dict[str, Any]) -> dict[str, dict[str, float]]:
         answered = [_answered(run, row) for row in rows]
         for name, scores in by_subset(_scorer(run, subset, rows), answered).items():
             metric = scores.metrics[0]
-            values = [v.value for v in scores.verdicts]
+            values = [v.value for v in scores.item_scores]
             found[name] = {
                 "value": round(metric.value, 2),
                 "scored": metric.count,

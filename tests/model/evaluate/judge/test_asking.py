@@ -174,8 +174,8 @@ def test_one_failed_item_does_not_stop_an_evaluation() -> None:
     with serving(answer=answer) as server:
         scorer = JudgedScorer(judge_of(server), rubrics()["reference_qa"])
         scores = scorer.score(items)
-    assert [v.value for v in scores.verdicts] == [None, 1.0, 1.0]
-    assert scores.verdicts[0].note == "judge failed: HTTP 400: no"
+    assert [v.value for v in scores.item_scores] == [None, 1.0, 1.0]
+    assert scores.item_scores[0].note == "judge failed: HTTP 400: no"
     assert (scores.metrics[0].count, scores.metrics[0].unscored) == (2, 1)
 
 

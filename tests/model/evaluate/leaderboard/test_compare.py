@@ -116,9 +116,9 @@ def test_error_rates_are_compared_by_errors_and_words(tmp_path: Path) -> None:
     assert far.high < 0
     assert not close.significant
     shown = view_of(board_of(tmp_path))
-    verdicts = {(c.first, c.second): c.verdict for c in shown.comparisons}
-    assert verdicts["as good", "bad"] == "better"
-    assert verdicts["as good", "good"] == "not shown to differ"
+    outcomes = {(c.first, c.second): c.outcome for c in shown.comparisons}
+    assert outcomes["as good", "bad"] == "better"
+    assert outcomes["as good", "good"] == "not shown to differ"
 
 
 def test_a_published_score_is_held_against_the_interval_of_a_whole_run(tmp_path: Path) -> None:

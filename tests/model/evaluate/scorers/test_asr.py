@@ -37,18 +37,18 @@ def test_rate_is_of_the_corpus_with_its_parts() -> None:
     assert found["sentence_errors"] == pytest.approx(200 / 3)
 
 
-def test_verdicts_hold_counts_and_alignment() -> None:
+def test_item_scores_hold_counts_and_alignment() -> None:
     scores = AsrScorer().score(CORPUS)
-    assert [v.value for v in scores.verdicts] == [0, pytest.approx(2 / 3), 1]
-    assert scores.verdicts[1].details == {
+    assert [v.value for v in scores.item_scores] == [0, pytest.approx(2 / 3), 1]
+    assert scores.item_scores[1].details == {
         "substitutions": 1,
         "deletions": 0,
         "insertions": 1,
         "length": 3,
         "alignment": "[the>a] green door {+opened+}",
     }
-    assert [v.item_id for v in worst(scores.verdicts)] == ["silent", "wrong"]
-    assert [v.item_id for v in worst(scores.verdicts, 1)] == ["silent"]
+    assert [v.item_id for v in worst(scores.item_scores)] == ["silent", "wrong"]
+    assert [v.item_id for v in worst(scores.item_scores, 1)] == ["silent"]
 
 
 def test_interval_holds_the_rate_and_repeats() -> None:
@@ -70,8 +70,8 @@ def test_words_for_silence_are_insertions() -> None:
     scores = AsrScorer().score(
         [said("a", "", "thank you"), said("b", "one two three four", "1234")]
     )
-    assert scores.verdicts[0].value is None
-    assert scores.verdicts[0].note == "empty reference"
+    assert scores.item_scores[0].value is None
+    assert scores.item_scores[0].note == "empty reference"
     assert scores.metrics[0].value > 0
     assert math.isnan(metrics(said("a", "", "thank you"))["wer"])
     assert math.isnan(metrics()["wer"])
@@ -82,7 +82,7 @@ def test_skipped_audio_is_left_out_as_published_and_wrong_by_default() -> None:
     assert metrics(*items)["wer"] == 50
     scores = AsrScorer("compat").score(items)
     assert (scores.metrics[0].value, scores.metrics[0].count) == (0, 1)
-    assert scores.verdicts[0].note == "no answer"
+    assert scores.item_scores[0].note == "no answer"
 
 
 def test_columns_of_digits_lose_zeros_as_published() -> None:

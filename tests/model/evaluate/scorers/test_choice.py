@@ -132,7 +132,7 @@ def test_unread_answers_are_wrong_and_counted_and_never_drawn() -> None:
     accuracy, unread = scores.metrics
     assert accuracy.value == pytest.approx(100 / 41)
     assert unread.value == pytest.approx(4000 / 41)
-    assert (scores.verdicts[0].note, scores.verdicts[0].details) == ("unread", {"read": None})
+    assert (scores.item_scores[0].note, scores.item_scores[0].details) == ("unread", {"read": None})
     drawn = [ChoiceScorer("compat", seed).score(items).metrics[0].value for seed in (0, 1)]
     assert drawn[0] != drawn[1]
     assert drawn[0] > accuracy.value
@@ -146,7 +146,7 @@ def test_options_can_be_named_by_their_text() -> None:
             Answered("2", "B", (gold,), options=options),
             Answered("3", "A red fox", (gold,), options=options),
         ]
-        assert [v.value for v in ChoiceScorer().score(items).verdicts] == [1, 1, 0]
+        assert [v.value for v in ChoiceScorer().score(items).item_scores] == [1, 1, 0]
 
 
 OPTIONS = ("street", "subway", "subwaystation", "kitchen", "crowdedindoor")
@@ -177,6 +177,6 @@ def test_classes_are_scored_whatever_the_spelling_of_gold() -> None:
     answers = ["E", "Crowded indoor", "a kitchen", "??"]
     items = [Answered(a, a, ("CrowdedIndoor",), options=OPTIONS) for a in answers]
     scores = LabelScorer().score(items)
-    assert [v.value for v in scores.verdicts] == [1, 1, 0, 0]
-    assert [v.note for v in scores.verdicts] == ["", "", "", "unread"]
+    assert [v.value for v in scores.item_scores] == [1, 1, 0, 0]
+    assert [v.note for v in scores.item_scores] == ["", "", "", "unread"]
     assert [m.value for m in scores.metrics] == [50, 25]

@@ -34,5 +34,5 @@ def test_rate_is_over_answers_with_words() -> None:
     scores = RefusalScorer().score(items)
     metric = scores.metrics[0]
     assert (metric.value, metric.count, metric.unscored) == (50, 2, 1)
-    assert scores.verdicts[2].note == "empty answer"
+    assert scores.item_scores[2].note == "empty answer"
     assert RefusalScorer("compat").score(items).metrics[0].value == pytest.approx(200 / 3)
