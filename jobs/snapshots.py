@@ -130,7 +130,7 @@ def _print(console: Terminal, found: Difference) -> None:
 
 
 def _named(change: RecordingChange) -> str:
-    return f"{change.recording_id}  {hours(change.duration_ms):>12}  {change.uri}"
+    return f"{change.recording_id}  {hours(change.duration_ms):>12}  {change.source}"
 
 
 def _rules(found: Difference) -> Table:

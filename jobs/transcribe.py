@@ -62,7 +62,7 @@ def transcribe(
     found = scan_sources(recordings, probe, HashCache())
     for note in found.notes:
         typer.echo(printable(f"note: {note}"), err=True)
-    failed = [f"{error.uri}: {error.message}" for error in found.errors]
+    failed = [f"{error.source}: {error.message}" for error in found.errors]
     model = Assistant.from_pretrained(source, device, semantic=semantic, speaks=False)
     with ExitStack() as stack:
         lines = None if out is None else stack.enter_context(_opened(out))

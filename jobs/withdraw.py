@@ -140,8 +140,8 @@ def _print(console: Terminal, store: Store, found: list[Match], purge_it: bool) 
 
     for match in found[:SHOWN]:
         state = "  (withdrawn)" if match.withdrawn else ""
-        uri = match.uri or "(its name is kept nowhere)"
-        line(f"{match.recording_id}  {hours(match.duration_ms):>12}  {uri}{state}")
+        source = match.source or "(its name is kept nowhere)"
+        line(f"{match.recording_id}  {hours(match.duration_ms):>12}  {source}{state}")
     if len(found) > SHOWN:
         line(f"and {len(found) - SHOWN:,} more")
     line(f"{len(found):,} recordings, {hours(sum(match.duration_ms for match in found))}")

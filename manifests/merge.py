@@ -211,7 +211,7 @@ def _metadata(texts: Sequence[str]) -> str:
 
 
 def _error_order(error: SourceError) -> tuple[str, int, str, str]:
-    path, _, line = error.uri.rpartition(":")
+    path, _, line = error.source.rpartition(":")
     if path and line.isdecimal():
         return path, int(line), error.reason, error.message
-    return error.uri, 0, error.reason, error.message
+    return error.source, 0, error.reason, error.message

@@ -64,7 +64,7 @@ class Recording:
 class SourceError:
     """An entry of a source that cannot be used: a row of the errors table, stage `manifest`."""
 
-    uri: str  # with `:LINE` for a line of a manifest
+    source: str  # with `:LINE` for a line of a manifest
     reason: str  # stable snake_case name
     message: str
 

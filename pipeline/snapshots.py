@@ -252,7 +252,7 @@ def _link_parts(
 def _errors(of_stages: pa.Table, source_errors: Sequence[SourceError]) -> pa.Table:
     """Add the errors of the sources to those of the stages (ERRORS_SCHEMA)."""
     rows = [
-        error_row(MANIFEST_STAGE, None, error.uri, error.reason, error.message)
+        error_row(MANIFEST_STAGE, None, error.source, error.reason, error.message)
         for error in source_errors
     ]
     table = pa.concat_tables([pa.Table.from_pylist(rows, schema=ERRORS_SCHEMA), of_stages])

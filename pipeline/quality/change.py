@@ -54,7 +54,7 @@ def read_change(store: Store, snapshot: Snapshot) -> Change | None:
 def _change(older: Snapshot, found: Difference) -> Change:
     counts = Counter(recording.change for recording in found.recordings)
     named = [
-        Changed(recording.change, recording.uri, recording.duration_ms)
+        Changed(recording.change, recording.source, recording.duration_ms)
         for kind in counts
         for recording in [r for r in found.recordings if r.change == kind][:NAMED]
     ]

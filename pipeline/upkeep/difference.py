@@ -30,7 +30,7 @@ FAILED = "(error)"
 @dataclass(frozen=True)
 class RecordingChange:
     recording_id: str
-    uri: str
+    source: str
     duration_ms: int
     change: str  # added, removed, changed (its labels, or its path)
 

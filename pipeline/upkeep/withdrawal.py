@@ -42,7 +42,7 @@ class Match:
     """A recording that a name or pattern stands for."""
 
     recording_id: str
-    uri: str  # "" if only its id is known
+    source: str  # "" if only its id is known
     duration_ms: int
     shards: int  # that have, or had, rows of it
     withdrawn: bool
@@ -148,8 +148,8 @@ def matching(store: Store, names: Sequence[str]) -> Matches:
         database.register("wanted", pa.table({"recording_id": pa.array(found, pa.string())}))
         rows = database.sql(_MATCHES).fetchall()
     recordings = [
-        Match(recording_id, uri, ms, shards, is_withdrawn, tuple(found[recording_id]))
-        for recording_id, uri, ms, shards, is_withdrawn in rows
+        Match(recording_id, source, ms, shards, is_withdrawn, tuple(found[recording_id]))
+        for recording_id, source, ms, shards, is_withdrawn in rows
     ]
     return Matches(recordings, tuple(vague))
 

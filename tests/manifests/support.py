@@ -106,7 +106,7 @@ def known_files(cache: HashCache) -> int:
 
 def reasons(sources: Sources) -> list[tuple[str, str]]:
     """Return (uri, reason) of the errors."""
-    return [(error.uri, str(error.reason)) for error in sources.errors]
+    return [(error.source, str(error.reason)) for error in sources.errors]
 
 
 def uris(sources: Sources) -> Sequence[str]:

@@ -172,7 +172,7 @@ def test_a_gzip_bomb_is_left(manifest: Path, content: bytes) -> None:
     limits = LineLimits(unzip_anyway_bytes=1 << 22, max_line_bytes=1 << 30)
     found = scan(path, config=ScanConfig(lines=limits))
     [error] = found.errors
-    assert (error.uri, error.reason) == (str(path), "bad_manifest")
+    assert (error.source, error.reason) == (str(path), "bad_manifest")
     assert "max_unzip_ratio" in error.message
 
 

@@ -209,7 +209,7 @@ def test_probe_that_fails_without_a_reason(tmp_path: Path) -> None:
 
     found = scan_sources([path], broken, HashCache())  # type: ignore[arg-type]
     [error] = found.errors
-    assert (error.uri, error.reason) == (path, "probe_failed")
+    assert (error.source, error.reason) == (path, "probe_failed")
     assert "ZeroDivisionError: inside a decoder" in error.message
 
 

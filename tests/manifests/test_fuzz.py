@@ -138,7 +138,7 @@ def check(found: Sources) -> None:
     assert [e for e in found.errors if e.reason == "entry_failed"] == []
     for error in found.errors:
         assert error.message
-        f"{error.uri}{error.message}".encode()
+        f"{error.source}{error.message}".encode()
     for recording in found.recordings:
         json.loads(recording.metadata)
         for item in recording.items:

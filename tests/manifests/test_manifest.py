@@ -261,7 +261,7 @@ def test_missing_file_named_by_many_lines_is_one_row(tmp_path: Path) -> None:
     lines = [{"audio": "gone.wav", "text": str(n), "offset": n} for n in range(50)]
     found = scan_lines(tmp_path, {"audio": "a.wav"}, *lines)
     [error] = found.errors
-    assert error.uri == f"{tmp_path}/m.jsonl:2"
+    assert error.source == f"{tmp_path}/m.jsonl:2"
     assert "gone.wav" in error.message
     assert "50 lines" in error.message
 

@@ -29,7 +29,7 @@ os.setgid(65534); os.setuid(65534)
 sources, cache_path = json.loads(sys.argv[1]), Path(sys.argv[2])
 found = scan(*sources, cache=HashCache.load(Store.open(cache_path.parent), cache_path.name))
 print(json.dumps([[r.uri for r in found.recordings],
-                  [[e.uri, str(e.reason), e.message] for e in found.errors], found.notes]))
+                  [[e.source, str(e.reason), e.message] for e in found.errors], found.notes]))
 """
 
 

@@ -347,7 +347,7 @@ def test_hostile_headers_are_damage(tmp_path: Path, hostile: str) -> None:
     found = scan(shard)
     assert uris(found) == [f"{shard}#good.wav"]
     [error] = found.errors
-    assert error.uri == str(shard)
+    assert error.source == str(shard)
     assert error.reason in ("bad_tar", "bad_member")
 
 

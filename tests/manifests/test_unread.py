@@ -116,7 +116,7 @@ def test_named_sources_that_cannot_be_used_are_rows(tmp_path: Path) -> None:
     found = scan(*paths)
     assert sorted(uri for uri, _ in reasons(found)) == [str(path) for path in paths]
     for error in found.errors:
-        expected = "not_audio" if error.uri.endswith(("txt", "jpg")) else "unsupported_source"
+        expected = "not_audio" if error.source.endswith(("txt", "jpg")) else "unsupported_source"
         assert error.reason == expected
         assert expected == "not_audio" or "remedy" in error.message
 

@@ -47,7 +47,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_a_name_means_the_one_that_has_it(store: Store, name: str) -> None:
     for form in (name, f"/data/{name}", f"data/{name}", f"file:///data/{quote(name)}"):
         found = matching(store, [form])
-        assert [match.uri for match in found.recordings] == [f"/data/{name}"]
+        assert [match.source for match in found.recordings] == [f"/data/{name}"]
         assert found.vague == ()
 
 
@@ -67,7 +67,7 @@ def test_only_star_and_question_mark_are_special(
     store: Store, pattern: str, meant: list[str]
 ) -> None:
     found = matching(store, [pattern])
-    assert [match.uri for match in found.recordings] == [f"/data/{name}" for name in meant]
+    assert [match.source for match in found.recordings] == [f"/data/{name}" for name in meant]
     assert found.vague == (pattern,)
 
 
@@ -85,7 +85,7 @@ def test_whatever_the_names_each_means_itself(
     store = catalogue_of(tmp_path_factory.mktemp("any"), [f"s3://bucket/{n}" for n in names])
     for name in names:
         (match,) = matching(store, [name]).recordings
-        assert match.uri == f"s3://bucket/{name}"
+        assert match.source == f"s3://bucket/{name}"
 
 
 def test_one_file_name_in_two_folders_is_vague(tmp_path: Path) -> None:
@@ -103,22 +103,22 @@ def test_a_path_from_the_current_folder_is_a_name(
     store = catalogue_of(tmp_path / "work", [f"{tmp_path}/in/a.wav", "/other/in/a.wav"])
     monkeypatch.chdir(tmp_path / "work")
     (match,) = matching(store, ["../in/a.wav"]).recordings
-    assert match.uri == f"{tmp_path}/in/a.wav"
+    assert match.source == f"{tmp_path}/in/a.wav"
 
 
 def test_a_file_name_goes_before_the_beginning_of_an_id(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     recordings = [Recording("abcd" * 8, "/data/x.wav", 1), Recording("0" * 32, "/data/abcd", 1)]
     Catalogue(store, recordings_table(recordings), 60).save()
-    assert [match.uri for match in matching(store, ["abcd"]).recordings] == ["/data/abcd"]
-    assert [match.uri for match in matching(store, ["abcdab"]).recordings] == ["/data/x.wav"]
+    assert [match.source for match in matching(store, ["abcd"]).recordings] == ["/data/abcd"]
+    assert [match.source for match in matching(store, ["abcdab"]).recordings] == ["/data/x.wav"]
 
 
 def test_the_same_command_finds_it_again_when_its_name_is_gone(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     add_tombstones(store, {"a" * 32: ["talk *.wav"]}, "consent", 1)
     (match,) = matching(store, ["talk *.wav"]).recordings
-    assert (match.recording_id, match.uri) == ("a" * 32, "")
+    assert (match.recording_id, match.source) == ("a" * 32, "")
     with pytest.raises(LookupError):
         matching(store, ["talk 1.wav"])
     assert b"talk" not in store.path("manifest/withdrawn.parquet").read_bytes()

@@ -52,7 +52,7 @@ def workdir(built: Workdir, tmp_path: Path) -> Workdir:
 
 
 def names(workdir: Workdir, *patterns: str) -> list[str]:
-    return [match.uri for match in matching(workdir.store, patterns).recordings]
+    return [match.source for match in matching(workdir.store, patterns).recordings]
 
 
 def test_patterns_name_ids_their_beginnings_and_uris(workdir: Workdir) -> None:
