@@ -25,11 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.build import make_plan
 from wavemill.pipeline.catalogue import Catalogue
 from wavemill.pipeline.curation import Config, make_graph
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
-from wavemill.pipeline.ledger import Ledger
-from wavemill.pipeline.plan import Plan, stem_of
+from wavemill.pipeline.plan import stem_of
 from wavemill.pipeline.store import Store
 
 SHARD_SECONDS = 3600.0
@@ -114,7 +114,7 @@ def plan_once(folder: Path, size: int) -> dict[str, float]:
     store = Store.open(folder)
     started = time.perf_counter()
     catalogue = Catalogue(store, today, SHARD_SECONDS)
-    plan = Plan(make_graph(Config()), catalogue, Ledger(store))
+    plan = make_plan(store, Config(), catalogue)
     pending, shards = plan.pending, plan.shards
     loads = {load.stage: load.shards for load in plan.loads()}
     seconds = time.perf_counter() - started

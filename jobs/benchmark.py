@@ -18,12 +18,10 @@ from wavemill.jobs.options import AsJson
 from wavemill.jobs.plain import Terminal, plain
 
 if TYPE_CHECKING:
-    from wavemill.model.evaluate.benchmarks.items import BenchmarkItem, Items
-    from wavemill.model.evaluate.benchmarks.schema import Benchmark
+    from wavemill.model.evaluate.benchmarks.items import BenchmarkItem
 
 ROOT_VARIABLE = "WAVEMILL_BENCHMARKS"
 DEFAULT_ROOT = "benchmark-items"
-CORPUS = "corpus"
 
 benchmark_app = typer.Typer(
     help="List benchmarks, show what each asks, and turn your downloads into items.\n\n"
@@ -93,7 +91,7 @@ def show_benchmark(name: Name) -> None:
 
 
 @benchmark_app.command("prepare", cls=Command)
-def prepare_benchmark(
+def prepare(
     name: Annotated[
         str,
         typer.Argument(
@@ -135,44 +133,16 @@ def prepare_benchmark(
 
     wavemill benchmark prepare corpus --source work --split test --out digits-test
     """
-    from wavemill.model.evaluate.benchmarks.items import ItemsError, write_items
-    from wavemill.model.evaluate.benchmarks.readers import corpus, read_source
-    from wavemill.model.evaluate.benchmarks.readers.layout import SourceError, nonempty
-    from wavemill.model.evaluate.benchmarks.schema import (
-        BENCHMARK_FILE,
-        BenchmarkError,
-        benchmark_named,
-    )
-    from wavemill.pipeline.config import ConfigError
-    from wavemill.pipeline.library.sound import Cutter
+    from wavemill.pipeline.benchmark_items import CORPUS, prepare_benchmark, prepare_corpus
 
-    try:
-        if name == CORPUS:
-            stem = source.partition("?")[0].rstrip("/").rpartition("/")[2]
-            folder = out or items_root() / f"{_as_name(stem)}-{split}-{task}"
-            benchmark = corpus.benchmark_of(source, split, task, _as_name(folder.resolve().name))
-            items = corpus.read(source, split, task)
-        else:
-            benchmark = benchmark_named(name)
-            folder = out or items_root() / name
-            items = read_source(benchmark, Path(source), Cutter(), subset)
-            if subset is not None and subset != benchmark.data.subset:
-                data = benchmark.data.model_copy(update={"subset": subset, "items": None})
-                changes = {"split": subset, "data": data, "name": f"{name}-{_as_name(subset)}"}
-                benchmark = benchmark.model_copy(update=changes)
-        count = write_items(folder / "items.parquet", nonempty(_counted(items), source))
-    except (BenchmarkError, SourceError, ItemsError) as error:
-        raise ConfigError(str(error)) from None
-    except OSError as error:
-        raise ConfigError(f"cannot write {folder}: {error.strerror or error}") from None
-    (folder / BENCHMARK_FILE).write_text(benchmark.dumped(), encoding="utf-8")
-    expected = benchmark.data.items
-    note = f" (the published set has {expected:,})" if expected and expected != count else ""
-    typer.echo(f"{count:,} items{note} in {folder}", err=True)
-
-
-def _as_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "-" for c in text).lstrip("._-") or CORPUS
+    if name == CORPUS:
+        made = prepare_corpus(source, out, items_root(), split, task, _counted)
+    else:
+        made = prepare_benchmark(name, source, out, items_root(), subset, _counted)
+    expected = made.benchmark.data.items
+    different = expected and expected != made.count
+    note = f" (the published set has {expected:,})" if different else ""
+    typer.echo(f"{made.count:,} items{note} in {made.folder}", err=True)
 
 
 def _counted(items: Iterator[BenchmarkItem]) -> Iterator[BenchmarkItem]:
@@ -186,48 +156,6 @@ def _counted(items: Iterator[BenchmarkItem]) -> Iterator[BenchmarkItem]:
             if count % 100 == 0:
                 status.update(f"reading: {count:,} items")
             yield item
-
-
-def opened_benchmark(named: str, root: Path | None) -> tuple[Benchmark, Items]:
-    """Return what `--benchmark` names, with its items: a folder, its YAML file, or a name.
-
-    Raises ConfigError, which says what to do, if the items are missing.
-    """
-    from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
-    from wavemill.model.evaluate.benchmarks.schema import (
-        BENCHMARK_FILE,
-        BenchmarkError,
-        benchmark_named,
-        items_file,
-        read_benchmark,
-    )
-    from wavemill.pipeline.config import ConfigError
-
-    path = Path(named)
-    try:
-        if path.is_dir():
-            path = path / BENCHMARK_FILE
-        if path.is_file():
-            return read_benchmark(path), Items(items_file(path.parent))
-        known = benchmark_named(named)
-        folder = (root or items_root()) / named
-        if not folder.is_dir():
-            raise ConfigError(_missing(known, folder))
-        return read_benchmark(folder / BENCHMARK_FILE), Items(items_file(folder))
-    except (BenchmarkError, ItemsError) as error:
-        raise ConfigError(f"--benchmark: {error}") from None
-
-
-def _missing(benchmark: Benchmark, folder: Path) -> str:
-    if benchmark.mean_of:
-        return (
-            f"--benchmark: {benchmark.name} is the mean of {', '.join(benchmark.mean_of)}: run "
-            "those, and wavemill leaderboard adds it"
-        )
-    return (
-        f"--benchmark: there is no {folder}; get the data ({benchmark.data.access}: "
-        f"{benchmark.data.source}), then wavemill benchmark prepare {benchmark.name} --source DIR"
-    )
 
 
 if __name__ == "__main__":

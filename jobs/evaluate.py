@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from wavemill.jobs import options, places
-from wavemill.jobs.benchmark import opened_benchmark
+from wavemill.jobs.benchmark import items_root
 from wavemill.jobs.entry import run_command
 from wavemill.jobs.extras import need_model_packages
+from wavemill.jobs.plain import Terminal, plain
 
 if TYPE_CHECKING:
-    from wavemill.jobs.evaluation_scores import Test
-    from wavemill.model.evaluate.benchmarks.items import Items
-    from wavemill.model.evaluate.benchmarks.schema import Benchmark
-    from wavemill.model.evaluate.models.answering import Model
-    from wavemill.model.evaluate.models.spec import ModelSpec
-    from wavemill.model.evaluate.recipes.recipe import Recipe
-    from wavemill.model.evaluate.runs.execute import Answerer
     from wavemill.model.evaluate.runs.record import Record
-    from wavemill.pipeline.evaluation_workers import Asking
 
 Kind = Literal["assistant", "transformers", "endpoint"]  # of `ModelSpec`, without its imports
+JUDGED = "judge"  # folder of a judge's replies, below --out
 RECIPES = Path(__file__).parents[1] / "model" / "evaluate" / "recipes"
 
 
@@ -178,16 +171,25 @@ def evaluate(
 
     Then: wavemill leaderboard runs
     """
-    from wavemill.jobs.evaluation_progress import show_answers
-    from wavemill.jobs.evaluation_scores import Scoring, Test
+    from wavemill.jobs.evaluation_progress import show_answers, show_judging
+    from wavemill.jobs.evaluation_scores import print_run
     from wavemill.model.evaluate.benchmarks.items import ItemsError
     from wavemill.model.evaluate.models.answering import ModelError
     from wavemill.model.evaluate.models.spec import ModelSpec, kind_of
     from wavemill.model.evaluate.recipes.recipe import RecipeError, load_recipe
-    from wavemill.model.evaluate.runs.execute import answer_all
-    from wavemill.model.evaluate.runs.record import RunError, begin
+    from wavemill.model.evaluate.runs.record import RunError
+    from wavemill.model.evaluate.runs.score import judge_from_environment
     from wavemill.model.evaluate.scoring import EvaluationError
+    from wavemill.pipeline.benchmark_items import open_benchmark
     from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.evaluation import (
+        AskedModel,
+        RunScoring,
+        file_name,
+        label_of,
+        stored_record,
+    )
+    from wavemill.pipeline.listeners import listeners
 
     need_model_packages()
     try:
@@ -195,10 +197,11 @@ def evaluate(
         if max_new_tokens is not None:
             decoding = chosen.decoding.model_copy(update={"max_new_tokens": max_new_tokens})
             chosen = chosen.model_copy(update={"decoding": decoding})
-        tests = [Test(*opened_benchmark(name, None)) for name in benchmark]
-        scoring = Scoring(out, mode, skip_scoring, speaks, worst)
-        for test in tests:
-            scoring.check(test)
+        tests = [open_benchmark(name, items_root()) for name in benchmark]
+        scoring = RunScoring(judge_from_environment(out / JUDGED, show_judging()), mode, speaks)
+        if not skip_scoring:
+            for test in tests:
+                scoring.scorer(test.benchmark)  # raises before any work what scoring would
         spec = ModelSpec(
             kind=kind or kind_of(source),
             source=source,
@@ -212,118 +215,24 @@ def evaluate(
             served=served,
             concurrency=concurrency,
         )
-        asking = None if rescore else _Asking(spec, chosen, workers, address, batch)
-        name = label or _label(spec)
+        asked = None if rescore else AskedModel(spec, chosen, workers, address, batch)
+        name = label or label_of(spec)
         if speaks and not skip_scoring:
-            scoring.load(profile, overrides or [], device, voice, speaker_model)
+            scoring.listeners = listeners(profile, overrides or [], device, voice, speaker_model)
         for test in tests:
-            folder = out / test.benchmark.name / _file_name(name)
-            if asking is None:
-                record = _stored_record(folder)
+            folder = out / test.benchmark.name / file_name(name)
+            if asked is None:
+                record = stored_record(folder)
             else:
-                record = begin(folder, _record(name, test, limit, asking, seed))
+                record = asked.begin(folder, name, test, limit)
                 _warn_of_learnt(record)
-                answerer = asking.answerer(test.benchmark)
-                going = answer_all(
-                    folder, test.items, answerer, asking.batch, record.limit, retry_failed
-                )
-                show_answers(test.benchmark.name, going)
-            scoring.score(folder, record, test)
+                show_answers(test.benchmark.name, asked.answers(folder, record, test, retry_failed))
+            if skip_scoring:
+                Terminal(stderr=True).print(plain(f"answers in {folder}"), soft_wrap=True)
+            else:
+                print_run(folder, record, scoring.score(folder, record, test, worst))
     except (ModelError, RecipeError, RunError, ItemsError, EvaluationError) as error:
         raise ConfigError(str(error)) from None
-
-
-class _Asking:
-    """The model, in this process or in workers, and the recipe by which it is asked."""
-
-    def __init__(
-        self,
-        spec: ModelSpec,
-        recipe: Recipe,
-        workers: int | None,
-        address: str | None,
-        batch: int | None,
-    ) -> None:
-        """Raise ModelError or RecipeError; if workers load the model, they raise these later."""
-        from wavemill.model.evaluate.models.spec import identity_of
-
-        self.spec, self.recipe = spec, recipe
-        self._workers, self._address = workers, address
-        self.identity = identity_of(spec)
-        self.batch = batch or spec.batch
-        self._model: Model | None = None
-
-    def answerer(self, benchmark: Benchmark) -> Answerer:
-        from wavemill.model.evaluate.models.spec import load_model
-        from wavemill.model.evaluate.runs.execute import ItemAnswerer, one_by_one
-
-        if self._workers is None and self._address is None:
-            self._model = self._model or load_model(self.spec, self.recipe)
-            return one_by_one(ItemAnswerer(self._model, self.recipe, benchmark))
-        from wavemill.pipeline.evaluation_workers import ray_answerer
-
-        gpus = 1.0 if self.spec.device.startswith("cuda") else 0.0
-        make = partial(_made, self.spec, self.recipe, benchmark)
-        return ray_answerer(make, self._workers or 1, self._address, gpus)
-
-
-def _made(spec: ModelSpec, recipe: Recipe, benchmark: Benchmark) -> Asking:
-    """Load a model in a worker."""
-    from wavemill.model.evaluate.models.spec import load_model
-    from wavemill.model.evaluate.runs.execute import ItemAnswerer
-
-    return ItemAnswerer(load_model(spec, recipe), recipe, benchmark)
-
-
-def _label(spec: ModelSpec) -> str:
-    from wavemill.model.io.folders import name_of
-
-    if spec.kind == "endpoint":
-        return spec.served
-    path = Path(spec.source)
-    return name_of(path) if path.is_dir() else spec.source
-
-
-def _file_name(label: str) -> str:
-    from wavemill.pipeline.config import ConfigError
-
-    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in label).strip(".")
-    if not name:
-        raise ConfigError(f"--label: {label!r} makes no name of a folder")
-    return name
-
-
-def _record(label: str, test: Test, limit: int | None, asking: _Asking, seed: int) -> Record:
-    from wavemill.model.evaluate.models.spec import versions
-    from wavemill.model.evaluate.runs.record import Record, now
-
-    items = test.items
-    return Record(
-        label=label,
-        benchmark=test.benchmark,
-        items=len(items),
-        items_sha256=items.digest(),
-        limit=limit if limit is not None and limit < len(items) else None,
-        learnt=_learnt(asking.spec, items),
-        model=asking.identity,
-        recipe=asking.recipe,
-        seed=seed,
-        versions=versions(),
-        created=now(),
-    )
-
-
-def _learnt(spec: ModelSpec, items: Items) -> int | None:
-    """Return how many items come from recordings that the model was trained on; None: unknown."""
-    from wavemill.model.io.folders import HUB_FILES, resolve
-    from wavemill.model.learnt_from import read_learnt_from
-
-    if spec.kind != "assistant":
-        return None
-    recordings = read_learnt_from(resolve(spec.source, files=HUB_FILES))
-    if not recordings:
-        return None
-    return sum(one.recording_id in recordings for one in items.read(sound=False))
 
 
 def _warn_of_learnt(record: Record) -> None:
@@ -333,16 +242,6 @@ def _warn_of_learnt(record: Record) -> None:
             f"{record.items:,} items of {record.benchmark.name}: its score says little of others",
             err=True,
         )
-
-
-def _stored_record(folder: Path) -> Record:
-    from wavemill.model.evaluate.runs.record import read_record
-    from wavemill.pipeline.config import ConfigError
-
-    record = read_record(folder)
-    if record is None:
-        raise ConfigError(f"--rescore: there is no run in {folder}")
-    return record
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -47,3 +47,15 @@ def _with_lines(console: Terminal, name: str, going: Iterable[RunProgress]) -> N
             failed = f", {at.failed:,} failed" if at.failed else ""
             line = f"{printed - begun:6.0f} s  {at.done:,}/{at.total:,} items{failed}"
             console.print(plain(f"{name}: {line}"), soft_wrap=True)
+
+
+def show_judging() -> Callable[[int, int], None] | None:
+    """Return a function that shows the progress of a judge; None without a terminal."""
+    console = Terminal(stderr=True)
+    if not console.is_terminal:
+        return None
+
+    def show(done: int, total: int) -> None:
+        console.print(f"judged {done:,}/{total:,}", end="\r" if done < total else "\n")
+
+    return show

@@ -1,100 +1,36 @@
-"""Scores of the answers that `evaluate` collects, their speech rated, and all of it printed."""
+"""The scores of runs, printed as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
 from wavemill.jobs.plain import Terminal, plain
-from wavemill.model.evaluate.benchmarks.items import Items
-from wavemill.model.evaluate.benchmarks.schema import Benchmark
 from wavemill.model.evaluate.runs.record import Record
-from wavemill.model.evaluate.runs.score import (
-    SCORES_FILE,
-    StoredMetric,
-    StoredScores,
-    judge_from_environment,
-    read_item_scores,
-    score_run,
-    scorer_for,
-)
-from wavemill.model.evaluate.runs.speech import Listeners, score_speech
-from wavemill.model.evaluate.scorers.asr import AsrScorer, worst
-from wavemill.model.evaluate.scoring import Mode, Scorer
+from wavemill.model.evaluate.runs.score import SCORES_FILE, StoredMetric, StoredScores
+from wavemill.model.evaluate.scoring import ItemScore
+from wavemill.pipeline.evaluation import RunScores
 
 MOST_SPEAKERS = 20  # that are printed
-JUDGED = "judge"  # folder of a judge's replies, below --out
 
 
-@dataclass(frozen=True)
-class Test:
-    benchmark: Benchmark
-    items: Items
+def print_run(folder: Path, record: Record, found: RunScores) -> None:
+    """Print the scores of a run, which stand in `folder`."""
+    if found.scores is not None:
+        _print_scores(record, found.scores, folder)
+    if found.worst:
+        _print_worst(found.worst)
+    if found.speech is not None:
+        title = f"{record.label} speaking on {record.benchmark.name}"
+        _print_metrics(title, found.speech.metrics)
 
 
-class Scoring:
-    """Scores the answers of runs and prints the scores."""
-
-    def __init__(self, out: Path, mode: Mode, skip: bool, speaks: bool, worst: int = 0) -> None:
-        self._judge = judge_from_environment(out / JUDGED, _judging())
-        self._worst = worst
-        self._mode, self._skip, self._speaks = mode, skip, speaks
-        self._listeners = Listeners()
-
-    def _scorer(self, test: Test) -> Scorer | None:
-        if self._skip or (self._speaks and test.benchmark.scorer is None):
-            return None
-        return scorer_for(test.benchmark, self._mode, self._judge)
-
-    def check(self, test: Test) -> None:
-        """Raise before any work what scoring would raise after it."""
-        self._scorer(test)
-
-    def load(
-        self,
-        profile: str,
-        overrides: list[str],
-        device: str,
-        voice: Path | None,
-        speaker_model: Path | None,
-    ) -> None:
-        from wavemill.pipeline.listeners import listeners
-
-        self._listeners = listeners(profile, overrides, device, voice, speaker_model)
-
-    def score(self, folder: Path, record: Record, test: Test) -> None:
-        if self._skip:
-            Terminal(stderr=True).print(plain(f"answers in {folder}"), soft_wrap=True)
-            return
-        if (scorer := self._scorer(test)) is not None:
-            scores = score_run(folder, record, test.items, scorer, self._mode)
-            _print_scores(record, scores, folder)
-            if self._worst and isinstance(scorer, AsrScorer):
-                _print_worst(folder, self._worst)
-        if self._speaks:
-            speech = score_speech(folder, test.items, self._listeners)
-            _print_metrics(f"{record.label} speaking on {record.benchmark.name}", speech.metrics)
-
-
-def _judging() -> Callable[[int, int], None] | None:
-    """Return a function that shows the progress of a judge; None without a terminal."""
-    console = Terminal(stderr=True)
-    if not console.is_terminal:
-        return None
-
-    def show(done: int, total: int) -> None:
-        console.print(f"judged {done:,}/{total:,}", end="\r" if done < total else "\n")
-
-    return show
-
-
-def _print_worst(folder: Path, count: int) -> None:
+def _print_worst(item_scores: Sequence[ItemScore]) -> None:
     console = Terminal()
     console.print("Most errors: [said>written] {-left out-} {+added+}")
-    for item_score in worst(read_item_scores(folder), count):
+    for item_score in item_scores:
         alignment = item_score.details["alignment"]
         console.print(plain(f"  {item_score.item_id}: {alignment}"), soft_wrap=True)
 
