@@ -139,9 +139,9 @@ def test_a_labelled_recording_yields_nothing() -> None:
 
 
 def test_config_names_the_engines_thresholds() -> None:
-    config = Config(silero={"merge_similarity": 0.7})  # type: ignore[call-arg]
-    assert config.silero.merge_similarity == 0.7  # type: ignore[attr-defined]
-    assert set(ENGINES) == {"silero", "pyannote"}
+    config = Config(campplus={"merge_similarity": 0.7})  # type: ignore[call-arg]
+    assert config.campplus.merge_similarity == 0.7  # type: ignore[attr-defined]
+    assert set(ENGINES) == {"campplus", "silero", "pyannote"}
     with pytest.raises(ValueError, match="unknown engine"):
         Config(engine="nobody")
 
