@@ -49,10 +49,15 @@ OVERHANG_MS = 15  # beyond a stretch, that its last frame reaches
 
 
 class CampplusConfig(DiarizationConfig):
-    """Parameters, calibrated for the embedding of CAM++ (benchmarks/diarization.md)."""
+    """Parameters, calibrated for the embedding of CAM++ (benchmarks/diarization.md).
 
-    merge_similarity: float = Field(0.8, ge=-1, le=1)
-    chunk_similarity: float = Field(0.1, ge=-1, le=1)
+    Clusters of different speakers are less than 0.63 alike in 99 of 100 cases, the false clusters
+    of one 0.69 or more; neighbouring chunks of one speaker are more than 0.56 alike in 99 of 100
+    cases, those of two less than 0.42 in 90.
+    """
+
+    merge_similarity: float = Field(0.7, ge=-1, le=1)
+    chunk_similarity: float = Field(0.4, ge=-1, le=1)
     vad: VadConfig = VadConfig()
     clustering: ClusteringConfig = ClusteringConfig()
     stretch_ms: int = Field(20_000, ge=2000, multiple_of=BLOCK_MS)  # the network hears at once

@@ -7,10 +7,8 @@ from typing import Any
 from wavemill.stages.diarize.campplus import Campplus
 from wavemill.stages.diarize.engine import DiarizationEngine
 from wavemill.stages.diarize.pyannote import Pyannote
-from wavemill.stages.diarize.silero import SileroClustering
 
 ENGINES: dict[str, type[DiarizationEngine[Any]]] = {
     Campplus.name: Campplus,
-    SileroClustering.name: SileroClustering,
     Pyannote.name: Pyannote,
 }

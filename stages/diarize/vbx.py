@@ -36,19 +36,18 @@ class ClusteringConfig(BaseModel):
     hop_ms: int = Field(750, ge=50)  # from one window to the next
     start_similarity: float = Field(0.55, ge=-1, le=1)  # first clusters more alike are one
     cell_ms: int = Field(250, ge=50)  # resolution of speaker changes
-    around_ms: int = Field(1000, ge=100)  # what is heard for a cell, the cell in the middle
+    around_ms: int = Field(800, ge=100)  # what is heard for a cell, the cell in the middle
     voice_precision: float = Field(784.0, gt=0)  # 1 / variance of a cell's voice, per dimension
     between_ratio: float = Field(2.0, gt=0)  # variance between voices / that within one
     # Cells share what is heard, and dimensions are not independent: evidence counts for less.
     evidence_scale: float = Field(0.15, gt=0)
-    prior_scale: float = Field(8.0, gt=0)  # weight of the voices' prior: higher, fewer speakers
+    prior_scale: float = Field(6.0, gt=0)  # weight of the voices' prior: higher, fewer speakers
     stay: float = Field(0.8, gt=0, lt=1)  # chance that a cell has the speaker of the last
-    stay_over_pause: float = Field(0.64, gt=0, lt=1)  # the same where speech paused
     max_rounds: int = Field(15, ge=1)
     tolerance: float = Field(0.01, gt=0)  # nats
     min_share: float = Field(1e-3, gt=0, lt=1)  # states entered less often are dropped
     batch_ms: int = Field(900_000, ge=10_000)  # speech that is clustered at once
-    link_similarity: float = Field(0.6, ge=-1, le=1)  # speakers of batches more alike are one
+    link_similarity: float = Field(0.7, ge=-1, le=1)  # speakers of batches more alike are one
 
 
 def cluster(
@@ -65,17 +64,15 @@ def cluster(
     half = config.around_ms // 2
     middles = [(start + end) // 2 for start, end in cells]
     vectors = embed([(max(0, m - half), m + half) for m in middles])
-    touching = np.array([False] + [a[1] == b[0] for a, b in pairwise(cells)])
-    stay = np.where(touching, config.stay, config.stay_over_pause)
     edges = batch_edges(cells, config.batch_ms)
     parts: list[Labels] = []
     for first, last in pairwise(edges):
         start = _first_clusters(cells[first:last], embed, config)
-        parts.append(resegment(vectors[first:last], start, stay[first:last], config))
+        parts.append(resegment(vectors[first:last], start, config))
     labels = parts[0]
     if len(parts) > 1:
         linked = link(vectors, parts, config.link_similarity)
-        labels = resegment(vectors, linked, stay, config)
+        labels = resegment(vectors, linked, config)
     return cells, _by_appearance(labels)
 
 
@@ -151,12 +148,10 @@ def link(vectors: NDArray[np.float32], parts: Sequence[Labels], similarity: floa
     return np.asarray(fcluster(tree, 1 - similarity, "distance")[labels], np.int64)
 
 
-def resegment(
-    vectors: NDArray[np.float32], start: Labels, stay: Matrix, config: ClusteringConfig
-) -> Labels:
+def resegment(vectors: NDArray[np.float32], start: Labels, config: ClusteringConfig) -> Labels:
     """Return the likeliest speaker of each cell, (n,), from the clusters to start with, (n,).
 
-    `vectors` is (n, d); `stay` (n,) is the chance that a cell has the speaker of the one before.
+    `vectors` is (n, d), the voices of cells in time order.
     """
     _, numbers = np.unique(start, return_inverse=True)
     states = int(numbers.max()) + 1
@@ -174,7 +169,8 @@ def resegment(
         lengths = np.sum(voices**2, axis=1)
         cost = 0.5 * between * (dimensions * variance + lengths)
         score = scaled @ voices.T.astype(np.float32) - cost
-        shares, weights, likelihood = forward_backward(config.evidence_scale * score, weights, stay)
+        evidence = config.evidence_scale * score
+        shares, weights, likelihood = forward_backward(evidence, weights, config.stay)
         prior = dimensions * (np.log(variance) - variance + 1) - lengths
         bound = likelihood + 0.5 * config.prior_scale * float(np.sum(prior))
         kept = weights > config.min_share
@@ -186,30 +182,30 @@ def resegment(
     return np.asarray(shares.argmax(axis=1), np.int64)
 
 
-def forward_backward(score: Matrix, weights: Matrix, stay: Matrix) -> tuple[Matrix, Matrix, float]:
+def forward_backward(score: Matrix, weights: Matrix, stay: float) -> tuple[Matrix, Matrix, float]:
     """Return state posteriors (n, s), the share of entries into each state (s,), log likelihood.
 
-    `score` (n, s) are log likelihoods of the cells. Transitions to cell t: stay with probability
-    `stay[t]`, else draw a state from `weights`.
+    `score` (n, s) are log likelihoods of the cells. Transitions: stay with probability
+    `stay`, else draw a state from `weights`.
     """
     top = score.max(axis=1)
     emission = np.exp(score - top[:, None])
     forward, norms = np.empty_like(score), np.empty(len(score))
+    jump = (1 - stay) * weights
     state = weights * emission[0]
     for t in range(len(score)):
         if t:
-            state = (stay[t] * state + (1 - stay[t]) * weights) * emission[t]
+            state = (stay * state + jump) * emission[t]
         norms[t] = total = state.sum()
         forward[t] = state = state / total
     backward = np.ones_like(score)
     state = backward[-1]
     for t in range(len(score) - 1, 0, -1):
         ahead = emission[t] * state / norms[t]
-        backward[t - 1] = state = stay[t] * ahead + (1 - stay[t]) * (weights @ ahead)
+        backward[t - 1] = state = stay * ahead + jump @ ahead
     shares = forward * backward
     shares /= shares.sum(axis=1, keepdims=True)
-    jumps = ((1 - stay[1:]) / norms[1:]) @ (emission[1:] * backward[1:])
-    entries = shares[0] + weights * jumps
+    entries = shares[0] + jump * ((1 / norms[1:]) @ (emission[1:] * backward[1:]))
     return shares, entries / entries.sum(), float(np.log(norms).sum() + top.sum())
 
 

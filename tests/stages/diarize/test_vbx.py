@@ -133,14 +133,14 @@ def test_time_and_memory_grow_with_the_recording_not_with_its_square() -> None:
 @pytest.mark.parametrize("states", [1, 3])
 def test_posteriors_are_those_of_all_paths(states: int) -> None:
     generator = np.random.default_rng(4)
-    score, stay = generator.normal(size=(4, states)), np.array([0.5, 0.9, 0.6, 0.7])
+    score, stay = generator.normal(size=(4, states)), 0.7
     weights = generator.dirichlet(np.ones(states))
     shares, entries, likelihood = forward_backward(score, weights, stay)
     expected, total = np.zeros((4, states)), 0.0
     for path in np.ndindex(*[states] * 4):
         chance = weights[path[0]] * np.exp(score[0, path[0]])
         for t in range(1, 4):
-            move = (1 - stay[t]) * weights[path[t]] + stay[t] * (path[t] == path[t - 1])
+            move = (1 - stay) * weights[path[t]] + stay * (path[t] == path[t - 1])
             chance *= move * np.exp(score[t, path[t]])
         total += chance
         for t, state in enumerate(path):
