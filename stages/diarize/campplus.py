@@ -56,7 +56,7 @@ class CampplusConfig(DiarizationConfig):
     cases, those of two less than 0.42 in 90.
     """
 
-    merge_similarity: float = Field(0.7, ge=-1, le=1)
+    merge_similarity: float = Field(0.72, ge=-1, le=1)
     chunk_similarity: float = Field(0.4, ge=-1, le=1)
     vad: VadConfig = VadConfig()
     clustering: ClusteringConfig = ClusteringConfig()
