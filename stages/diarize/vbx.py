@@ -72,7 +72,9 @@ def cluster(
     labels = parts[0]
     if len(parts) > 1:
         linked = link(vectors, parts, config.link_similarity)
-        labels = resegment(vectors, linked, config)
+        # Who speaks in one batch only has a small share of the whole.
+        share = config.min_share / len(parts)
+        labels = resegment(vectors, linked, config.model_copy(update={"min_share": share}))
     return cells, _by_appearance(labels)
 
 
