@@ -1,43 +1,46 @@
-"""Diarization of real half-minute extracts: missed speech, false alarm and speaker confusion.
+"""Diarization of known speakers: missed speech, false alarm and speaker confusion.
 
-    python -m benchmarks.diarization              the table
-    python -m benchmarks.diarization --calibrate  the constants in stages/diarize/voices.py
+    python -m benchmarks.diarization              the tables, on original and denoised audio
+    python -m benchmarks.diarization --tune 500   500 random settings, and leave one out
+    python -m benchmarks.diarization --alike      cosines, for the thresholds of post-processing
     python -m benchmarks.diarization --hours 1    speed and memory on a long recording
 
-WAVEMILL_AUDIO names the folder of recordings (default: ../shared/audio beside the repository).
-Scored with pyannote.metrics over the whole extract, overlapped speech skipped, no collar.
-Figures are recorded in benchmarks/diarization.md.
+What is heard: see benchmarks/conversations.py. Scored with pyannote.metrics over the whole of each
+conversation, overlapped speech skipped, no collar. Figures: benchmarks/diarization.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.conversations import KINDS, RATE, Conversation, Samples, conversations, extracts
 from wavemill.stages.denoise.rnnoise import RNNoise
-from wavemill.stages.diarize.clustering import ClusteringConfig
-from wavemill.stages.diarize.engine import Diarization, Turn
-from wavemill.stages.diarize.silero import SileroClustering, SileroConfig
+from wavemill.stages.diarize.campplus import Campplus, CampplusConfig
+from wavemill.stages.diarize.engine import Diarization, TrackAudio, Turn
 from wavemill.stages.diarize.spans import Span, intersect
 from wavemill.stages.diarize.stage import Config, Diarize
-from wavemill.stages.diarize.voices import CHUNK_S, FLICKER_FRAMES, mean_voices
+from wavemill.stages.diarize.vbx import ClusteringConfig, cluster
 from wavemill.stages.engine import EngineConfig
 
-RATE = 16_000
-AUDIO = Path(
-    os.environ.get("WAVEMILL_AUDIO", Path(__file__).resolve().parents[2] / "shared" / "audio")
-)
-Turns = list[Turn]
-Scores = dict[str, np.ndarray]  # extract -> seconds of reference, missed, false alarm, confused
+SPEAKERS = 4  # column of the scores
+WEIGHTS = {"extracts": 3, "few": 1, "six": 2, "many": 1, "alone": 1, "examples": 1}
+CHOICES: dict[str, tuple[float, ...]] = {
+    "start_similarity": (0.5, 0.525, 0.55, 0.575, 0.6),
+    "window_ms": (1500, 2000, 2500),
+    "around_ms": (800, 1000, 1200, 1500),
+    "stay": (0.8, 0.9, 0.95),
+    "between_ratio": (1.5, 2.0, 3.0, 4.5),
+    "evidence_scale": (0.07, 0.1, 0.15, 0.2, 0.3),
+    "prior_scale": (2, 3, 4, 6, 8, 12),
+}
+Scores = dict[str, np.ndarray]  # name -> seconds of reference, missed, false, confused; speakers
 
 
 @dataclass
@@ -58,16 +61,37 @@ class ArrayTrack:
             yield self.samples[first : first + step]
 
 
-def load(path: Path) -> np.ndarray:
-    import soundfile
-    import soxr
+@dataclass
+class LoopTrack:
+    """A track that says the same samples again and again, and holds them once."""
 
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return np.asarray(soxr.resample(samples[:, 0], rate, RATE), np.float32)
+    samples: np.ndarray
+    length: int  # in samples
+    track: int = 0
+
+    def read(self, start_ms: int, end_ms: int, sample_rate: int | None = None) -> np.ndarray:
+        assert sample_rate in (None, RATE)
+        first, last = (min(ms * RATE // 1000, self.length) for ms in (start_ms, end_ms))
+        return np.take(self.samples, np.arange(first, last), mode="wrap")
+
+    def stream(self, sample_rate: int, chunk_ms: int = 60_000) -> Iterator[np.ndarray]:
+        for start_ms in range(0, self.length * 1000 // RATE, chunk_ms):
+            yield self.read(start_ms, start_ms + chunk_ms, sample_rate)
 
 
-def enhanced(samples: np.ndarray) -> np.ndarray:
-    """Return the samples after the denoise stage's default engine."""
+class Known(Campplus):
+    """The engine with its answer already there, for the stage around it."""
+
+    def __init__(self, found: Diarization) -> None:
+        super().__init__(CampplusConfig())
+        self._found = found
+
+    def diarize(self, track: TrackAudio, regions: Sequence[Span] = ()) -> Diarization:  # noqa: ARG002
+        return self._found
+
+
+def enhanced(samples: Samples) -> Samples:
+    """Return the samples after RNNoise."""
     import soxr
 
     engine = RNNoise(EngineConfig())
@@ -77,34 +101,23 @@ def enhanced(samples: np.ndarray) -> np.ndarray:
     return np.asarray(narrow[: len(samples)], np.float32)
 
 
-def references() -> dict:
-    from pyannote.core import Annotation, Segment
-
-    out: dict = {}
-    for line in (AUDIO / "meetings" / "reference.rttm").read_text("utf-8").splitlines():
-        _, uri, _, start, duration, _, _, speaker, *_ = line.split()
-        annotation = out.setdefault(uri, Annotation(uri=uri))
-        segment = Segment(float(start), float(start) + float(duration))
-        annotation[segment, annotation.new_track(segment)] = speaker
-    return dict(sorted(out.items()))
-
-
-def score(reference, turns: Turns, duration_s: float) -> np.ndarray:
-    """Return seconds of (reference, missed, false alarm, confused)."""
+def score(conversation: Conversation, turns: Sequence[Turn]) -> np.ndarray:
+    """Return seconds of (reference, missed, false alarm, confused), and speakers found."""
     from pyannote.core import Annotation, Segment, Timeline
     from pyannote.metrics.diarization import DiarizationErrorRate
 
-    hypothesis = Annotation(uri=reference.uri)
+    reference, hypothesis = Annotation(), Annotation()
+    for index, (start, end, speaker) in enumerate(conversation.spoken):
+        reference[Segment(start, end), index] = speaker
     for index, turn in enumerate(turns):
         hypothesis[Segment(turn.start_ms / 1000, turn.end_ms / 1000), index] = str(turn.speaker)
     metric = DiarizationErrorRate(collar=0.0, skip_overlap=True)
-    uem = Timeline([Segment(0, duration_s)])
+    uem = Timeline([Segment(0, len(conversation.samples) / RATE)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parts = metric(reference, hypothesis, uem=uem, detailed=True)
-    return np.array(
-        [parts[key] for key in ("total", "missed detection", "false alarm", "confusion")]
-    )
+    seconds = [parts[key] for key in ("total", "missed detection", "false alarm", "confusion")]
+    return np.array([*seconds, len({turn.speaker for turn in turns})])
 
 
 def confusion(total: np.ndarray) -> float:
@@ -119,194 +132,163 @@ def row(name: str, s: np.ndarray) -> str:
     )
 
 
-def total(scores: Scores) -> np.ndarray:
-    return np.sum(list(scores.values()), axis=0)
-
-
 class Bench:
-    """The extracts, original or enhanced, with their diarizations by the engine."""
+    """Conversations, original or enhanced, with their diarizations by the engine."""
 
-    def __init__(self, original: dict[str, np.ndarray], version: str) -> None:
-        self.references = references()
-        self.audio = (
-            original if version == "original" else {u: enhanced(x) for u, x in original.items()}
-        )
-        self.engine = loaded(SileroConfig())
-        self.found = {u: self.engine.diarize(ArrayTrack(x)) for u, x in self.audio.items()}
-
-    def scored(self, method: Callable[[str], Turns]) -> Scores:
-        return {
-            u: score(self.references[u], method(u), len(self.audio[u]) / RATE)
-            for u in self.references
+    def __init__(self, known: Mapping[str, Conversation], version: str) -> None:
+        self.known, self.engine = known, loaded(CampplusConfig())
+        self.audio = {
+            name: c.samples if version == "original" else enhanced(c.samples)
+            for name, c in known.items()
         }
+        self.found = {n: self.engine.diarize(ArrayTrack(x)) for n, x in self.audio.items()}
 
-    def one_speaker(self, uri: str) -> Turns:
-        return [Turn(start, end, 0) for start, end in self.found[uri].speech]
+    def scored(self, turns: Mapping[str, Sequence[Turn]]) -> Scores:
+        return {name: score(c, turns[name]) for name, c in self.known.items()}
 
-    def chosen(self, uri: str) -> Turns:
-        return list(self.found[uri].turns)
+    def one_speaker(self) -> Scores:
+        return self.scored({n: [Turn(*s, 0) for s in f.speech] for n, f in self.found.items()})
+
+    def chosen(self) -> Scores:
+        return self.scored({n: f.turns for n, f in self.found.items()})
 
     def with_clustering(self, config: ClusteringConfig) -> Scores:
-        engine = loaded(SileroConfig(clustering=config))
-        return self.scored(lambda u: list(engine.diarize(ArrayTrack(self.audio[u])).turns))
+        turns = {}
+        for name, found in self.found.items():
+            cells, speakers = cluster(found.speech, found.embed, config)
+            pairs = zip(cells, speakers.tolist(), strict=True)
+            turns[name] = [Turn(start, end, speaker) for (start, end), speaker in pairs]
+        return self.scored(turns)
 
-    def post_processed(self, uri: str) -> Turns:
-        stage = Diarize(Config(), engine=self.engine)  # type: ignore[arg-type]
-        return [
-            Turn(start, end, s.turn.speaker)
-            for s in stage.segments(ArrayTrack(self.audio[uri]))
-            for start, end in intersect(self.found[uri].speech, [(s.turn.start_ms, s.turn.end_ms)])
-        ]
+    def post_processed(self) -> Scores:
+        turns = {}
+        for name, found in self.found.items():
+            stage = Diarize(Config(), engine=Known(found))  # type: ignore[arg-type]
+            turns[name] = [
+                Turn(start, end, s.turn.speaker)
+                for s in stage.segments(ArrayTrack(self.audio[name]))
+                for start, end in intersect(found.speech, [(s.turn.start_ms, s.turn.end_ms)])
+            ]
+        return self.scored(turns)
 
-    def voice_ahc(self, threshold: float) -> Scores:
-        """Alternative: average-link clustering of the chunks' embeddings, no time model."""
-        return self.scored(lambda u: linked(self.found[u], self.found[u].embed, threshold))
-
-    def mfcc_ahc(self, threshold: float) -> Scores:
-        """Alternative: the same over mean cepstra of the chunks, normalised per recording."""
-        return self.scored(lambda u: linked(self.found[u], self._means(u), threshold))
-
-    def _means(self, uri: str) -> Callable[[list[Span]], np.ndarray]:
-        from wavemill.stages.diarize.cepstra import CepstraStream
-
-        stream = CepstraStream()
-        stream.feed(self.audio[uri])
-        values = stream.finish().values[:, 1:]
-
-        def embed(spans: list[Span]) -> np.ndarray:
-            means = np.stack(
-                [values[s // 10 : max(s // 10 + 1, e // 10)].mean(0) for s, e in spans]
-            )
-            white = (means - means.mean(0)) / np.maximum(means.std(0), 1e-3)
-            return white / np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-9)
-
-        return embed
+    def of_kind(self, scores: Scores, kind: str) -> np.ndarray:
+        return np.array([scores[name] for name, c in self.known.items() if c.kind == kind])
 
 
-def loaded(config: SileroConfig) -> SileroClustering:
-    engine = SileroClustering(config)
+def loaded(config: CampplusConfig) -> Campplus:
+    engine = Campplus(config)
     engine.load("cpu")
     return engine
 
 
-def linked(found: Diarization, embed: Callable, threshold: float) -> Turns:
-    from scipy.cluster.hierarchy import fcluster, linkage
-
-    spans: list[Span] = []
-    for start, end in found.speech:
-        count = max(1, round((end - start) / 1000 / CHUNK_S))
-        spans += pairwise(start + (end - start) * i // count for i in range(count + 1))
-    if len(spans) < 2:
-        return [Turn(start, end, 0) for start, end in spans]
-    tree = linkage(embed(spans), "average", metric="cosine")
-    labels = fcluster(np.maximum(tree, 0), 1 - threshold, "distance")
-    return [Turn(s, e, int(label)) for (s, e), label in zip(spans, labels, strict=True)]
-
-
-def leave_one_out(tries: list[Scores]) -> np.ndarray:
-    """Choose the constants on all extracts but one, score that one; summed over all."""
-    table = np.array([list(scores.values()) for scores in tries])
-    whole = table.sum(axis=1)
-    held_out = np.zeros(4)
-    for index in range(table.shape[1]):
-        others = [confusion(sums) for sums in whole - table[:, index]]
-        ties = np.flatnonzero(np.asarray(others) < min(others) + 1e-6)
-        held_out += table[ties[len(ties) // 2], index]
-    return held_out
-
-
-def table(version: str, original: dict[str, np.ndarray], tune: bool) -> None:
-    bench = Bench(original, version)
+def table(version: str, known: Mapping[str, Conversation]) -> None:
+    bench = Bench(known, version)
     print(f"\n{version}: reference s, missed, false alarm, confused / reference, / detected")
-    flat = {u: score(r, [Turn(0, 30_000, 0)], 30.0) for u, r in bench.references.items()}
-    print(row("one speaker, all the time", total(flat)))
-    print(row("one speaker, Silero VAD", total(bench.scored(bench.one_speaker))))
-    chosen = bench.scored(bench.chosen)
-    print(row("chosen: phonetic voices, VB-HMM", total(chosen)))
-    print(row("  with post-processing", total(bench.scored(bench.post_processed))))
-    for uri, scores in chosen.items():
-        print(row(f"    {uri}", scores))
-    thresholds = np.arange(-0.6, 0.96, 0.05)
-    for name, method in (("mean cepstra, AHC", bench.mfcc_ahc), ("voices, AHC", bench.voice_ahc)):
-        tries = [method(float(t)) for t in thresholds]
-        best = min(tries, key=lambda s: confusion(total(s)))
-        print(row(f"{name}, best threshold", total(best)))
-        print(row(f"{name}, leave one out", leave_one_out(tries)))
-    if tune:
-        grid = product((0.6, 0.7, 0.8), (2.0, 3.0, 4.5, 6.0, 9.0, 12.0))
-        tries = [
-            bench.with_clustering(ClusteringConfig(evidence_scale=a, speaker_cost=c))
-            for a, c in grid
-        ]
-        spread = sorted(confusion(total(s)) for s in tries)
-        print("grid of evidence_scale x speaker_cost:", " ".join(f"{x:.3f}" for x in spread))
-        print(row("chosen, leave one out", leave_one_out(tries)))
+    one, chosen, processed = bench.one_speaker(), bench.chosen(), bench.post_processed()
+    for kind, described in KINDS.items():
+        print(row(f"{described}: one speaker", bench.of_kind(one, kind).sum(axis=0)))
+        print(row("  campplus", bench.of_kind(chosen, kind).sum(axis=0)))
+        print(row("  with post-processing", bench.of_kind(processed, kind).sum(axis=0)))
+        for name, conversation in known.items():
+            if conversation.kind == kind:
+                there = len({speaker for *_, speaker in conversation.spoken})
+                print(row(f"    {name}", processed[name]), f" {processed[name][4]:.0f} of {there}")
 
 
-def single_speakers() -> dict[str, np.ndarray]:
-    """Recordings of one speaker each; no meetings."""
-    out = {p.stem: load(p) for p in sorted((AUDIO / "read").glob("*.flac"))}
-    out["mandarin"] = load(AUDIO / "mandarin" / "asr_example.wav")
-    for name in ("george", "jackson", "nicolas", "theo"):
-        paths = sorted((AUDIO / "digits").glob(f"*_{name}_*.wav"))
-        np.random.default_rng(0).shuffle(paths)  # type: ignore[arg-type]
-        out[name] = np.concatenate([load(path) for path in paths[:120]])
-    return out
+def objective(tables: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the weighted confusion of each setting; tables are (settings, conversations, 5)."""
+    parts = []
+    for kind, weight in WEIGHTS.items():
+        sums = tables[kind].sum(axis=1)
+        parts.append(weight * sums[:, 3] / np.maximum(sums[:, 0] - sums[:, 1], 1e-9))
+    return np.sum(parts, axis=0) / sum(WEIGHTS.values())
 
 
-def calibrate() -> None:
-    """Print WITHIN and FLICKER: see stages/diarize/voices.py."""
-    config = SileroConfig()
-    engine = loaded(config)
-    length = round(CHUNK_S * 100) // config.frame_step
-    within, flicker = [], []
-    for treat in (np.asarray, enhanced):
-        squares, count, short = np.zeros(12), 0, []
-        for samples in single_speakers().values():
-            statistics = engine.statistics(ArrayTrack(treat(samples)))
-            long = mean_voices(statistics, length)
-            squares += ((long - long.mean(axis=0)) ** 2).sum(axis=0)
-            count += len(long) - 1
-            pieces = mean_voices(statistics, FLICKER_FRAMES // config.frame_step)
-            short.append(np.mean(np.diff(pieces, axis=0) ** 2, axis=0) / 2)
-        within.append(squares / count)
-        flicker.append(np.mean(short, axis=0))
-    ratio = np.mean(np.array(within) / np.array(flicker), axis=0)
-    deviation = np.sqrt(np.mean(within, axis=0))
-    print("WITHIN ", np.round(deviation, 2).tolist())
-    print("FLICKER", np.round(deviation / np.sqrt(ratio), 2).tolist())
+def tune(known: Mapping[str, Conversation], count: int) -> None:
+    """Try settings at random; choose on all but one extract and score that one."""
+    bench, generator = Bench(known, "original"), np.random.default_rng(5)
+    settings = [
+        {name: generator.choice(values).item() for name, values in CHOICES.items()}
+        for _ in range(count)
+    ]
+    tries = [bench.with_clustering(ClusteringConfig(**s)) for s in settings]
+    tables = {kind: np.array([bench.of_kind(t, kind) for t in tries]) for kind in KINDS}
+    order = np.argsort(objective(tables))
+    for index in order[:10].tolist():
+        figures = {k: round(confusion(t[index].sum(axis=0)), 3) for k, t in tables.items()}
+        print(figures, settings[index])
+    for kind, table_ in tables.items():
+        held_out = np.zeros(5)
+        for index in range(table_.shape[1] if table_.shape[1] > 1 else 0):
+            others = {**tables, kind: np.delete(table_, index, axis=1)}
+            held_out += table_[int(np.argmin(objective(others))), index]
+        print(f"leave one out, {kind}: {confusion(held_out):.3f}")
 
 
-def long_recording(hours: float, original: dict[str, np.ndarray]) -> None:
-    once = np.concatenate(list(original.values()))
-    samples = np.tile(once, int(np.ceil(hours * 3600 * RATE / len(once))))
-    engine = loaded(SileroConfig())
-    began = time.perf_counter()
-    segments = Diarize(Config(), engine=engine).segments(ArrayTrack(samples))  # type: ignore[arg-type]
-    took, heard = time.perf_counter() - began, len(samples) / RATE / 3600
+def alike(known: Mapping[str, Conversation]) -> None:
+    """Print cosines of 1.5 s of the same and of other speakers, neighbours, and of whole voices."""
+    bench = Bench(known, "original")
+    found: dict[str, list[float]] = {}
+    for name, conversation in known.items():
+        cells: dict[str, list[Span]] = {}
+        for start, end, speaker in conversation.spoken:
+            first, last = int(start * 1000), int(end * 1000)
+            cells.setdefault(speaker, []).extend(
+                (s, s + 1500) for s in range(first, last - 1499, 1500)
+            )
+        embed = bench.found[name].embed
+        vectors = {s: embed(spans) for s, spans in cells.items() if len(spans) > 3}
+        means = {s: _unit(v.mean(axis=0)) for s, v in vectors.items()}
+        for speaker, own in vectors.items():
+            found.setdefault("neighbouring chunks of one", []).extend(np.sum(own[1:] * own[:-1], 1))
+            halves = [_unit(part.mean(axis=0)) for part in np.array_split(own, 2)]
+            found.setdefault("halves of one", []).append(float(halves[0] @ halves[1]))
+            for other in vectors:
+                if other < speaker:
+                    cosines = (own @ vectors[other].T).ravel()
+                    found.setdefault("chunks of two", []).extend(cosines)
+                    voice = float(means[speaker] @ means[other])
+                    found.setdefault("voices of two", []).append(voice)
+    for what, cosines in found.items():
+        print(f"{what:28s}", np.round(np.percentile(cosines, (1, 10, 50, 90, 99)), 2))
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12))
+
+
+def long_recording(hours: float, known: Mapping[str, Conversation]) -> None:
+    track = LoopTrack(np.concatenate([c.samples for c in known.values()]), int(hours * 3600) * RATE)
+    engine = loaded(CampplusConfig())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    began = time.process_time()
+    segments = Diarize(Config(), engine=engine).segments(track)  # type: ignore[arg-type]
+    took = (time.process_time() - began) / (hours * 3600)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{heard:.2f} h: {took / heard:.1f} s per hour of audio, {heard * 3600 / took:.0f} x real"
-        f" time, {len(segments)} segments, {len({s.turn.speaker for s in segments})} speakers,"
-        f" peak {peak:.0f} MiB, of which the samples {samples.nbytes / 2**20:.0f}"
+        f"{hours:.2f} h: {took:.4f} CPU s per s of audio, {len(segments)} segments,"
+        f" {len({s.turn.speaker for s in segments})} speakers, peak {peak:.0f} MiB, of which"
+        f" {before:.0f} before it began"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--calibrate", action="store_true")
-    parser.add_argument("--tune", action="store_true", help="also the grid and leave one out")
+    parser.add_argument("--tune", type=int, help="number of random settings")
+    parser.add_argument("--alike", action="store_true")
     parser.add_argument("--hours", type=float)
     arguments = parser.parse_args()
-    if arguments.calibrate:
-        calibrate()
-        return
-    original = {uri: load(AUDIO / "meetings" / f"{uri}.flac") for uri in references()}
     if arguments.hours:
-        long_recording(arguments.hours, original)
+        long_recording(arguments.hours, extracts())
         return
-    for version in ("original", "enhanced"):
-        table(version, original, arguments.tune)
+    known = conversations()
+    if arguments.tune:
+        tune(known, arguments.tune)
+    elif arguments.alike:
+        alike(known)
+    else:
+        for version in ("original", "enhanced"):
+            table(version, known)
 
 
 if __name__ == "__main__":

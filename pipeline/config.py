@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from wavemill.pipeline.renamed import merged, nested, with_new_names
+from wavemill.pipeline.renamed import merged, nested, with_engines_of_today, with_new_names
 from wavemill.pipeline.suggestions import suggestion
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -20,9 +20,10 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class ConfigModel(BaseModel):
-    """A configuration of which some fields had another name."""
+    """A configuration of which some fields had another name, or named engines that are gone."""
 
     renamed: ClassVar[Mapping[str, str]] = {}  # old name -> new name, both as `--set` takes them
+    replaced: ClassVar[Mapping[str, Mapping[str, str]]] = {}  # field -> old engine -> new engine
 
 
 class ConfigError(Exception):
@@ -71,11 +72,15 @@ def config_from(model: type[M], values: Mapping[str, Any], overrides: Sequence[s
 
 
 def _current(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values under the names that the fields of `model` have now."""
-    renamed = model.renamed if issubclass(model, ConfigModel) else {}
-    result, used = with_new_names(values, renamed)
+    """Return values under the names that the fields and engines of `model` have now."""
+    if not issubclass(model, ConfigModel):
+        return dict(values)
+    result, used = with_new_names(values, model.renamed)
     for old, new in used.items():
         LOG.warning("config: %s is now called %s", old, new)
+    result, gone = with_engines_of_today(result, model.replaced)
+    for old, new in gone.items():
+        LOG.warning("config: %s is gone, %s takes its place; its output is computed anew", old, new)
     return result
 
 

@@ -23,7 +23,7 @@ from wavemill.pipeline.corpora.splits import SplitSettings
 from wavemill.pipeline.execution.settings import ExecutionSettings
 from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
-from wavemill.pipeline.renamed import RENAMED
+from wavemill.pipeline.renamed import RENAMED, REPLACED
 from wavemill.pipeline.snapshots import LINEAGE_SCHEMA, STAGES_SCHEMA
 from wavemill.pipeline.task import ERRORS_SCHEMA
 from wavemill.pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
@@ -72,6 +72,7 @@ class BaseConfig(ConfigModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     renamed = RENAMED
+    replaced = REPLACED
 
     profile: str = "embedded"
     sources: ScanConfig = ScanConfig()

@@ -1,17 +1,20 @@
-"""Fields of the configuration that had another name: what was written with it goes on working."""
+"""Fields and engines that had another name or are gone: what was written with them goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-CONFIG_FORMAT = 2  # of saved configurations; raised with every field that is renamed
+CONFIG_FORMAT = 3  # of saved configurations; raised with every field or engine that is renamed
 RENAMED = {  # old name -> new name, both as `--set` takes them
     "version": "audio_version",
     "filter.raw": "filter.asr",
     "filter.audio.snr": "filter.signal.snr",
     "filter.audio.clipping": "filter.signal.clipping",
 }
+# Engines that are gone, by the field that names them -> what took their place. Settings of their
+# own, in the section of their name beside the field, mean nothing to another engine.
+REPLACED = {"diarize.engine": {"silero": "campplus"}}
 
 
 def with_new_names(
@@ -28,6 +31,26 @@ def with_new_names(
             used[old] = new
             result = without(result, old)
             result = merged(nested(new, section[last]), result)
+    return result, used
+
+
+def with_engines_of_today(
+    values: Mapping[str, Any], replaced: Mapping[str, Mapping[str, str]]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return nested values without engines that are gone, and what was replaced.
+
+    The latter as `diarize.engine silero` -> the engine of today.
+    """
+    result, used = dict(values), {}
+    for name, engines in replaced.items():
+        *path, last = name.split(".")
+        for old, new in engines.items():
+            section = _section(result, path) or {}
+            if section.get(last) == old:
+                used[f"{name} {old}"] = new
+                result = merged(result, nested(name, new))
+            if old in section:
+                result = without(result, ".".join([*path, old]))
     return result, used
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from wavemill.stages.diarize.campplus import Campplus
 from wavemill.stages.diarize.engine import DiarizationEngine
 from wavemill.stages.diarize.pyannote import Pyannote
-from wavemill.stages.diarize.silero import SileroClustering
 
 ENGINES: dict[str, type[DiarizationEngine[Any]]] = {
-    SileroClustering.name: SileroClustering,
+    Campplus.name: Campplus,
     Pyannote.name: Pyannote,
 }

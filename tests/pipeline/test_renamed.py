@@ -11,7 +11,14 @@ import pytest
 from tests.support import ROOT
 from wavemill.pipeline.config import ConfigError, config_from, load_config
 from wavemill.pipeline.curation import Config
-from wavemill.pipeline.renamed import CONFIG_FORMAT, RENAMED, with_new_names
+from wavemill.pipeline.renamed import (
+    CONFIG_FORMAT,
+    RENAMED,
+    REPLACED,
+    nested,
+    with_engines_of_today,
+    with_new_names,
+)
 from wavemill.pipeline.request import REQUEST, remember, remembered
 from wavemill.pipeline.store import Store
 
@@ -92,3 +99,41 @@ def test_a_request_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     store.write_text(REQUEST, json.dumps(request | {"config_format": CONFIG_FORMAT + 1}))
     with pytest.raises(ConfigError, match=r"newer version \(9\.9\)"):
         remembered(store)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "used"),
+    [
+        (
+            {"diarize": {"engine": "silero", "silero": {"x": 1}, "chunk_ms": 2}},
+            {"diarize": {"engine": "campplus", "chunk_ms": 2}},
+            {"diarize.engine silero": "campplus"},
+        ),
+        # A section of an engine that is not chosen: every saved configuration has one.
+        (
+            {"diarize": {"engine": "pyannote", "silero": {"x": 1}}},
+            {"diarize": {"engine": "pyannote"}},
+            {},
+        ),
+        ({"diarize": None, "profile": "paper"}, {"diarize": None, "profile": "paper"}, {}),
+    ],
+)
+def test_an_engine_that_is_gone_is_replaced(
+    old: dict[str, Any], new: dict[str, Any], used: dict[str, str]
+) -> None:
+    assert with_engines_of_today(old, REPLACED) == (new, used)
+
+
+def test_a_configuration_says_what_took_the_place(caplog: pytest.LogCaptureFixture) -> None:
+    config = config_from(Config, {"diarize": {"engine": "silero", "silero": {"block_ms": 9}}})
+    assert config.diarize.engine == "campplus"
+    assert said(caplog) == [
+        "config: diarize.engine silero is gone, campplus takes its place; its output is computed"
+        " anew"
+    ]
+
+
+def test_every_replacement_is_an_engine() -> None:
+    for name, engines in REPLACED.items():
+        for new in engines.values():
+            config_from(Config, nested(name, new))

@@ -45,7 +45,7 @@ def upstream_of(*tracks: np.ndarray) -> MemoryUpstream:
 
 def scripted(*turns: Turn, overlap: tuple[tuple[int, int], ...] = ()) -> Diarize:
     engine = type("Scripted", (Script,), {"turns": turns, "overlap": overlap})(ScriptConfig())
-    return Diarize(DiarizeSettings(engine="silero"), engine=engine)
+    return Diarize(DiarizeSettings(engine="campplus"), engine=engine)
 
 
 def rows_of(
@@ -139,9 +139,9 @@ def test_a_labelled_recording_yields_nothing() -> None:
 
 
 def test_config_names_the_engines_thresholds() -> None:
-    config = Config(silero={"merge_similarity": 0.7})  # type: ignore[call-arg]
-    assert config.silero.merge_similarity == 0.7  # type: ignore[attr-defined]
-    assert set(ENGINES) == {"silero", "pyannote"}
+    config = Config(campplus={"merge_similarity": 0.7})  # type: ignore[call-arg]
+    assert config.campplus.merge_similarity == 0.7  # type: ignore[attr-defined]
+    assert set(ENGINES) == {"campplus", "pyannote"}
     with pytest.raises(ValueError, match="unknown engine"):
         Config(engine="nobody")
 
