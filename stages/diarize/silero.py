@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from wavemill.stages.declared import Declared
 from wavemill.stages.diarize.cepstra import Cepstra, CepstraStream
 from wavemill.stages.diarize.clustering import ClusteringConfig, cluster
 from wavemill.stages.diarize.engine import (
@@ -36,8 +37,10 @@ from wavemill.stages.diarize.vad import (
     open_session,
     speech_spans,
 )
+from wavemill.stages.diarize.vad import WEIGHTS as VAD_WEIGHTS
 from wavemill.stages.diarize.voices import CHUNK_S, FRAME_MS, Voices
 from wavemill.stages.engine import EngineUnavailable, package_identity
+from wavemill.stages.transcribe.pocketsphinx import WEIGHTS as SOUNDS
 
 LOUD_PERCENTILE = 90
 
@@ -76,6 +79,10 @@ class SileroClustering(DiarizationEngine[SileroConfig]):
 
     def weights_identity(self) -> str:
         return f"{package_identity('silero-vad')}, {package_identity('pocketsphinx')}"
+
+    def weights(self) -> Sequence[Declared]:
+        sounds = (w for w in SOUNDS if w.path.endswith(("/means", "/variances")))
+        return (VAD_WEIGHTS, *sounds)
 
     def load(self, device: str) -> None:  # noqa: ARG002 - runs on the CPU
         try:
