@@ -71,22 +71,18 @@ class HubFiles:
         return Path(found)
 
     def _cached(self) -> Path | None:
+        """Return the folder of the revision, if at least one of the needed files is there."""
         try:
-            from huggingface_hub import snapshot_download
-            from huggingface_hub.errors import LocalEntryNotFoundError
+            from huggingface_hub import try_to_load_from_cache
         except ImportError:
             return None
-        try:
-            return Path(
-                snapshot_download(
-                    self.repository,
-                    revision=self.revision,
-                    cache_dir=self.cache,
-                    local_files_only=True,
-                )
+        for name in self.needed:
+            found = try_to_load_from_cache(
+                self.repository, name, cache_dir=self.cache, revision=self.revision
             )
-        except (LocalEntryNotFoundError, OSError, ValueError):
-            return None
+            if isinstance(found, str):
+                return Path(found).parents[name.count("/")]
+        return None
 
     def _file(self, name: str, path: Path | None) -> WeightFile:
         etag = path.readlink().name if path and path.is_symlink() else ""

@@ -40,6 +40,7 @@ NOT_RUN = {
     "wavemill curate recordings/ --out work --profile paper": "needs weights of a hub",
     "wavemill curate s3://": "needs a bucket; test_curate_remote.py has one",
     "wavemill dashboard": "serves until it is stopped",
+    "wavemill weights fetch": "needs a hub; tests/jobs/test_weights.py has one",
     "wavemill diff work 3 7": "needs seven snapshots",
     "ray job submit": "needs a cluster; test_cluster.py has one",
     "... -- python -m": "needs a cluster",
