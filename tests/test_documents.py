@@ -50,6 +50,7 @@ NOT_RUN = {
     "python -m examples.evaluation.run": "minutes",
     "python examples/make_examples.py": "needs flite and espeak-ng",
     "python -m wavemill.model.bsrnn.train": "minutes; tests/model/bsrnn/test_train.py",
+    "python -m tests.pipeline.test_weights": "writes a table of the page; a test compares it",
     "python -m benchmarks.": "benchmarks take minutes",
     "python benchmarks/": "benchmarks take minutes",
 }
