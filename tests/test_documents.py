@@ -52,6 +52,7 @@ NOT_RUN = {
     "python -m wavemill.model.bsrnn.train": "minutes; tests/model/bsrnn/test_train.py",
     "python -m tests.pipeline.test_weights": "writes a table of the page; a test compares it",
     "python -m benchmarks.": "benchmarks take minutes",
+    "python constraints/installed_size.py": "counts what is installed; changes nothing",
     "python benchmarks/": "benchmarks take minutes",
 }
 # Programs of others: these lines and no more.

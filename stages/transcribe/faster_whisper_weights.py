@@ -62,19 +62,6 @@ REMEDY = (
 )
 
 
-def declared(
-    model: str, download_root: str | None, revision: str | None = None
-) -> tuple[Declared, ...]:
-    """Return what a model's weights are."""
-    if model == BUNDLED:
-        return TINY_EN
-    if model not in REPOSITORIES:
-        return (LocalFiles(Path(model), "model", FILES),)
-    cache = Path(download_root) if download_root else None
-    repository = REPOSITORIES[model]
-    return (HubFiles(repository, "model", FILES, PATTERNS, LICENCE, revision, cache),)
-
-
 def identity(model: str, download_root: str | None) -> str:
     """Name the content of a model's files.
 
@@ -121,6 +108,19 @@ def model_folder(model: str, download_root: str | None) -> Path:
         what = f"has no {', '.join(missing)}" if folder.is_dir() else "is no folder"
         raise EngineUnavailable(f"engine faster_whisper: model {model!r} {what}; {REMEDY}")
     return folder
+
+
+def declared(
+    model: str, download_root: str | None, revision: str | None = None
+) -> tuple[Declared, ...]:
+    """Return what a model's weights are."""
+    if model == BUNDLED:
+        return TINY_EN
+    if model not in REPOSITORIES:
+        return (LocalFiles(Path(model), "model", FILES),)
+    cache = Path(download_root) if download_root else None
+    repository = REPOSITORIES[model]
+    return (HubFiles(repository, "model", FILES, PATTERNS, LICENCE, revision, cache),)
 
 
 def hub_url() -> str:
