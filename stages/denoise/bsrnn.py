@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from wavemill.model.bsrnn.checkpoint import checkpoint_identity, load_checkpoint
 from wavemill.model.bsrnn.config import BsrnnConfig
-from wavemill.model.io.folders import WeightsError, validated
+from wavemill.model.io.folders import CONFIG_FILE, WEIGHTS_FILE, WeightsError, validated
+from wavemill.stages.declared import Declared, LocalFiles
 from wavemill.stages.denoise.engine import DenoiseEngine
 from wavemill.stages.denoise.windows import WindowPlan, in_windows
 from wavemill.stages.engine import EngineConfig, EngineUnavailable
@@ -52,6 +53,9 @@ class BSRNN(DenoiseEngine[BsrnnEngineConfig]):
             return checkpoint_identity(self._folder())
         except WeightsError as error:
             raise _unavailable(str(error)) from error
+
+    def weights(self) -> Sequence[Declared]:
+        return (LocalFiles(self._folder(), "weights", (CONFIG_FILE, WEIGHTS_FILE)),)
 
     def load(self, device: str) -> None:
         self.check_packages()

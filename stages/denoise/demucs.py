@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain, tee
 from pathlib import Path
@@ -12,12 +12,14 @@ import numpy as np
 from pydantic import Field
 
 from wavemill.stages.audio.resample import rechunk
+from wavemill.stages.declared import Declared
 from wavemill.stages.denoise.demucs_weights import (
     DISTRIBUTION,
     EXTRA,
     INSTALL,
     Bag,
     check_bag,
+    declared,
     find_bag,
     load_networks,
 )
@@ -65,6 +67,9 @@ class DemucsVocals(DenoiseEngine[DemucsConfig]):
     def weights_identity(self) -> str:
         bag = self._bag()
         return f"{package_identity(DISTRIBUTION)} {self.config.model} {bag.identity()}"
+
+    def weights(self) -> Sequence[Declared]:
+        return declared(self._bag())
 
     def _bag(self) -> Bag:
         return find_bag(self.config.model, self.config.repo)

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from wavemill.stages.declared import Declared, LocalFiles, WebFile
 from wavemill.stages.engine import EngineUnavailable, package_identity
 from wavemill.stages.weights import check_download, sha256_of_file
 
@@ -92,6 +93,16 @@ def find_bag(model: str, repo: Path | None) -> Bag:
             f"to one of: {', '.join(names) or '(the folder holds none)'}"
         )
     return _bag(bag_path, known)
+
+
+def declared(bag: Bag) -> list[Declared]:
+    """Return the files of a bag's checkpoints."""
+    return [
+        LocalFiles(one.path, "repo")
+        if one.path is not None
+        else WebFile(str(one.url), _cached(one), one.checksum, licence="MIT")
+        for one in bag.checkpoints
+    ]
 
 
 def load_networks(bag: Bag) -> list[Any]:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
 from wavemill.stages.audio.resample import fitted
+from wavemill.stages.bundled import BundledFile
+from wavemill.stages.declared import Declared
 from wavemill.stages.denoise.engine import DenoiseEngine
 from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
 
 DISTRIBUTION = "pyrnnoise"
+_LIBRARIES = {"darwin": "librnnoise.dylib", "win32": "rnnoise.dll"}
+WEIGHTS = BundledFile(  # they are in the library, which each platform has its own of
+    DISTRIBUTION,
+    DISTRIBUTION,
+    _LIBRARIES.get(sys.platform, "librnnoise.so"),
+    "",
+    licence="BSD-3-Clause",
+    source="https://github.com/xiph/rnnoise",
+    size=14_840_960,
+)
 INT16_SCALE = 32768.0  # the library expects floats in the range of 16 bit samples
 # The library returns each frame of 480 samples two frames late: one for the overlap of its
 # windows, one for its look-ahead. Measured by cross-correlation; the tests measure it again.
@@ -32,6 +45,9 @@ class RNNoise(DenoiseEngine[EngineConfig]):
 
     def weights_identity(self) -> str:
         return package_identity(DISTRIBUTION)
+
+    def weights(self) -> Sequence[Declared]:
+        return (WEIGHTS,)
 
     def load(self, device: str) -> None:  # noqa: ARG002 (runs on the CPU, whatever the device)
         self._library = _load_binding()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wavemill.model.torchaudio_import import import_torchaudio
+from wavemill.stages.declared import Declared, LocalFiles
 from wavemill.stages.diarize.engine import (
     Diarization,
     DiarizationConfig,
@@ -27,6 +28,7 @@ from wavemill.stages.diarize.pyannote_weights import (
     EXTRA,
     INSTALL,
     PipelineFiles,
+    declared,
     load_model,
     local_model,
     local_plda,
@@ -134,6 +136,11 @@ class Pyannote(DiarizationEngine[PyannoteConfig]):
 
     def weights_identity(self) -> str:
         return f"{package_identity(DISTRIBUTION)} {self._files().identity()}"
+
+    def weights(self) -> Sequence[Declared]:
+        if self.config.models.segmentation is not None:
+            return [LocalFiles(path, "models") for path in self._files().paths()]
+        return declared(self.config.pipeline, self.config.revision)
 
     def _files(self) -> PipelineFiles:
         if self.config.models.segmentation is not None:

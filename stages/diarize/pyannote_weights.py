@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from wavemill.stages.declared import Declared, HubFiles, LocalFiles
 from wavemill.stages.engine import EngineUnavailable
 from wavemill.stages.weights import sha256_of_file
 
@@ -30,6 +31,8 @@ CLUSTERINGS = ("VBxClustering", "AgglomerativeClustering")
 CONFIG_FILE, MODEL_FILE = "config.yaml", "pytorch_model.bin"
 PLDA_FILES = ("xvec_transform.npz", "plda.npz")
 TOKEN = "HF_TOKEN"
+COMMUNITY = "pyannote/speaker-diarization-community-1"
+PATTERNS = ("*.yaml", "*.bin", "*.npz")  # of a repository's files
 GATED = "pyannote/"  # its repositories open only to those who accepted their conditions
 EXTRA = "paper"
 INSTALL = f"pip install 'wavemill[{EXTRA}]'"
@@ -45,10 +48,13 @@ class PipelineFiles:
     options: Mapping[str, Any] = field(default_factory=dict)  # of its constructor: OPTIONS
     parameters: Mapping[str, Any] = field(default_factory=dict)  # of `instantiate`
 
+    def paths(self) -> tuple[Path, ...]:
+        return (self.segmentation, self.embedding, *(self.plda or ()))
+
     def identity(self) -> str:
         """Return a hash of the content of all files, and of options and parameters."""
         digest = hashlib.sha256()
-        for path in (self.segmentation, self.embedding, *(self.plda or ())):
+        for path in self.paths():
             digest.update(sha256_of_file(path).encode())
         settings = [dict(self.options), dict(self.parameters)]
         digest.update(json.dumps(settings, sort_keys=True).encode())
@@ -82,6 +88,22 @@ def pipeline_files(pipeline: str, revision: str | None) -> PipelineFiles:
             f"with a {CONFIG_FILE}, or such a file",
         )
     return _read_config(path, home)
+
+
+def declared(pipeline: str, revision: str | None) -> tuple[Declared, ...]:
+    """Return the files of a pipeline, those of other repositories that it names left out."""
+    if Path(pipeline).exists() or not _is_hub_name(pipeline):
+        return tuple(
+            LocalFiles(path, "pipeline") for path in pipeline_files(pipeline, revision).paths()
+        )
+    needed: tuple[str, ...] = (CONFIG_FILE,)
+    licence = ""
+    if pipeline == COMMUNITY:
+        parts = ("segmentation", "embedding")
+        models = (f"{part}/{MODEL_FILE}" for part in parts)
+        needed = (CONFIG_FILE, *models, *(f"plda/{name}" for name in PLDA_FILES))
+        licence = "CC-BY-4.0"
+    return (HubFiles(pipeline, "pipeline", needed, PATTERNS, licence, revision),)
 
 
 def local_model(path: Path, setting: str) -> Path:

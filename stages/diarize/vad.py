@@ -8,7 +8,6 @@ its speed (figures in benchmarks/diarization.md).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from wavemill.stages.bundled import BundledFile
 from wavemill.stages.diarize.spans import Span
-from wavemill.stages.engine import EngineUnavailable
 
 SAMPLE_RATE = 16_000
 FRAME = 512  # samples per probability, 32 ms
@@ -43,18 +42,23 @@ class VadConfig(BaseModel):
     speech_pad_ms: int = Field(100, ge=0)
 
 
+WEIGHTS = BundledFile(
+    "silero-vad",
+    "silero_vad",
+    "data/silero_vad_16k_sequence.onnx",
+    "",
+    licence="MIT",
+    source="https://github.com/snakers4/silero-vad",
+    size=1_246_165,
+)
+
+
 def model_path() -> Path:
     """Return the ONNX file in the installed wheel; importing the package would import torch.
 
     Raises EngineUnavailable when the package or the file is not there.
     """
-    spec = find_spec("silero_vad")
-    if spec is None or not spec.submodule_search_locations:
-        raise EngineUnavailable("package 'silero-vad' is not installed; remedy: pip install it")
-    path = Path(spec.submodule_search_locations[0]) / "data" / "silero_vad_16k_sequence.onnx"
-    if not path.is_file():
-        raise EngineUnavailable(f"{path} is missing; remedy: pip install 'silero-vad>=6.2.3,<7'")
-    return path
+    return WEIGHTS.located()
 
 
 def open_session() -> Any:

@@ -10,7 +10,6 @@ hears the first 15 s. Here every window counts.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from wavemill.stages.bundled import BundledFile
+from wavemill.stages.declared import Declared
 from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
 from wavemill.stages.score_audio.engine import Quality, QualityEngine
 
@@ -25,6 +26,15 @@ SAMPLE_RATE = 16_000  # Hz
 WINDOW_SECONDS = 9.01  # what the model was trained on
 WINDOW = int(WINDOW_SECONDS * SAMPLE_RATE)  # 144160 samples
 MODEL = Path("dnsmos_models") / "sig_bak_ovr.onnx"
+WEIGHTS = BundledFile(
+    "speechmos",
+    "speechmos",
+    MODEL.as_posix(),
+    "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
+    licence="MIT",
+    source="https://github.com/microsoft/DNS-Challenge",
+    size=1_157_965,
+)
 
 # The model's raw outputs are mapped onto the scale of the listening tests by these polynomials
 # (highest power first), published with the model.
@@ -65,6 +75,9 @@ class Dnsmos(QualityEngine[DnsmosConfig]):
 
     def weights_identity(self) -> str:
         return package_identity("speechmos")
+
+    def weights(self) -> Sequence[Declared]:
+        return (WEIGHTS,)
 
     def load(self, device: str) -> None:
         """Open the model on one thread; `device` is ignored, the model is small."""
@@ -119,10 +132,4 @@ def windows_of(clip: np.ndarray, hop_seconds: float) -> list[np.ndarray]:
 
 def model_file() -> Path:
     """Find the model without importing the package. Raises EngineUnavailable."""
-    spec = importlib.util.find_spec("speechmos")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (path := Path(folder) / MODEL).is_file():
-            return path
-    raise EngineUnavailable(
-        f"package 'speechmos' with {MODEL} is not installed; remedy: pip install speechmos"
-    )
+    return WEIGHTS.located()

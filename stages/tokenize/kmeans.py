@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from wavemill.model.tokenizer.kmeans import SAMPLE_RATE
+from wavemill.stages.declared import Declared, LocalFiles
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.tokenize.codebook import (
     SHIPPED,
@@ -58,6 +59,11 @@ class KMeans(TokenizeEngine[KMeansConfig]):
 
     def weights_identity(self) -> str:
         return codebook_identity(self.path)
+
+    def weights(self) -> Sequence[Declared]:
+        """Return a codebook of one's own; that of the project is part of it."""
+        own = self.config.codebook
+        return () if own is None else (LocalFiles(own, "codebook"),)
 
     def load(self, device: str) -> None:
         """Read the codebook; `device` does not matter."""

@@ -13,12 +13,14 @@ import numpy as np
 from wavemill.model.io.folders import (
     CONFIG_FILE,
     HUB_FILES,
+    WEIGHTS_FILE,
     WeightsError,
     files_of,
     is_hub_id,
     read_config,
     resolve,
 )
+from wavemill.stages.declared import Declared, HubFiles, LocalFiles
 from wavemill.stages.engine import EngineConfig, EngineUnavailable
 from wavemill.stages.tokenize.engine import TokenizeEngine
 from wavemill.stages.weights import sha256_of_file
@@ -76,6 +78,12 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
             problem = WeightsError(f"cannot read {error.filename}: {error.strerror}")
             raise _unavailable(problem) from error
         return f"sha256:{digest.hexdigest()}"
+
+    def weights(self) -> Sequence[Declared]:
+        weights, needed = self.config.weights, (CONFIG_FILE, WEIGHTS_FILE)
+        if not is_hub_id(weights):
+            return (LocalFiles(Path(weights), "weights", needed),)
+        return (HubFiles(weights, "weights", needed, HUB_FILES, "", self.config.revision),)
 
     def check(self) -> None:
         super().check()

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wavemill.model.prompt import whisper_bpe
+from wavemill.stages.bundled import BundledFile
+from wavemill.stages.declared import Declared
 from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
 from wavemill.stages.tokenize_text.engine import TextTokenizeEngine
+
+WEIGHTS = BundledFile(
+    whisper_bpe.DISTRIBUTION,
+    "whisper",
+    "assets/multilingual.tiktoken",
+    "b34b360dbb493e781e479794586d661700670d65564001f23024971d1f2fa126",
+    licence="MIT",
+    source="https://github.com/openai/whisper",
+    size=816_730,
+)
 
 
 class WhisperBpe(TextTokenizeEngine[EngineConfig]):
@@ -24,6 +36,9 @@ class WhisperBpe(TextTokenizeEngine[EngineConfig]):
 
     def weights_identity(self) -> str:
         return package_identity(whisper_bpe.DISTRIBUTION)
+
+    def weights(self) -> Sequence[Declared]:
+        return (WEIGHTS,)
 
     def load(self, device: str) -> None:
         """Build the encoding; `device` does not matter."""

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from wavemill.stages.bundled import BundledFile
+from wavemill.stages.declared import Declared
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript
 from wavemill.stages.transcribe.paraformer import Paraformer, ParaformerConfig
@@ -71,6 +73,14 @@ class ByLanguage(TranscribeEngine[ByLanguageConfig]):
 
     def weights_identity(self) -> str:
         return " ".join(f"{n}={e.weights_identity()}" for n, e in self._engines.items())
+
+    def weights(self) -> Sequence[Declared]:
+        """Those of the engines that are used; their settings are named from this section."""
+        return [
+            one if isinstance(one, BundledFile) else replace(one, setting=f"{name}.{one.setting}")
+            for name, engine in self._engines.items()
+            for one in engine.weights()
+        ]
 
     def thresholds(self) -> Mapping[str, float]:
         """Those of the engines that are used; where they differ, the one that rejects less."""

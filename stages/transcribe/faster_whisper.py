@@ -15,11 +15,13 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from wavemill.stages.declared import Declared
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.score_text.text import compression_ratio
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
 from wavemill.stages.transcribe.faster_whisper_weights import (
     check_model,
+    declared,
     identity,
     model_folder,
 )
@@ -96,6 +98,9 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
 
     def weights_identity(self) -> str:
         return identity(self.config.model, self.config.download_root)
+
+    def weights(self) -> Sequence[Declared]:
+        return declared(self.config.model, self.config.download_root)
 
     def load(self, device: str) -> None:
         folder = model_folder(self.config.model, self.config.download_root)

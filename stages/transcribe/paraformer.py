@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
+from wavemill.stages.declared import Declared
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.transcribe.batching import by_length
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
@@ -22,6 +23,7 @@ from wavemill.stages.transcribe.paraformer_weights import (
     DISTRIBUTION,
     EXTRA,
     check_hub,
+    declared,
     identity,
     load,
 )
@@ -68,6 +70,9 @@ class Paraformer(TranscribeEngine[ParaformerConfig]):
 
     def weights_identity(self) -> str:
         return identity(self.config.model, self.config.revision)
+
+    def weights(self) -> Sequence[Declared]:
+        return declared(self.config.model, self.config.revision)
 
     def thresholds(self) -> Mapping[str, float]:
         """As Whisper: both confidences are mean probabilities of a decoder."""

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from wavemill.model.torchaudio_import import import_torchaudio
+from wavemill.stages.declared import Declared, HubFiles, LocalFiles
 from wavemill.stages.engine import EngineUnavailable
 from wavemill.stages.weights import sha256_of_file
 
@@ -67,6 +68,14 @@ class Loaded:
 def unavailable(problem: str, remedy: str = REMEDY) -> EngineUnavailable:
     """Return the error with the engine's name, for `raise`."""
     return EngineUnavailable(f"engine 'paraformer' (package {DISTRIBUTION}): {problem}; {remedy}")
+
+
+def declared(model: str, revision: str) -> tuple[Declared, ...]:
+    """Return what a model's weights are."""
+    if not _is_hub_name(model):
+        return (LocalFiles(Path(model), "model", FILES),)
+    licence = "FunASR model licence" if model == "funasr/paraformer-zh" else ""
+    return (HubFiles(model, "model", FILES, FILES, licence, revision),)
 
 
 def identity(model: str, revision: str) -> str:

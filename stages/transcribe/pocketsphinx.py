@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from wavemill.stages.bundled import BundledFile
+from wavemill.stages.declared import Declared
 from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
 from wavemill.stages.forked import in_fork
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
@@ -60,6 +62,28 @@ class PocketSphinxConfig(EngineConfig):
         return self.model_dump(exclude={"assume_language", "silence_dbfs"})
 
 
+WEIGHTS = tuple(
+    BundledFile(
+        "pocketsphinx",
+        "pocketsphinx",
+        f"model/en-us/{name}",
+        "",
+        licence="BSD-2-Clause",
+        source="https://github.com/cmusphinx/pocketsphinx",
+        size=size,
+    )
+    for name, size in {
+        "en-us.lm.bin": 27_114_385,
+        "cmudict-en-us.dict": 3_275_645,
+        "en-us/mdef": 2_959_176,
+        "en-us/means": 838_732,
+        "en-us/variances": 838_732,
+        "en-us/sendump": 1_969_024,
+        "en-us/transition_matrices": 2080,
+    }.items()
+)
+
+
 class PocketSphinx(TranscribeEngine[PocketSphinxConfig]):
     """English, with word times and lattice posteriors as confidences."""
 
@@ -74,6 +98,9 @@ class PocketSphinx(TranscribeEngine[PocketSphinxConfig]):
 
     def weights_identity(self) -> str:
         return package_identity(DISTRIBUTION)
+
+    def weights(self) -> Sequence[Declared]:
+        return WEIGHTS
 
     def thresholds(self) -> Mapping[str, float]:
         """Read English has 0.5 to 0.7, meetings 0.2 to 0.8; music 0.34, Mandarin 0.22."""

@@ -20,12 +20,14 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
+from wavemill.stages.declared import Declared
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.transcribe.batching import by_length
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript
 from wavemill.stages.transcribe.whisper_weights import (
     DISTRIBUTION,
     check_model,
+    declared,
     load_model,
     sha256_of,
 )
@@ -103,6 +105,9 @@ class Whisper(TranscribeEngine[WhisperConfig]):
 
     def weights_identity(self) -> str:
         return sha256_of(self.config.model)
+
+    def weights(self) -> Sequence[Declared]:
+        return declared(self.config.model, self.config.download_root)
 
     def thresholds(self) -> Mapping[str, float]:
         """e^-1: Whisper's own limit for a failed decoding is a log probability of -1."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavemill.stages.declared import Declared, LocalFiles, WebFile
 from wavemill.stages.engine import EngineUnavailable
 from wavemill.stages.weights import check_download, sha256_of_file
 
@@ -57,6 +58,15 @@ def catalogue() -> Catalogue:
             if name in ("_MODELS", "_ALIGNMENT_HEADS"):
                 tables[name] = ast.literal_eval(node.value)
     return Catalogue(tables["_MODELS"], tables["_ALIGNMENT_HEADS"])
+
+
+def declared(model: str, download_root: str | None) -> tuple[Declared, ...]:
+    """Return the file of a model. Raises EngineUnavailable when the package is not installed."""
+    known = catalogue()
+    if model not in known.urls:
+        return (LocalFiles(Path(model), "model"),)
+    path = _cached(known, model, download_root)
+    return (WebFile(known.urls[model], path, known.sha256(model), "model", "MIT"),)
 
 
 def sha256_of(model: str) -> str:

