@@ -22,7 +22,6 @@ from wavemill.pipeline.curation import Config
 from wavemill.pipeline.execution.events import ShardFailed
 from wavemill.pipeline.quality.database import create_views, newest_snapshot
 from wavemill.pipeline.quality.listening import find_place, read_clips
-from wavemill.pipeline.renamed import merged
 from wavemill.pipeline.request import remembered
 from wavemill.pipeline.store import Store
 
@@ -49,11 +48,9 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_build_goes_on(workdir: Path) -> None:
     out = workdir / "work"
-    old = remembered(Store.open(str(out))).config
-    enhanced = {"reads": "enhanced"}  # as it was before this could be chosen
-    for stage in ("diarize", "transcribe"):
-        old = merged(old, {stage: enhanced})
-    config = config_from(Config, old)
+    config = config_from(Config, remembered(Store.open(str(out))).config)
+    for stage in ("diarize", "transcribe"):  # as before this could be chosen
+        assert getattr(config, stage).reads == "enhanced"
     sources = [str(workdir / "call.flac"), str(workdir / "manifest.jsonl")]
     build = prepare(sources, str(out), config)
     stages = pq.read_table(MADE_SNAPSHOT / "stages.parquet").to_pylist()
