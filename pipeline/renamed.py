@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 CONFIG_FORMAT = 3  # of saved configurations; raised with every field or engine that is renamed
+# Saved configurations hold every field. One of a format below the number lacks these, and what was
+# built with it had these values, whatever the default is now.
+BEFORE: dict[int, dict[str, Any]] = {
+    3: {"diarize": {"reads": "enhanced"}, "transcribe": {"reads": "enhanced"}},
+}
 RENAMED = {  # old name -> new name, both as `--set` takes them
     "version": "audio_version",
     "filter.raw": "filter.asr",
@@ -52,6 +57,15 @@ def with_engines_of_today(
             if old in section:
                 result = without(result, ".".join([*path, old]))
     return result, used
+
+
+def as_it_was(values: Mapping[str, Any], config_format: int) -> dict[str, Any]:
+    """Return a saved configuration with the fields that did not exist yet in its format."""
+    result = dict(values)
+    for newer, fields in BEFORE.items():
+        if config_format < newer:
+            result = merged(fields, result)
+    return result
 
 
 def nested(name: str, value: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from wavemill.manifests.filesystems import without_file_scheme
 from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.renamed import CONFIG_FORMAT
+from wavemill.pipeline.renamed import CONFIG_FORMAT, as_it_was
 from wavemill.pipeline.store import Store
 
 REQUEST = "manifest/build.json"
@@ -66,7 +66,7 @@ def remembered(store: Store) -> Request:
             f"{store.root}/{REQUEST} was written by a newer version ({request.wavemill}); "
             "remedy: use that one, or wavemill curate with all settings"
         )
-    return request
+    return replace(request, config=as_it_was(request.config, request.config_format))
 
 
 def forget_sources(store: Store, uris: Set[str]) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.track import open_tracks
+from wavemill.stages.audio.version import AudioVersion
 from wavemill.stages.diarize.engine import Diarization, DiarizationEngine, TrackAudio, Turn
 from wavemill.stages.diarize.engines import ENGINES
 from wavemill.stages.diarize.postprocess import (
@@ -53,6 +54,7 @@ class DiarizeSettings(StageSettings):
     """Settings of the diarize stage; similarity thresholds are in the engines' sections."""
 
     engine: str = "campplus"
+    reads: AudioVersion = "original"  # report: enhanced
     chunk_ms: int = Field(1500, ge=100)  # report: 1.5 s
     max_segment_ms: int = Field(27_000, ge=1000)  # report: 27 s
     max_gap_ms: int = Field(2000, ge=0)  # report: 2 s
@@ -90,7 +92,7 @@ class Diarize(EngineStage[DiarizeSettings, DiarizationEngine[Any]]):
             return
         segments = [
             segment
-            for track in open_tracks(recording, upstream, "enhanced")
+            for track in open_tracks(recording, upstream, self.settings.reads)
             for segment in self.segments(track, union(recording.regions))
         ]
         if segments:

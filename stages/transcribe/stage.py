@@ -10,6 +10,7 @@ from pydantic import Field
 
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.track import open_tracks
+from wavemill.stages.audio.version import AudioVersion
 from wavemill.stages.engine import StageSettings, with_engines
 from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.segments import Segment, segments_of
@@ -18,7 +19,6 @@ from wavemill.stages.tables import batch, field
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
 from wavemill.stages.transcribe.engines import ENGINES
 
-AUDIO_VERSION = "enhanced"
 WORD = pa.struct(
     [
         field("word", pa.string(), "As it is written in the text"),
@@ -52,6 +52,7 @@ class TranscribeSettings(StageSettings):
     """Settings of the transcribe stage."""
 
     engine: str = "pocketsphinx"
+    reads: AudioVersion = "original"  # report: enhanced
     batch_size: int = Field(32, ge=1)  # segments handed to the engine at once
 
 
@@ -75,7 +76,8 @@ class Transcribe(EngineStage[TranscribeSettings, TranscribeEngine[Any]]):
         segments = segments_of(recording, upstream)
         if not segments:
             return
-        tracks = {t.track: t for t in open_tracks(recording, upstream, AUDIO_VERSION)}
+        opened = open_tracks(recording, upstream, self.settings.reads)
+        tracks = {track.track: track for track in opened}
         rate = self.engine.sample_rate
         for first in range(0, len(segments), self.settings.batch_size):
             some = segments[first : first + self.settings.batch_size]

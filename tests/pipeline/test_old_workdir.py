@@ -1,4 +1,4 @@
-"""A WORKDIR that an earlier version made goes on: only what had to change is computed anew.
+"""A WORKDIR that an earlier version made goes on: only what changed on purpose is computed anew.
 
 `tests/data/workdir` was made by `wavemill curate call.flac manifest.jsonl --out work --executor
 inline` at the commit before stages were declared as classes, without the link `corpus`.
@@ -27,10 +27,10 @@ from wavemill.pipeline.store import Store
 
 MADE = ROOT / "tests" / "data" / "workdir"
 # On purpose: version 3 of tokenize leaves storing audio to store_audio, and the verdict reads the
-# new stage score_signal. The diarize engine silero is gone; what reads segments follows.
-CHANGED = {
+# new stage score_signal. The diarize engine silero is gone, and diarize and transcribe read the
+# audio that a setting names: they, and what depends on them, are computed anew.
+CHANGED = {"verdict", "tokenize", "pretrain", "sft"} | {
     *("diarize", "transcribe", "score_audio", "score_text", "tokenize_text"),
-    *("verdict", "tokenize", "pretrain", "sft"),
 }
 MADE_SNAPSHOT = MADE / "work" / "snapshots" / "000001"
 
@@ -49,6 +49,8 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_build_goes_on(workdir: Path) -> None:
     out = workdir / "work"
     config = config_from(Config, remembered(Store.open(str(out))).config)
+    for stage in ("diarize", "transcribe"):  # as before this could be chosen
+        assert getattr(config, stage).reads == "enhanced"
     sources = [str(workdir / "call.flac"), str(workdir / "manifest.jsonl")]
     build = prepare(sources, str(out), config)
     stages = pq.read_table(MADE_SNAPSHOT / "stages.parquet").to_pylist()
@@ -57,6 +59,7 @@ def test_the_build_goes_on(workdir: Path) -> None:
     assert {name for name in recorded if found[name] != recorded[name]} == CHANGED
     # The recordings lie elsewhere now, which what reads labels has to see.
     to_do = {load.stage: load.shards for load in build.plan.loads()}
+    assert {stage for stage in recorded if to_do[stage] == 0} == recorded.keys() - CHANGED
     assert to_do["denoise"] == 0
     for event in execute(build):
         assert not isinstance(event, ShardFailed)

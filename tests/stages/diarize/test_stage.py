@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,11 @@ from tests.stages.diarize.sound import RATE, Script, ScriptConfig
 from tests.support import MemoryUpstream, audio_folder
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.flac import encode_flac
+from wavemill.stages.audio.version import AudioVersion
 from wavemill.stages.denoise.stage import SCHEMA as DENOISE_SCHEMA
-from wavemill.stages.diarize.engine import Turn
+from wavemill.stages.diarize.engine import Diarization, TrackAudio, Turn
 from wavemill.stages.diarize.engines import ENGINES
+from wavemill.stages.diarize.spans import Span
 from wavemill.stages.diarize.stage import SCHEMA, Config, Diarize, DiarizeSettings
 
 RECORDING = Recording("ab" * 16, "talk.flac", 60_000)
@@ -45,7 +48,7 @@ def upstream_of(*tracks: np.ndarray) -> MemoryUpstream:
 
 def scripted(*turns: Turn, overlap: tuple[tuple[int, int], ...] = ()) -> Diarize:
     engine = type("Scripted", (Script,), {"turns": turns, "overlap": overlap})(ScriptConfig())
-    return Diarize(DiarizeSettings(engine="campplus"), engine=engine)
+    return Diarize(DiarizeSettings(engine="campplus", reads="enhanced"), engine=engine)
 
 
 def rows_of(
@@ -149,7 +152,7 @@ def test_config_names_the_engines_thresholds() -> None:
 def test_silence_has_no_segments_and_real_speech_has() -> None:
     import soundfile
 
-    stage = Diarize.build(Config(), "cpu")
+    stage = Diarize.build(Config(reads="enhanced"), "cpu")
     assert list(stage(RECORDING, upstream_of(SILENT_MINUTE))) == []
     path = audio_folder() / "meetings" / "sample.flac"
     audio, rate = soundfile.read(path, dtype="float32")
@@ -161,3 +164,17 @@ def test_silence_has_no_segments_and_real_speech_has() -> None:
     assert all(row["end_ms"] - row["start_ms"] <= 27_000 for row in rows)
     again = [row for batch in stage(RECORDING, upstream_of(audio)) for row in batch.to_pylist()]
     assert rows == again
+
+
+@pytest.mark.parametrize(("reads", "level"), [("original", 0.0), ("enhanced", 0.5)])
+def test_reads_says_which_audio_is_diarized(reads: AudioVersion, level: float) -> None:
+    heard: list[float] = []
+
+    class Hears(Script):
+        def diarize(self, track: TrackAudio, regions: Sequence[Span] = ()) -> Diarization:
+            heard.append(float(track.read(0, 1000).max()))
+            return super().diarize(track, regions)
+
+    stage = Diarize(DiarizeSettings(engine="silero", reads=reads), engine=Hears(ScriptConfig()))
+    rows_of(stage, upstream_of(SILENT_MINUTE + np.float32(0.5)))
+    assert heard == [pytest.approx(level, abs=1e-3)]

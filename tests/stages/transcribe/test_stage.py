@@ -12,6 +12,7 @@ import pytest
 from tests.support import MemoryUpstream
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.flac import encode_flac
+from wavemill.stages.audio.version import AudioVersion
 from wavemill.stages.denoise.stage import SCHEMA as DENOISE
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
@@ -98,7 +99,7 @@ def rows(stage: Any, *spans: tuple[int, int, int]) -> list[dict[str, Any]]:
 
 def test_rows_in_segment_order_with_times_of_the_recording() -> None:
     engine = Loudness()
-    stage = Transcribe(TranscribeSettings(batch_size=2), engine=engine)
+    stage = Transcribe(TranscribeSettings(batch_size=2, reads="enhanced"), engine=engine)
     found = rows(stage, (0, 500, 1500), (1, 1000, 3000), (0, 4000, 4500))
     assert engine.batches == [2, 1]
     assert [row["segment_id"] for row in found] == [
@@ -119,14 +120,16 @@ def test_rows_in_segment_order_with_times_of_the_recording() -> None:
 
 
 def test_labelled_recordings_and_recordings_without_speech_yield_nothing() -> None:
-    stage = Transcribe(TranscribeSettings(), engine=Loudness())
+    stage = Transcribe(TranscribeSettings(reads="enhanced"), engine=Loudness())
     labelled = Recording("r", "a.wav", 6000, items=(Item("i", 0, 1000, text="yes"),))
     assert list(stage(labelled, MemoryUpstream("r", {}))) == []
     assert rows(stage) == []
 
 
 def test_with_pocketsphinx_a_segment_without_words_has_a_row() -> None:
-    (found,) = rows(Transcribe.build(Config(), "cpu"), (0, 0, 1000))  # a constant is no speech
+    (found,) = rows(
+        Transcribe.build(Config(reads="enhanced"), "cpu"), (0, 0, 1000)
+    )  # a constant is no speech
     assert found == {
         "recording_id": "r",
         "segment_id": "r-0-0-1000",
@@ -150,3 +153,10 @@ def test_unknown_settings_are_refused() -> None:
     for section in ({"engine": "whisperer"}, {"beem": 1}, {"pocketsphinx": {"maxhmmpf": -2}}):
         with pytest.raises(ValueError, match=next(iter(section))):
             Config(**section)
+
+
+@pytest.mark.parametrize(("reads", "text"), [("original", "0.0"), ("enhanced", "0.7")])
+def test_reads_says_which_audio_is_transcribed(reads: AudioVersion, text: str) -> None:
+    stage = Transcribe(TranscribeSettings(reads=reads), engine=Loudness())
+    (row,) = rows(stage, (1, 0, 1000))
+    assert row["text"] == text
