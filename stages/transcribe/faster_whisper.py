@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from wavemill.stages.transcribe.packing import Placed, Window, packed
 
 SAMPLE_RATE = 16_000
 WINDOW_S = 30
+UNKNOWN = "und"  # ISO 639-2: a language that was not determined
 PREPENDED, APPENDED = (
     "\"'“¿([{-",
     "\"'.。,，!！?？:：”)]}、",
@@ -58,6 +59,9 @@ class FasterWhisperConfig(EngineConfig):
     packing: PackingConfig | None = PackingConfig()  # None: each clip has a window of its own
     silence_dbfs: float = Field(-60.0, le=0)  # a clip whose peak is below has no speech
     compression_ratio: float = Field(2.4, gt=0)  # a window above is repetition: clips go alone
+    # A model that knows English only writes English whatever it hears: below this confidence its
+    # text has language UNKNOWN. Eleven Mandarin clips had 0.00 to 0.38, English ones 0.60 to 0.97.
+    min_english_confidence: float = Field(0.6, ge=0, le=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +81,9 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
     """
 
     name = "faster_whisper"
-    version = 1
+    version = 2
     Config = FasterWhisperConfig
     packages = ("faster-whisper", "ctranslate2")
-    extra = "faster_whisper"
 
     def thresholds(self) -> Mapping[str, float]:
         """Right words have 0.6 and more; noise, music and other languages mostly less."""
@@ -127,7 +130,14 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
         for index in spoken:
             if len(pieces[index]) > 1:
                 found[index] = _joined(self._each(pieces[index]), pieces[index])
-        return [found[index] for index in range(len(clips))]
+        return [self._believed(found[index]) for index in range(len(clips))]
+
+    def _believed(self, transcript: Transcript) -> Transcript:
+        """Do not call English what a model for English alone wrote without confidence."""
+        least = self.config.min_english_confidence
+        if self._model.model.is_multilingual or transcript.asr_confidence >= least:
+            return transcript
+        return replace(transcript, language=UNKNOWN)
 
     @property
     def _language(self) -> str | None:
