@@ -48,10 +48,11 @@ class PackingConfig(BaseModel):
 class FasterWhisperConfig(EngineConfig):
     """Which model, and how it is asked."""
 
-    weights_fields: ClassVar[frozenset[str]] = frozenset({"model", "download_root"})
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"model", "download_root", "revision"})
 
     model: str = "bundled"  # or tiny.en ... large-v3-turbo, or a folder
     download_root: str | None = None  # of named models; None: the hub's own cache
+    revision: str | None = None  # commit of a named model's repository; None: its main branch
     language: str | None = None  # None: identified, by models that know several
     beam_size: int = Field(1, ge=1)  # 1: greedy
     batch_size: int = Field(8, ge=1)  # windows in the encoder and the decoder at once
@@ -95,13 +96,13 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
 
     def check(self) -> None:
         super().check()
-        check_model(self.config.model, self.config.download_root)
+        check_model(self.config.model, self.config.download_root, self.config.revision)
 
     def weights_identity(self) -> str:
-        return identity(self.config.model, self.config.download_root)
+        return identity(self.config.model, self.config.download_root, self.config.revision)
 
     def load(self, device: str) -> None:
-        folder = model_folder(self.config.model, self.config.download_root)
+        folder = model_folder(self.config.model, self.config.download_root, self.config.revision)
         from faster_whisper import WhisperModel
 
         kind, _, index = device.partition(":")

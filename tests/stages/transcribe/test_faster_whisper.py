@@ -17,7 +17,7 @@ from wavemill.stages.engine import EngineUnavailable
 from wavemill.stages.text import normalize
 from wavemill.stages.transcribe.engine import Transcript
 from wavemill.stages.transcribe.faster_whisper import FasterWhisper, FasterWhisperConfig
-from wavemill.stages.transcribe.faster_whisper_weights import TINY_EN, model_folder
+from wavemill.stages.transcribe.faster_whisper_weights import TINY_EN, identity, model_folder
 
 RATE = 16_000
 EXAMPLES = ROOT / "examples"
@@ -139,3 +139,11 @@ def test_a_named_model_that_cannot_be_fetched(
 def test_the_bundled_files_are_pinned() -> None:
     for file in TINY_EN:
         assert file.checked().is_file()
+
+
+def test_the_commit_of_a_named_model_identifies_it() -> None:
+    repository = "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
+    assert identity("large-v3-turbo", None) == repository
+    assert identity("large-v3-turbo", None, "abc") == f"{repository}@abc"
+    config = FasterWhisperConfig(model="large-v3-turbo", revision="abc")
+    assert FasterWhisper(config).weights_identity() == f"{repository}@abc"
