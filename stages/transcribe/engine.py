@@ -27,7 +27,7 @@ class Transcript:
 
     text: str  # empty: no speech was found
     words: tuple[Word, ...]  # in time order, within the clip, not overlapping
-    language: str  # ISO 639-1, of this clip
+    language: str  # ISO 639-1, of this clip; und: not determined
     asr_confidence: float  # 0 to 1 over the whole clip; 0 for an empty text
     language_probability: float | None = None  # None: assumed, not identified
     avg_logprob: float | None = None  # mean natural log probability of the tokens

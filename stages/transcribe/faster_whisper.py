@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +29,7 @@ from wavemill.stages.transcribe.packing import Placed, Window, packed
 
 SAMPLE_RATE = 16_000
 WINDOW_S = 30
+UNKNOWN = "und"  # ISO 639-2: a language that was not determined
 PREPENDED, APPENDED = (
     "\"'“¿([{-",
     "\"'.。,，!！?？:：”)]}、",
@@ -49,10 +50,11 @@ class PackingConfig(BaseModel):
 class FasterWhisperConfig(EngineConfig):
     """Which model, and how it is asked."""
 
-    weights_fields: ClassVar[frozenset[str]] = frozenset({"model", "download_root"})
+    weights_fields: ClassVar[frozenset[str]] = frozenset({"model", "download_root", "revision"})
 
     model: str = "bundled"  # or tiny.en ... large-v3-turbo, or a folder
     download_root: str | None = None  # of named models; None: the hub's own cache
+    revision: str | None = None  # commit of a named model's repository; None: its main branch
     language: str | None = None  # None: identified, by models that know several
     beam_size: int = Field(1, ge=1)  # 1: greedy
     batch_size: int = Field(8, ge=1)  # windows in the encoder and the decoder at once
@@ -60,6 +62,9 @@ class FasterWhisperConfig(EngineConfig):
     packing: PackingConfig | None = PackingConfig()  # None: each clip has a window of its own
     silence_dbfs: float = Field(-60.0, le=0)  # a clip whose peak is below has no speech
     compression_ratio: float = Field(2.4, gt=0)  # a window above is repetition: clips go alone
+    # A model that knows English only writes English whatever it hears: below this confidence its
+    # text has language UNKNOWN. Eleven Mandarin clips had 0.00 to 0.38, English ones 0.60 to 0.97.
+    min_english_confidence: float = Field(0.6, ge=0, le=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,9 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
     """
 
     name = "faster_whisper"
-    version = 1
+    version = 2
     Config = FasterWhisperConfig
     packages = ("faster-whisper", "ctranslate2")
-    extra = "faster_whisper"
 
     def thresholds(self) -> Mapping[str, float]:
         """Right words have 0.6 and more; noise, music and other languages mostly less."""
@@ -94,16 +98,16 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
 
     def check(self) -> None:
         super().check()
-        check_model(self.config.model, self.config.download_root)
+        check_model(self.config.model, self.config.download_root, self.config.revision)
 
     def weights_identity(self) -> str:
-        return identity(self.config.model, self.config.download_root)
+        return identity(self.config.model, self.config.download_root, self.config.revision)
 
     def weights(self) -> Sequence[Declared]:
-        return declared(self.config.model, self.config.download_root)
+        return declared(self.config.model, self.config.download_root, self.config.revision)
 
     def load(self, device: str) -> None:
-        folder = model_folder(self.config.model, self.config.download_root)
+        folder = model_folder(self.config.model, self.config.download_root, self.config.revision)
         from faster_whisper import WhisperModel
 
         kind, _, index = device.partition(":")
@@ -132,7 +136,14 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
         for index in spoken:
             if len(pieces[index]) > 1:
                 found[index] = _joined(self._each(pieces[index]), pieces[index])
-        return [found[index] for index in range(len(clips))]
+        return [self._believed(found[index]) for index in range(len(clips))]
+
+    def _believed(self, transcript: Transcript) -> Transcript:
+        """Do not call English what a model for English alone wrote without confidence."""
+        least = self.config.min_english_confidence
+        if self._model.model.is_multilingual or transcript.asr_confidence >= least:
+            return transcript
+        return replace(transcript, language=UNKNOWN)
 
     @property
     def _language(self) -> str | None:

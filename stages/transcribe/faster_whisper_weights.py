@@ -62,14 +62,14 @@ REMEDY = (
 )
 
 
-def identity(model: str, download_root: str | None) -> str:
+def identity(model: str, download_root: str | None, revision: str | None = None) -> str:
     """Name the content of a model's files.
 
     Raises EngineUnavailable when they are not there and `model` is no name that is known. A named
-    model is identified by its repository, fetched or not, and not by what that holds.
+    model is identified by its repository and, if given, the commit, and not by what they hold.
     """
     if model in REPOSITORIES:
-        return REPOSITORIES[model]
+        return REPOSITORIES[model] + (f"@{revision}" if revision else "")
     folder = model_folder(model, download_root)
     digest = hashlib.sha256()
     for name in FILES:
@@ -77,12 +77,12 @@ def identity(model: str, download_root: str | None) -> str:
     return digest.hexdigest()[:32]
 
 
-def check_model(model: str, download_root: str | None) -> None:
+def check_model(model: str, download_root: str | None, revision: str | None = None) -> None:
     """Look whether a model is there, or could be fetched. Raises EngineUnavailable."""
     if model not in REPOSITORIES:
         model_folder(model, download_root)
-    elif not _fetched(model, download_root):
-        url = f"{hub_url()}/{REPOSITORIES[model]}/resolve/main/{CONFIG}"
+    elif not _fetched(model, download_root, revision):
+        url = f"{hub_url()}/{REPOSITORIES[model]}/resolve/{revision or 'main'}/{CONFIG}"
         try:
             check_download(url)
         except OSError as error:
@@ -92,7 +92,7 @@ def check_model(model: str, download_root: str | None) -> None:
             ) from error
 
 
-def model_folder(model: str, download_root: str | None) -> Path:
+def model_folder(model: str, download_root: str | None, revision: str | None = None) -> Path:
     """Return the folder with a model's FILES, fetched if it is one of REPOSITORIES.
 
     Raises EngineUnavailable.
@@ -101,7 +101,7 @@ def model_folder(model: str, download_root: str | None) -> Path:
         paths = [file.checked() for file in TINY_EN]
         return paths[0].parent
     if model in REPOSITORIES:
-        return _download(model, download_root)
+        return _download(model, download_root, revision)
     folder = Path(model)
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
@@ -127,22 +127,30 @@ def hub_url() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
-def _fetched(model: str, download_root: str | None) -> bool:
+def _fetched(model: str, download_root: str | None, revision: str | None) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     found = (
-        try_to_load_from_cache(REPOSITORIES[model], name, cache_dir=download_root) for name in FILES
+        try_to_load_from_cache(
+            REPOSITORIES[model], name, cache_dir=download_root, revision=revision
+        )
+        for name in FILES
     )
     return all(isinstance(path, str) for path in found)
 
 
-def _download(model: str, download_root: str | None) -> Path:
+def _download(model: str, download_root: str | None, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = list(PATTERNS)
     try:
         return Path(
-            snapshot_download(REPOSITORIES[model], allow_patterns=patterns, cache_dir=download_root)
+            snapshot_download(
+                REPOSITORIES[model],
+                revision=revision,
+                allow_patterns=patterns,
+                cache_dir=download_root,
+            )
         )
     except Exception as error:  # whatever the network, the hub or the disk says
         raise EngineUnavailable(

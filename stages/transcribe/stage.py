@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Recording: hash of the file's content"),
         field("segment_id", pa.string(), "Segment: recording, track, start and end"),
-        field("language", pa.string(), "ISO 639-1 code, identified or assumed by the engine"),
+        field("language", pa.string(), "ISO 639-1 code, identified or assumed; und: neither"),
         field("language_probability", pa.float64(), "Of that language; null: assumed", True),
         field("text", pa.string(), "What was said; empty: no speech found"),
         field("words", pa.list_(WORD), "Words in time order, within the segment"),
@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
 class TranscribeSettings(StageSettings):
     """Settings of the transcribe stage."""
 
-    engine: str = "pocketsphinx"
+    engine: str = "faster_whisper"
     reads: AudioVersion = "original"  # report: enhanced
     batch_size: int = Field(32, ge=1)  # segments handed to the engine at once
 

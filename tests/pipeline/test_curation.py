@@ -185,7 +185,7 @@ def test_lineage_leads_from_a_row_to_parameters(inline: Path) -> None:
     stages = pq.read_table(inline / "corpus/stages.parquet").to_pylist()
     parameters = {r["stage"]: json.loads(r["parameters"]) for r in stages}
     assert parameters["denoise"]["engine"] == "rnnoise"
-    assert "pocketsphinx" in parameters["transcribe"]["weights"]
+    assert len(parameters["transcribe"]["weights"]) == 32  # a hash of the files
 
 
 def test_every_bad_input_is_one_row_and_harms_nothing(tmp_path: Path) -> None:

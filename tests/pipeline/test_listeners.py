@@ -34,7 +34,7 @@ def test_the_embedded_profile_understands_and_rates(folder: Path) -> None:  # no
     assert near == pytest.approx(1.0, abs=1e-4)
     assert far is not None
     assert far < near
-    assert "pocketsphinx" in made.transcriber.name
+    assert "faster_whisper" in made.transcriber.name
     assert "dnsmos" in made.quality.name
 
 

@@ -175,6 +175,6 @@ def test_reads_says_which_audio_is_diarized(reads: AudioVersion, level: float) -
             heard.append(float(track.read(0, 1000).max()))
             return super().diarize(track, regions)
 
-    stage = Diarize(DiarizeSettings(engine="silero", reads=reads), engine=Hears(ScriptConfig()))
+    stage = Diarize(DiarizeSettings(engine="campplus", reads=reads), engine=Hears(ScriptConfig()))
     rows_of(stage, upstream_of(SILENT_MINUTE + np.float32(0.5)))
     assert heard == [pytest.approx(level, abs=1e-3)]

@@ -17,7 +17,7 @@ from wavemill.stages.engine import EngineUnavailable
 from wavemill.stages.text import normalize
 from wavemill.stages.transcribe.engine import Transcript
 from wavemill.stages.transcribe.faster_whisper import FasterWhisper, FasterWhisperConfig
-from wavemill.stages.transcribe.faster_whisper_weights import TINY_EN, model_folder
+from wavemill.stages.transcribe.faster_whisper_weights import TINY_EN, identity, model_folder
 
 RATE = 16_000
 EXAMPLES = ROOT / "examples"
@@ -60,7 +60,9 @@ def test_clips_in_shared_windows(
     assert word_error(truth, found) < 0.1
     for clip, transcript in zip(clips, found, strict=True):
         assert transcript.text == " ".join(word.word for word in transcript.words)
-        assert (transcript.language, transcript.language_probability) == ("en", None)
+        believed = transcript.asr_confidence >= engine.config.min_english_confidence
+        assert transcript.language == ("en" if believed else "und")
+        assert transcript.language_probability is None
         assert 0.3 < transcript.asr_confidence <= 1
         edges = [edge for word in transcript.words for edge in (word.start_ms, word.end_ms)]
         assert edges == sorted(edges)
@@ -99,10 +101,11 @@ def test_a_clip_that_is_longer_than_a_window(
 def test_nothing_to_hear(engine: FasterWhisper) -> None:
     silent = [np.zeros(0, np.float32), np.zeros(1, np.float32), np.zeros(5 * RATE, np.float32)]
     for transcript in engine.transcribe(silent):
-        assert transcript == Transcript("", (), "en", 0.0)
+        assert transcript == Transcript("", (), "und", 0.0)
     noise = np.random.default_rng(0).normal(0, 0.05, 5 * RATE).astype(np.float32)
     (found,) = engine.transcribe([noise])
     assert found.asr_confidence < 0.6
+    assert found.language == "und"
     assert found.no_speech_prob is not None
 
 
@@ -136,3 +139,11 @@ def test_a_named_model_that_cannot_be_fetched(
 def test_the_bundled_files_are_pinned() -> None:
     for file in TINY_EN:
         assert file.checked().is_file()
+
+
+def test_the_commit_of_a_named_model_identifies_it() -> None:
+    repository = "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
+    assert identity("large-v3-turbo", None) == repository
+    assert identity("large-v3-turbo", None, "abc") == f"{repository}@abc"
+    config = FasterWhisperConfig(model="large-v3-turbo", revision="abc")
+    assert FasterWhisper(config).weights_identity() == f"{repository}@abc"
