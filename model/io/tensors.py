@@ -208,7 +208,8 @@ def _of_pickle(folder: Path, entry: str) -> dict[str, StoredTensor]:
         raise WeightsError(f"{folder}: neither {WEIGHTS_FILE} nor {PICKLE_FILE}") from None
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         # The message of torch goes on to explain how to run what the file asks for.
-        raise WeightsError(f"{path} is no file of plain tensors: {type(error).__name__}") from None
+        why = f"is not a file of plain tensors: {type(error).__name__}"
+        raise WeightsError(f"{path} {why}") from None
     tensors = content.get(entry) if isinstance(content, dict) else None
     if not isinstance(tensors, dict):
         raise WeightsError(f"{path}: no entry {entry!r}")

@@ -71,7 +71,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {folder / STATE}: {error}") from None
     if not isinstance(state, dict) or not state.keys() >= PARTS:
-        raise WeightsError(f"{folder / STATE} is no state of a training")
+        raise WeightsError(f"{folder / STATE} is not the state of a training")
     return state
 
 
