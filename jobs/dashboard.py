@@ -61,7 +61,7 @@ def _listening(live: Live, host: str, port: int) -> Server:
     try:
         return Server(live, host, port)
     except OverflowError as error:
-        raise ConfigError(f"{port} is no port; 0 to 65535 are") from error
+        raise ConfigError(f"{port} is not a port; 0 to 65535 are") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(f"port {port} is taken; choose another with --port") from error

@@ -53,7 +53,7 @@ def init_model(
     from wavemill.model.creation import create
 
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ConfigError(f"--out: {out} exists and is no empty folder")
+        raise ConfigError(f"--out: {out} exists and is not an empty folder")
     create(out, preset, text_llm, seed)
     typer.echo(f"wrote {out}", err=True)
 

@@ -107,7 +107,7 @@ def _slaney_hertz(mel: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _hann(samples: int) -> np.ndarray:
+def hann(samples: int) -> np.ndarray:
     """Return a periodic Hann window, float32 (samples,)."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)).astype(np.float32)
 
@@ -129,10 +129,18 @@ def decibel_mel(
     for first in range(0, frames, FRAMES_AT_ONCE):
         last = min(first + FRAMES_AT_ONCE, frames)
         part = padded[first * hop : last * hop + 2 * margin]
-        pieces = np.lib.stride_tricks.sliding_window_view(part, window)[::hop]
-        spectrum = np.abs(np.fft.rfft(pieces * _hann(window), axis=1)) ** 2
+        spectrum = np.abs(spectra(part, window, hop)) ** 2
         output[first:last] = 10.0 * np.log10(np.maximum(spectrum @ filters.T, DECIBEL_SILENCE))
     return output
+
+
+def spectra(audio: np.ndarray, window: int, hop: int) -> np.ndarray:
+    """Transform float (samples,) to complex (frames, window // 2 + 1), with a Hann window.
+
+    Frame k begins at sample k * hop: whoever wants frames centred pads the audio before.
+    """
+    pieces = np.lib.stride_tricks.sliding_window_view(audio, window)[::hop]
+    return np.fft.rfft(pieces * hann(window), axis=1)
 
 
 def stft(audio: Tensor, n_fft: int, hop: int, window: Tensor) -> Tensor:

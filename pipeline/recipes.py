@@ -67,5 +67,5 @@ def llm_recipe(
 
     recipe = recipe_for(training, name, overrides)
     if not isinstance(recipe, PretrainRecipe | SftRecipe):
-        raise ConfigError(f"{training!r} is no training of the LLM; pretrain and sft are")
+        raise ConfigError(f"{training!r} is not a training of the LLM; pretrain and sft are")
     return recipe

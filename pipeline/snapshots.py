@@ -331,7 +331,7 @@ def point_corpus_at(store: Store, snapshot: Snapshot) -> None:
     if link.is_symlink() and str(link.readlink()) == snapshot.folder:
         return
     if link.exists() and not link.is_symlink():
-        raise ConfigError(f"{link} is no link to the newest snapshot; move it away")
+        raise ConfigError(f"{link} is not a link to the newest snapshot; move it away")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(snapshot.folder)
     temporary.replace(link)

@@ -164,7 +164,7 @@ class Store:
         except FileNotFoundError:
             return None
         except UnicodeDecodeError:
-            raise self.damaged(key, "is no text") from None
+            raise self.damaged(key, "is not text") from None
 
     def open_file(self, key: str) -> pa.NativeFile:
         """Open a file for reading, seekable. Raises FileNotFoundError."""

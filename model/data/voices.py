@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
+from wavemill.model.audio import hann, spectra
+
 SAMPLE_RATE = 16_000  # Hz
 WINDOW = 512  # samples, 32 ms: some four periods of a low voice
 HOP = 128
@@ -21,7 +23,6 @@ LIFTER = 28  # cepstral coefficients of the envelope: details wider than some 57
 FLOOR = 1e-7  # magnitude below which a bin counts as silent
 MAX_SHIFT = 6.0  # nepers that moving an envelope may change a bin by
 PACE_SECONDS = 0.1  # between the knots of an uneven pace
-_HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,19 @@ def changed(waveform: np.ndarray, change: Change, gain: np.ndarray | None = None
 def stft(waveform: np.ndarray) -> np.ndarray:
     """(samples,) -> complex (frames, BINS); frame k is centred on sample k * HOP."""
     padded = np.pad(waveform, (WINDOW // 2, WINDOW // 2 + HOP))
-    return np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * _HANN)
+    return spectra(padded, WINDOW, HOP)
 
 
 def inverse(spectrum: np.ndarray, samples: int) -> np.ndarray:
     """Complex (frames, BINS) -> float32 (samples,), by overlap and add; short of it, silence."""
-    frames = np.fft.irfft(spectrum, n=WINDOW) * _HANN
+    frames = np.fft.irfft(spectrum, n=WINDOW) * hann(WINDOW)
     count, parts = len(frames), WINDOW // HOP
     summed = np.zeros((count + parts - 1, HOP), np.float32)
     weight = np.full((count + parts - 1, HOP), 1e-3, np.float32)
     for part in range(parts):
         span = slice(part * HOP, (part + 1) * HOP)
         summed[part : part + count] += frames[:, span]
-        weight[part : part + count] += _HANN[span] ** 2
+        weight[part : part + count] += hann(WINDOW)[span] ** 2
     waveform = (summed / weight).reshape(-1)[WINDOW // 2 :][:samples]
     return np.pad(waveform, (0, samples - len(waveform))).astype(np.float32)
 

@@ -62,7 +62,7 @@ def stored_tensors(
     if pickled is not None and not shards and not files[0].is_file():
         found = _of_pickle(folder, pickled)
     else:
-        found = {name: tensor for file in files for name, tensor in _of_safetensors(file)}
+        found = {name: tensor for file in files for name, tensor in tensors_of_file(file)}
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in found.items()
@@ -176,7 +176,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _of_safetensors(file: Path) -> Iterator[tuple[str, StoredTensor]]:
+def tensors_of_file(file: Path) -> Iterator[tuple[str, StoredTensor]]:
+    """Yield the tensors of one safetensors file by name. Raises WeightsError."""
     opened = lru_cache(partial(_opened, file))  # one handle for each device
     headers = opened("cpu")
 
@@ -207,7 +208,8 @@ def _of_pickle(folder: Path, entry: str) -> dict[str, StoredTensor]:
         raise WeightsError(f"{folder}: neither {WEIGHTS_FILE} nor {PICKLE_FILE}") from None
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         # The message of torch goes on to explain how to run what the file asks for.
-        raise WeightsError(f"{path} is no file of plain tensors: {type(error).__name__}") from None
+        why = f"is not a file of plain tensors: {type(error).__name__}"
+        raise WeightsError(f"{path} {why}") from None
     tensors = content.get(entry) if isinstance(content, dict) else None
     if not isinstance(tensors, dict):
         raise WeightsError(f"{path}: no entry {entry!r}")

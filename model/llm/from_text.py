@@ -50,7 +50,7 @@ def shaped_like(source: str | Path, base: LlmConfig, text_vocab: int) -> LlmConf
             }
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{source} is no text LLM that is known: {error!r}") from None
+        raise WeightsError(f"{source} is not a text LLM that is known: {error!r}") from None
 
 
 def from_text_llm(

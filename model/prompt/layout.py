@@ -244,7 +244,7 @@ class Format:
         codes = [self._audio_id(code) for code in message.codes or ()]
         for id_ in message.text or ():
             if not 0 <= id_ < vocabulary.text_tokens:
-                raise LayoutError(f"{id_} is no text id: those are below {vocabulary.text_tokens}")
+                raise LayoutError(f"{id_} is not a text id (below {vocabulary.text_tokens})")
         if message.text is not None and message.codes is not None:
             self._add_spoken(streams, message, codes, training)
         elif message.text is not None:

@@ -59,7 +59,7 @@ class BytePairs:
                 file.stem, pat_str=QWEN_PATTERN, mergeable_ranks=ranks, special_tokens={}
             )
         except Exception as error:  # of a foreign file; the package raises many kinds
-            raise WeightsError(f"{file} is no file of byte pairs: {error}") from None
+            raise WeightsError(f"{file} is not a file of byte pairs: {error}") from None
 
     @property
     def vocab_size(self) -> int:
@@ -81,7 +81,7 @@ class FromTokenizers:
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(file))
         except Exception as error:  # the package raises no other kind
-            raise WeightsError(f"{file} is no tokenizer: {error}") from None
+            raise WeightsError(f"{file} is not a tokenizer: {error}") from None
 
     @property
     def vocab_size(self) -> int:
@@ -98,7 +98,7 @@ def load_text_tokenizer(folder: Path, text_vocab: int) -> TextTokenizer:
     """Return the text tokenizer of a model folder whose text ids are below `text_vocab`.
 
     If the folder has no tokenizer file, `text_vocab` identifies those that need none: bytes and
-    Whisper's. Raises WeightsError when there is no tokenizer, or it has more ids.
+    Whisper's. Raises WeightsError when there is not a tokenizer, or it has more ids.
     """
     tokenizer = stored_text_tokenizer(folder)
     if tokenizer is None and text_vocab == BYTES:

@@ -11,18 +11,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from wavemill.model.data.source import Prefetched
 from wavemill.model.io.folders import WeightsError
+from wavemill.model.io.tensors import StoredTensor, tensors_of_file, write_tensors
 from wavemill.model.train.learner import MicroBatch
 from wavemill.model.train.ranks import Ranks, whole
 from wavemill.model.train.recipe import CheckpointSettings
@@ -73,7 +71,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {folder / STATE}: {error}") from None
     if not isinstance(state, dict) or not state.keys() >= PARTS:
-        raise WeightsError(f"{folder / STATE} is no state of a training")
+        raise WeightsError(f"{folder / STATE} is not the state of a training")
     return state
 
 
@@ -137,12 +135,12 @@ def _write(folder: Path, tensors: Iterator[tuple[str, Tensor]], first: bool) -> 
         if not first:
             continue
         if held and size + value.nbytes > SHARD_BYTES:
-            save_file(held, folder / f"{number:05}.safetensors")
+            write_tensors(folder / f"{number:05}.safetensors", held)
             held, size, number = {}, 0, number + 1
         held[name] = value.clone()  # tensors that share memory are stored separately
         size += value.nbytes
     if first:
-        save_file(held, folder / f"{number:05}.safetensors")
+        write_tensors(folder / f"{number:05}.safetensors", held)
 
 
 class _Stored:
@@ -150,24 +148,17 @@ class _Stored:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._readers: dict[str, Callable[[], Tensor]] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        try:
-            for file in sorted(folder.glob("*.safetensors")):
-                opened: Any = safe_open(file, framework="pt")
-                for name in opened.keys():  # noqa: SIM118 (no mapping)
-                    self._readers[name] = partial(opened.get_tensor, name)
-                    self._shapes[name] = tuple(opened.get_slice(name).get_shape())
-        except (OSError, SafetensorError) as error:
-            raise WeightsError(f"cannot read {folder}: {error}") from None
+        self._tensors: dict[str, StoredTensor] = {}
+        for file in sorted(folder.glob("*.safetensors")):
+            self._tensors.update(tensors_of_file(file))
 
     def below(self, prefix: str) -> list[str]:
-        return [name for name in self._readers if name.startswith(prefix)]
+        return [name for name in self._tensors if name.startswith(prefix)]
 
     def read(self, name: str) -> Tensor:
-        if name not in self._readers:
+        if name not in self._tensors:
             raise WeightsError(f"{self.folder} has no tensor {name}")
-        return self._readers[name]()
+        return self._tensors[name].read("cpu")
 
     def like(self, name: str, other: Tensor) -> Tensor:
         """Return a tensor on the device of `other`, sharded like it."""

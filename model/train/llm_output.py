@@ -39,7 +39,7 @@ class ExamplePrompt:
 def prompt_of_conversation(
     conversation: Conversation, text: TextTokenizer, form: Format
 ) -> ExamplePrompt | None:
-    """Return a conversation without its last message as a prompt; None if that is no text."""
+    """Return a conversation without its last message as a prompt; None if that is not text."""
     *before, answer = conversation.messages
     if answer.text is None or not before:
         return None

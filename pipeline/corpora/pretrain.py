@@ -132,7 +132,7 @@ def _by_segment(
 
 
 def _is_transcribed_speech(item: Item | None) -> bool:
-    """Whether a segment belongs to `pretrain`: labels that are no transcript feed `sft` only."""
+    """Whether a segment belongs to `pretrain`: labels that are not transcripts feed `sft` only."""
     return item is None or (item.task == Task.ASR and item.text is not None)
 
 

@@ -109,7 +109,7 @@ def _as_numpy(audio: Any) -> np.ndarray:
         audio = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
     if not isinstance(audio, np.ndarray):
         raise AudioError(
-            f"audio: {type(audio).__name__} is no path, no bytes, no array and no tensor"
+            f"audio: {type(audio).__name__} is not a path, bytes, an array or a tensor"
         )
     return audio
 
@@ -120,7 +120,7 @@ def _of_array(samples: np.ndarray, sample_rate: int | None, rate: int) -> np.nda
     if sample_rate is None:
         raise AudioError("audio: the rate of an array is not known; remedy: sample_rate=HZ")
     if sample_rate != int(sample_rate) or sample_rate < 1:
-        raise AudioError(f"audio: {sample_rate} is no sample rate in Hz")
+        raise AudioError(f"audio: {sample_rate} is not a sample rate in Hz")
     if samples.ndim not in (1, 2) or not samples.size:
         raise AudioError(
             f"audio: an array of shape {samples.shape} is neither (samples,) nor "

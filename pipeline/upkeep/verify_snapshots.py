@@ -139,7 +139,7 @@ def inspect_pointers(store: Store, found: Inspection) -> None:
         found.damages.append(Damage(LATEST, problem, Kind.POINTER))
     link = store.path("corpus") if store.local else None
     if link is not None and (not link.is_symlink() or str(link.readlink()) != newest.folder):
-        found.damages.append(Damage("corpus", f"is no link to {newest.folder}", Kind.POINTER))
+        found.damages.append(Damage("corpus", f"is not a link to {newest.folder}", Kind.POINTER))
 
 
 def inspect_tombstones(store: Store, found: Inspection) -> None:

@@ -213,7 +213,8 @@ def _meant(
             ids.add(row["recording_id"])
     if not ids:
         raise LookupError(
-            f"{name!r} is no recording's id or URI here (of what was purged, only the id is known)"
+            f"{name!r} is not the id or source of a recording here "
+            "(of what was purged, only the id is known)"
         )
     return ids, rank == _PATTERN or (len(ids) > 1 and len(uris) > 1)
 

@@ -102,7 +102,7 @@ def test_errors_are_one_line(wavemill: Terminal, folder: Path, tmp_path: Path) -
         assert line.startswith("wavemill: ")
         assert message in line
     code, _, notes = wavemill("model", "init", "--out", folder)
-    assert (code, notes) == (2, f"wavemill: --out: {folder} exists and is no empty folder\n")
+    assert (code, notes) == (2, f"wavemill: --out: {folder} exists and is not an empty folder\n")
     assert wavemill("model", "inspect", tmp_path / "none")[0] == 2
 
 

@@ -186,7 +186,10 @@ def test_withdraw_takes_it_out_and_purge_deletes_it(case: tuple[Path, Path]) -> 
 def test_withdraw_wants_a_reason_and_something_to_withdraw(built: tuple[Path, Path]) -> None:
     for arguments, message in (
         (("clean_dialogue.flac",), "--reason"),
-        (("nothing.flac", "--reason", "x"), "'nothing.flac' is no recording's id or URI"),
+        (
+            ("nothing.flac", "--reason", "x"),
+            "'nothing.flac' is not the id or source of a recording",
+        ),
     ):
         done = program("withdraw", built[1], *arguments)
         assert done.returncode == 2

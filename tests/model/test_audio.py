@@ -135,3 +135,17 @@ def test_the_transform_is_undone_where_windows_overlap(window: int) -> None:
     back = spectra.inverse_stft(spectrum, 64, 16, taper)
     assert back.shape == audio.shape
     torch.testing.assert_close(back[..., 64:-64], audio[..., 64:-64])
+
+
+def test_audio_padded_by_half_a_window_gives_centred_frames_bit_for_bit() -> None:
+    sound = torch.randn(2, 4000, generator=torch.Generator().manual_seed(1))
+    window = torch.hann_window(600)
+    padded = torch.nn.functional.pad(sound[:, None], (512, 512), mode="reflect")[:, 0]
+    wanted = torch.stft(sound, 1024, 120, 600, window, center=True, return_complex=True)
+    assert torch.equal(spectra.stft(padded, 1024, 120, window), wanted)
+
+
+def test_both_transforms_agree() -> None:
+    sound = np.random.default_rng(2).standard_normal(4000).astype(np.float32)
+    wanted = spectra.stft(torch.from_numpy(sound), 512, 128, torch.hann_window(512)).T
+    assert spectra.spectra(sound, 512, 128) == pytest.approx(wanted.numpy(), abs=1e-4)

@@ -121,9 +121,9 @@ class Items:
         try:
             file = pq.ParquetFile(self.path)
         except pa.ArrowInvalid as error:
-            raise ItemsError(f"{self.path} is no Parquet file: {error}") from None
+            raise ItemsError(f"{self.path} is not a Parquet file: {error}") from None
         if "item_id" not in file.schema_arrow.names:
-            raise ItemsError(f"{self.path} has no column 'item_id': it is no file of items")
+            raise ItemsError(f"{self.path} has no column 'item_id': it is not a file of items")
         return file
 
     def _rows(self, skip: Collection[str], sound: bool) -> Iterator[dict[str, Any]]:

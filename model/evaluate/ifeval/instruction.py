@@ -31,7 +31,7 @@ class Arguments:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Unscored(f"argument {name} is missing or no number: {value!r}")
         if value <= 0 or value != int(value):
-            raise Unscored(f"argument {name} is no positive whole number: {value!r}")
+            raise Unscored(f"argument {name} is not a positive whole number: {value!r}")
         return int(value)
 
     def text(self, name: str) -> str:

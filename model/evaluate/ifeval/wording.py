@@ -17,7 +17,7 @@ def _pattern(keyword: str, arguments: Arguments, whole: bool = False) -> re.Patt
     try:
         return re.compile(rf"\b{text}\b" if whole else text, re.IGNORECASE)
     except re.error as error:
-        raise Unscored(f"keyword {keyword!r} is no regular expression: {error}") from None
+        raise Unscored(f"keyword {keyword!r} is not a regular expression: {error}") from None
 
 
 def existence(response: str, arguments: Arguments) -> bool:
@@ -37,7 +37,7 @@ def forbidden_words(response: str, arguments: Arguments) -> bool:
 def letter_frequency(response: str, arguments: Arguments) -> bool:
     letter = arguments.text("letter").strip().lower()
     if len(letter) != 1 or not "a" <= letter <= "z":
-        raise Unscored(f"argument letter is no single letter: {letter!r}")
+        raise Unscored(f"argument letter is not a single letter: {letter!r}")
     return arguments.holds(Counter(response.lower())[letter], "let_frequency", "let_relation")
 
 

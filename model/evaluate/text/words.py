@@ -114,7 +114,7 @@ def _as_digits(text: str) -> str:
 
 
 def value_of(run: str) -> int | None:
-    """Return the value of a number with units such as 两千零五; None if it is no number (万一).
+    """Return the value of a number with units such as 两千零五; None if it is not a number (万一).
 
     A last digit without 零 stands for the next lower unit, as in 一百五 (150).
     """

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
+from wavemill.model.audio import stft
+
 SLOPE = 0.1  # of the leaky rectifiers
 SCALE_LAYERS = (
     (15, 1, 1),
@@ -110,10 +112,9 @@ class ResolutionDiscriminator(nn.Module):
 
     def forward(self, audio: Tensor) -> Scored:
         with torch.autocast(audio.device.type, enabled=False):
-            spectrum = torch.stft(
-                audio.float(), self.n_fft, self.hop, len(self.window), self.window,
-                return_complex=True,
-            )  # fmt: skip
+            half = self.n_fft // 2  # frames are centred
+            padded = functional.pad(audio.float()[:, None], (half, half), mode="reflect")[:, 0]
+            spectrum = stft(padded, self.n_fft, self.hop, self.window)
             # The root has no gradient at zero.
             magnitude = (spectrum.real**2 + spectrum.imag**2 + 1e-9).sqrt()
         return _scored(self.layers, self.score, magnitude[:, None])

@@ -172,7 +172,7 @@ def test_nothing_in_a_pickle_is_executed(folder: Path, zipped: bool) -> None:
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content, protocol=2))
-    with pytest.raises(WeightsError, match="is no file of plain tensors"):
+    with pytest.raises(WeightsError, match="is not a file of plain tensors"):
         Detokenizer.from_pretrained(folder)
     assert not trace.exists()
 

@@ -86,7 +86,7 @@ def test_refuses_what_is_no_conversation() -> None:
     style = Format(SMALL)
     with pytest.raises(LayoutError, match="at least one message"):
         style.layout([])
-    with pytest.raises(LayoutError, match="25 is no text id"):
+    with pytest.raises(LayoutError, match="25 is not a text id"):
         style.layout([TokenMessage(Role.USER, text=(25,))])
     with pytest.raises(LayoutError, match="code -1 is negative"):
         style.layout([TokenMessage(Role.USER, codes=(-1,))])

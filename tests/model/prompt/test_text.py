@@ -54,8 +54,8 @@ def test_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="the text tokenizer has 2 ids, the model 1"):
         load_text_tokenizer(tmp_path, text_vocab=1)
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(WeightsError, match=r"tokenizer\.json is no tokenizer"):
+    with pytest.raises(WeightsError, match=r"tokenizer\.json is not a tokenizer"):
         load_text_tokenizer(tmp_path, text_vocab=3)
     (tmp_path / "tiktoken.model").write_bytes(b"\x00\x01")
-    with pytest.raises(WeightsError, match=r"tiktoken\.model is no file of byte pairs"):
+    with pytest.raises(WeightsError, match=r"tiktoken\.model is not a file of byte pairs"):
         load_text_tokenizer(tmp_path, text_vocab=3)

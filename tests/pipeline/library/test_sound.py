@@ -90,12 +90,12 @@ def test_any_form_of_audio_becomes_the_same_waveform(rate: int, tmp_path: Path) 
 def test_what_is_no_audio_is_one_line(tmp_path: Path) -> None:
     for audio, rate, message in (
         (np.zeros(8), None, "sample_rate=HZ"),
-        (np.zeros(8), 0, "no sample rate"),
+        (np.zeros(8), 0, "not a sample rate"),
         (np.zeros((2, 2, 2)), 8000, "shape"),
         (np.zeros(0), 8000, "shape"),
         (np.full(8, np.nan), 8000, "not finite"),
         (np.zeros(8, complex), 8000, "neither floats nor integers"),
-        (["a"], 8000, "list is no path"),
+        (["a"], 8000, "list is not a path"),
         ({"text": "x"}, None, "none of array, bytes and path among text"),
         (b"nothing", None, "audio \\(bytes\\)"),
         (tmp_path / "none.wav", None, "none.wav"),

@@ -62,7 +62,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
             for batch in file.iter_batches(batch_size=32, columns=list(columns)):
                 yield from batch.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{path} is no Parquet file: {error}") from None
+        raise SourceError(f"{path} is not a Parquet file: {error}") from None
 
 
 def _item(item_id: str, row: Mapping[str, Any]) -> BenchmarkItem:

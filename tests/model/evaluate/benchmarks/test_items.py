@@ -87,7 +87,7 @@ def test_wrong_items_are_named(tmp_path: Path, values: dict[str, object], said: 
 def test_a_foreign_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "items.parquet"
     path.write_bytes(b"PAR1 no more")
-    with pytest.raises(ItemsError, match="no Parquet file"):
+    with pytest.raises(ItemsError, match="is not a Parquet file"):
         Items(path)
 
 
