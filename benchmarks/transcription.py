@@ -1,11 +1,11 @@
-"""Word errors and speed of parameter sets of the embedded transcriber (see transcription.md).
+"""Word errors and speed of the embedded transcriber, and its texts where nobody speaks English.
 
-    python benchmarks/transcription.py             # all sets, some 15 minutes on one core
+    python benchmarks/transcription.py             # all sets, some 5 minutes on one core
     python benchmarks/transcription.py default     # one of them; --list names them
 
 Run from the repository root. WAVEMILL_AUDIO names the folder of real recordings (default
-`../shared/audio`). Everything is decoded as in the pipeline: enhanced by RNNoise, cut into
-segments of one speaker. Speed is seconds of audio per second of the decoding thread's CPU time.
+`../shared/audio`). Clips are segments of one speaker along the truth, as the stage gets them. Speed
+is seconds of audio per second of the decoding thread's CPU time. Figures: transcription.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ sys.path.insert(0, str(ROOT))
 from wavemill.stages.denoise.rnnoise import RNNoise  # noqa: E402
 from wavemill.stages.engine import EngineConfig  # noqa: E402
 from wavemill.stages.text import normalize  # noqa: E402
-from wavemill.stages.transcribe.pocketsphinx import PocketSphinx, PocketSphinxConfig  # noqa: E402
+from wavemill.stages.transcribe.faster_whisper import (  # noqa: E402
+    FasterWhisper,
+    FasterWhisperConfig,
+)
 
 AUDIO = Path(os.environ.get("WAVEMILL_AUDIO", ROOT.parent / "shared" / "audio"))
 EXAMPLES = ROOT / "examples"
@@ -38,21 +41,13 @@ RATE = 16_000
 NOISE_DB = 10.0  # speech over noise, of the condition "noisy"
 MERGE_GAP_S = 2.0  # turns of a speaker are joined over shorter gaps, as diarize does
 MERGE_MAX_S = 27.0
+PHANTOM_S = 20
 
-# PocketSphinx's own defaults, the second and third pass included.
-PACKAGE = {"maxhmmpf": 30_000, "fwdflat": True, "remove_noise": True}
-NARROW = {"beam": 1e-36, "pbeam": 1e-36, "lpbeam": 1e-30, "wbeam": 1e-22, "lponlybeam": 1e-22}
 SETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "package": PACKAGE,
-    "fwdflat": {"fwdflat": True},
-    "fwdflat, maxhmmpf 2000": {"fwdflat": True, "maxhmmpf": 2000},
-    "maxhmmpf 2000": {"maxhmmpf": 2000},
-    "maxhmmpf 5000": {"maxhmmpf": 5000},
-    "remove_noise": {"remove_noise": True},
-    "narrow beams": NARROW,
-    "topn 2": {"topn": 2},
-    "ds 2": {"ds": 2},
+    "each clip alone": {"packing": None},
+    "gap 0.3 s": {"packing": {"gap_s": 0.3}},
+    "beam 5": {"beam_size": 5},
 }
 
 
@@ -77,13 +72,36 @@ def main() -> None:
     print(f"| set | {' | '.join(f'{n} ({s:.0f} s)' for n, s in seconds.items())} |")
     print("|---" * (len(conditions) + 1) + "|")
     for name in arguments.sets:
-        engine = PocketSphinx(PocketSphinxConfig(**SETS[name]))
-        engine.load("cpu")
+        engine = loaded_engine(name)
         cells = [measured(engine, clips) for clips in conditions.values()]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print("\n| not English speech | clips | with text | confident | their texts |")
+    print("|---" * 5 + "|")
+    for name, make in PHANTOMS.items():
+        print(f"| {name} | {' | '.join(phantoms(loaded_engine('default'), make()))} |", flush=True)
 
 
-def measured(engine: PocketSphinx, clips: list[Clip]) -> str:
+def loaded_engine(name: str) -> FasterWhisper:
+    engine = FasterWhisper(FasterWhisperConfig(**SETS[name]))
+    engine.load("cpu")
+    return engine
+
+
+def phantoms(engine: FasterWhisper, clips: Iterator[np.ndarray]) -> tuple[str, str, str, str]:
+    """Return how many clips there are, with a text, with one above the engine's own threshold.
+
+    Each is decoded alone, as it is rarely beside speech. Last, the texts above the threshold.
+    """
+    found = [engine.transcribe([clip])[0] for clip in clips]
+    least = engine.thresholds()["min_asr_confidence"]
+    texts = [one for one in found if one.text]
+    confident = [
+        f"{one.text} ({one.asr_confidence:.2f})" for one in texts if one.asr_confidence >= least
+    ]
+    return str(len(found)), str(len(texts)), str(len(confident)), "; ".join(confident)
+
+
+def measured(engine: FasterWhisper, clips: list[Clip]) -> str:
     """Return "WER in percent, speed" of one condition, or the speed alone."""
     import jiwer
 
@@ -100,31 +118,31 @@ def measured(engine: PocketSphinx, clips: list[Clip]) -> str:
 
 
 def read() -> Iterator[Clip]:
-    """Read sentences, enhanced."""
-    for audio, text in sentences():
-        yield Clip(enhanced(audio), text)
-
-
-def original() -> Iterator[Clip]:
-    """Read sentences as they are."""
+    """Read sentences."""
     for audio, text in sentences():
         yield Clip(audio, text)
 
 
+def read_enhanced() -> Iterator[Clip]:
+    """Read sentences, enhanced by RNNoise."""
+    for audio, text in sentences():
+        yield Clip(enhanced(audio), text)
+
+
 def noisy() -> Iterator[Clip]:
-    """Read sentences in background noise, enhanced."""
+    """Read sentences in background noise."""
     noises = [loaded(path) for path in sorted((AUDIO / "noise").glob("*.wav"))]
     for index, (audio, text) in enumerate(sentences()):
         noise = np.resize(noises[index % len(noises)], audio.size)
         gain = np.sqrt(np.mean(audio**2) / np.mean(noise**2)) / 10 ** (NOISE_DB / 20)
-        yield Clip(enhanced(audio + gain * noise), text)
+        yield Clip(audio + gain * noise, text)
 
 
 def examples() -> Iterator[Clip]:
     """Segments of the example recordings: synthetic voices, all kinds of disturbance."""
     for line in (EXAMPLES / "truth" / "transcripts.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
-        audio = enhanced(loaded(EXAMPLES / "recordings" / row["recording"]))
+        audio = loaded(EXAMPLES / "recordings" / row["recording"])
         turns = [(t["start"], t["end"], t["speaker"], t["text"]) for t in row["turns"]]
         for start, end, text in merged(turns):
             yield Clip(cut(audio, start, end), text)
@@ -138,17 +156,39 @@ def meetings() -> Iterator[Clip]:
         turn = (float(start), float(start) + float(duration), speaker, "")
         turns.setdefault(name, []).append(turn)
     for name in sorted(turns):
-        audio = enhanced(loaded(AUDIO / "meetings" / f"{name}.flac"))
+        audio = loaded(AUDIO / "meetings" / f"{name}.flac")
         for start, end, _ in list(merged(turns[name]))[::4]:
             yield Clip(cut(audio, start, end), None)
 
 
 CONDITIONS: dict[str, Callable[[], Iterator[Clip]]] = {
     "read": read,
-    "read, original": original,
+    "read, enhanced": read_enhanced,
     "read, noisy": noisy,
     "examples": examples,
     "meetings": meetings,
+}
+
+
+def folder(name: str, pattern: str = "*") -> Iterator[np.ndarray]:
+    """Yield the first 20 s of each recording in a folder of AUDIO."""
+    for path in sorted((AUDIO / name).glob(pattern)):
+        if path.suffix in (".wav", ".flac", ".mp3"):
+            yield loaded(path)[: PHANTOM_S * RATE]
+
+
+def silence() -> Iterator[np.ndarray]:
+    """Yield silence, and hiss at -50 dBFS."""
+    yield np.zeros(PHANTOM_S * RATE, np.float32)
+    yield np.random.default_rng(0).normal(0, 10**-2.5, PHANTOM_S * RATE).astype(np.float32)
+
+
+PHANTOMS: dict[str, Callable[[], Iterator[np.ndarray]]] = {
+    "noise": lambda: folder("noise"),
+    "music": lambda: folder("music"),
+    "events": lambda: folder("events"),
+    "silence and hiss": silence,
+    "Mandarin": lambda: folder("mandarin"),
 }
 
 
