@@ -73,7 +73,7 @@ def test_only_star_and_question_mark_are_special(
 
 @pytest.mark.parametrize("name", ["[q].wav", "talk [1-2].wav", "Q.WAV", "talk 1.wa", "%", "", "/"])
 def test_what_is_no_name_means_nothing(store: Store, name: str) -> None:
-    with pytest.raises(LookupError, match="no recording"):
+    with pytest.raises(LookupError, match="not the id or source of a recording"):
         matching(store, [name])
 
 

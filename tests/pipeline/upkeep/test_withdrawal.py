@@ -72,7 +72,7 @@ def test_the_end_of_a_uri_is_enough_after_a_slash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", ["r9.wav", "fffffff", "", "0" * 32])
 def test_a_pattern_that_names_nothing_is_refused(workdir: Workdir, pattern: str) -> None:
-    with pytest.raises(LookupError, match="no recording"):
+    with pytest.raises(LookupError, match="not the id or source of a recording"):
         matching(workdir.store, [pattern])
 
 
