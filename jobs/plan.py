@@ -58,7 +58,8 @@ def _print_stages(console: Terminal, build: Build) -> None:
     costs = estimate(build.plan)
     with_gpu = any(cost.gpu_hours for cost in costs.values())
     console.print(f"Plan for {build.store.root}", soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD)
+    # Narrow enough for 80 columns with the longest names of stages and engines.
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("stage", "engine"):
         table.add_column(name, no_wrap=True)
     for name in ("done", "to do", "audio", "CPU", *(["GPU"] if with_gpu else []), "disk"):
