@@ -38,6 +38,7 @@ from wavemill.jobs.cli import app
 NOT_RUN = {
     "wavemill curate examples/recordings": "minutes of speech; test_truth.py scores examples",
     "wavemill curate recordings/ --out work --profile paper": "needs weights of a hub",
+    "wavemill curate recordings/ --out work --profile standard": "needs weights of a hub",
     "wavemill curate s3://": "needs a bucket; test_curate_remote.py has one",
     "wavemill dashboard": "serves until it is stopped",
     "wavemill weights fetch": "needs a hub; tests/jobs/test_weights.py has one",
