@@ -266,7 +266,7 @@ def test_nothing_is_sent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_through_the_stage(folder: Path) -> None:
-    config = Config(engine="pyannote", pyannote={"pipeline": str(folder)})
+    config = Config(engine="pyannote", reads="enhanced", pyannote={"pipeline": str(folder)})
     rows = rows_of(Diarize.build(config, "cpu"), upstream_of(talk()))
     assert rows
     assert rows[0]["recording_id"] == RECORDING.recording_id
