@@ -5,7 +5,7 @@
 
 Run from the repository root. WAVEMILL_AUDIO names the folder of real recordings (default
 `../shared/audio`). Clips are segments of one speaker along the truth, as the stage gets them. Speed
-is seconds of audio per second of the decoding thread's CPU time. Figures: transcription.md.
+is seconds of audio per second of CPU time. Figures: transcription.md.
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ def measured(engine: FasterWhisper, clips: list[Clip]) -> str:
     """Return "WER in percent, speed" of one condition, or the speed alone."""
     import jiwer
 
-    start = time.thread_time()
+    start = time.process_time()
     found = engine.transcribe([clip.samples for clip in clips])
-    elapsed = time.thread_time() - start
+    elapsed = time.process_time() - start
     speed = f"{sum(clip.samples.size for clip in clips) / RATE / elapsed:.1f}x"
     pairs = [(c.text, t.text) for c, t in zip(clips, found, strict=True) if c.text is not None]
     if not pairs:
