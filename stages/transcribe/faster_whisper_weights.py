@@ -56,10 +56,11 @@ REPOSITORIES = {
     "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
 }
 PATTERNS = (*FILES, "preprocessor_config.json", "vocabulary.*")  # of what is fetched
-REMEDY = (
-    "remedy: set transcribe.faster_whisper.model to 'bundled', to a folder with "
+CHOICES = (
+    "set transcribe.faster_whisper.model to 'bundled', to a folder with "
     f"{', '.join(FILES)}, or to one of {', '.join(REPOSITORIES)}"
 )
+REMEDY = f"remedy: {CHOICES}"
 
 
 def identity(model: str, download_root: str | None, revision: str | None = None) -> str:
@@ -81,7 +82,10 @@ def check_model(model: str, download_root: str | None, revision: str | None = No
     """Look whether a model is there, or could be fetched. Raises EngineUnavailable."""
     if model not in REPOSITORIES:
         model_folder(model, download_root)
-    elif not _fetched(model, download_root, revision):
+    elif any(
+        file.state(hashed=False) != "present"
+        for file in _at_hub(model, download_root, revision).files()
+    ):
         url = f"{hub_url()}/{REPOSITORIES[model]}/resolve/{revision or 'main'}/{CONFIG}"
         try:
             check_download(url)
@@ -101,7 +105,10 @@ def model_folder(model: str, download_root: str | None, revision: str | None = N
         paths = [file.checked() for file in TINY_EN]
         return paths[0].parent
     if model in REPOSITORIES:
-        return _download(model, download_root, revision)
+        try:
+            return _at_hub(model, download_root, revision).fetch(None)
+        except EngineUnavailable as error:
+            raise EngineUnavailable(f"engine faster_whisper: {error}; or {CHOICES}") from error
     folder = Path(model)
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
@@ -118,42 +125,13 @@ def declared(
         return TINY_EN
     if model not in REPOSITORIES:
         return (LocalFiles(Path(model), "model", FILES),)
-    cache = Path(download_root) if download_root else None
-    repository = REPOSITORIES[model]
-    return (HubFiles(repository, "model", FILES, PATTERNS, LICENCE, revision, cache),)
+    return (_at_hub(model, download_root, revision),)
 
 
 def hub_url() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
-def _fetched(model: str, download_root: str | None, revision: str | None) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = (
-        try_to_load_from_cache(
-            REPOSITORIES[model], name, cache_dir=download_root, revision=revision
-        )
-        for name in FILES
-    )
-    return all(isinstance(path, str) for path in found)
-
-
-def _download(model: str, download_root: str | None, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    patterns = list(PATTERNS)
-    try:
-        return Path(
-            snapshot_download(
-                REPOSITORIES[model],
-                revision=revision,
-                allow_patterns=patterns,
-                cache_dir=download_root,
-            )
-        )
-    except Exception as error:  # whatever the network, the hub or the disk says
-        raise EngineUnavailable(
-            f"engine faster_whisper: model {model} cannot be fetched: "
-            f"{type(error).__name__}: {error}; {REMEDY}"
-        ) from error
+def _at_hub(model: str, download_root: str | None, revision: str | None) -> HubFiles:
+    cache = Path(download_root) if download_root else None
+    return HubFiles(REPOSITORIES[model], "model", FILES, PATTERNS, LICENCE, revision, cache)
