@@ -25,6 +25,7 @@ from wavemill.stages.diarize.engine import (
     Turn,
 )
 from wavemill.stages.diarize.pyannote_weights import (
+    COMMUNITY,
     EXTRA,
     INSTALL,
     PipelineFiles,
@@ -105,7 +106,7 @@ class PyannoteConfig(DiarizationConfig):
 
     merge_similarity: float = Field(0.6, ge=-1, le=1)  # report: 0.6
     chunk_similarity: float = Field(0.5, ge=-1, le=1)  # report: 0.5
-    pipeline: str = "pyannote/speaker-diarization-community-1"  # name, folder or config.yaml
+    pipeline: str = COMMUNITY  # name, folder or config.yaml
     revision: str | None = None  # of the hub repository: branch, tag or commit; none: main
     models: ModelPair = ModelPair()  # if given, instead of `pipeline`
     segmentation_batch: int = Field(32, ge=1)  # windows at once
