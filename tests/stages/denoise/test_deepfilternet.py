@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stages.audio.test_decode import whole
+from tests.stages.denoise.sound import assert_calls_are_independent, lag_of, leave_early, noise, run
 from tests.support import audio_folder
 from wavemill.stages.audio.resample import resample, resample_stream
 from wavemill.stages.denoise import deepfilternet
@@ -40,21 +41,6 @@ def speech() -> np.ndarray:
     return resample(audio[0], rate, RATE)[: 6 * RATE]
 
 
-def noise(samples: int) -> np.ndarray:
-    return (0.1 * np.random.default_rng(5).standard_normal(samples)).astype(np.float32)
-
-
-def run(engine: DeepFilterNet, *blocks: np.ndarray) -> np.ndarray:
-    return np.concatenate(list(engine.enhance(iter(blocks))))
-
-
-def lag_of(enhanced: np.ndarray, audio: np.ndarray) -> int:
-    n = 1 << (2 * audio.size).bit_length()
-    cross = np.fft.irfft(np.fft.rfft(enhanced, n) * np.conj(np.fft.rfft(audio, n)))
-    lag = int(np.argmax(cross))
-    return lag - n if lag > n // 2 else lag
-
-
 @pytest.mark.parametrize("samples", [0, 1, 479, 480, 481, 1440, 1441, 10_007])
 def test_length_is_kept(engine: DeepFilterNet, samples: int) -> None:
     assert run(engine, noise(samples)).shape == (samples,)
@@ -75,11 +61,7 @@ def test_block_sizes_do_not_matter(
 
 
 def test_calls_are_independent(engine: DeepFilterNet) -> None:
-    first, second = noise(20_000), noise(20_000)[::-1] * 5
-    alone = run(engine, first)
-    both = zip(engine.enhance(iter([first])), engine.enhance(iter([second])), strict=True)
-    np.testing.assert_array_equal(np.concatenate([pair[0] for pair in both]), alone)
-    np.testing.assert_array_equal(run(engine, first), alone)
+    assert_calls_are_independent(engine)
 
 
 def test_the_state_is_freed_whatever_happens(
@@ -90,15 +72,7 @@ def test_the_state_is_freed_whatever_happens(
     monkeypatch.setattr(engine, "_create", lambda *args: events.append(1) or create(*args))
     monkeypatch.setattr(engine, "_free", lambda state: events.append(-1) or free(state))
 
-    def failing():
-        yield noise(4800)
-        raise ValueError("source fails")
-
-    with pytest.raises(ValueError, match="source fails"):
-        list(engine.enhance(failing()))
-    half = engine.enhance(iter([noise(4800)] * 3))
-    next(half)
-    half.close()
+    leave_early(engine)
     assert events == [1, -1, 1, -1]
 
 
