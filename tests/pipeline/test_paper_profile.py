@@ -65,6 +65,28 @@ def test_every_profile_is_valid(name: str) -> None:
     assert resolve_groups(config.execution, ["denoise"])
 
 
+def test_standard_is_the_default_but_for_the_transcriber() -> None:
+    """Its file repeats the default's, so that each can be read alone."""
+
+    def leaves(values: Any, name: str = "") -> dict[str, Any]:
+        if not isinstance(values, dict):
+            return {name: values}
+        found = (leaves(value, f"{name}.{key}") for key, value in values.items())
+        return {key: value for part in found for key, value in part.items()}
+
+    texts = {
+        n: (PROFILES / f"{n}.yaml").read_text(encoding="utf-8") for n in ("embedded", "standard")
+    }
+    embedded, standard = (leaves(yaml.safe_load(text)) for text in texts.values())
+    names = embedded.keys() | standard.keys()
+    assert {n for n in names if embedded.get(n, "-") != standard.get(n, "-")} == {
+        ".filter.asr.allowed_languages",
+        ".transcribe.faster_whisper.min_english_confidence",
+        ".transcribe.faster_whisper.model",
+        ".transcribe.faster_whisper.revision",
+    }
+
+
 def test_the_groups_for_gpus_fit_the_stages() -> None:
     text = (PROFILES / "paper.yaml").read_text(encoding="utf-8")
     example = text[text.index("# execution:") :].replace("\n# ", "\n").removeprefix("# ")
