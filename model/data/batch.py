@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from wavemill.model.data.corpus import Sound
 from wavemill.model.data.documents import Document
 from wavemill.model.data.sound import SoundError, piece_mels, too_short, waveform_of
 from wavemill.model.data.source import Problems
+from wavemill.model.tokenizer.config import EncoderConfig
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ class PackedBatch:
         return replace(self, mels=mels, **moved)
 
 
-def packed_batch(documents: Sequence[Document], filled: Callable[[int], int]) -> PackedBatch:
-    """Pack documents into one row; `filled` is as in `piece_mels`. Raises SoundError."""
+def packed_batch(documents: Sequence[Document], encoder: EncoderConfig) -> PackedBatch:
+    """Pack documents into one row, with log-mels for `encoder`. Raises SoundError."""
     pieces: list[tuple[Tensor, int]] = []
     for sound in (sound for one in documents for sound in one.sounds):
-        pieces += piece_mels(decoded_sound(sound), len(sound.codes), filled)
+        pieces += piece_mels(decoded_sound(sound), len(sound.codes), encoder)
 
     def joined(name: str) -> Tensor:
         return torch.from_numpy(np.concatenate([getattr(one, name) for one in documents]))
@@ -97,17 +98,17 @@ def decoded_sound(sound: Sound) -> np.ndarray:
 
 
 def audible_batch(
-    documents: Sequence[Document], filled: Callable[[int], int], problems: Problems
+    documents: Sequence[Document], encoder: EncoderConfig, problems: Problems
 ) -> PackedBatch | None:
     """Pack the documents whose sounds can be decoded; None if there are none.
 
     The others are added to `problems`, as "undecodable_audio".
     """
     try:
-        return packed_batch(documents, filled) if documents else None
+        return packed_batch(documents, encoder) if documents else None
     except SoundError:
         good = [one for one in documents if _audible(one, problems)]
-    return packed_batch(good, filled) if good else None
+    return packed_batch(good, encoder) if good else None
 
 
 def _audible(one: Document, problems: Problems) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +14,7 @@ from wavemill.model.data.batch import PackedBatch, audible_batch, packed_batch
 from wavemill.model.data.documents import Document
 from wavemill.model.data.planning import Place, Planner, Span
 from wavemill.model.data.source import Batches, DataError, Problems, Share
+from wavemill.model.tokenizer.config import EncoderConfig
 
 
 def packed(lengths: Sequence[int], limit: int, rng: np.random.Generator) -> list[list[int]]:
@@ -44,8 +45,6 @@ def packed(lengths: Sequence[int], limit: int, rng: np.random.Generator) -> list
 
 MAX_SILENT_BATCHES = 16  # at the start of a training, without any audio that can be decoded
 COUNTING_WINDOW_BYTES = 1 << 20  # of text and tokens, held at once while an epoch is measured
-
-Filled = Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,10 @@ class LlmBatches(Batches[PackedBatch]):
     """
 
     def __init__(
-        self, planner: Planner, filled: Filled, positions: int, span: Span, share: Share
+        self, planner: Planner, encoder: EncoderConfig, positions: int, span: Span, share: Share
     ) -> None:
-        """Make batches of at most `positions`; `filled` is as in `piece_mels`."""
-        self._planner, self._filled, self._positions = planner, filled, positions
+        """Make batches of at most `positions`; `encoder` is whose log-mels they have."""
+        self._planner, self._encoder, self._positions = planner, encoder, positions
         self._span, self._share = span, share
         self._next = self._base = 0  # the ranks take micro-batches in turn from `_base` on
         self._planned: ThreadPoolExecutor | None = None
@@ -186,7 +185,7 @@ class LlmBatches(Batches[PackedBatch]):
             self._streams[number] = stream
 
     def _made(self, documents: list[Document]) -> PackedBatch:
-        made = audible_batch(documents, self._filled, self._sounds)
+        made = audible_batch(documents, self._encoder, self._sounds)
         if made is not None:
             self._silent = None
             return made
@@ -195,7 +194,7 @@ class LlmBatches(Batches[PackedBatch]):
             self._silent += 1
             if self._silent > MAX_SILENT_BATCHES:
                 raise DataError(f"no audio can be decoded of {', '.join(d.id for d in documents)}")
-        return packed_batch([one.without_loss() for one in documents], self._filled)
+        return packed_batch([one.without_loss() for one in documents], self._encoder)
 
 
 def epoch_positions(planner: Planner, seed: int = 0) -> int:

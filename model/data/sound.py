@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 import numpy as np
 import soundfile
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wavemill.model.audio import whisper_log_mel
+from wavemill.model.tokenizer.config import EncoderConfig
 from wavemill.model.tokenizer.pieces import (
     SAMPLE_RATE,
     TOKEN_SAMPLES,
@@ -41,18 +41,21 @@ def too_short(samples: int, tokens: int, token_samples: int = TOKEN_SAMPLES) -> 
 
 
 def piece_mels(
-    waveform: np.ndarray, tokens: int, filled: Callable[[int], int]
+    waveform: np.ndarray, tokens: int, encoder: EncoderConfig
 ) -> list[tuple[Tensor, int]]:
-    """Return the log-mel of each piece, float32 (128, frames), and how many tokens it has.
+    """Return the log-mel of each piece, float32 (bands, frames), and how many tokens it has.
 
-    Pieces are those of `AcousticEncoder.features`; `filled` maps their samples to the samples with
-    the silence that follows. The waveform is first cut or filled up to `tokens`, since resampling
-    may have added or lost a sample.
+    Pieces are those of `AcousticEncoder.features`. The waveform is first cut or filled up to
+    `tokens`, since resampling may have added or lost a sample.
     """
     whole = torch.zeros(tokens * TOKEN_SAMPLES)
     used = min(len(waveform), len(whole))
     whole[:used] = torch.from_numpy(np.ascontiguousarray(waveform[:used]))
     return [
-        (whisper_log_mel(padded(piece, filled(len(piece)))[None])[0], tokens_in(len(piece)))
+        (_log_mel(padded(piece, encoder.filled(len(piece))), encoder), tokens_in(len(piece)))
         for piece in pieces_of(whole)
     ]
+
+
+def _log_mel(piece: Tensor, encoder: EncoderConfig) -> Tensor:
+    return whisper_log_mel(piece[None], encoder.num_mel_bins)[0]

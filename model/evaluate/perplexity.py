@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from wavemill.model.data.documents import Document
 from wavemill.model.data.llm import epoch
 from wavemill.model.data.planning import Planner, Span
 from wavemill.model.data.sound import SoundError
+from wavemill.model.tokenizer.config import EncoderConfig
 from wavemill.model.train.learner import MAIN, Progress
 from wavemill.model.train.llm import LearningLlm, LlmLearner, LlmTraining, build_network
 from wavemill.model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
@@ -76,34 +77,34 @@ def corpus_perplexity(
     recipe = PretrainRecipe() if kind == "pretrain" else SftRecipe()
     data = LlmTraining(corpus, recipe, Path(), texts, init=model).data_source()
     planner = data.planner(rows, data.opened_texts())
-    found = _batches(planner, data.positions, documents, data.filled)
+    found = _batches(planner, data.positions, documents, data.encoder)
     return perplexity(network, (batch.to(torch.device(device)) for batch in found))
 
 
 def _batches(
-    planner: Planner, positions: int, limit: int | None, filled: Callable[[int], int]
+    planner: Planner, positions: int, limit: int | None, encoder: EncoderConfig
 ) -> Iterator[PackedBatch]:
     held: list[Document] = []
     for number, one in enumerate(epoch(planner, Span(window_bytes=WINDOW_BYTES))):
         if limit is not None and number >= limit:
             break
         if held and sum(map(len, held)) + len(one) > positions:
-            yield from _packed(held, filled)
+            yield from _packed(held, encoder)
             held = []
         held.append(one)
-    yield from _packed(held, filled)
+    yield from _packed(held, encoder)
 
 
-def _packed(held: list[Document], filled: Callable[[int], int]) -> Iterator[PackedBatch]:
+def _packed(held: list[Document], encoder: EncoderConfig) -> Iterator[PackedBatch]:
     """Yield one batch; if audio cannot be decoded, one batch per document that can be."""
     if not held:
         return
     try:
-        yield packed_batch(held, filled)
+        yield packed_batch(held, encoder)
     except SoundError:
         if len(held) > 1:
             for one in held:
-                yield from _packed([one], filled)
+                yield from _packed([one], encoder)
 
 
 def _named(name: str, total: float, count: float) -> Perplexity:

@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from wavemill.model import blocks
 from wavemill.model.audio import whisper_log_mel
+from wavemill.model.io import ctranslate2
 from wavemill.model.io.folders import resolve, validated
-from wavemill.model.io.tensors import fill, save, stored_tensors
+from wavemill.model.io.tensors import assign, fill, save, stored_tensors
 from wavemill.model.tokenizer.config import EncoderConfig
 from wavemill.model.tokenizer.pieces import (
     PIECE_SAMPLES,
-    TOKEN_SAMPLES,
     padded,
     pieces_of,
     tokens_in,
@@ -51,10 +51,10 @@ class AcousticEncoder(nn.Module):
         log-mel is taken in float32 and cast to the weights' dtype, which the result has too.
         Silence that fills a piece up is attended to, as in the published code.
         """
-        return self.encode(whisper_log_mel(pieces))
+        return self.encode(whisper_log_mel(pieces, self.config.num_mel_bins))
 
     def encode(self, mels: Tensor) -> Tensor:
-        """Encode log-mels, float32 (batch, 128, frames), as `forward` does; 8 frames give a row."""
+        """Encode log-mels (batch, bands, frames) as `forward` does; 8 frames give a row."""
         encoder = self.encoder
         mel = mels.to(encoder.conv1.weight.dtype)
         # As in WhisperEncoder.forward, which takes nothing but 30 s.
@@ -81,8 +81,8 @@ class AcousticEncoder(nn.Module):
             owners += [index] * len(cut)
             pieces += cut
         encoded: dict[int, Tensor] = {}
-        for batch in self._batches([self.filled(len(piece)) for piece in pieces]):
-            longest = self.filled(len(pieces[batch[0]]))
+        for batch in self._batches([self.config.filled(len(piece)) for piece in pieces]):
+            longest = self.config.filled(len(pieces[batch[0]]))
             stacked = torch.stack([padded(pieces[i], longest) for i in batch])
             for i, rows in zip(batch, self(stacked.to(weight.device)), strict=True):
                 encoded[i] = rows[: tokens_in(len(pieces[i]))]
@@ -90,13 +90,6 @@ class AcousticEncoder(nn.Module):
         for i, owner in enumerate(owners):
             parts[owner].append(encoded[i])
         return [torch.cat(rows) for rows in parts]
-
-    def filled(self, samples: int) -> int:
-        """Return how long a piece of `samples` is with the silence that fills it up."""
-        step = self.config.fill_to_tokens
-        if step is None:
-            return PIECE_SAMPLES
-        return min(PIECE_SAMPLES, -(-samples // (step * TOKEN_SAMPLES)) * step * TOKEN_SAMPLES)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Yield the indices of pieces to encode together: equally long, and bounded."""
@@ -115,6 +108,26 @@ class AcousticEncoder(nn.Module):
         with torch.device("meta"):
             network = cls(validated(EncoderConfig, folder))
         fill(network, folder, device, dtype, IGNORED, prefix_of(folder))
+        return network.eval()
+
+    @classmethod
+    def from_whisper(
+        cls, source: str | Path, dtype: torch.dtype, fill_to_tokens: int | None = None
+    ) -> AcousticEncoder:
+        """Read the encoder of any Whisper: of `transformers` or, in a folder, of CTranslate2.
+
+        `fill_to_tokens` is as in `EncoderConfig`. Raises WeightsError.
+        """
+        folder = resolve(source)
+        filled = {"fill_to_tokens": fill_to_tokens}
+        if not ctranslate2.is_ctranslate2(folder):
+            network = cls.from_pretrained(folder, dtype=dtype)
+            network.config = network.config.model_copy(update=filled)
+            return network
+        config = EncoderConfig.model_validate(ctranslate2.encoder_config(folder) | filled)
+        with torch.device("meta"):
+            network = cls(config)
+        assign(network.encoder, ctranslate2.encoder_tensors(folder), folder, dtype=dtype)
         return network.eval()
 
     def save_pretrained(self, folder: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from wavemill.model.tokenizer.pieces import PIECE_SAMPLES, TOKEN_SAMPLES
+
 CONFIGS = Path(__file__).parent / "configs"
 PRESETS = ("published", "small", "tiny")
 
@@ -25,9 +27,16 @@ class EncoderConfig(BaseModel):
     # Silence fills a waveform up to a multiple of so many tokens; None: to 30 s, as published,
     # which costs a clip of half a second sixty times its own length.
     fill_to_tokens: int | None = Field(None, ge=1)
-    num_mel_bins: Literal[128] = 128
+    num_mel_bins: Literal[80, 128] = 128
     activation_function: Literal["gelu"] = "gelu"
     scale_embedding: Literal[False] = False
+
+    def filled(self, samples: int) -> int:
+        """Return how long a piece of `samples` is with the silence that fills it up."""
+        step = self.fill_to_tokens
+        if step is None:
+            return PIECE_SAMPLES
+        return min(PIECE_SAMPLES, -(-samples // (step * TOKEN_SAMPLES)) * step * TOKEN_SAMPLES)
 
     def published(self) -> dict[str, Any]:
         """Return the content of a `config.json`; a field of ours is in it only where it is used."""
@@ -37,6 +46,8 @@ class EncoderConfig(BaseModel):
 
 class VqConfig(EncoderConfig):
     """GLM-4-Voice's Whisper encoder with pooling and a codebook (docs/published-format.md)."""
+
+    num_mel_bins: Literal[128] = 128
 
     pooling_kernel_size: int = Field(4, ge=1)
     pooling_type: Literal["avg", "max"] = "avg"

@@ -13,7 +13,6 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from wavemill.model.assistant import ACOUSTIC_FOLDER
-from wavemill.model.audio import WHISPER_BANDS
 from wavemill.model.data.batch import Mels, PackedBatch
 from wavemill.model.data.corpus import Corpus
 from wavemill.model.data.source import DataError
@@ -164,7 +163,7 @@ class LearningLlm(nn.Module):
 
     def _zero(self, rows: Tensor) -> Tensor:
         """Return 0, computed through the acoustic encoder and the adaptor."""
-        mels = rows.new_zeros(1, WHISPER_BANDS, TOKEN_FRAMES)
+        mels = rows.new_zeros(1, self.acoustic.config.num_mel_bins, TOKEN_FRAMES)
         return 0.0 * self.llm.model.vq_adaptor(self.acoustic.encode(mels)).sum()
 
     def features(self, groups: tuple[Mels, ...]) -> Tensor:

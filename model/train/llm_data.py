@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from wavemill.model.data.augment import Augmentation
 from wavemill.model.data.batch import PackedBatch, audible_batch
@@ -25,7 +24,6 @@ from wavemill.model.llm.config import LlmConfig
 from wavemill.model.prompt.layout import Format, Vocabulary
 from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
 from wavemill.model.prompt.whisper_bpe import WhisperBpe
-from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig
 from wavemill.model.tokenizer.kmeans import KMeansTokenizer
 from wavemill.model.train.llm_output import (
@@ -63,8 +61,6 @@ class LlmData:
         self.form = Format(vocabulary, delay=config.audio_delay)
         self.positions = min(self.recipe.data.positions, config.max_position_embeddings)
         self.tasks = Tasks(vocabulary, config.audio_delay, self.positions)
-        with torch.device("meta"):  # of the encoder, only its lengths are needed here
-            self.filled = AcousticEncoder(self.encoder).filled
 
     def of_rank(self, ranks: Ranks) -> TrainingData[PackedBatch]:
         """Return what one worker trains on."""
@@ -86,7 +82,7 @@ class LlmData:
         )
         corpus = Corpus(self.files)
         planner = self.planner(corpus, self.opened_texts())
-        return LlmBatches(planner, self.filled, recipe.data.positions, span, share)
+        return LlmBatches(planner, self.encoder, recipe.data.positions, span, share)
 
     def planner(self, corpus: Corpus, texts: Texts | None, augmented: bool = True) -> Planner:
         """Return the planner of a corpus; with `augmented` False, sounds stay as they are."""
@@ -169,7 +165,7 @@ class LlmData:
         rows = [row for row in rows[:count] if row]
         fair = len(rows) // ranks.world * ranks.world
         mine = rows[ranks.rank : fair : ranks.world] if fair else rows
-        made = [audible_batch(row, self.filled, held_out.problems) for row in mine]
+        made = [audible_batch(row, self.encoder, held_out.problems) for row in mine]
         return [batch for batch in made if batch is not None]
 
     def _prompts(self) -> list[ExamplePrompt]:

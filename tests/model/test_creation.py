@@ -2,14 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM, WhisperConfig, WhisperModel
 
-from wavemill.model.assistant import Assistant, Message
+from wavemill.model.assistant import ACOUSTIC_FOLDER, Assistant, Message
 from wavemill.model.creation import create
 from wavemill.model.generate.generate import GenerateSettings
 from wavemill.model.io.folders import WeightsError
@@ -78,3 +79,31 @@ def test_another_kind_of_text_llm_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"n_embd": 768}')
     with pytest.raises(WeightsError, match=r"is not a text LLM that is known: .*hidden_size"):
         shaped_like(tmp_path, preset("tiny"), 256)
+
+
+def test_listens_with_the_encoder_of_a_whisper(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        d_model=64, encoder_layers=1, decoder_layers=1, encoder_attention_heads=1,
+        decoder_attention_heads=1, encoder_ffn_dim=32, decoder_ffn_dim=32, num_mel_bins=80,
+    )  # fmt: skip
+    whisper = WhisperModel(config)
+    whisper.save_pretrained(tmp_path / "whisper")
+    create(tmp_path / "model", "tiny", whisper=tmp_path / "whisper")
+    assistant = Assistant.from_pretrained(tmp_path / "model")
+    assert assistant.llm.config.feature_width == 4 * 64
+    assert assistant.acoustic.config.fill_to_tokens == 8  # of the preset, and not to 30 s
+    assert assistant.acoustic.config.num_mel_bins == 80
+    mine = assistant.acoustic.encoder.state_dict()
+    theirs = whisper.encoder.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert (tmp_path / "model" / ACOUSTIC_FOLDER / "config.json").is_file()
+    spoken = Message(Role.USER, audio=np.zeros(16_000, np.float32))
+    assistant.reply([spoken], GenerateSettings(max_new_tokens=2))
+
+
+def test_a_whisper_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="there is no folder"):
+        create(tmp_path / "model", "tiny", whisper=tmp_path / "none")
+    assert not (tmp_path / "model").exists()

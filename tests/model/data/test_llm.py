@@ -20,10 +20,13 @@ from wavemill.model.data.source import DataError, Prefetched, Share
 from wavemill.model.data.texts import Texts
 from wavemill.model.prompt.layout import Format, Vocabulary
 from wavemill.model.prompt.text import Utf8
+from wavemill.model.tokenizer.config import EncoderConfig
 
 V = Vocabulary(256, 320)
 FORM = Format(V)
-FILLED = 8 * 1280
+ENCODER = EncoderConfig(
+    d_model=8, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=8, fill_to_tokens=8
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +53,7 @@ def batches(
     made: Planner, rank: int = 0, world: int = 1, streams: int = 1, seed: int = 0, mb: float = 64
 ) -> LlmBatches:
     span = Span(streams=streams, seed=seed, window_bytes=int(mb * (1 << 20)))
-    return LlmBatches(made, lambda samples: -(-samples // FILLED) * FILLED, 128, span,
-                      Share(rank, world))  # fmt: skip
+    return LlmBatches(made, ENCODER, 128, span, Share(rank, world))
 
 
 def names(found: list[PackedBatch]) -> list[tuple[str, ...]]:
