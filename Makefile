@@ -14,8 +14,10 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_
 VENV := .venv$(patsubst %,-%,$(filter-out locked,$(VERSIONS)))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# Python compiles what is imported; compiling all that is installed takes a minute.
+# Compiling all that is installed takes a minute; Python compiles what is imported, and keeps it
+# unless this variable is set.
 INSTALL := $(PIP) install --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 LOCK := constraints/python$(PYTHON_VERSION).txt
 
 ifeq ($(VERSIONS),locked)
