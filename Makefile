@@ -14,6 +14,10 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_
 VENV := .venv$(patsubst %,-%,$(filter-out locked,$(VERSIONS)))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Compiling all that is installed takes a minute; Python compiles what is imported, and keeps it
+# unless this variable is set.
+INSTALL := $(PIP) install --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 LOCK := constraints/python$(PYTHON_VERSION).txt
 
 ifeq ($(VERSIONS),locked)
@@ -24,22 +28,32 @@ else ifneq ($(VERSIONS),newest)
 $(error VERSIONS is locked, newest or lowest, not '$(VERSIONS)')
 endif
 
-.PHONY: demo test soak lint format lock clean
+.PHONY: demo test soak lint ruff types imports pytest format lock clean
 
 demo: $(VENV)/demo
 	$(BIN)/wavemill curate examples/recordings --out demo-output --truth examples/truth
 
+# What takes minutes runs at the same time, each to its end, also where another fails.
+test: ruff
+	@$(MAKE) --no-print-directory --jobs pytest types imports
+
 # Files of tests are shared out to TEST_WORKERS processes; a file's tests stay together.
-test: lint
+pytest: $(VENV)/dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/dev
 	WAVEMILL_KILLS=25 $(BIN)/python -m pytest -s tests/faults
 
-lint: $(VENV)/dev
+lint: ruff types imports
+
+ruff: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev
 	$(BIN)/mypy
+
+imports: $(VENV)/dev
 	$(BIN)/lint-imports
 
 format: $(VENV)/dev
@@ -58,7 +72,7 @@ $(VENV)/python$(PYTHON_VERSION):
 $(VENV)/demo: extra = evaluate
 $(VENV)/dev: extra = dev
 $(VENV)/demo $(VENV)/dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/python$(PYTHON_VERSION)
-	$(PIP) install $(CONSTRAINTS:%=--constraint %) --editable '.[$(extra)]'
+	$(INSTALL) $(CONSTRAINTS:%=--constraint %) --editable '.[$(extra)]'
 	@touch $@
 
 $(VENV)/lowest.txt: pyproject.toml constraints/lowest.py | $(VENV)/python$(PYTHON_VERSION)

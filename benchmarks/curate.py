@@ -207,7 +207,9 @@ def main() -> None:
     _print_shares("wavemill: CPU time by stage", stages, built * options.workers)
     if options.json:
         figures = {"audio_s": audio, "bare_s": bare, "wavemill_s": built, "ratio": bare / built}
-        options.json.write_text(json.dumps({**figures, "steps": steps, "stages": stages}))
+        options.json.write_text(
+            json.dumps({**figures, "steps": steps, "stages": stages}), encoding="utf-8"
+        )
 
 
 def _print_shares(title: str, seconds: Counter[str], available: float) -> None:

@@ -135,7 +135,7 @@ def plan_once(folder: Path, size: int) -> dict[str, float]:
 
 def peak_mib() -> float:
     """Return the peak memory of this process (getrusage would count the parent's, too)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 

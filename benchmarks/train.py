@@ -68,7 +68,7 @@ def main(
         began = time.perf_counter()
         work(LlmTraining(corpus, recipe, run, semantic=semantic), Ranks(device=device))
         elapsed = time.perf_counter() - began
-        lines = [json.loads(line) for line in (run / FILE).read_text().splitlines()]
+        lines = [json.loads(line) for line in (run / FILE).read_text(encoding="utf-8").splitlines()]
     counted = [one for one in lines if one["kind"] == "train"][UNCOUNTED:]
     mean = {
         name: sum(one[name] for one in counted) / len(counted)

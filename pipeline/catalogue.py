@@ -10,16 +10,18 @@ if it comes back, it joins a new shard, since outputs that were made in between 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-import duckdb
 import pyarrow as pa
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import audio_digest, label_digest, recordings_from_table
 from wavemill.pipeline.damage import parsing
 from wavemill.pipeline.ledger import ledger_files
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.shard import group_by_duration, new_shard_id
 from wavemill.pipeline.store import Store
 
@@ -87,7 +89,9 @@ class Catalogue:
 
         Raises WorkdirDamaged if that is damaged, or missing although there are outputs.
         """
-        self.database = duckdb.connect(config={"preserve_insertion_order": False})
+        stack = ExitStack()
+        self.database = stack.enter_context(memory_database(ordered=False))
+        weakref.finalize(self, stack.close)
         self.recordings = recordings
         self._store = store
         self._shard_seconds = shard_seconds

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import duckdb
-
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.plan import Plan
 
 
@@ -31,7 +30,7 @@ def estimate(plan: Plan) -> dict[str, Cost]:
     another engine or other settings.
     """
     costs = {}
-    with duckdb.connect() as database:
+    with memory_database() as database:
         plan.ledger.show(database)
         for load in plan.loads():
             if load.shards:

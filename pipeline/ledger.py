@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from wavemill.pipeline.damage import parsing
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import OutputKey
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import TaskResult
@@ -109,7 +110,7 @@ class Ledger:
 
     def rows(self, outputs: Iterable[str] | None = None) -> pa.Table:
         """Return the rows (SCHEMA) of these outputs, or of all outputs, in any order."""
-        with duckdb.connect() as database:
+        with memory_database() as database:
             self.show(database)
             if outputs is None:
                 return database.sql("from ledger").to_arrow_table().cast(SCHEMA)

@@ -212,7 +212,7 @@ def _write(store: Store, holder: Holder) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
@@ -23,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from wavemill.manifests.recording import SourceError
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.digest import digest_of, digest_of_lines
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import OutputKey, table_key, table_sql
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.store import Store
@@ -297,7 +297,7 @@ def _compare(store: Store, recordings: pa.Table, previous: Snapshot | None) -> t
     if previous is None:
         return recordings.num_rows, 0
     known = store.read_table(f"{previous.folder}/recordings.parquet", ["recording_id"])
-    with duckdb.connect() as database:
+    with memory_database() as database:
         database.register("today", recordings.select(["recording_id"]))
         database.register("known", known)
         new, gone = (

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import read_errors
@@ -74,7 +75,7 @@ where r.recording_id not in (select recording_id from errors
 
 def summarise(store: Store, snapshot: Snapshot, built: pa.Table = _NOTHING) -> Summary:
     """Compute the summary of a snapshot; `built` (recording_id) is what the build worked on."""
-    with duckdb.connect() as database:
+    with memory_database() as database:
         _attach(database, store, snapshot)
         database.execute(f"create table segments as {SEGMENTS}")
         database.register("built", built)

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 
 from wavemill.manifests.uri import base_name
 from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.summary import stage_files
@@ -209,7 +209,7 @@ def read_segments(store: Store, snapshot: Snapshot) -> pa.Table:
     if not diarized or not transcribed:
         return pa.table({name: [] for name in SEGMENT_COLUMNS})
     recordings = [f"{snapshot.folder}/recordings.parquet"]
-    with duckdb.connect() as database:
+    with memory_database() as database:
         store.view(database, "r", recordings, _RECORDINGS)
         store.view(database, "d", diarized, _DIARIZED)
         store.view(database, "t", transcribed, _TRANSCRIBED)

@@ -23,6 +23,8 @@ def pytest_configure() -> None:
     """Heed Ctrl-C even as a shell's background job, so that the programs under test do."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # No test loses power: nothing need be on the disk, where each file waits for milliseconds.
+    os.fsync = lambda fd: None  # noqa: ARG005 (the name of the argument is os.fsync's)
     # How long an example takes, or its making, says how busy the machine is.
     slow = [HealthCheck.too_slow]
     settings.register_profile("any_machine", deadline=None, suppress_health_check=slow)

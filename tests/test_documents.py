@@ -99,7 +99,9 @@ def speech(start: float, end: float) -> np.ndarray:
 
 
 def turns() -> Iterator[dict[str, Any]]:
-    lines = (ROOT / "examples" / "truth" / "transcripts.jsonl").read_text().splitlines()
+    lines = (
+        (ROOT / "examples" / "truth" / "transcripts.jsonl").read_text(encoding="utf-8").splitlines()
+    )
     yield from next(t["turns"] for t in map(json.loads, lines) if "clean_d" in t["recording"])
 
 
@@ -133,12 +135,16 @@ def lay_out(folder: Path) -> None:
     write(folder / "more" / "talk.wav", speech(12, 17))
     write(folder / "question.wav", speech(1.5, 4.5))
     write(folder / "me.wav", speech(5, 9))
-    (folder / "books.jsonl").write_text('{"text": "It was the best of times, some say."}\n' * 9)
+    (folder / "books.jsonl").write_text(
+        '{"text": "It was the best of times, some say."}\n' * 9, encoding="utf-8"
+    )
     librispeech(folder / "home" / "data" / "LibriSpeech" / "..")
     meld = folder / "home" / "data" / "MELD"
     write(meld / "output_repeated_splits_test" / "dia0_utt0.mp4", speech(0, 2))
     names = "Utterance,Emotion,Dialogue_ID,Utterance_ID,StartTime,EndTime"
-    (meld / "test_sent_emo.csv").write_text(f'{names}\nHello.,joy,0,0,"0:00:00,0","0:00:02,0"\n')
+    (meld / "test_sent_emo.csv").write_text(
+        f'{names}\nHello.,joy,0,0,"0:00:00,0","0:00:02,0"\n', encoding="utf-8"
+    )
     names = [f"{d}_{s}_{i}" for d in "01" for s in ("ann", "theo") for i in (0, 5)]
     for number, name in enumerate(names):  # one recording twice would count once
         write(
@@ -149,7 +155,7 @@ def lay_out(folder: Path) -> None:
     for split, start in (("train", 1.8), ("test", 5.3)):
         write(folder / f"{split}.wav", speech(start, start + 2))
         line = {"audio": f"{split}.wav", "text": "seven", "speaker": "anna", "split": split}
-        (folder / f"{split}.jsonl").write_text(json.dumps(line) + "\n")
+        (folder / f"{split}.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
     for name in ("examples", "deploy"):
         (folder / name).symlink_to(ROOT / name)
 
@@ -220,7 +226,7 @@ def run_line(line: Line, monkeypatch: pytest.MonkeyPatch) -> bool:
         targets = {word for word in words[1:] if "=" not in word}
         assert targets <= make_targets(), line
     elif words[0] == "pip":
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         (extras,) = re.findall(r"\[(.*)\]", words[-1])
         assert set(extras.split(",")) <= project["optional-dependencies"].keys(), line
     elif words[0] == "python":

@@ -62,7 +62,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archive.extractall(site)
     # A folder that a .pth file names is searched, but its own .pth files are not read: what is
     # installed beside the tests comes along, but not their editable wavemill.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     return python
 
 
@@ -86,7 +86,7 @@ def test_curate_beside_packages_of_these_names(
 ) -> None:
     for name in PACKAGES:
         (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("MINE = True\n")
+        (tmp_path / name / "__init__.py").write_text("MINE = True\n", encoding="utf-8")
     command = ["-m", "wavemill.jobs.cli", "curate", str(EXAMPLE), "--out", "work"]
     done = _python(installed, *command, "--executor", executor, "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -95,7 +95,7 @@ def test_curate_beside_packages_of_these_names(
 
 def test_python_beside_packages_of_these_names(installed: Path, tmp_path: Path) -> None:
     for name in PACKAGES:
-        (tmp_path / f"{name}.py").write_text("MINE = True\n")
+        (tmp_path / f"{name}.py").write_text("MINE = True\n", encoding="utf-8")
     code = (
         f"import {', '.join(PACKAGES)}\n"
         f"assert all(m.MINE for m in ({', '.join(PACKAGES)}))\n"

@@ -90,7 +90,7 @@ class Digits:
             "--label", trial.name,
         )  # fmt: skip
         file = scores / benchmark.name / trial.name / "scores.json"
-        metric = json.loads(file.read_text())["metrics"][0]
+        metric = json.loads(file.read_text(encoding="utf-8"))["metrics"][0]
         return Result(
             trial.name, metric["value"], metric["low"], metric["high"], metric["count"],
             round(wall / 60, 1), round(cpu / 60, 1),
@@ -107,11 +107,11 @@ class Digits:
                 # One WORKDIR for all: what the stages know of a recording is computed once.
                 work = self.out / "work"
                 wavemill("curate", manifest, "--out", work, "--executor", "inline")
-                name = (work / "snapshots" / "LATEST").read_text().strip()
+                name = (work / "snapshots" / "LATEST").read_text(encoding="utf-8").strip()
                 snapshot = work / "snapshots" / name
                 wavemill("benchmark", "prepare", "corpus", "--source", snapshot, "--out", benchmark)
-                noted.write_text(name)
-        return self.out / "work" / "snapshots" / noted.read_text(), benchmark
+                noted.write_text(name, encoding="utf-8")
+        return self.out / "work" / "snapshots" / noted.read_text(encoding="utf-8"), benchmark
 
 
 def _manifest(trial: Trial) -> list[str]:
@@ -149,7 +149,7 @@ def _cpu_of_children() -> float:
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock that other runs of this script wait for."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -158,7 +158,7 @@ def results_in(file: Path) -> dict[str, Result]:
     """Return the results that are there, by trial."""
     if not file.is_file():
         return {}
-    found = (Result(**json.loads(line)) for line in file.read_text().splitlines())
+    found = (Result(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines())
     return {result.trial: result for result in found}
 
 
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for trial in TRIALS:
         if trial.name in given.only and trial.name not in results_in(file):
             result = digits(trial)
-            with locked(given.out / "lock"), file.open("a") as lines:
+            with locked(given.out / "lock"), file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(result)) + "\n")
     print(table(results_in(file)))
 

@@ -136,7 +136,7 @@ def _following(run: Path) -> Iterator[None]:
 
     def follow() -> None:
         while not over.wait(LOG_SECONDS):
-            text = (run / METRICS).read_text() if (run / METRICS).is_file() else ""
+            text = (run / METRICS).read_text(encoding="utf-8") if (run / METRICS).is_file() else ""
             if lines := [line for line in text.splitlines() if line.endswith("}")]:
                 last = json.loads(lines[-1])
                 seconds = time.monotonic() - began

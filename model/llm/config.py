@@ -88,4 +88,6 @@ def preset(name: str) -> LlmConfig:
     """Return a configuration that ships with the package; raises ValueError for unknown names."""
     if name not in PRESETS:
         raise ValueError(f"no configuration {name!r}; there are {', '.join(PRESETS)}")
-    return LlmConfig.model_validate(yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()))
+    return LlmConfig.model_validate(
+        yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
+    )

@@ -84,7 +84,7 @@ def presets(name: str) -> tuple[VqConfig, EncoderConfig]:
     """
     if name not in PRESETS:
         raise ValueError(f"no configuration {name!r}; there are {', '.join(PRESETS)}")
-    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
     return (
         VqConfig.model_validate(content["semantic"]),
         EncoderConfig.model_validate(content["acoustic"]),

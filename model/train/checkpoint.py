@@ -54,7 +54,7 @@ def save(
         partial.mkdir(parents=True)
     _write(partial, (t for t in _tensors(modules, optimizers)), ranks.first)
     if ranks.first:
-        (partial / STATE).write_text(json.dumps(state, indent=1) + "\n")
+        (partial / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         for file in partial.iterdir():
             with file.open("rb") as opened:
                 os.fsync(opened.fileno())

@@ -105,14 +105,14 @@ def work(job: Job, ranks: Ranks) -> Outcome:
     if ranks.first and outcome.complete:
         _export(job, learner)
     if ranks.first:
-        (job.run / OUTCOME).write_text(json.dumps(asdict(outcome)))
+        (job.run / OUTCOME).write_text(json.dumps(asdict(outcome)), encoding="utf-8")
     ranks.gathered(None)
     return outcome
 
 
 def outcome_of(run: Path) -> Outcome:
     """Return how the last training of a run ended."""
-    return Outcome(**json.loads((run / OUTCOME).read_text()))
+    return Outcome(**json.loads((run / OUTCOME).read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,9 @@ class Training(Generic[B]):
         if len(error.ids) <= MAX_NAMED_IDS:
             return error
         file = self.run / NOT_FINITE.format(rank=self.ranks.rank)
-        file.write_text(json.dumps({"step": self.step, "ids": error.ids}, indent=1) + "\n")
+        file.write_text(
+            json.dumps({"step": self.step, "ids": error.ids}, indent=1) + "\n", encoding="utf-8"
+        )
         return NotFinite(f"{error}, all of them in {file}", error.ids)
 
     def _log(self, metrics: MetricsLog) -> None:

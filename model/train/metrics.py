@@ -60,8 +60,8 @@ class MetricsLog:
             return
         path = run / FILE
         kept = [line for line in _lines(path) if json.loads(line).get("step", 0) <= step]
-        path.write_text("".join(kept))
-        self._file = path.open("a")
+        path.write_text("".join(kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
         from torch.utils.tensorboard import SummaryWriter
 
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
@@ -120,7 +120,11 @@ PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         return []
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+    return [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if line.endswith("}\n")
+    ]
 
 
 def _plain(text: str) -> str:

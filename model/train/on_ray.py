@@ -79,14 +79,16 @@ def _worker(config: dict[str, Any]) -> None:
         work(job, ranks)
     except tuple(FINAL.values()) as error:
         partial = job.run / f".{FAILURE}.{ranks.rank}"
-        partial.write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+        partial.write_text(
+            json.dumps({"kind": type(error).__name__, "message": str(error)}), encoding="utf-8"
+        )
         partial.replace(job.run / FAILURE)
         raise
 
 
 def _failure(run: Path) -> Exception | None:
     try:
-        failure = json.loads((run / FAILURE).read_text())
+        failure = json.loads((run / FAILURE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return FINAL[failure["kind"]](failure["message"])

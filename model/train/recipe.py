@@ -135,4 +135,4 @@ def shipped(training: str, name: str) -> dict[str, Any]:
     path = RECIPES / training / f"{name}.yaml"
     if name not in PRESETS or not path.is_file():
         raise ValueError(f"no recipe {name!r}; there are {', '.join(PRESETS)}")
-    return yaml.safe_load(path.read_text()) or {}
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import Self
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wavemill.manifests.table import ITEM, SCHEMA
+from wavemill.pipeline.memory_database import memory_database
 
 
 class SplitSettings(BaseModel):
@@ -48,7 +48,7 @@ def assign_splits(recordings: pa.Table, settings: SplitSettings) -> tuple[pa.Tab
         return recordings, []
     recordings = recordings.combine_chunks()
     speakers, splits = _named(recordings, "speaker"), _named(recordings, "split")
-    with duckdb.connect() as database:
+    with memory_database() as database:
         database.register("components", _components(recordings["recording_id"], speakers))
         database.register("speakers", speakers)
         database.register("splits", splits)

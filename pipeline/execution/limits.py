@@ -43,7 +43,7 @@ def machine_memory() -> int:
     """Return the bytes of memory of this machine, or of the container that this runs in."""
     found = [psutil.virtual_memory().total]
     for name in _CGROUP_LIMITS:
-        if os.access(name, os.R_OK) and (text := Path(name).read_text().strip()).isdigit():
+        if os.access(name, os.R_OK) and (text := Path(name).read_text("utf-8").strip()).isdigit():
             found.append(int(text))
     return int(min(found))
 

@@ -22,6 +22,7 @@ from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
 from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.lock import Holder, read_lock
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.quality.database import create_views
 from wavemill.pipeline.quality.figures import Figures, read_figures
 from wavemill.pipeline.quality.samples import Samples, read_samples
@@ -137,7 +138,7 @@ class Live:
         return latest_number(self.store)
 
     def _progress(self, since: str) -> tuple[StageProgress, ...]:
-        with duckdb.connect() as database, suppress(duckdb.IOException, FileNotFoundError):
+        with memory_database() as database, suppress(duckdb.IOException, FileNotFoundError):
             self.store.view(database, "ledger", ledger_files(self.store), LEDGER)
             self.store.view(database, "members", [CATALOGUE], MEMBERS)
             number = self._number()

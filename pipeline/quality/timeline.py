@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import duckdb
 
 from wavemill.pipeline.config import ConfigError
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.quality.database import create_views, newest_snapshot
 from wavemill.pipeline.store import Store
 
@@ -55,10 +56,10 @@ def read_timeline(store: Store, name: str, version: str) -> Timeline:
     Raises NoSnapshot, NoSuchRecording.
     """
     snapshot = newest_snapshot(store)
-    with duckdb.connect() as database:
+    with memory_database() as database:
         create_views(database, store, snapshot, version, shard_id="none")
         recording_id, shard_id = find_recording(database, name)
-    with duckdb.connect() as database:
+    with memory_database() as database:
         create_views(database, store, snapshot, version, shard_id)
         return timeline(database, recording_id)
 

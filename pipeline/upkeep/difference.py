@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.renamed import RENAMED, with_new_names
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
@@ -78,7 +79,7 @@ class Difference:
 
 def compare(store: Store, older: Snapshot, newer: Snapshot) -> Difference:
     """Compare two snapshots of a store."""
-    with duckdb.connect() as database:
+    with memory_database() as database:
         for side, snapshot in (("older", older), ("newer", newer)):
             _attach(database, store, snapshot, side)
         database.execute(_SHARED)

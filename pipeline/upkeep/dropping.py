@@ -8,18 +8,18 @@ newest output of every stem is removed first, then the next one, and so on.
 
 from __future__ import annotations
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.pipeline.ledger import SCHEMA, Ledger
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.store import Store
 
 
 def drop_outputs(store: Store, ledger: pa.Table, dropped: pa.Table) -> None:
     """Remove `dropped` (rows of `ledger`, both SCHEMA) from the ledger and the store."""
-    with duckdb.connect() as database:
+    with memory_database() as database:
         database.register("dropped", dropped.select(["output", "stem", "finished_ms"]))
         rounds = database.sql(_ROUNDS).fetchall()
     for (outputs,) in rounds:

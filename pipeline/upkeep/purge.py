@@ -19,7 +19,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,6 +27,7 @@ from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import NotAnOutputKey, OutputKey, errors_key, output_of, table_key
 from wavemill.pipeline.request import forget_sources
 from wavemill.pipeline.snapshots import Snapshot, all_snapshots
@@ -242,7 +242,7 @@ def _renewed(store: Store, row: Mapping[str, Any], journal: Journal) -> dict[str
 
 def _purge_catalogue(store: Store, ids: pa.Array) -> None:
     """Make members anonymous; they stay, since the id of their shard must not be used again."""
-    with duckdb.connect() as database:
+    with memory_database() as database:
         store.view(database, "catalogue", [CATALOGUE], CATALOGUE_SCHEMA)
         database.register("purged", pa.table({"recording_id": ids}))
         table = database.sql(_CATALOGUE).to_arrow_table().select(CATALOGUE_SCHEMA.names)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import duckdb
 import pyarrow as pa
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import audio_digest, label_digest, recordings_from_table
 from wavemill.pipeline.catalogue import CATALOGUE, DIGITS, SCHEMA
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
@@ -31,7 +31,7 @@ def recatalogue(store: Store, ledger: pa.Table, newest: Snapshot | None) -> None
     if newest is not None:
         key = f"{newest.folder}/recordings.parquet"
         today = store.read_table(key).select(RECORDINGS.names).cast(RECORDINGS)
-    with duckdb.connect() as database:
+    with memory_database() as database:
         database.register("members", members)
         database.register("today", today)
         query = _PLACES.format(published_ms=_published_ms(newest))

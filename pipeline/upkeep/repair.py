@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-import duckdb
 import pyarrow as pa
 
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import (
     ERRORS,
     NotAnOutputKey,
@@ -149,7 +149,7 @@ def _derived(
     If no snapshot describes a stage, all later outputs of the shard count as made from it.
     """
     below = {stage: _below(stage, inputs) for stage in inputs}
-    with duckdb.connect() as database:
+    with memory_database() as database:
         database.register("ledger", ledger)
         rows = [(d.output, d.stem, d.stage or _stage_of(d.output), d.shard_id) for d in damaged]
         database.register("damaged", _strings(("output", "stem", "stage", "shard_id"), rows))

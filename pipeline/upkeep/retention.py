@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import has_stem_sql, output_of, output_sql
 from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, Snapshot, all_snapshots
 from wavemill.pipeline.store import Store, StoredFile, is_temporary
@@ -61,7 +62,7 @@ def find_garbage(store: Store, keep: int, now_ms: int) -> Garbage:
     folders = [*(snapshot.folder for snapshot in old), *broken]
     ledger = Ledger(store).rows()
     files = [f for f in store.files("stages") if not is_temporary(f.key)]
-    with duckdb.connect() as database:
+    with memory_database() as database:
         database.register("ledger", ledger)
         _show_files(database, files)
         _find_needed(database, store, kept)

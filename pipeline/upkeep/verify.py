@@ -13,13 +13,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from wavemill.pipeline.catalogue import CATALOGUE, read_catalogue
 from wavemill.pipeline.damage import Recorded, difference, short
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
 from wavemill.pipeline.ledger import ledger_files, read_ledger_file
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import TASK_RESULT
@@ -56,7 +56,7 @@ def _inspect_ledger(store: Store, found: Inspection) -> None:
             readable.append(read_ledger_file(store, key))
         except (OSError, pa.ArrowException, ValueError) as error:
             found.damages.append(Damage(key, f"cannot be read: {short(error)}", Kind.LEDGER))
-    with duckdb.connect() as database:
+    with memory_database() as database:
         database.register("ledger_rows", pa.concat_tables([found.ledger, *readable]))
         found.ledger = (
             database.sql(

@@ -10,6 +10,7 @@ import duckdb
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.damage import Recorded, WorkdirDamaged, difference, short
 from wavemill.pipeline.digest import digest_of
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import has_stem_sql, output_sql, part_sql, table_key, table_sql
 from wavemill.pipeline.snapshots import (
     LATEST,
@@ -65,7 +66,7 @@ def _inspect_own_files(store: Store, snapshot: Snapshot, found: Inspection) -> I
 
 def inspect_corpora(store: Store, found: Inspection) -> None:
     """Check that the outputs of the snapshots are in the ledger and make up their corpora."""
-    with duckdb.connect() as database:
+    with memory_database() as database:
         database.register("ledger", found.ledger)
         for snapshot in found.snapshots:
             if f"{snapshot.folder}/lineage.parquet" not in found.keys:

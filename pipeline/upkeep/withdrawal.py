@@ -18,6 +18,7 @@ from wavemill.pipeline.catalogue import CATALOGUE
 from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.graph import ConfiguredStage, Graph
+from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.plan import Plan
 from wavemill.pipeline.snapshots import all_snapshots, latest_snapshot, save_snapshot
 from wavemill.pipeline.store import Store
@@ -134,7 +135,7 @@ def matching(store: Store, names: Sequence[str]) -> Matches:
     which `*` stands for any characters (slashes too) and `?` for one character. Raises LookupError
     for a name that matches nothing, or is the beginning of several ids.
     """
-    with duckdb.connect() as database:
+    with memory_database() as database:
         withdrawn = tombstones(store)
         _show_known(database, store, withdrawn)
         found: dict[str, list[str]] = {}

@@ -73,7 +73,9 @@ def test_everything_can_be_of_one_split(
     folder: Path, tmp_path: Path, given: list[str], splits: set[str]
 ) -> None:
     main([str(folder), str(tmp_path / "m.jsonl"), *given])
-    rows = [json.loads(row) for row in (tmp_path / "m.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(row) for row in (tmp_path / "m.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert {row["split"] for row in rows} == splits
 
 
@@ -89,7 +91,10 @@ def test_shuffling_deals_out_training_labels_and_leaves_the_test(folder: Path) -
 
 def test_the_manifest_is_json_lines_of_existing_files(folder: Path, tmp_path: Path) -> None:
     main([str(folder), str(tmp_path / "new" / "digits.jsonl"), "--hold-out", "ann"])
-    rows = [json.loads(row) for row in (tmp_path / "new" / "digits.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(row)
+        for row in (tmp_path / "new" / "digits.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert len(rows) == 140
     assert all(Path(row["audio"]).is_file() for row in rows)
 

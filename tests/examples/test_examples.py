@@ -58,7 +58,7 @@ def test_each_recording_has_truth_and_the_reverse() -> None:
 
 def test_turns_of_rttm_and_transcripts_agree() -> None:
     spoken = set()
-    for line in (EXAMPLES / "truth" / "reference.rttm").read_text().splitlines():
+    for line in (EXAMPLES / "truth" / "reference.rttm").read_text(encoding="utf-8").splitlines():
         kind, name, _, start, length, _, _, speaker, *_ = line.split()
         assert kind == "SPEAKER"
         start_ms = round(float(start) * 1000)

@@ -37,7 +37,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in sorted(RECORDINGS.glob("*.flac")):
         samples, rate = soundfile.read(file)
         step = CLIP_SECONDS * rate
-        for number in range(min(len(samples) // step, 2 + KILLS // 5)):
+        for number in range(min(len(samples) // step, 1 + KILLS // 4)):
             clip = samples[number * step : (number + 1) * step]
             soundfile.write(folder / f"{file.stem}-{number}.flac", clip, rate)
     return folder

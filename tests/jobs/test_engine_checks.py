@@ -154,7 +154,7 @@ def test_only_engines_with_work_are_asked(source: Path, monkeypatch: pytest.Monk
 def test_an_engine_that_fails_in_a_worker_stops_the_run(source: Path, executor: str) -> None:
     """Its file is there, and is no checkpoint: only loading shows that."""
     weights, out = source.parent / "model.pt", source.parent / "out"
-    weights.write_text("no model")
+    weights.write_text("no model", encoding="utf-8")
     settings = ("denoise.engine=none", "transcribe.engine=whisper")
     flags = [f"--set={s}" for s in (*settings, f"transcribe.whisper.model={weights}")]
     done = wavemill("curate", source, "--out", out, "--executor", executor, *flags, check=False)

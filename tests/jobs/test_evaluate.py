@@ -189,7 +189,9 @@ def test_what_a_model_learnt_from_and_each_speaker_are_told(
     assert rates == sorted(rates, reverse=True)
     code, _, _ = wavemill("leaderboard", runs, "--markdown", tmp_path / "board.md")
     assert code == 0
-    assert "2 of recordings that it learnt from" in (tmp_path / "board.md").read_text()
+    assert "2 of recordings that it learnt from" in (tmp_path / "board.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_an_endpoint_survives_a_kill_and_is_asked_for_what_is_missing_only(

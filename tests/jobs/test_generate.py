@@ -122,8 +122,10 @@ def test_an_absent_package_is_named(
 def test_inspect_names_what_is_missing(wavemill: Terminal, folder: Path, tmp_path: Path) -> None:
     assert [part.problems for part in inspect(folder)] == [()] * 6
     AudioLlm(preset("tiny").model_copy(update={"audio_layers": 1})).save_pretrained(tmp_path)
-    config = (folder / "config.json").read_text()
-    (tmp_path / "config.json").write_text(config.replace('ase_tokens": 256', 'ase_tokens": 255'))
+    config = (folder / "config.json").read_text(encoding="utf-8")
+    (tmp_path / "config.json").write_text(
+        config.replace('ase_tokens": 256', 'ase_tokens": 255'), encoding="utf-8"
+    )
     code, text, _ = wavemill("model", "inspect", tmp_path)
     assert code == 1
     assert "tensor model.mimo_layers.1.self_attn.q_proj.weight is missing" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -30,13 +31,22 @@ NAMES = (
 )
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A build with a kept segment and an error, and another one."""
+    folder = tmp_path_factory.mktemp("built")
+    _build(folder / "work", "kept")
+    _build(folder / "other", "of another folder")
+    return folder / "work", folder / "other"
+
+
 @pytest.fixture(params=NAMES)
-def work(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A build with a kept segment and an error, and another one that a pattern would match."""
+def work(request: pytest.FixtureRequest, built: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A build below a folder with such a name, and others that a pattern would match."""
     work = tmp_path / str(request.param) / "work"
-    _build(work, "kept")
+    shutil.copytree(built[0], work)
     for other in ("corpus v", "what is now!", "b", "back"):
-        _build(tmp_path / other / "work", "of another folder")
+        shutil.copytree(built[1], tmp_path / other / "work")
     return work
 
 

@@ -72,7 +72,10 @@ def test_it_is_heard_beside_the_recordings(place: Path, tmp_path: Path) -> None:
         "recordings", "mel, vocoder", "mel, Griffin-Lim", "tokens, vocoder", "tokens, Griffin-Lim",
         "text, vocoder", "text, Griffin-Lim",
     ]  # fmt: skip
-    lines = [json.loads(line) for line in (heard / "segments.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (heard / "segments.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert {line["measure"] for line in lines} == {
         "mel_distance_db", "dnsmos_overall", "heard_right", "heard_by_model",
     }  # fmt: skip

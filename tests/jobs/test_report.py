@@ -101,7 +101,7 @@ def test_real_recordings_are_accounted_for(tmp_path: Path) -> None:
         lines.append({**line, "text": text})
     for line in lines:
         line["audio_filepath"] = str(audio / str(line["audio_filepath"]))
-    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     names = ("stereo.mp3", "stereo.opus", "mono_c0.opus", "stereo.sph")
     sources = [*(str(audio / "formats" / name) for name in names), str(manifest)]
     options = ["--executor", "inline", "--set", "denoise.channels=split"]

@@ -128,7 +128,9 @@ def test_labelled_clips_of_a_manifest_and_of_a_shard(
     out = tmp_path / "out"
     path = noise(tmp_path / "clip.wav", 2)
     lines = [{"audio": "clip.wav", "text": "some words"}]
-    (tmp_path / "m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "m.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+    )
     members = {f"{i}.wav": noise(tmp_path / "member.wav", 10 + i).read_bytes() for i in range(2)}
     shard = Path(write_tar(tmp_path / "s.tar", members | {"0.txt": b"a word", "1.txt": b"a word"}))
     sources = (tmp_path / "m.jsonl", shard)

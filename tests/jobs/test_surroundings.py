@@ -72,7 +72,7 @@ def test_a_limit_is_one_line_and_the_next_run_goes_on(source: Path, tmp_path: Pa
 
 
 def test_a_workdir_that_cannot_be_is_one_line(source: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     code, errors = wavemill("curate", source, "--out", tmp_path / "file" / "work")
     assert (code, errors.count("\n")) == (2, 1)
     assert "file" in errors
@@ -128,7 +128,7 @@ def test_scratch_is_short_and_plain_wherever_tmpdir_is(
         monkeypatch.setattr("tempfile.tempdir", str(place))
         with scratch_folder() as folder:
             assert len(os.fsencode(folder)) <= LONGEST
-            (folder / "x").write_text("")
+            (folder / "x").write_text("", encoding="utf-8")
         assert not folder.exists()
 
 

@@ -43,7 +43,7 @@ def train(corpus: Path, run: Path, *options: str, small: bool = True) -> str:
 
 
 def records(run: Path, kind: str) -> list[dict[str, Any]]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [one for one in map(json.loads, lines) if one["kind"] == kind]
 
 

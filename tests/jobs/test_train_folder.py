@@ -24,7 +24,7 @@ def test_a_folder_is_one_training_s_at_a_time(corpus: Path, tmp_path: Path) -> N
 
 
 def test_a_file_is_no_folder(corpus: Path, tmp_path: Path) -> None:  # noqa: F811
-    (tmp_path / "run").write_text("")
+    (tmp_path / "run").write_text("", encoding="utf-8")
     told = ["train", "sft", "--corpus", str(corpus), "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(app, told)
     assert result.exit_code == 2

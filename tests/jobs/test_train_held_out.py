@@ -43,7 +43,10 @@ def train(corpus: Path, run: Path, command: tuple[str, ...], fields: list[str]) 
 
 
 def kinds(run: Path) -> list[str]:
-    return [json.loads(line)["kind"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line)["kind"]
+        for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_a_model_that_was_not_written_whole_is_written_again(
     whole = load_file(run / "model" / "model.safetensors")
     (run / lost).rename(tmp_path / lost)
     if lost == "outcome.json":
-        (run / lost).write_text('{"step":')
+        (run / lost).write_text('{"step":', encoding="utf-8")
     assert "the model is in" in train(corpus, run, "--set", "tokens=300")
     again = load_file(run / "model" / "model.safetensors")
     assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())

@@ -22,7 +22,9 @@ def curate(*sources: Path, out: Path, strict: bool = False) -> tuple[int, str]:
 
 def test_one_manifest_that_is_refused(tmp_path: Path) -> None:
     manifest = tmp_path / "all.jsonl"
-    manifest.write_text(json.dumps({"audio": "missing.wav", "text": "gone"}) + "\n")
+    manifest.write_text(
+        json.dumps({"audio": "missing.wav", "text": "gone"}) + "\n", encoding="utf-8"
+    )
     code, output = curate(manifest, out=tmp_path / "work")
     assert code == 1
     assert "nothing of the sources could be used" in output

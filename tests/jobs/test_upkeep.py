@@ -94,7 +94,7 @@ def test_refresh_takes_what_is_new_and_computes_nothing_twice(case: tuple[Path, 
 def test_refresh_remembers_its_settings(case: tuple[Path, Path]) -> None:
     _, work = case
     assert wavemill("refresh", work, "--set", "filter.asr.min_duration_s=1").exit_code == 0
-    request = json.loads((work / REQUEST).read_text())
+    request = json.loads((work / REQUEST).read_text(encoding="utf-8"))
     assert request["config"]["filter"]["asr"]["min_duration_s"] == 1
     assert request["config"]["shard_seconds"] == 7
     assert request["config"]["execution"]["executor"] == "inline"

@@ -49,7 +49,7 @@ def test_a_path_of_the_wrong_kind_is_one_line(
     command: tuple[str | Path, ...],
 ) -> None:
     file, folder = tmp_path / "file.jsonl", tmp_path / "folder"
-    file.write_text('{"audio": "a.wav"}\n')
+    file.write_text('{"audio": "a.wav"}\n', encoding="utf-8")
     folder.mkdir()
     monkeypatch.chdir(tmp_path)
     places = {"FILE": file, "FOLDER": folder}
@@ -59,5 +59,5 @@ def test_a_path_of_the_wrong_kind_is_one_line(
     assert line.startswith("wavemill: ")
     assert "file.jsonl" in line or "folder" in line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.jsonl", "folder"]
-    assert file.read_text() == '{"audio": "a.wav"}\n'
+    assert file.read_text(encoding="utf-8") == '{"audio": "a.wav"}\n'
     assert list(folder.iterdir()) == []

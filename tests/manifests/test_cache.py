@@ -23,7 +23,7 @@ def load(path: Path, probe_version: str = "") -> HashCache:
 def folder(tmp_path: Path) -> Path:
     write_wav(tmp_path / "in" / "a.wav", 1000, 1)
     write_wav(tmp_path / "in" / "é'b.wav", 2000, 2)
-    (tmp_path / "in" / "bad.wav").write_text("no audio")
+    (tmp_path / "in" / "bad.wav").write_text("no audio", encoding="utf-8")
     (tmp_path / "in" / "empty.wav").touch()
     return tmp_path / "in"
 
@@ -67,7 +67,7 @@ def test_damaged_cache_is_rebuilt(folder: Path, tmp_path: Path, damage: str) -> 
     if damage == "empty":
         path.write_bytes(b"")
     elif damage == "text":
-        path.write_text("not Parquet")
+        path.write_text("not Parquet", encoding="utf-8")
     elif damage == "cut":
         path.write_bytes(content[: len(content) // 2])
     elif damage == "flipped":

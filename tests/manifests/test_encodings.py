@@ -132,9 +132,11 @@ def test_nesting(manifest: Path) -> None:
     deep = ['{"x":' + "[" * n + "]" * n + "}" for n in (3, 4)]
     limits = LineLimits(max_nesting=4)
     assert parse_object(deep[0].encode(), limits) == {"x": [[[]]]}
-    manifest.write_text("\n".join([LINES[3], '{"x":' + "[" * 500 + "]" * 500 + "}"]))
+    manifest.write_text(
+        "\n".join([LINES[3], '{"x":' + "[" * 500 + "]" * 500 + "}"]), encoding="utf-8"
+    )
     assert reasons(scan(manifest)) == [(f"{manifest}:2", "bad_manifest_line")]
-    manifest.write_text(deep[1])
+    manifest.write_text(deep[1], encoding="utf-8")
     [error] = scan(manifest, config=ScanConfig(lines=limits)).errors
     assert "max_nesting" in error.message
 
@@ -150,7 +152,7 @@ def test_beyond_a_number_bad_lines_are_counted_only(manifest: Path) -> None:
     assert reasons(found) == rows
     assert found.errors[0].message.startswith("8 more bad lines")
     assert len(texts(found)) == 2
-    manifest.write_text("{}\n\n{}\n{}\n")  # no good line before so many bad ones
+    manifest.write_text("{}\n\n{}\n{}\n", encoding="utf-8")  # no good line before so many bad ones
     found = scan(manifest, config=config)
     assert reasons(found) == rows
     assert "the rest was not read" in found.errors[0].message
@@ -212,6 +214,6 @@ def test_a_fault_of_the_program_in_every_line_stops_the_scan(
     monkeypatch.setattr(
         "wavemill.manifests.manifest.parse_label", lambda: None
     )  # takes no arguments
-    manifest.write_text("\n".join([LINES[3]] * 100))
+    manifest.write_text("\n".join([LINES[3]] * 100), encoding="utf-8")
     with pytest.raises(ProgramFault, match="TypeError"):
         scan(manifest)

@@ -42,8 +42,8 @@ NAMES = [
 def test_recursion_and_endings(tmp_path: Path) -> None:
     a = write_wav(tmp_path / "a.wav", 500, 1)
     b = write_wav(tmp_path / "deep" / "er" / "b.wav", 250, 2)
-    (tmp_path / "notes.txt").write_text("no audio")
-    (tmp_path / "wav").write_text("no ending")
+    (tmp_path / "notes.txt").write_text("no audio", encoding="utf-8")
+    (tmp_path / "wav").write_text("no ending", encoding="utf-8")
     found = scan(tmp_path)
     assert found.errors == []
     assert {r.uri: r.duration_ms for r in found.recordings} == {a: 500, b: 250}
@@ -124,7 +124,7 @@ def test_second_copy_is_the_same_recording(tmp_path: Path) -> None:
 
 def test_no_audio_in_folder(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "readme.md").write_text("nothing here")
+    (tmp_path / "a" / "readme.md").write_text("nothing here", encoding="utf-8")
     found = scan(tmp_path)
     assert reasons(found) == [(str(tmp_path), "no_audio_found")]
 
@@ -132,7 +132,7 @@ def test_no_audio_in_folder(tmp_path: Path) -> None:
 def test_bad_files_are_rows_and_harm_nothing(tmp_path: Path) -> None:
     good = write_wav(tmp_path / "good.wav")
     (tmp_path / "empty.wav").touch()
-    (tmp_path / "text.wav").write_text("not audio at all")
+    (tmp_path / "text.wav").write_text("not audio at all", encoding="utf-8")
     (tmp_path / "header_only.wav").write_bytes(wav_bytes(0))
     os.mkfifo(tmp_path / "pipe.wav")  # opening it would wait for ever
     (tmp_path / "folder.wav").mkdir()

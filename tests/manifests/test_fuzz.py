@@ -175,7 +175,7 @@ def test_strange_elements_of_an_array(folder: Path) -> None:
     path = folder / "m.json"
     for _ in range(MUTANTS // 20):
         elements = [json.dumps(GOOD), *(strange_fields(draw).decode() for _ in range(20))]
-        path.write_text(f"[{','.join(elements)}]")
+        path.write_text(f"[{','.join(elements)}]", encoding="utf-8")
         found = scan(path, config=LIMITS)
         check(found)
         assert [i.text for r in found.recordings for i in r.items].count("good") == 1

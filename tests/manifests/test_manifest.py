@@ -268,7 +268,7 @@ def test_missing_file_named_by_many_lines_is_one_row(tmp_path: Path) -> None:
 
 def test_bad_audio_named_by_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").touch()
-    (tmp_path / "text.wav").write_text("no audio")
+    (tmp_path / "text.wav").write_text("no audio", encoding="utf-8")
     lines = [{"audio": n, "text": "x"} for n in ("empty.wav", "text.wav", "empty.wav")]
     found = scan_lines(tmp_path, *lines)
     assert found.recordings == []
@@ -294,14 +294,14 @@ def test_gzip(tmp_path: Path) -> None:
 
 def test_json_that_is_not_jsonl(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
-    path.write_text('{\n"audio": "a.wav"\n}')
+    path.write_text('{\n"audio": "a.wav"\n}', encoding="utf-8")
     assert reasons(scan(path)) == [(str(path), "bad_manifest")]
 
 
 @pytest.mark.parametrize("text", ["", "\n \n"])
 def test_manifest_without_lines(tmp_path: Path, text: str) -> None:
     path = tmp_path / "m.jsonl"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     assert reasons(scan(path)) == [(str(path), "no_audio_found")]
 
 

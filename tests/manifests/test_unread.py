@@ -26,11 +26,11 @@ LINE = {"audio": "a.wav", "text": "hello"}
 def test_what_is_not_read_is_counted_by_ending(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav")
     for number in range(3):
-        (tmp_path / f"{number}.csv").write_text("file_name,text\n")
+        (tmp_path / f"{number}.csv").write_text("file_name,text\n", encoding="utf-8")
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "t.parquet").write_bytes(b"PAR1")
     (tmp_path / "old.tar.gz").write_bytes(b"\x1f\x8b\x08")
-    (tmp_path / "a.txt").write_text("hello")
+    (tmp_path / "a.txt").write_text("hello", encoding="utf-8")
     (tmp_path / "noise.dat").write_bytes(b"noise")
     (tmp_path / "b.mp3.part").write_bytes(b"ID3")
     for name in (".DS_Store", "Thumbs.db", "cover.jpg", "album.cue", "._a.wav"):
@@ -106,11 +106,11 @@ def test_named_sources_that_cannot_be_used_are_rows(tmp_path: Path) -> None:
         archive.writestr("a.wav", wav_bytes(100))
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as shard:
         shard.addfile(tarfile.TarInfo("a.wav"))
-    (tmp_path / "t.csv").write_text("file,text\n")
+    (tmp_path / "t.csv").write_text("file,text\n", encoding="utf-8")
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     (tmp_path / "t").write_bytes(b"PAR1")
     write_tar(tmp_path / "shard.wds", {"a.wav": wav_bytes(100)})
-    (tmp_path / "text.txt").write_text("hello")
+    (tmp_path / "text.txt").write_text("hello", encoding="utf-8")
     (tmp_path / "picture.jpg").write_bytes(b"\xff\xd8")
     paths = sorted(tmp_path.iterdir())
     found = scan(*paths)

@@ -67,7 +67,7 @@ def tensors(name: str) -> dict[str, Tensor]:
 @lru_cache
 def notes(name: str) -> Any:
     """Return the content of `llm/<name>.json`."""
-    return json.loads((LLM / f"{name}.json").read_text())
+    return json.loads((LLM / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def parts(keys: Iterable[str], pattern: str) -> list[str]:

@@ -76,7 +76,7 @@ def test_qwen_of_seven_gives_the_published_configuration(tmp_path: Path) -> None
 
 
 def test_another_kind_of_text_llm_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"n_embd": 768}')
+    (tmp_path / "config.json").write_text('{"n_embd": 768}', encoding="utf-8")
     with pytest.raises(WeightsError, match=r"is not a text LLM that is known: .*hidden_size"):
         shaped_like(tmp_path, preset("tiny"), 256)
 

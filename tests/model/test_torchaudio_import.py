@@ -56,9 +56,9 @@ def made(folder: Path, library: str, **changed: str) -> str:
     for name, text in {**PACKAGE, **changed}.items():
         path = folder / "torchaudio" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     (folder / "torchaudio" / "lib").mkdir()
-    (folder / "torchaudio" / "lib" / "lib.so").write_text(library)
+    (folder / "torchaudio" / "lib" / "lib.so").write_text(library, encoding="utf-8")
     return (
         f"import sys; sys.path.insert(0, {str(folder)!r}); "
         "from wavemill.model.torchaudio_import import import_torchaudio; t = import_torchaudio(); "
@@ -73,7 +73,9 @@ def test_a_library_that_fits_is_used(tmp_path: Path) -> None:
 def test_a_library_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
     code = made(tmp_path, "does not fit") + "print(t._extension.LOADED, t.runs)"
     assert run(code) == "False [1]\n"
-    assert (tmp_path / "torchaudio" / "lib" / "lib.so").read_text() == "does not fit"
+    assert (tmp_path / "torchaudio" / "lib" / "lib.so").read_text(
+        encoding="utf-8"
+    ) == "does not fit"
 
 
 def test_another_failure_is_not_hidden(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_what_is_saved_is_read(tmp_path: Path, shard_bytes: int, shards: int) ->
 
 def test_index_follows_the_published_form(tmp_path: Path) -> None:
     save(network(), {}, tmp_path, 150)
-    index = json.loads((tmp_path / INDEX_FILE).read_text())
+    index = json.loads((tmp_path / INDEX_FILE).read_text(encoding="utf-8"))
     assert index["metadata"]["total_size"] == 4 * (32 + 8 + 8 + 8 + 16)
     assert index["weight_map"]["0.weight"] == "model-00001-of-00003.safetensors"
 
@@ -78,7 +78,9 @@ def anonymous_memory() -> int:
     status = Path("/proc/self/status")
     if not status.is_file():
         pytest.skip("no /proc/self/status on this system")
-    (line,) = [one for one in status.read_text().splitlines() if one.startswith("RssAnon")]
+    (line,) = [
+        one for one in status.read_text(encoding="utf-8").splitlines() if one.startswith("RssAnon")
+    ]
     return int(line.split()[1]) * 1024
 
 
@@ -111,7 +113,7 @@ def rename(folder: Path) -> None:
         save_file({name.replace("/", "."): t for name, t in load_file(file).items()}, file)
     index = folder / INDEX_FILE
     if index.is_file():
-        index.write_text(index.read_text().replace("/", "."))
+        index.write_text(index.read_text(encoding="utf-8").replace("/", "."), encoding="utf-8")
 
 
 def test_unused_tensors_are_left_where_they_are(tmp_path: Path) -> None:
@@ -141,7 +143,7 @@ def test_hub_id_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_config_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"vocab_size": "many"}')
+    (tmp_path / "config.json").write_text('{"vocab_size": "many"}', encoding="utf-8")
     with pytest.raises(WeightsError, match=r"config\.json: vocab_size: Input should be"):
         validated(LlmConfig, tmp_path)
 
@@ -156,6 +158,6 @@ def test_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     (tmp_path / WEIGHTS_FILE).write_bytes(b"no tensors")
     with pytest.raises(WeightsError, match=r"cannot read .*model\.safetensors"):
         fill(blank(), tmp_path)
-    (tmp_path / INDEX_FILE).write_text("[]")
+    (tmp_path / INDEX_FILE).write_text("[]", encoding="utf-8")
     with pytest.raises(WeightsError, match="is not an index of shards"):
         fill(blank(), tmp_path)

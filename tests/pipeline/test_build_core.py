@@ -48,12 +48,14 @@ class ToyBuild:
 
     def run(self, recordings: list[Recording], **changes: int) -> Counter[str]:
         """Build and return how often each stage was called."""
-        self.log.write_text("")
+        self.log.write_text("", encoding="utf-8")
         maker = partial(toy_graph, log=self.log, **changes)
         plan = self.plan(recordings, maker())
         self.execute(plan, maker)
         self.publish(plan)
-        return Counter(line.split()[0] for line in self.log.read_text().splitlines())
+        return Counter(
+            line.split()[0] for line in self.log.read_text(encoding="utf-8").splitlines()
+        )
 
     def publish(self, plan: Plan) -> Snapshot:
         return write_snapshot(self.store, plan, [SourceError("x", "not_audio", "x")], {}, "0")

@@ -26,13 +26,13 @@ class Outer(BaseModel):
 @pytest.fixture
 def profile(tmp_path: Path) -> str:
     path = tmp_path / "mine.yaml"
-    path.write_text("inner: {number: 5, name: profile}\n")
+    path.write_text("inner: {number: 5, name: profile}\n", encoding="utf-8")
     return str(path)
 
 
 def test_later_wins(profile: str, tmp_path: Path) -> None:
     file = tmp_path / "changes.yaml"
-    file.write_text("inner:\n  name: file\n")
+    file.write_text("inner:\n  name: file\n", encoding="utf-8")
     config = load_config(Outer, profile, file, ["inner.number=7", "flag=true"])
     assert config == Outer(profile="mine", inner=Inner(number=7, name="file"), flag=True)
 
@@ -56,7 +56,7 @@ def test_errors_name_the_field(profile: str, override: str, message: str) -> Non
 @pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n"])
 def test_a_bad_file_is_one_line(profile: str, tmp_path: Path, text: str) -> None:
     file = tmp_path / "bad.yaml"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"^--config: [^\n]*bad.yaml[^\n]*$"):
         load_config(Outer, profile, file)
 

@@ -194,14 +194,18 @@ def test_every_bad_input_is_one_row_and_harms_nothing(tmp_path: Path) -> None:
     good, rate = soundfile.read(RECORDINGS / "low_level_with_hum.flac")
     soundfile.write(folder / "good.flac", good[: 6 * rate], rate)
     (folder / "zero.wav").touch()
-    (folder / "text.mp3").write_text("this is no audio <script>alert(1)</script>\n" * 50)
+    (folder / "text.mp3").write_text(
+        "this is no audio <script>alert(1)</script>\n" * 50, encoding="utf-8"
+    )
     whole = (folder / "good.flac").read_bytes()
     (folder / "truncated.flac").write_bytes(whole[: len(whole) // 2])
     soundfile.write(folder / "silence.wav", np.zeros(rate * 2), rate)
     broken = np.full(rate, np.nan, dtype=np.float32)
     soundfile.write(folder / "nan.wav", broken, rate, subtype="FLOAT")
     manifest = tmp_path / "lines.jsonl"
-    manifest.write_text('{"audio": "in/good.flac"}\nnot json\n{"audio": "gone.wav"}\n')
+    manifest.write_text(
+        '{"audio": "in/good.flac"}\nnot json\n{"audio": "gone.wav"}\n', encoding="utf-8"
+    )
     out = tmp_path / "out"
     arguments = (folder, manifest, folder / "empty folder", "--out", out, "--executor", "inline")
     done = wavemill("curate", *arguments)

@@ -76,7 +76,7 @@ def built(tmp_path: Path, load: Loader) -> Store:
         {"offset": 3, "duration": 3, "text": "what was said then"},
     ]
     lines = [json.dumps({"audio_filepath": "a.wav", **item}) for item in items]
-    (tmp_path / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    (tmp_path / "manifest.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     build = prepare(
         [str(tmp_path / "manifest.jsonl")],
         str(tmp_path / "work"),

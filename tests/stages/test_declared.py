@@ -51,7 +51,7 @@ def test_an_address_that_cannot_be_read(file: WebFile, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     found = LocalFiles(tmp_path, "model", ("config.json", "model.bin")).files()
     assert [one.state(hashed=True) for one in found] == ["present", "missing"]
     (one,) = LocalFiles(tmp_path / "config.json", "model").files()

@@ -26,9 +26,9 @@ def fail(message: str) -> None:
 
 def die(log: Path, times: int) -> int:
     """Die as by a crash, `times` times; then return how often it was called."""
-    with log.open("a") as file:
+    with log.open("a", encoding="utf-8") as file:
         file.write("called\n")
-    calls = len(log.read_text().splitlines())
+    calls = len(log.read_text(encoding="utf-8").splitlines())
     if calls <= times:
         os.kill(os.getpid(), signal.SIGSEGV)
     return calls

@@ -39,7 +39,9 @@ def test_identity_is_the_content(folder: Path, tmp_path: Path) -> None:
     save_checkpoint(small_network(seed=1), tmp_path / "other")
     first, same, other = map(checkpoint_identity, (folder, tmp_path / "same", tmp_path / "other"))
     assert first == same != other
-    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    (folder / "config.json").write_text(
+        (folder / "config.json").read_text(encoding="utf-8") + "\n", encoding="utf-8"
+    )
     assert checkpoint_identity(folder) != first
 
 
@@ -86,7 +88,9 @@ def test_files_that_cannot_be_read(folder: Path, name: str) -> None:
 
 def test_unknown_fields_are_errors(folder: Path) -> None:
     path = folder / "config.json"
-    path.write_text(path.read_text().replace('"pairs"', '"bears"'))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"pairs"', '"bears"'), encoding="utf-8"
+    )
     with pytest.raises(WeightsError, match="bears"):
         load_checkpoint(folder)
 

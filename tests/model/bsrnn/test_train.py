@@ -95,7 +95,7 @@ def test_other_settings_do_not_resume(tmp_path: Path) -> None:
         assert found.startswith("2 ")
         assert f"begun with another settings.{field} (" in unboxed(found)
     (newest,) = (tmp_path / "run" / "checkpoints").iterdir()
-    (newest / "state.json").write_text("broken")
+    (newest / "state.json").write_text("broken", encoding="utf-8")
     assert "remedy: delete" in unboxed(invoke(tmp_path, 2, "--held-out=*_b.wav"))
     (tmp_path / "run" / "training.safetensors").write_bytes(b"of an earlier version")
     found = unboxed(invoke(tmp_path, 2, "--held-out=*_b.wav"))
@@ -117,7 +117,9 @@ def test_time_is_a_limit_too(tmp_path: Path) -> None:
 
 def invoke(root: Path, steps: int, *more: str, settings: TrainSettings | None = None) -> str:
     folders = {name: root / name for name in ("clean", "noise", "rooms")}
-    (root / "settings.json").write_text((settings or small_settings()).model_dump_json())
+    (root / "settings.json").write_text(
+        (settings or small_settings()).model_dump_json(), encoding="utf-8"
+    )
     arguments = [f"--{name}={folder}" for name, folder in folders.items()]
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(train)

@@ -26,7 +26,7 @@ def test_lines_that_are_no_text_are_told_and_passed_over(tmp_path: Path) -> None
 
 def test_a_place_in_jsonl_is_a_byte(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
-    file.write_text('{"text": "één"}\n\n{"text": "two"}\n{"text": "three"}')
+    file.write_text('{"text": "één"}\n\n{"text": "two"}\n{"text": "three"}', encoding="utf-8")
     texts = Texts.open([str(file)])
     found = list(texts.documents(0))
     for place, one in enumerate(found):

@@ -40,7 +40,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pretrain")
     files = [[segment_row(10 * f + r, i) for r in range(3) for i in range(4)] for f in range(3)]
     (folder / "texts.jsonl").write_text(
-        "".join(json.dumps({"text": f"text number {i} " * 3}) + "\n" for i in range(9))
+        "".join(json.dumps({"text": f"text number {i} " * 3}) + "\n" for i in range(9)),
+        encoding="utf-8",
     )
     return write(folder, "pretrain", files, group=5)
 

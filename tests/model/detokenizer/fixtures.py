@@ -37,7 +37,7 @@ def tensors(name: str) -> dict[str, Tensor]:
 @lru_cache
 def notes(name: str) -> Any:
     """Return the content of `<name>.json`."""
-    return json.loads((FOLDER / f"{name}.json").read_text())
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def header(name: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def as_stored(content: dict[str, Tensor]) -> dict[str, StoredTensor]:
 
 @lru_cache
 def flow_config() -> FlowConfig:
-    content = yaml.safe_load((FOLDER / "dit" / "config.yaml").read_text())
+    content = yaml.safe_load((FOLDER / "dit" / "config.yaml").read_text(encoding="utf-8"))
     outside = {name: content[name] for name in ("normalize_mel", "mel_mean", "mel_std")}
     return FlowConfig(**content["model"]["dit"], **outside)
 

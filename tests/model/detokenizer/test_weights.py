@@ -65,7 +65,9 @@ def test_published_names(folder: Path) -> None:
     vocoder = load_file(folder / VOCODER)
     assert vocoder["ups.0.0.weight_g"].shape == (16, 1, 1)  # input channels
     assert "conv_pre.weight" not in vocoder
-    written = yaml.safe_load((folder / "audio_detokenizer" / "config.yaml").read_text())
+    written = yaml.safe_load(
+        (folder / "audio_detokenizer" / "config.yaml").read_text(encoding="utf-8")
+    )
     assert written["model"]["dit"]["rope_params"]["rope_base"] == 10_000
     assert written["mel_mean"] == -4.479605
 
@@ -95,9 +97,9 @@ def test_tensors_outside_the_network_are_passed_over(folder: Path) -> None:
 
 def test_fields_of_training_are_passed_over(folder: Path) -> None:
     path = folder / "audio_detokenizer" / "config.yaml"
-    content = yaml.safe_load(path.read_text())
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["model"]["dit"]["condition_input_dim"] = 1280
-    path.write_text(yaml.safe_dump(content | {"cfg_scale": 4.0}))
+    path.write_text(yaml.safe_dump(content | {"cfg_scale": 4.0}), encoding="utf-8")
     Detokenizer.from_pretrained(folder)
 
 
@@ -143,11 +145,11 @@ def test_wrong_files_are_named(folder: Path) -> None:
     with pytest.raises(WeightsError, match="no entry 'state_dict'"):
         Detokenizer.from_pretrained(folder)
     config = folder / "vocoder" / "config.json"
-    content = json.loads(config.read_text())
-    config.write_text(json.dumps(content | {"resblock": "2"}))
+    content = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps(content | {"resblock": "2"}), encoding="utf-8")
     with pytest.raises(WeightsError, match=r"config\.json: resblock"):
         Detokenizer.from_pretrained(folder)
-    config.write_text(json.dumps(content | {"num_mels": 7}))
+    config.write_text(json.dumps(content | {"num_mels": 7}), encoding="utf-8")
     with pytest.raises(WeightsError, match="differ in mel bands"):
         Detokenizer.from_pretrained(folder)
     config.unlink()
@@ -189,7 +191,9 @@ def test_fixtures_in_the_published_layout(tmp_path: Path) -> None:
         ("dit", "audio_detokenizer/config.yaml"),
         ("bigvgan", "vocoder/config.json"),
     ):
-        (tmp_path / name).write_text((FOLDER / source / Path(name).name).read_text())
+        (tmp_path / name).write_text(
+            (FOLDER / source / Path(name).name).read_text(encoding="utf-8"), encoding="utf-8"
+        )
     stored = tensors("streaming/api_4s")
     noises = iter([stored["chunk0.noise"], stored["chunk1.noise"]])
     read = PublishedDetokenizer.from_pretrained(tmp_path, settings=PublishedSettings())

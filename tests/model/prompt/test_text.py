@@ -26,7 +26,7 @@ def test_utf8_comes_back(text: str) -> None:
 def test_byte_pairs_follow_the_ranks_within_words(tmp_path: Path) -> None:
     ranks = [bytes([value]) for value in range(256)] + [b"th", b" th", b"e "]
     lines = [f"{base64.b64encode(token).decode()} {rank}" for rank, token in enumerate(ranks)]
-    (tmp_path / "tiktoken.model").write_text("\n".join(lines) + "\n")
+    (tmp_path / "tiktoken.model").write_text("\n".join(lines) + "\n", encoding="utf-8")
     tokenizer = load_text_tokenizer(tmp_path, text_vocab=259)
     assert tokenizer.encode("the thé") == [256, ord("e"), 257, 0xC3, 0xA9]
     assert tokenizer.decode(tokenizer.encode("the thé<|endoftext|>")) == "the thé<|endoftext|>"
@@ -53,7 +53,7 @@ def test_says_what_is_missing(tmp_path: Path) -> None:
     Tokenizer(WordLevel({"so": 0, "it": 1}, unk_token="so")).save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(WeightsError, match="the text tokenizer has 2 ids, the model 1"):
         load_text_tokenizer(tmp_path, text_vocab=1)
-    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
     with pytest.raises(WeightsError, match=r"tokenizer\.json is not a tokenizer"):
         load_text_tokenizer(tmp_path, text_vocab=3)
     (tmp_path / "tiktoken.model").write_bytes(b"\x00\x01")

@@ -23,7 +23,7 @@ def test_checkpoints_that_are_kept_for_good_are_written(tmp_path: Path) -> None:
 def test_halves_that_a_killed_worker_left_are_deleted(tmp_path: Path) -> None:
     left = tmp_path / checkpoint.FOLDER / ".step-000000003.partial"
     left.mkdir(parents=True)
-    (left / checkpoint.STATE).write_text("{")
+    (left / checkpoint.STATE).write_text("{", encoding="utf-8")
     assert checkpoint.checkpoints(tmp_path) == []
     train(tmp_path)
     assert not left.exists()

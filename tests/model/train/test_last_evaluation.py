@@ -35,7 +35,10 @@ def test_it_is_evaluated_when_the_command_is_repeated(every: int, tmp_path: Path
         mortal()
     outcome, learner = train(tmp_path, checkpoint={"steps": every, "keep": 1})
     assert outcome == Outcome(STEPS, STEPS * 20, True, {})
-    kinds = [json.loads(line)["kind"] for line in (tmp_path / FILE).read_text().splitlines()]
+    kinds = [
+        json.loads(line)["kind"]
+        for line in (tmp_path / FILE).read_text(encoding="utf-8").splitlines()
+    ]
     assert kinds.count("example") == 1
     _, whole = train(tmp_path / "whole")
     assert all(torch.equal(t, weights(learner)[n]) for n, t in weights(whole).items())

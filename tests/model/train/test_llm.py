@@ -69,7 +69,9 @@ def test_a_step_has_the_published_losses_and_gradients(
 def test_every_task_is_learnt_from_ten_recordings(tmp_path: Path) -> None:
     rows = [segment_row(r, i, text=f"{r}{i}") for r in range(10) for i in range(2)]
     place = write(tmp_path, "pretrain", [rows])
-    (place / "t.jsonl").write_text("".join(f'{{"text": "line {i}"}}\n' for i in range(10)))
+    (place / "t.jsonl").write_text(
+        "".join(f'{{"text": "line {i}"}}\n' for i in range(10)), encoding="utf-8"
+    )
     small = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 2}
     recipe = PretrainRecipe.model_validate(
         {

@@ -121,7 +121,10 @@ def test_a_resumed_run_ends_in_the_same_weights_bit_for_bit(tmp_path: Path) -> N
     _, resumed = train(tmp_path / "broken")
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(resumed)[name]), name
-    kinds = [json.loads(line) for line in (tmp_path / "broken" / FILE).read_text().splitlines()]
+    kinds = [
+        json.loads(line)
+        for line in (tmp_path / "broken" / FILE).read_text(encoding="utf-8").splitlines()
+    ]
     steps = [one["step"] for one in kinds if one["kind"] == "train"]
     assert steps == sorted(set(steps))  # steps that were done again are there once
     assert [p.name for p in checkpoint.checkpoints(tmp_path / "broken")] == ["step-000000012"]

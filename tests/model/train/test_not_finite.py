@@ -26,5 +26,5 @@ def test_all_ids_are_in_a_file_of_the_run(tmp_path: Path) -> None:
     source = Prefetched(Crowded(poisoned=7))
     with pytest.raises(NotFinite, match=r"item7-7 and 12 more, all of them in .*not-finite-0"):
         Training(Line(), source, settings(), 1000, tmp_path, Ranks())()
-    told = json.loads((tmp_path / "not-finite-0.json").read_text())
+    told = json.loads((tmp_path / "not-finite-0.json").read_text(encoding="utf-8"))
     assert told == {"step": 3, "ids": [f"item7-{n}" for n in range(20)]}

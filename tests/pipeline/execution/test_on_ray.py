@@ -196,7 +196,7 @@ def test_a_killed_driver_leaves_no_process_behind(tmp_path: Path) -> None:
     code = DRIVER.format(root=str(tmp_path), log=str(log))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(program(code), **quiet) as driver:  # type: ignore[call-overload]
-        assert wait_until(lambda: log.exists() and "spin" in log.read_text(), 120)
+        assert wait_until(lambda: log.exists() and "spin" in log.read_text(encoding="utf-8"), 120)
         started = psutil.Process(driver.pid).children(recursive=True)
         ours = {p.pid for p in started if any(name in " ".join(p.cmdline()) for name in OURS)}
         driver.send_signal(signal.SIGKILL)
@@ -209,7 +209,7 @@ def test_ctrl_c_ends_everything_soon(tmp_path: Path) -> None:
     code = DRIVER.format(root=str(tmp_path), log=str(log))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(program(code), **quiet) as driver:  # type: ignore[call-overload]
-        assert wait_until(lambda: log.exists() and "spin" in log.read_text(), 120)
+        assert wait_until(lambda: log.exists() and "spin" in log.read_text(encoding="utf-8"), 120)
         driver.send_signal(signal.SIGINT)
         timer = threading.Timer(60, driver.kill)
         timer.start()

@@ -35,7 +35,7 @@ def test_they_are_those_of_a_training(tmp_path: Path) -> None:
 
 def test_they_resume(tmp_path: Path) -> None:
     place = write(tmp_path, "pretrain", [[segment_row(r, i) for r in range(3) for i in range(4)]])
-    (tmp_path / "texts.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    (tmp_path / "texts.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n', encoding="utf-8")
     texts, small = [tmp_path / "texts.jsonl"], {"data.positions": 64}
     with wavemill.batches(place, "pretrain", settings=small, texts=texts) as first:
         list(islice(first, 3))

@@ -46,7 +46,7 @@ def test_the_sound_of_a_video_is_cut_at_its_times(video: Path) -> None:
 
 def test_what_does_not_sound_is_named(tmp_path: Path) -> None:
     path = tmp_path / "text.mp4"
-    path.write_text("no video")
+    path.write_text("no video", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"text\.mp4"):
         Cutter()(path, 0.0, None)
 

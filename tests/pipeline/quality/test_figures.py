@@ -170,7 +170,9 @@ def test_the_snapshot_before_is_compared(tmp_path: Path) -> None:
     shard.decode(other)
     shard.segment(other, 0, 4000)
     store = write_workdir(tmp_path, [shard], number=2)
-    (tmp_path / "snapshots/000002/config.json").write_text(json.dumps({"a": {"b": 1}}))
+    (tmp_path / "snapshots/000002/config.json").write_text(
+        json.dumps({"a": {"b": 1}}), encoding="utf-8"
+    )
     with new_database(store, "0") as (snapshot, database):
         change = read_figures(database, store, snapshot).change
     assert change is not None

@@ -27,7 +27,7 @@ from wavemill.pipeline.quality.samples import read_samples
 from wavemill.pipeline.quality.what_if import read_what_if
 
 EVIL = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'> \" ' `${1}` \u202e"
-SCRIPT = (Path(__file__).parent / "checks.js").read_text()
+SCRIPT = (Path(__file__).parent / "checks.js").read_text(encoding="utf-8")
 CHECKS = dict(re.findall(r"^// (\w+)\n(.*?)(?=^// |\Z)", SCRIPT, re.M | re.S))
 SHOWN_EVIL = EVIL.replace("\u202e", "\ufffd")
 

@@ -65,7 +65,7 @@ KINDS: dict[str, Callable[[Path, str], object]] = {
     "facts.parquet": facts,
     "a.duckdb": database,
     "b.duckdb": interrupted_database,
-    "a.jsonl": lambda path, text: path.write_text(json.dumps({"x": text})),
+    "a.jsonl": lambda path, text: path.write_text(json.dumps({"x": text}), encoding="utf-8"),
     "a.txt": lambda path, text: path.write_text(f"see {text}", encoding="utf-8"),
     "a.gz": lambda path, text: path.write_bytes(gzip.compress(text.encode())),
     "a.bz2": lambda path, text: path.write_bytes(bz2.compress(text.encode())),
@@ -74,8 +74,8 @@ KINDS: dict[str, Callable[[Path, str], object]] = {
     ),
     "a.zip": zipped,
     "far.bin": far_in,
-    ".tmp/spilt": lambda path, text: path.write_text(text),
-    "stages/draw/.x.tmp": lambda path, text: path.write_text(text),
+    ".tmp/spilt": lambda path, text: path.write_text(text, encoding="utf-8"),
+    "stages/draw/.x.tmp": lambda path, text: path.write_text(text, encoding="utf-8"),
     f"clips/{ID}-0.flac": lambda path, _: path.write_bytes(b"fLaC"),
 }
 
@@ -110,7 +110,7 @@ def test_the_name_of_its_file_is_found(tmp_path: Path, name: str) -> None:
 
 
 def test_one_of_many_ids_is_found_in_a_run_of_digits(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text(f"{'0' * 50}{ID}{'e' * 50}")
+    (tmp_path / "a.txt").write_text(f"{'0' * 50}{ID}{'e' * 50}", encoding="utf-8")
     ids = [*(f"{i:032x}" for i in range(1, 2 * FEW_IDS)), ID]
     assert prove(Store.open(tmp_path), Traces(pa.array(ids))).named == ("a.txt",)
 
@@ -127,11 +127,11 @@ def test_links_pipes_and_odd_names_do_no_harm(tmp_path: Path) -> None:
     work, outside = tmp_path / "work", tmp_path / "outside"
     outside.mkdir()
     work.mkdir()
-    (outside / "a.txt").write_text(ID)
+    (outside / "a.txt").write_text(ID, encoding="utf-8")
     (work / "sources").symlink_to(outside)
     (work / "broken").symlink_to(outside / "nothing")
     os.mkfifo(work / "pipe")
-    (work / os.fsdecode(b"odd \xff name")).write_text("x")
+    (work / os.fsdecode(b"odd \xff name")).write_text("x", encoding="utf-8")
     pq.write_table(pa.table({"source": [1, 2], "segment_id": [None, None]}), work / "t.parquet")
     proof = prove(Store.open(work), Traces(pa.array([ID])))
     assert (proof.clean, proof.files) == (True, 2)

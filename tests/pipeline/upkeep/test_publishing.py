@@ -66,7 +66,7 @@ def test_what_is_no_link_is_left_and_told(built: Workdir, tmp_path: Path) -> Non
     link = workdir.store.path("corpus")
     link.unlink()
     link.mkdir()
-    (link / "mine").write_text("x")
+    (link / "mine").write_text("x", encoding="utf-8")
     with pytest.raises(ConfigError, match="move it away"):
         point_corpus_at_newest(workdir.store)
     assert (link / "mine").exists()

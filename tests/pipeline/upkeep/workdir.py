@@ -72,7 +72,7 @@ class Workdir:
         With `tasks`, the driver dies after so many, and (`remember` false) before it could write
         what it had been told.
         """
-        self.log.write_text("")
+        self.log.write_text("", encoding="utf-8")
         maker = partial(toy_graph, log=self.log, threshold=threshold, **changes)
         plan = self.plan(recordings, maker())
         plan.catalogue.save()
@@ -88,7 +88,9 @@ class Workdir:
             self.publish(plan)
         else:
             plan.ledger.flush()
-        return Counter(line.split()[0] for line in self.log.read_text().splitlines())
+        return Counter(
+            line.split()[0] for line in self.log.read_text(encoding="utf-8").splitlines()
+        )
 
     def publish(self, plan: Plan) -> Snapshot:
         check_parts(self.store, plan)

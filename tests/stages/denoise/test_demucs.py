@@ -65,12 +65,13 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
             save_with_checksum(content, folder / f"{name}.th")
         else:
             torch.save(content, folder / f"{name}.th")
-    (folder / "tiny.yaml").write_text("models: ['aaaa1111']\n")
+    (folder / "tiny.yaml").write_text("models: ['aaaa1111']\n", encoding="utf-8")
     (folder / "both.yaml").write_text(
-        "models: ['aaaa1111', 'bbbb2222']\nweights: [[1, 1, 1, 0], [1, 0, 0, 2]]\n"
+        "models: ['aaaa1111', 'bbbb2222']\nweights: [[1, 1, 1, 0], [1, 0, 0, 2]]\n",
+        encoding="utf-8",
     )
-    (folder / "lost.yaml").write_text("models: ['cccc3333']\n")
-    (folder / "broken.yaml").write_text("models: {a: 1}\n")
+    (folder / "lost.yaml").write_text("models: ['cccc3333']\n", encoding="utf-8")
+    (folder / "broken.yaml").write_text("models: {a: 1}\n", encoding="utf-8")
     return folder
 
 

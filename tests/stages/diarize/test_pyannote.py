@@ -101,7 +101,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     spread = np.linspace(0.5, 3, 8)
     np.savez(home / "plda" / "plda.npz", mu=np.zeros(8), tr=np.eye(8), psi=spread)
-    (home / "config.yaml").write_text(CONFIG)
+    (home / "config.yaml").write_text(CONFIG, encoding="utf-8")
     return home
 
 
@@ -230,9 +230,9 @@ def test_identity_is_the_content(folder: Path, tmp_path: Path) -> None:
     first = Pyannote(PyannoteConfig(pipeline=str(folder))).weights_identity()
     assert Pyannote(PyannoteConfig(pipeline=str(copy / "config.yaml"))).weights_identity() == first
     config = copy / "config.yaml"
-    config.write_text(CONFIG.replace("0.07", "0.08"))
+    config.write_text(CONFIG.replace("0.07", "0.08"), encoding="utf-8")
     assert Pyannote(PyannoteConfig(pipeline=str(copy))).weights_identity() != first
-    config.write_text(CONFIG)
+    config.write_text(CONFIG, encoding="utf-8")
     with (copy / "embedding" / "pytorch_model.bin").open("ab") as file:
         file.write(b"x")
     assert Pyannote(PyannoteConfig(pipeline=str(copy))).weights_identity() != first
@@ -343,7 +343,7 @@ def test_a_config_that_asks_for_more_is_refused(
 
 
 def pipeline_files_of(folder: Path, config: str) -> Any:
-    (folder / "config.yaml").write_text(config)
+    (folder / "config.yaml").write_text(config, encoding="utf-8")
     return pipeline_files(str(folder), None)
 
 
@@ -429,7 +429,7 @@ def test_a_named_pipeline_comes_from_the_hub(hub: pytest.MonkeyPatch, tmp_path: 
         asked.append((name, options["subfolder"], file, options["revision"]))
         path = tmp_path / (options["subfolder"] or "") / file
         path.parent.mkdir(exist_ok=True)
-        path.write_text(CONFIG.replace("$model/embedding", "other/model"))
+        path.write_text(CONFIG.replace("$model/embedding", "other/model"), encoding="utf-8")
         return str(path)
 
     hub.setattr(huggingface_hub, "hf_hub_download", serve)

@@ -79,7 +79,7 @@ def test_a_file_that_is_no_codebook_is_refused(tmp_path: Path, content: str) -> 
     if content == "empty":
         path.write_bytes(b"")
     elif content == "text":
-        path.write_text("centroids")
+        path.write_text("centroids", encoding="utf-8")
     elif content == "pickle":
         np.savez(path, centroids=np.array([{"a": 1}], dtype=object), metadata=np.array("{}"))
     elif content == "shape":

@@ -103,7 +103,7 @@ def test_the_command_writes_a_codebook_of_its_folder(
 
     for index, clip in enumerate(clips()):
         soundfile.write(tmp_path / f"{index}.wav", clip, 16_000)
-    (tmp_path / "notes.txt").write_text("no audio")
+    (tmp_path / "notes.txt").write_text("no audio", encoding="utf-8")
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     out, again = tmp_path / "codebook.npz", tmp_path / "again.npz"
     arguments = ["--size", "8", "--exclude", "2[.]wav", str(tmp_path)]

@@ -89,7 +89,8 @@ def random_paraformer(folder: Path) -> Path:
     shift, scale = (" ".join([value] * INPUT_SIZE) for value in ("-8.0", "0.25"))
     (folder / "am.mvn").write_text(
         f"<Nnet>\n<AddShift>\n<LearnRateCoef> 0 [ {shift} ]\n"
-        f"<Rescale>\n<LearnRateCoef> 0 [ {scale} ]\n</Nnet>\n"
+        f"<Rescale>\n<LearnRateCoef> 0 [ {scale} ]\n</Nnet>\n",
+        encoding="utf-8",
     )
     return folder
 

@@ -137,7 +137,7 @@ def test_identity_is_the_content(folder: Path, tmp_path: Path) -> None:
     identity = Paraformer(ParaformerConfig(model=str(folder))).weights_identity()
     copy = copied(folder, tmp_path / "copy")
     assert Paraformer(ParaformerConfig(model=str(copy))).weights_identity() == identity
-    (copy / "tokens.json").write_text("[]")
+    (copy / "tokens.json").write_text("[]", encoding="utf-8")
     assert Paraformer(ParaformerConfig(model=str(copy))).weights_identity() != identity
 
 
@@ -175,16 +175,16 @@ def incomplete(folder: Path) -> None:
 
 
 def misshapen(folder: Path) -> None:
-    (folder / "tokens.json").write_text('["<blank>", "<s>", "</s>", "<unk>"]')
+    (folder / "tokens.json").write_text('["<blank>", "<s>", "</s>", "<unk>"]', encoding="utf-8")
 
 
 def other(folder: Path) -> None:
     config = {**CONFIG, "model": "SenseVoiceSmall", "trust_remote_code": True}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
 def no_config(folder: Path) -> None:
-    (folder / "config.yaml").write_text("- a\n- b\n")
+    (folder / "config.yaml").write_text("- a\n- b\n", encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ class Evil:
 def test_files_that_are_no_checkpoint(tmp_path: Path, content: str) -> None:
     path = tmp_path / "model.pt"
     if content == "text":
-        path.write_text("no model")
+        path.write_text("no model", encoding="utf-8")
     elif content == "list":
         torch.save([1, 2], path)
     elif content == "no dims":

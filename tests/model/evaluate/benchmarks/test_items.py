@@ -46,7 +46,8 @@ def test_lines_name_sound_beside_them(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(encoded(tone, 8000, "WAV"))
     path = tmp_path / "items.jsonl"
     path.write_text(
-        '{"item_id": "a", "audio": "a.wav", "references": ["x"], "details": {"k": 1}}\n'
+        '{"item_id": "a", "audio": "a.wav", "references": ["x"], "details": {"k": 1}}\n',
+        encoding="utf-8",
     )
     (item,) = Items(path).read()
     assert item.audio is not None
@@ -68,7 +69,7 @@ def test_lines_name_sound_beside_them(tmp_path: Path) -> None:
 )
 def test_wrong_lines_are_named(tmp_path: Path, lines: list[str], said: str) -> None:
     path = tmp_path / "items.jsonl"
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(ItemsError, match=said):
         Items(path)
 
@@ -79,7 +80,7 @@ def test_wrong_lines_are_named(tmp_path: Path, lines: list[str], said: str) -> N
 )
 def test_wrong_items_are_named(tmp_path: Path, values: dict[str, object], said: str) -> None:
     path = tmp_path / "items.jsonl"
-    path.write_text(json.dumps({"item_id": "a7", **values}))
+    path.write_text(json.dumps({"item_id": "a7", **values}), encoding="utf-8")
     with pytest.raises(ItemsError, match=f"'a7'.*{said}"):
         list(Items(path).read())
 

@@ -246,7 +246,7 @@ def test_a_missing_column_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_recordings_that_the_archive_lacks_are_counted(tmp_path: Path) -> None:
     fleurs(tmp_path)
-    with (tmp_path / "data/en_us/test.tsv").open("a") as file:
+    with (tmp_path / "data/en_us/test.tsv").open("a", encoding="utf-8") as file:
         file.write("2\t12.wav\tx\tx\tx\t1\tMALE\n")
     with pytest.raises(SourceError, match=r"1 recordings are not there, e\.g\. 12\.wav"):
         items_of("fleurs-en", tmp_path)

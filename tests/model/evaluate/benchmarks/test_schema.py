@@ -28,7 +28,9 @@ AVERAGES = {
 
 @needs_fixtures
 def test_every_row_of_the_tables_is_a_benchmark_with_its_scores() -> None:
-    rows = json.loads((FIXTURES / "evaluation/benchmarks/benchmarks.json").read_text())
+    rows = json.loads(
+        (FIXTURES / "evaluation/benchmarks/benchmarks.json").read_text(encoding="utf-8")
+    )
     known = published_benchmarks()
     assert set(known) == {row["id"] for row in rows["benchmarks"]} | {"esc-50"}
     for row in rows["benchmarks"]:

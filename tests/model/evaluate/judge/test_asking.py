@@ -134,9 +134,9 @@ def test_replies_are_kept_on_disk_by_content(tmp_path: Path) -> None:
         assert warmer.text == "reply 1"
         files = sorted(tmp_path.rglob("*.json"))
         assert len(files) == 2
-        assert "secret-key" not in "".join(file.read_text() for file in files)
+        assert "secret-key" not in "".join(file.read_text(encoding="utf-8") for file in files)
         for file in files:
-            file.write_text("{")
+            file.write_text("{", encoding="utf-8")
         assert judge.ask([JudgePrompt("a")])[0].text == "reply 2"
 
 

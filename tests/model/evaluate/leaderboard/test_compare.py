@@ -158,7 +158,7 @@ def test_a_mean_needs_all_of_its_parts(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
     run(tmp_path, benchmark(CHOICES, 4), "m", choice_items(4), lambda i: i.references[0])
     run(tmp_path, benchmark(CHOICES, 4), "n", choice_items(4), lambda i: i.references[0])
-    (tmp_path / CHOICES / "n/scores.json").write_text("{")
+    (tmp_path / CHOICES / "n/scores.json").write_text("{", encoding="utf-8")
     board = board_of(tmp_path)
     assert board.labels == ("m",)
     assert len(board.problems) == 1

@@ -99,5 +99,7 @@ def test_other_weights_are_another_model(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, copy)
     first, second = (identity_of(ModelSpec("assistant", str(f))) for f in (tiny, copy))
     assert first["sha256"] == second["sha256"]
-    (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
+    (copy / "config.json").write_text(
+        (copy / "config.json").read_text(encoding="utf-8") + " ", encoding="utf-8"
+    )
     assert identity_of(ModelSpec("assistant", str(copy)))["sha256"] != first["sha256"]

@@ -166,8 +166,8 @@ def test_errors_name_the_model_and_the_remedy(qwen: Path, tmp_path: Path) -> Non
 def changed(folder: Path, into: Path, **fields: object) -> str:
     """Return a copy of a model folder with other fields in its config.json."""
     shutil.copytree(folder, into)
-    config = json.loads((into / "config.json").read_text())
-    (into / "config.json").write_text(json.dumps(config | fields))
+    config = json.loads((into / "config.json").read_text(encoding="utf-8"))
+    (into / "config.json").write_text(json.dumps(config | fields), encoding="utf-8")
     return str(into)
 
 

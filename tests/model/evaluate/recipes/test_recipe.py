@@ -97,7 +97,7 @@ def test_what_an_item_says_is_never_a_template(question: str) -> None:
 )
 def test_a_wrong_recipe_names_its_field(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "own.yaml"
-    path.write_text(content if content[0] in "-a" else f"name: own\n{content}")
+    path.write_text(content if content[0] in "-a" else f"name: own\n{content}", encoding="utf-8")
     with pytest.raises(RecipeError, match=said):
         load_recipe(path)
 

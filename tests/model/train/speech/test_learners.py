@@ -93,7 +93,7 @@ def test_tokenizer_learns_what_is_said_and_is_read_again(tmp_path: Path) -> None
     wanted = SemanticTokenizer(learner.encoder).encode(sounds)
     assert all(map(np.array_equal, read.encode(sounds), wanted))
     assert len(np.unique(np.concatenate(wanted))) > 1
-    assert "quantize_ema_decay" in (tmp_path / "config.json").read_text()
+    assert "quantize_ema_decay" in (tmp_path / "config.json").read_text(encoding="utf-8")
 
 
 def test_codes_get_no_gradient_and_states_do() -> None:

@@ -83,7 +83,9 @@ def test_a_resumed_run_ends_in_the_same_weights(corpus: str, tmp_path: Path, wha
         ours, theirs = load_file(first), load_file(second)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    told = [json.loads(line) for line in (whole.run / FILE).read_text().splitlines()]
+    told = [
+        json.loads(line) for line in (whole.run / FILE).read_text(encoding="utf-8").splitlines()
+    ]
     steps = [record for record in told if record["kind"] == "train"]
     assert steps
     assert all(record["flops_utilisation"] > 0 for record in steps)
