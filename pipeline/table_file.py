@@ -17,7 +17,9 @@ ID_COLUMNS = frozenset({"recording_id", "segment_id", "track", "start_ms", "end_
 class TableWriter:
     """Writes batches to a Parquet file, a row group each time enough bytes are pending."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(
+        self, path: Path, schema: pa.Schema, row_group_bytes: int = ROW_GROUP_BYTES
+    ) -> None:
         binary = {
             f.name for f in schema if pa.types.is_binary(f.type) or pa.types.is_nested(f.type)
         }
@@ -31,6 +33,7 @@ class TableWriter:
             write_page_checksum=True,
         )
         self._schema = schema
+        self._row_group_bytes = row_group_bytes
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self.rows = 0
@@ -42,7 +45,7 @@ class TableWriter:
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
         self.rows += batch.num_rows
-        if self._pending_bytes >= ROW_GROUP_BYTES:
+        if self._pending_bytes >= self._row_group_bytes:
             self._flush()
 
     def close(self, metadata: Mapping[str, str]) -> None:

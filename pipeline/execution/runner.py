@@ -63,7 +63,7 @@ class TaskRunner:
                 raise _ProbeEnded from None
             raise _ProbeEnded
 
-        task = replace(task, recordings=alone, output=f"{task.output}-probe")
+        task = replace(task, recordings=alone, output=f"{task.output}-probe", pieces=())
         with suppress(_ProbeEnded):
             self._run(task, consume, on_recording)
 
