@@ -32,7 +32,7 @@ class TableWriter:
             write_statistics=[f.name for f in schema if f.name in ID_COLUMNS],
             write_page_checksum=True,
         )
-        self._schema = schema
+        self.schema = schema
         self._row_group_bytes = row_group_bytes
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
@@ -40,8 +40,8 @@ class TableWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add a batch. Raises pyarrow.ArrowInvalid if it does not fit the schema of the file."""
-        if not batch.schema.equals(self._schema):
-            batch = batch.cast(self._schema)
+        if not batch.schema.equals(self.schema):
+            batch = batch.cast(self.schema)
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
         self.rows += batch.num_rows
@@ -56,7 +56,7 @@ class TableWriter:
 
     def _flush(self) -> None:
         if self._pending:
-            self._writer.write_table(pa.Table.from_batches(self._pending, self._schema))
+            self._writer.write_table(pa.Table.from_batches(self._pending, self.schema))
         self._pending, self._pending_bytes = [], 0
 
 

@@ -174,6 +174,7 @@ class ShardUpstream:
 
 
 OnRecording = Callable[[str, int], None]  # recording_id, duration_ms
+OnProgress = Callable[[int], None]  # how far into that recording its rows are, ms
 
 
 class _HalfRead(Exception):
@@ -191,6 +192,7 @@ def run_task(
     function: RecordingStage,
     store: Store,
     on_recording: OnRecording | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TaskResult:
     """Run `function` over the task's recordings and write its table, and its errors if any.
 
@@ -199,8 +201,9 @@ def run_task(
     and are skipped by everything after, since errors come first. A table that is there already
     (of a run that died before it could remember it) is taken, if it is whole. What is read must be
     what the ledger has recorded, else WorkdirDamaged is raised. `on_recording` is called
-    right before each recording. One whose source was no longer to be read after it had yielded
-    rows leaves none: the table is made anew without it.
+    right before each recording, `on_progress` after rows that say a time in it. A recording whose
+    source was no longer to be read after it had yielded rows leaves none: the table is made anew
+    without it.
 
     A task of a piece writes the file of the piece, with the errors in it, and returns a
     PieceResult; a task with pieces takes their rows and errors, and deletes them at the end.
@@ -209,7 +212,7 @@ def run_task(
         return _make_piece(task, task.piece, stage, function, store, on_recording)
     while True:
         try:
-            result = _attempt(task, stage, function, store, on_recording)
+            result = _attempt(task, stage, function, store, on_recording, on_progress)
         except _HalfRead as half:
             task = replace(task, excluded={**task.excluded, **half.excluded})
             continue
@@ -224,6 +227,7 @@ def _attempt(
     function: RecordingStage,
     store: Store,
     on_recording: OnRecording | None,
+    on_progress: OnProgress | None,
 ) -> TaskResult:
     kept = selected_rows(task, stage, store) if stage.selected_by else None
     output = task.output if kept is None else kept.output
@@ -235,7 +239,7 @@ def _attempt(
     faults: list[str | None] = []
     made = _outcomes(task, store)
     with _open_inputs(task, stage, store) as files, store.replacing(table_key(output)) as path:
-        writer = _Writer(TableWriter(path, stage.schema), task.selects)
+        writer = _Writer(TableWriter(path, stage.schema), task.selects, on_progress)
         for recording in task.recordings:
             if recording.recording_id in failed:
                 continue
@@ -389,15 +393,20 @@ def _piece_result(task: Task, piece: Piece, outcome: PieceOutcome) -> PieceResul
 class _Writer:
     """A table's writer that also notes which rows are kept, where another stage asks for it."""
 
-    def __init__(self, table: TableWriter, selects: bool) -> None:
+    def __init__(
+        self, table: TableWriter, selects: bool, on_progress: OnProgress | None = None
+    ) -> None:
         self.table = table
         self.kept_ids: list[str] = []
         self._selects = selects
+        self._on_progress = on_progress if "end_ms" in table.schema.names else None
 
     def write(self, batch: pa.RecordBatch) -> None:
         self.table.write(batch)
         if self._selects:
             self.kept_ids.extend(batch.filter(batch["kept"])["segment_id"].to_pylist())
+        if self._on_progress is not None and batch.num_rows:
+            self._on_progress(pc.max(batch["end_ms"]).as_py())
 
 
 def needs_function(task: Task, stage: ConfiguredStage, store: Store) -> bool:

@@ -36,7 +36,7 @@ from wavemill.pipeline.execution.pools import (
     set_targets,
 )
 from wavemill.pipeline.execution.ray_session import ray_session
-from wavemill.pipeline.execution.ray_worker import WorkerManager
+from wavemill.pipeline.execution.ray_worker import WATCHING, WorkerManager
 from wavemill.pipeline.execution.settings import ExecutionSettings
 from wavemill.pipeline.execution.shard_run import ShardRun
 from wavemill.pipeline.execution.supervisor import worker_job
@@ -97,6 +97,9 @@ class _Scheduler:
         self._held = 0  # shards that were taken from the plan and are not finished
         self._divider = divider(store, settings.piece_seconds)
         self._running: dict[Any, _Running] = {}
+        self._asked: dict[Any, _Running] = {}  # how far they are
+        self._asked_at = 0.0
+        self._told: dict[tuple[str, str], int] = {}  # stage and shard -> ms of Progress
         self._losses: dict[str, int] = {}  # shard -> workers that were lost with it
         self._nodes: list[Node] = []
         self._all_fit = True  # every pool can have a worker at once
@@ -112,6 +115,7 @@ class _Scheduler:
             yield from self._dispatch()
             if not self._running and not any(pool.queue for pool in self._pools):
                 return
+            self._ask_for_progress()
             yield from self._wait()
             self._update_targets()
             self._check_workers()
@@ -156,9 +160,11 @@ class _Scheduler:
         return max(sum(pool.target for pool in self._pools), 1)
 
     def _divide(self, task: Task, stage: ConfiguredStage) -> tuple[Piece, ...]:
-        if self._left > ENOUGH_SHARDS * self._workers_wanted:
-            return ()
-        return self._divider(task, stage)
+        return () if self._has_enough else self._divider(task, stage)
+
+    @property
+    def _has_enough(self) -> bool:
+        return self._left > ENOUGH_SHARDS * self._workers_wanted
 
     def _enqueue(self, shard: ShardRun) -> None:
         """Have a shard wait for as many workers as it has tasks."""
@@ -176,17 +182,45 @@ class _Scheduler:
 
     def _wait(self) -> Iterator[Event]:
         """Wait for a result or for the answer of a new worker, POLL_SECONDS at most."""
-        references = [*self._running, *self._workers.starting]
+        references = [*self._running, *self._workers.starting, *self._asked]
         if not references:
             time.sleep(POLL_SECONDS)  # there is no room for any worker now
             return
         done, _ = self._ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
         for reference in done:
+            if reference in self._asked:
+                yield from self._tell(self._asked.pop(reference), reference)
+                continue
             self._last_progress = time.monotonic()
             if reference in self._running:
                 yield from self._collect(self._running.pop(reference), reference)
             else:
                 self._workers.receive_answer(reference)
+
+    def _ask_for_progress(self) -> None:
+        """Every POLL_SECONDS, ask how far those are that have long recordings."""
+        now = time.monotonic()
+        if now - self._asked_at < POLL_SECONDS or self._asked or self._has_enough:
+            return
+        self._asked_at = now
+        least_ms = 2000 * self._settings.piece_seconds
+        for running in self._running.values():
+            task = running.task
+            whole = task.piece is None and not task.pieces
+            if whole and any(r.duration_ms >= least_ms for r in task.recordings):
+                method = running.worker.actor.done_ms.options(concurrency_group=WATCHING)
+                self._asked[method.remote()] = running
+
+    def _tell(self, running: _Running, reference: Any) -> Iterator[Event]:
+        try:
+            done_ms = self._ray.get(reference)
+        except self._ray.exceptions.RayError:  # its task will say so, too
+            return
+        key = running.task.stage, running.task.shard_id
+        more = done_ms - self._told.get(key, 0)
+        if more > 0 and running in self._running.values():
+            self._told[key] = done_ms
+            yield Progress(*key, more)
 
     def _submit(self, shard: ShardRun, worker: WorkerHandle) -> Iterator[Event]:
         task = shard.take(worker.pool.stages)
@@ -212,6 +246,7 @@ class _Scheduler:
         if isinstance(result, PieceResult):
             yield Progress(result.stage, result.shard_id, result.audio_ms)
         else:
+            self._told.pop((result.stage, result.shard_id), None)
             yield TaskDone(result)
         self._enqueue(shard)
         pool = worker.pool

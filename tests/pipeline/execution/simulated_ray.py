@@ -52,6 +52,7 @@ class SimulatedRay:
         return SimpleNamespace(
             node=SimpleNamespace(remote=lambda: self._answer(0.0, "one")),
             run=SimpleNamespace(remote=self._run),
+            done_ms=SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._done)),
         )
 
     def _run(self, task: Task) -> int:
@@ -59,6 +60,9 @@ class SimulatedRay:
         self.busy += seconds
         lost = self.loses(task)
         return self._answer(seconds, Lost("gone") if lost else self.runner.run(task))
+
+    def _done(self) -> int:
+        return self._answer(0.0, 0)
 
     def _answer(self, seconds: float, answer: Any) -> int:
         reference = len(self._answers)
