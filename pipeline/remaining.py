@@ -24,7 +24,7 @@ class Remaining:
         self.total_ms: dict[str, int] = {load.stage: load.audio_ms for load in found}
         self.done_ms: Counter[str] = Counter()  # by stage
         self._rates = {
-            stage: _rate(stage, self.total_ms, costs.get(stage)) for stage in self.total_ms
+            stage: _rate(stage, ms, costs.get(stage)) for stage, ms in self.total_ms.items()
         }
         self._told: Counter[tuple[str, str]] = Counter()  # stage and shard -> ms
         self._measured: dict[str, tuple[float, int]] = {}  # stage -> CPU seconds, ms of audio
