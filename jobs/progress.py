@@ -7,22 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from wavemill.jobs.durations import hours, time_text
 from wavemill.jobs.plain import Terminal
 from wavemill.pipeline import build
 from wavemill.pipeline.build import ScanProgress, Watcher
+from wavemill.pipeline.estimate import estimate
+from wavemill.pipeline.execution import events
 from wavemill.pipeline.execution.events import Event, ShardDone, ShardFailed, TaskDone
 from wavemill.pipeline.lock import Held
 from wavemill.pipeline.plan import Plan
+from wavemill.pipeline.remaining import Remaining
 from wavemill.pipeline.store import Store
 
 LINE_EVERY_SECONDS = 10.0  # of plain output, where there is no terminal
@@ -60,23 +56,27 @@ def _bars(console: Terminal, plan: Plan) -> Iterator[Listener]:
     columns = (
         TextColumn("{task.description:14}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("shards"),
+        TextColumn("{task.fields[text]}"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(compact=True),
     )
+    work, started = Remaining(plan.loads(), estimate(plan)), time.monotonic()
     with Progress(*columns, console=console, transient=True) as progress:
         bars: dict[str, TaskID] = {
-            load.stage: progress.add_task(load.stage, total=load.shards)
-            for load in plan.loads()
-            if load.shards
+            stage: progress.add_task(stage, total=total_ms, text="")
+            for stage, total_ms in work.total_ms.items()
         }
+        whole = progress.add_task("all", total=1.0, text="")
 
         def listener(event: Event) -> None:
-            if isinstance(event, TaskDone):
-                progress.advance(bars[event.result.stage])
-            elif isinstance(event, ShardFailed):
+            if isinstance(event, ShardFailed):
                 progress.console.print(_failure(event), style="red")
+            work.add(event)
+            for stage, bar in bars.items():
+                done_ms, total_ms = work.done_ms[stage], work.total_ms[stage]
+                text = f"{hours(done_ms)} of {hours(total_ms)}"
+                progress.update(bar, completed=done_ms, text=text)
+            left = _time_left(work, time.monotonic() - started)
+            progress.update(whole, completed=work.share, text=f"{work.share:.0%}{left}")
 
         yield listener
 
@@ -116,9 +116,11 @@ class _Lines:
         self._total = sum(load.shards for load in plan.loads())
         self._shards, self._shards_done = plan.pending, 0
         self._done = 0
+        self._work = Remaining(plan.loads(), estimate(plan))
         self._started = self._printed = time.monotonic()
 
     def __call__(self, event: Event) -> None:
+        self._work.add(event)
         if isinstance(event, ShardFailed):
             self._console.print(_failure(event), soft_wrap=True)
         elif isinstance(event, ShardDone):
@@ -127,15 +129,27 @@ class _Lines:
         elif isinstance(event, TaskDone):
             self._done += 1
             self._maybe_print(f"{event.result.stage} done")
+        elif isinstance(event, events.Progress):
+            self._maybe_print(f"in {event.stage}")
 
     def _maybe_print(self, what: str, last: bool = False) -> None:
         now = time.monotonic()
         if last or now - self._printed >= LINE_EVERY_SECONDS:
             self._printed = now
+            audio_ms = self._work.audio_ms
             self._console.print(
                 f"{now - self._started:6.0f} s  {self._done}/{self._total} steps, "
-                f"{self._shards_done}/{self._shards} shards ({what})",
+                f"{self._shards_done}/{self._shards} shards, "
+                f"{hours(self._work.share * audio_ms)} of {hours(audio_ms)} of audio"
+                f"{'' if last else _time_left(self._work, now - self._started)} ({what})",
+                soft_wrap=True,
             )
+
+
+def _time_left(work: Remaining, elapsed: float) -> str:
+    """Return for example ", about 3 min left", or "" where nothing is known."""
+    seconds = work.seconds_left(elapsed)
+    return "" if seconds is None else f", about {time_text(seconds)} left"
 
 
 def _failure(event: ShardFailed) -> str:

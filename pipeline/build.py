@@ -296,7 +296,7 @@ def _run(build: Build) -> Iterator[Event]:
     graph_maker = partial(make_graph, build.config)
     execution = build.config.execution
     if execution.executor == "inline" or _is_light(build):
-        yield from run_inline(build.plan, graph_maker, build.store)
+        yield from run_inline(build.plan, graph_maker, build.store, execution.piece_seconds)
     else:
         from wavemill.pipeline.execution.on_ray import run_on_ray  # Ray only where there is work
 

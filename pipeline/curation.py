@@ -159,6 +159,7 @@ def _configured(
         needs_worker=stage.needs_worker(),
         file_metadata=file_metadata,
         check=stage.check,
+        division=stage.division,
     )
 
 

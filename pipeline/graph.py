@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from wavemill.pipeline.digest import digest_of
-from wavemill.stages.recording_stage import RecordingStage
+from wavemill.stages.recording_stage import Division, RecordingStage
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class ConfiguredStage:
     needs_worker: bool = False  # its work may crash a process: a model runs, or audio is decoded
     file_metadata: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[], None] | None = None  # raises, without loading, if `build` cannot work
+    division: Division | None = None  # of the work on a long recording; None: one worker's
 
     @property
     def upstream(self) -> frozenset[str]:

@@ -17,7 +17,9 @@ ID_COLUMNS = frozenset({"recording_id", "segment_id", "track", "start_ms", "end_
 class TableWriter:
     """Writes batches to a Parquet file, a row group each time enough bytes are pending."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(
+        self, path: Path, schema: pa.Schema, row_group_bytes: int = ROW_GROUP_BYTES
+    ) -> None:
         binary = {
             f.name for f in schema if pa.types.is_binary(f.type) or pa.types.is_nested(f.type)
         }
@@ -30,19 +32,20 @@ class TableWriter:
             write_statistics=[f.name for f in schema if f.name in ID_COLUMNS],
             write_page_checksum=True,
         )
-        self._schema = schema
+        self.schema = schema
+        self._row_group_bytes = row_group_bytes
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add a batch. Raises pyarrow.ArrowInvalid if it does not fit the schema of the file."""
-        if not batch.schema.equals(self._schema):
-            batch = batch.cast(self._schema)
+        if not batch.schema.equals(self.schema):
+            batch = batch.cast(self.schema)
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
         self.rows += batch.num_rows
-        if self._pending_bytes >= ROW_GROUP_BYTES:
+        if self._pending_bytes >= self._row_group_bytes:
             self._flush()
 
     def close(self, metadata: Mapping[str, str]) -> None:
@@ -53,7 +56,7 @@ class TableWriter:
 
     def _flush(self) -> None:
         if self._pending:
-            self._writer.write_table(pa.Table.from_batches(self._pending, self._schema))
+            self._writer.write_table(pa.Table.from_batches(self._pending, self.schema))
         self._pending, self._pending_bytes = [], 0
 
 

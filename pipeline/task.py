@@ -20,6 +20,14 @@ from wavemill.pipeline.damage import Recorded, WorkdirDamaged
 from wavemill.pipeline.digest import digest_of, digest_of_lines
 from wavemill.pipeline.graph import ConfiguredStage
 from wavemill.pipeline.output_key import OutputKey, errors_key, table_key
+from wavemill.pipeline.piece import (
+    ErrorRow,
+    Piece,
+    PieceOutcome,
+    outcome_metadata,
+    read_outcome,
+    read_piece,
+)
 from wavemill.pipeline.store import Store, file_sha256
 from wavemill.pipeline.table_file import TableFile, TableWriter
 from wavemill.stages.recording_stage import (
@@ -48,7 +56,6 @@ ERRORS_SCHEMA = pa.schema(
         pa.field("end_ms", pa.int64(), True, {"description": "its end, ms"}),
     ]
 )
-ErrorRow = dict[str, str | int | None]  # of ERRORS_SCHEMA
 UNEXPECTED = "unexpected_error"  # reason of an exception that no stage foresaw
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 TASK_RESULT = "wavemill.report"  # key of the TaskResult, as JSON, in a table's metadata
@@ -69,6 +76,8 @@ class Task:
     selects: bool = False  # another stage works on the rows that this one marks `kept`
     excluded: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     # recording_id -> (reason, message): not run, but rows of the errors table
+    piece: Piece | None = None  # to make this piece of the only recording, and no table
+    pieces: tuple[Piece, ...] = ()  # that were made before: the table takes their rows
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -94,6 +103,13 @@ class TaskResult:
 
 
 @dataclass(frozen=True)
+class PieceResult(TaskResult):
+    """What came of a task that makes a piece; `output` is the table of which it will be a part."""
+
+    lost: bool = False  # its recording is excluded: the other pieces need not be made
+
+
+@dataclass(frozen=True)
 class KeptRows:
     """The rows that a selected stage works on, in place of the table of the selecting stage."""
 
@@ -111,26 +127,43 @@ class ShardUpstream:
         files: Mapping[str, tuple[TableFile, ...]],
         lineage_id: str,
         kept: KeptRows | None = None,
+        piece: Piece | None = None,
     ) -> None:
+        """With `piece`, the table by which the stage is divided has the rows of that only."""
         self._recording_id = recording_id
         self._files = files
         self._kept = kept
         self._lineage_id = lineage_id
+        self._piece = piece
 
     @property
     def lineage_id(self) -> str:
         return self._lineage_id
 
     def table(self, stage: str, columns: list[str] | None = None) -> pa.Table:
+        found = self._whole(stage, columns)
+        if (piece := self._piece) is not None and piece.stage == stage:
+            return found.slice(piece.first, piece.end - piece.first)
+        return found
+
+    def _whole(self, stage: str, columns: list[str] | None) -> pa.Table:
         if self._kept is not None and self._kept.stage == stage:
             mine = self._kept.rows.filter(pc.field("recording_id") == self._recording_id)
             return mine.select(columns) if columns else mine
         return pa.Table.from_batches(
-            list(self.batches(stage, columns)), schema=self._schema(stage, columns)
+            list(self._batches(stage, columns)), schema=self._schema(stage, columns)
         )
 
     def batches(
         self, stage: str, columns: list[str] | None = None, between: tuple[int, int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        if self._piece is not None and self._piece.stage == stage:
+            yield from self.table(stage, columns).to_batches()
+        else:
+            yield from self._batches(stage, columns, between)
+
+    def _batches(
+        self, stage: str, columns: list[str] | None, between: tuple[int, int] | None = None
     ) -> Iterator[pa.RecordBatch]:
         for file in self._files[stage]:
             yield from file.rows(self._recording_id, columns, between)
@@ -141,6 +174,7 @@ class ShardUpstream:
 
 
 OnRecording = Callable[[str, int], None]  # recording_id, duration_ms
+OnProgress = Callable[[int], None]  # how far into that recording its rows are, ms
 
 
 class _HalfRead(Exception):
@@ -148,7 +182,8 @@ class _HalfRead(Exception):
 
     def __init__(self, recording_id: str, error: RecordingError) -> None:
         super().__init__(error.message)
-        self.excluded = {recording_id: (error.reason, error.message)}
+        self.cause = error.reason, error.message
+        self.excluded = {recording_id: self.cause}
 
 
 def run_task(
@@ -157,6 +192,7 @@ def run_task(
     function: RecordingStage,
     store: Store,
     on_recording: OnRecording | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TaskResult:
     """Run `function` over the task's recordings and write its table, and its errors if any.
 
@@ -165,14 +201,24 @@ def run_task(
     and are skipped by everything after, since errors come first. A table that is there already
     (of a run that died before it could remember it) is taken, if it is whole. What is read must be
     what the ledger has recorded, else WorkdirDamaged is raised. `on_recording` is called
-    right before each recording. One whose source was no longer to be read after it had yielded
-    rows leaves none: the table is made anew without it.
+    right before each recording, `on_progress` after rows that say a time in it. A recording whose
+    source was no longer to be read after it had yielded rows leaves none: the table is made anew
+    without it.
+
+    A task of a piece writes the file of the piece, with the errors in it, and returns a
+    PieceResult; a task with pieces takes their rows and errors, and deletes them at the end.
     """
+    if task.piece is not None:
+        return _make_piece(task, task.piece, stage, function, store, on_recording)
     while True:
         try:
-            return _attempt(task, stage, function, store, on_recording)
+            result = _attempt(task, stage, function, store, on_recording, on_progress)
         except _HalfRead as half:
             task = replace(task, excluded={**task.excluded, **half.excluded})
+            continue
+        for piece in task.pieces:
+            store.delete(piece.key)
+        return result
 
 
 def _attempt(
@@ -181,22 +227,27 @@ def _attempt(
     function: RecordingStage,
     store: Store,
     on_recording: OnRecording | None,
+    on_progress: OnProgress | None,
 ) -> TaskResult:
-    kept = _selected_rows(task, stage, store) if stage.selected_by else None
+    kept = selected_rows(task, stage, store) if stage.selected_by else None
     output = task.output if kept is None else kept.output
     if (done := _taken(task, output, store)) is not None:
         return done
     started, started_cpu = time.perf_counter(), _cpu_seconds()
-    failed = _failed_before(task, store)
+    failed = failed_before(task, store)
     errors: list[ErrorRow] = []
     faults: list[str | None] = []
+    made = _outcomes(task, store)
     with _open_inputs(task, stage, store) as files, store.replacing(table_key(output)) as path:
-        writer = _Writer(TableWriter(path, stage.schema), task.selects)
+        writer = _Writer(TableWriter(path, stage.schema), task.selects, on_progress)
         for recording in task.recordings:
             if recording.recording_id in failed:
                 continue
             if (excluded := task.excluded.get(recording.recording_id)) is not None:
                 errors.append(_failed_in(stage.name, recording, *excluded))
+                continue
+            if (parts := made.get(recording.recording_id)) is not None:
+                faults.extend(_join(recording, parts, writer, errors, store))
                 continue
             if on_recording is not None:
                 on_recording(recording.recording_id, recording.duration_ms)
@@ -211,8 +262,8 @@ def _attempt(
             rows=writer.table.rows,
             errors=len(errors),
             audio_ms=sum(r.duration_ms for r in task.recordings),
-            seconds=time.perf_counter() - started,
-            cpu_seconds=_cpu_seconds() - started_cpu,
+            seconds=time.perf_counter() - started + _sum(made, "seconds"),
+            cpu_seconds=_cpu_seconds() - started_cpu + _sum(made, "cpu_seconds"),
             kept=kept_digest(writer.kept_ids) if task.selects else None,
             tried=len(faults),
             fault=faults[0] if len(set(faults)) == 1 else None,
@@ -222,23 +273,152 @@ def _attempt(
         return _measured(result, store, path)
 
 
+_Made = dict[str, list[tuple[Piece, PieceOutcome]]]  # by recording
+
+
+def _outcomes(task: Task, store: Store) -> _Made:
+    """Return what came of the pieces that were made before. Raises WorkdirDamaged."""
+    found: _Made = {}
+    for piece in task.pieces:
+        outcome = read_outcome(store, piece.key)
+        if outcome is None:
+            raise store.damaged(piece.key, "a part of a table, is missing or damaged")
+        found.setdefault(piece.recording_id, []).append((piece, outcome))
+    return found
+
+
+def _sum(made: _Made, what: str) -> float:
+    return sum(getattr(outcome, what) for parts in made.values() for _, outcome in parts)
+
+
+def _join(
+    recording: Recording,
+    parts: list[tuple[Piece, PieceOutcome]],
+    writer: _Writer,
+    errors: list[ErrorRow],
+    store: Store,
+) -> list[str | None]:
+    """Write what one worker would have written of a recording: up to its failure, if any.
+
+    Returns the program's fault that it failed by, if it was tried.
+    """
+    lost = next((outcome.failure for _, outcome in parts if outcome.lost), None)
+    if lost is not None:
+        errors.append(lost)
+        return []
+    rows = 0
+    for piece, outcome in parts:
+        failure = outcome.failure
+        if failure is not None and failure["reason"] in PASSING_REASONS and rows + outcome.rows:
+            error = RecordingError(str(failure["reason"]), str(failure["message"]))
+            raise _HalfRead(recording.recording_id, error)
+        for batch in read_piece(store, piece):
+            writer.write(batch)
+        rows += outcome.rows
+        errors.extend(outcome.errors)
+        if failure is not None:
+            return [outcome.fault]
+    return [None]
+
+
+def _make_piece(
+    task: Task,
+    piece: Piece,
+    stage: ConfiguredStage,
+    function: RecordingStage,
+    store: Store,
+    on_recording: OnRecording | None,
+) -> PieceResult:
+    """Make a piece, unless a run that died has; whatever comes of it stands in its file."""
+    if (done := _piece_taken(piece, store)) is not None:
+        return _piece_result(task, piece, done)
+    (recording,) = task.recordings
+    kept = selected_rows(task, stage, store) if stage.selected_by else None
+    started, started_cpu = time.perf_counter(), _cpu_seconds()
+    errors: list[ErrorRow] = []
+    fault = None
+    excluded = task.excluded.get(piece.recording_id)
+    output = task.output if kept is None else kept.output
+    with _open_inputs(task, stage, store) as files, store.replacing(piece.key) as path:
+        # A row group for each batch: the table gets the same batches as if one worker made it.
+        writer = _Writer(TableWriter(path, stage.schema, row_group_bytes=0), selects=False)
+        if excluded is not None:
+            errors.append(_failed_in(stage.name, recording, *excluded))
+        else:
+            if on_recording is not None:
+                on_recording(piece.recording_id, piece.audio_ms)
+            lineage = lineage_of(output)
+            upstream = ShardUpstream(piece.recording_id, files, lineage, kept, piece)
+            try:
+                fault = _one_recording(stage, function, recording, upstream, writer, errors)
+            except _HalfRead as half:
+                errors.append(_failed_in(stage.name, recording, *half.cause))
+        outcome = PieceOutcome(
+            errors=errors,
+            rows=writer.table.rows,
+            fault=fault,
+            lost=excluded is not None,
+            seconds=time.perf_counter() - started,
+            cpu_seconds=_cpu_seconds() - started_cpu,
+        )
+        writer.table.close(outcome_metadata(outcome))
+    return _piece_result(task, piece, outcome)
+
+
+def _piece_taken(piece: Piece, store: Store) -> PieceOutcome | None:
+    outcome = read_outcome(store, piece.key)
+    try:
+        return outcome if outcome is None or store.read_table(piece.key) is not None else None
+    except WorkdirDamaged:
+        return None
+
+
+def _piece_result(task: Task, piece: Piece, outcome: PieceOutcome) -> PieceResult:
+    return PieceResult(
+        stage=task.stage,
+        shard_id=task.shard_id,
+        stem=task.output,
+        output=task.output,
+        rows=outcome.rows,
+        errors=len(outcome.errors),
+        audio_ms=piece.audio_ms,
+        seconds=outcome.seconds,
+        cpu_seconds=outcome.cpu_seconds,
+        kept=None,
+        fault=outcome.fault,
+        lost=outcome.lost,
+    )
+
+
 class _Writer:
     """A table's writer that also notes which rows are kept, where another stage asks for it."""
 
-    def __init__(self, table: TableWriter, selects: bool) -> None:
+    def __init__(
+        self, table: TableWriter, selects: bool, on_progress: OnProgress | None = None
+    ) -> None:
         self.table = table
         self.kept_ids: list[str] = []
         self._selects = selects
+        self._on_progress = on_progress if "end_ms" in table.schema.names else None
 
     def write(self, batch: pa.RecordBatch) -> None:
         self.table.write(batch)
         if self._selects:
             self.kept_ids.extend(batch.filter(batch["kept"])["segment_id"].to_pylist())
+        if self._on_progress is not None and batch.num_rows:
+            self._on_progress(pc.max(batch["end_ms"]).as_py())
 
 
 def needs_function(task: Task, stage: ConfiguredStage, store: Store) -> bool:
-    """Whether a task has rows to make: for a selected one it may be that nothing new is kept."""
-    return not stage.selected_by or _selected_rows(task, stage, store).rows.num_rows > 0
+    """Whether a task has rows to make.
+
+    All may be in pieces that were made before, and for a selected one nothing new may be kept.
+    """
+    if task.pieces and {p.recording_id for p in task.pieces}.issuperset(
+        recording.recording_id for recording in task.recordings
+    ):
+        return False
+    return not stage.selected_by or selected_rows(task, stage, store).rows.num_rows > 0
 
 
 def lineage_of(output: str) -> str:
@@ -246,7 +426,7 @@ def lineage_of(output: str) -> str:
     return digest_of(output)
 
 
-def _failed_before(task: Task, store: Store) -> set[str]:
+def failed_before(task: Task, store: Store) -> set[str]:
     """Return the ids of the recordings that failed in the stages before."""
     failed: set[str] = set()
     for output in task.with_errors:
@@ -336,7 +516,7 @@ def _one_recording(
         rows += batch.num_rows
 
 
-def _selected_rows(task: Task, stage: ConfiguredStage, store: Store) -> KeptRows:
+def selected_rows(task: Task, stage: ConfiguredStage, store: Store) -> KeptRows:
     """Find which kept rows no earlier output of this stage holds."""
     assert stage.selected_by is not None
     (verdict,) = task.inputs[stage.selected_by]

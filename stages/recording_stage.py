@@ -43,6 +43,19 @@ class SpanError:
     end_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Division:
+    """How a stage's work on one recording may be divided into pieces.
+
+    The stage goes through the recording's rows of the table of `stage`, in order, `rows` at once:
+    given consecutive rows alone, of which the first is a multiple of `rows`, it yields what it
+    would yield for them among all rows.
+    """
+
+    stage: str  # an input, or what selects its rows
+    rows: int = 1
+
+
 class Upstream(Protocol):
     """The rows of one recording in the tables of the stages before."""
 

@@ -17,7 +17,7 @@ from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.limits import DecodeLimits
 from wavemill.stages.audio.version import AudioVersionSettings
 from wavemill.stages.engine import Engine, StageSettings, fingerprint_parameters, selected_engine
-from wavemill.stages.recording_stage import SpanError, Upstream
+from wavemill.stages.recording_stage import Division, SpanError, Upstream
 from wavemill.stages.score import Score
 
 SharedName = Literal["audio_version", "limits"]
@@ -105,6 +105,11 @@ class Stage(ABC, Generic[S]):
     def labelled_only(self) -> bool:
         """Whether it has nothing to say about shards without labelled recordings."""
         return False
+
+    @property
+    def division(self) -> Division | None:
+        """How a long recording may be divided among workers; None: one does all of it."""
+        return None
 
     def parameters(self) -> dict[str, Any]:
         """Return all that determines the output but name, version and inputs, as JSON values.

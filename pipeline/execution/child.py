@@ -19,6 +19,7 @@ from wavemill.pipeline.execution.protocol import (
     Request,
     frame,
     pickled_error,
+    progress_frame,
     read_request,
     recording_frame,
 )
@@ -60,7 +61,7 @@ class _Child:
             self._send(frame(Kind.WORKING))
             result: TaskResult | None = None
             if request.probe is None:
-                result = self._runner.run(request.task, self._send_recording)
+                result = self._runner.run(request.task, self._send_recording, self._send_progress)
             else:
                 self._runner.probe(request.task, request.probe, self._send_recording)
             self._send(frame(Kind.RESULT, pickle.dumps(result)))
@@ -77,6 +78,9 @@ class _Child:
 
     def _send_recording(self, recording_id: str, duration_ms: int) -> None:
         self._send(recording_frame(recording_id, duration_ms))
+
+    def _send_progress(self, done_ms: int) -> None:
+        self._send(progress_frame(done_ms))
 
     def _send(self, message: bytes) -> None:
         view = memoryview(message)

@@ -14,6 +14,15 @@ class TaskStarted:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """So much more of the audio of a stage on a shard is done; TaskDone counts for the rest."""
+
+    stage: str
+    shard_id: str
+    audio_ms: int
+
+
+@dataclass(frozen=True)
 class TaskDone:
     result: TaskResult
 
@@ -32,4 +41,4 @@ class ShardFailed:
     message: str
 
 
-Event = TaskStarted | TaskDone | ShardDone | ShardFailed
+Event = TaskStarted | Progress | TaskDone | ShardDone | ShardFailed

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from wavemill.pipeline.execution.faults import ClusterTooSmall
 from wavemill.pipeline.execution.settings import ExecutionSettings, GroupSettings, resolve_groups
-from wavemill.pipeline.plan import Plan, ShardPlan
+from wavemill.pipeline.execution.shard_run import ShardRun
+from wavemill.pipeline.plan import Plan
 
 
 @dataclass
@@ -35,13 +37,13 @@ class WorkerHandle:
 
 @dataclass(eq=False)
 class Pool:
-    """The workers of one group, and the shards that wait for one."""
+    """The workers of one group, and the shards that wait for one, each once for every task."""
 
     name: str
     stages: Sequence[str]
     group: GroupSettings
     max_workers: int  # however large the cluster is
-    queue: deque[ShardPlan] = field(default_factory=deque)
+    queue: deque[ShardRun] = field(default_factory=deque)
     idle: list[WorkerHandle] = field(default_factory=list)
     starting: list[WorkerHandle] = field(default_factory=list)  # did not answer yet
     busy: list[WorkerHandle] = field(default_factory=list)
@@ -65,7 +67,7 @@ class Pool:
 
     @property
     def missing(self) -> int:
-        """How many workers to start: one per waiting shard, and `min_workers` at least."""
+        """How many workers to start: one per waiting task, and `min_workers` at least."""
         useful = max(len(self.busy) + len(self.queue), self.group.min_workers)
         return min(self.target, useful) - self.size
 
@@ -78,12 +80,15 @@ class Pool:
 
 def make_pools(plan: Plan, settings: ExecutionSettings) -> list[Pool]:
     """Return a pool for each group that has work in this plan, in build order."""
-    todo = {load.stage for load in plan.loads() if load.shards}
+    loads = [load for load in plan.loads() if load.shards]
+    todo = {load.stage for load in loads}
+    pieces = ceil(max((load.audio_ms for load in loads), default=0) / settings.piece_seconds / 1000)
+    tasks = max(plan.pending, pieces)  # side by side, at most
     pools = []
     for name, stages in resolve_groups(settings, list(plan.graph.stages)).items():
         if not todo.isdisjoint(stages):
             group = settings.groups[name]
-            caps = [group.max_workers, settings.workers, plan.pending]
+            caps = [group.max_workers, settings.workers, tasks]
             pools.append(Pool(name, stages, group, min(c for c in caps if c is not None)))
     order = list(plan.graph.stages)
     return sorted(pools, key=lambda pool: order.index(pool.stages[0]))

@@ -18,6 +18,7 @@ import psutil
 from wavemill.pipeline.execution.limits import Limits, used_memory
 from wavemill.pipeline.execution.protocol import (
     Kind,
+    progress_of,
     recording_of,
     take_frames,
     unpickled,
@@ -71,6 +72,8 @@ class ChildProcess:
         self._memory = psutil.Process(self._process.pid)
         self._buffer, self._stderr = bytearray(), bytearray()
         self._memory_checked = 0.0
+        self.done_ms = 0  # audio of the request that is being answered; any thread may read it
+        self._duration_ms = self._passed_ms = 0  # of the recording, and of those before it
         self._start_phase("starting", limits.load_timeout_s)
         self._send(job)
 
@@ -83,6 +86,7 @@ class ChildProcess:
         """Return the answer to a pickled `Request`. Raises ChildDied, and what the child raised."""
         if self._phase != "starting":
             self._start_phase("between tasks", self._limits.load_timeout_s)
+        self.done_ms = self._duration_ms = self._passed_ms = 0
         self._send(request)
         while True:
             gone = not self.alive  # asked before reading, so that its last answers are read too
@@ -144,6 +148,11 @@ class ChildProcess:
         if kind is Kind.RECORDING:
             recording_id, duration_ms = recording_of(payload)
             self._start_phase("recording", self._limits.recording_s(duration_ms), recording_id)
+            self._passed_ms += self._duration_ms
+            self._duration_ms = duration_ms
+            self.done_ms = self._passed_ms
+        elif kind is Kind.PROGRESS:
+            self.done_ms = self._passed_ms + min(progress_of(payload), self._duration_ms)
         elif kind is Kind.LOADING:
             self._start_phase(
                 f"loading the engine of {payload.decode()}", self._limits.load_timeout_s

@@ -27,6 +27,7 @@ class Kind(Enum):
     LOADING = b"L"  # an engine is being loaded
     WORKING = b"W"  # the engine is loaded; no recording has begun yet
     RECORDING = b"R"  # a recording begins: duration in ms, then its id
+    PROGRESS = b"P"  # how far into the recording its rows are, ms
     RESULT = b"D"  # pickled
     ERROR = b"E"  # pickled exception; the child goes on
 
@@ -69,6 +70,17 @@ def recording_of(payload: bytes) -> tuple[str, int]:
     """Return recording_id and duration in ms from a RECORDING frame."""
     (duration_ms,) = _DURATION.unpack_from(payload)
     return payload[_DURATION.size :].decode(), duration_ms
+
+
+def progress_frame(done_ms: int) -> bytes:
+    """Return a PROGRESS frame."""
+    return frame(Kind.PROGRESS, _DURATION.pack(done_ms))
+
+
+def progress_of(payload: bytes) -> int:
+    """Return the ms in a PROGRESS frame."""
+    (done_ms,) = _DURATION.unpack(payload)
+    return int(done_ms)
 
 
 def take_frames(buffer: bytearray) -> Iterator[tuple[Kind, bytes]]:

@@ -14,6 +14,8 @@ from wavemill.pipeline.execution.settings import ExecutionSettings, limits_of
 from wavemill.pipeline.execution.supervisor import Supervisor
 from wavemill.pipeline.task import Task, TaskResult
 
+WATCHING = "watching"  # concurrency group, with a thread of its own
+
 
 class RayWorker:
     """The actor: runs a supervisor on a machine of the cluster."""
@@ -34,6 +36,10 @@ class RayWorker:
         """Run a task. Raises what `Supervisor.run` raises."""
         return self._supervisor.run(task)
 
+    def done_ms(self) -> int:
+        """Return how much audio of the task that runs is done, while it runs (see WATCHING)."""
+        return self._supervisor.done_ms
+
 
 class WorkerManager:
     """Starts and ends the workers of all pools."""
@@ -47,7 +53,9 @@ class WorkerManager:
     ) -> None:
         """`make_job` returns, for a device ("cpu" or "cuda"), what `Supervisor` is made from."""
         self._ray, self._pools, self._make_job, self._settings = ray, pools, make_job, settings
-        self._actor_class = ray.remote(max_restarts=0, max_task_retries=0)(RayWorker)
+        self._actor_class = ray.remote(
+            max_restarts=0, max_task_retries=0, concurrency_groups={WATCHING: 1}
+        )(RayWorker)
         self._failed_starts = 0
         self.starting: dict[Any, WorkerHandle] = {}  # reference to the answer -> worker
 

@@ -14,7 +14,14 @@ from wavemill.manifests.recording import Recording
 from wavemill.pipeline.execution.faults import disk_full
 from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.store import Store
-from wavemill.pipeline.task import OnRecording, Task, TaskResult, needs_function, run_task
+from wavemill.pipeline.task import (
+    OnProgress,
+    OnRecording,
+    Task,
+    TaskResult,
+    needs_function,
+    run_task,
+)
 from wavemill.stages.recording_stage import RecordingStage, Upstream
 
 
@@ -44,9 +51,14 @@ class TaskRunner:
             threadpool_limits(limits=1)  # also for libraries that the engine has imported
         return self._loaded[task.stage]
 
-    def run(self, task: Task, on_recording: OnRecording | None = None) -> TaskResult:
+    def run(
+        self,
+        task: Task,
+        on_recording: OnRecording | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> TaskResult:
         """Run a task. Raises EngineUnavailable if the engine cannot be loaded, and DiskFull."""
-        return self._run(task, self.load(task), on_recording)
+        return self._run(task, self.load(task), on_recording, on_progress)
 
     def probe(self, task: Task, recording_id: str, on_recording: OnRecording | None = None) -> None:
         """Run one recording of a task alone and discard its rows. Raises what `run` raises."""
@@ -63,16 +75,20 @@ class TaskRunner:
                 raise _ProbeEnded from None
             raise _ProbeEnded
 
-        task = replace(task, recordings=alone, output=f"{task.output}-probe")
+        task = replace(task, recordings=alone, output=f"{task.output}-probe", pieces=())
         with suppress(_ProbeEnded):
             self._run(task, consume, on_recording)
 
     def _run(
-        self, task: Task, function: RecordingStage, on_recording: OnRecording | None
+        self,
+        task: Task,
+        function: RecordingStage,
+        on_recording: OnRecording | None,
+        on_progress: OnProgress | None = None,
     ) -> TaskResult:
         stage: ConfiguredStage = self._graph.stages[task.stage]
         try:
-            return run_task(task, stage, function, self._store, on_recording)
+            return run_task(task, stage, function, self._store, on_recording, on_progress)
         except OSError as error:
             if (full := disk_full(error, self._store.root)) is not None:
                 raise full from error

@@ -53,6 +53,7 @@ class ExecutionSettings(BaseModel):
     address: str | None = None  # of a Ray cluster; None: start one on this machine
     inline_below_s: float = Field(10.0, ge=0)  # no workers for work that took no more CPU before
     groups: dict[str, GroupSettings] = {"all": GroupSettings()}
+    piece_seconds: float = Field(120.0, gt=0)  # of what workers share out of a longer recording
 
     recording_timeout_s: float = Field(300.0, gt=0)  # a recording may take this long in a stage,
     timeout_per_audio_s: float = Field(30.0, ge=0)  # or this long per second of it, if that is more

@@ -68,6 +68,11 @@ class Supervisor:
                 if unexplained >= self._limits.task_attempts:
                     raise _final_error(death, unexplained) from None
 
+    @property
+    def done_ms(self) -> int:
+        """How much audio of the task that runs is done; another thread may ask."""
+        return self._child.done_ms
+
     def close(self) -> None:
         """End the child."""
         self._child.kill()

@@ -13,7 +13,7 @@ from wavemill.stages.audio.missing import span_errors
 from wavemill.stages.audio.track import Track, open_tracks
 from wavemill.stages.audio.version import choose_audio_version
 from wavemill.stages.engine import StageSettings, with_engines
-from wavemill.stages.recording_stage import SpanError, Upstream
+from wavemill.stages.recording_stage import Division, SpanError, Upstream
 from wavemill.stages.score import stored
 from wavemill.stages.score_audio.engine import QualityEngine
 from wavemill.stages.score_audio.engines import ENGINES
@@ -65,6 +65,10 @@ class ScoreAudio(EngineStage[ScoreAudioSettings, QualityEngine[Any]]):
     Settings = Config
     section = "filter.audio"
     shared = ("audio_version", "limits")
+
+    @property
+    def division(self) -> Division:
+        return Division("diarize")
 
     def parameters(self) -> dict[str, Any]:
         return {**super().parameters(), **_OF_THE_SIGNAL}

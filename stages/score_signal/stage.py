@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.timeline import Kind
 from wavemill.stages.audio.track import Track, open_tracks
-from wavemill.stages.recording_stage import Upstream
+from wavemill.stages.recording_stage import Division, Upstream
 from wavemill.stages.score import stored
 from wavemill.stages.score_signal.scores import SCORES
 from wavemill.stages.score_signal.signal import (
@@ -64,6 +64,10 @@ class ScoreSignal(Stage[ScoreSignalSettings]):
     Settings = ScoreSignalSettings
     section = "filter.signal"
     shared = ("limits",)
+
+    @property
+    def division(self) -> Division:
+        return Division("diarize")
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield a row for each segment, of its samples in the version that score_audio chose."""

@@ -10,7 +10,7 @@ from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.audio.track import open_tracks
 from wavemill.stages.audio.version import choose_audio_version
-from wavemill.stages.recording_stage import Upstream
+from wavemill.stages.recording_stage import Division, Upstream
 from wavemill.stages.segments import kept_segments
 from wavemill.stages.stage import NoSettings, Stage
 from wavemill.stages.tables import batch, field
@@ -37,6 +37,10 @@ class StoreAudio(Stage[NoSettings]):
     Settings = NoSettings
     shared = ("audio_version", "limits")
     selected_by = "verdict"
+
+    @property
+    def division(self) -> Division:
+        return Division("verdict", SEGMENTS_AT_ONCE)
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield a row for every kept segment, in order, a batch per SEGMENTS_AT_ONCE."""

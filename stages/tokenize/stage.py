@@ -12,7 +12,7 @@ from wavemill.model.tokenizer.kmeans import tokens_in
 from wavemill.stages.audio.track import open_tracks
 from wavemill.stages.audio.version import choose_audio_version
 from wavemill.stages.engine import StageSettings, with_engines
-from wavemill.stages.recording_stage import Upstream
+from wavemill.stages.recording_stage import Division, Upstream
 from wavemill.stages.segments import kept_segments
 from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
@@ -53,6 +53,10 @@ class Tokenize(EngineStage[TokenizeSettings, TokenizeEngine[Any]]):
     Settings = Config
     shared = ("audio_version", "limits")
     selected_by = "verdict"
+
+    @property
+    def division(self) -> Division:
+        return Division("verdict", SEGMENTS_AT_ONCE)
 
     def file_metadata(self) -> dict[str, str]:
         return {

@@ -12,7 +12,7 @@ from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.track import open_tracks
 from wavemill.stages.audio.version import AudioVersion
 from wavemill.stages.engine import StageSettings, with_engines
-from wavemill.stages.recording_stage import Upstream
+from wavemill.stages.recording_stage import Division, Upstream
 from wavemill.stages.segments import Segment, segments_of
 from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
@@ -68,6 +68,10 @@ class Transcribe(EngineStage[TranscribeSettings, TranscribeEngine[Any]]):
     schema = SCHEMA
     engines = ENGINES
     Settings = Config
+
+    @property
+    def division(self) -> Division:
+        return Division("diarize", self.settings.batch_size)
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield a row for every segment, in order, a batch per `batch_size`; none if labelled."""
