@@ -97,9 +97,9 @@ def scale(values: list[float]) -> tuple[int, float, int]:
 
 _BINS = """select round(least(greatest({place}, {first}), {last}) * {width}, 9)::double as start,
        count(*) filter (kept) as kept,
-       coalesce(sum(duration_s) filter (kept), 0) / 3600 as kept_hours,
+       coalesce(sum(end_ms - start_ms) filter (kept), 0) / 3.6e6 as kept_hours,
        count(*) filter (not kept) as rejected,
-       coalesce(sum(duration_s) filter (not kept), 0) / 3600 as rejected_hours
+       coalesce(sum(end_ms - start_ms) filter (not kept), 0) / 3.6e6 as rejected_hours
 from segments where status in ('kept', 'rejected') and {column} is not null
 group by start order by start"""
 _MAIN = """

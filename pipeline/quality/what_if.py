@@ -130,8 +130,8 @@ def _base64(array: np.ndarray) -> str:
 _JUDGED = "text_source = ? and status in ('kept', 'rejected')"
 _OTHERS_MET = "len(list_filter(rules, lambda r: not list_contains(?::varchar[], r))) = 0"
 _KINDS = """
-select text_source, count(*), sum(duration_s) / 3600,
-       coalesce(sum(duration_s) filter (kept), 0) / 3600, count(*) filter (kept)
+select text_source, count(*), sum(end_ms - start_ms) / 3.6e6,
+       coalesce(sum(end_ms - start_ms) filter (kept), 0) / 3.6e6, count(*) filter (kept)
 from seen where status in ('kept', 'rejected')
 group by text_source order by count(*) desc, text_source
 """
