@@ -26,7 +26,7 @@ def clip(shown: Shown, segment_id: str, version: str) -> bytes:
     """Return a segment as FLAC. Raises NotFound."""
     with shown.cursor() as cursor:
         place = find_place(cursor, segment_id)
-        clips = read_clips(cursor, shown.store, place) if place else []
+    clips = read_clips(shown.store, place) if place else []
     for clip in clips:
         if clip.version == version:
             return encode_flac(clip.audio, clip.sample_rate)
@@ -36,7 +36,7 @@ def clip(shown: Shown, segment_id: str, version: str) -> bytes:
 def _sounds(shown: Shown, given: Parameters) -> Any:
     with shown.cursor() as cursor:
         place = find_place(cursor, given.get("segment", ""))
-        clips = read_clips(cursor, shown.store, place) if place else []
+    clips = read_clips(shown.store, place) if place else []
     return [asdict(sound(clip, encoded=False)) for clip in clips]
 
 

@@ -22,9 +22,9 @@ from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
 from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.lock import Holder, read_lock
-from wavemill.pipeline.quality.database import create_views
 from wavemill.pipeline.quality.figures import Figures, read_figures
 from wavemill.pipeline.quality.samples import Samples, read_samples
+from wavemill.pipeline.quality.shard_rows import fill_page_database
 from wavemill.pipeline.scratch import scratch_folder
 from wavemill.pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_number, read_snapshot
 from wavemill.pipeline.store import Store
@@ -55,8 +55,11 @@ class Shown:
         self.store, self.snapshot = store, snapshot
         path = folder / f"{uuid.uuid4().hex}.duckdb"  # DuckDB takes equal paths for one database
         self._database = duckdb.connect(path)
-        create_views(self._database, store, snapshot, version)
-        self.figures: Figures = read_figures(self._database, store, snapshot, keep=True)
+        with scratch_folder() as scratch:
+            fill_page_database(
+                self._database, store, snapshot, version, scratch, write=False, as_tables=True
+            )
+        self.figures: Figures = read_figures(self._database, store, snapshot)
         self._database.execute("checkpoint")  # nothing is left in a file beside it
         path.unlink()
         self._lock = threading.Lock()

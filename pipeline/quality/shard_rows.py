@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -79,8 +80,9 @@ def page_database(
     `write`: what was computed is kept in the WORKDIR, whose lock the caller holds.
     """
     with scratch_folder() as folder, duckdb.connect(folder / "page.duckdb") as database:
-        fill_page_database(database, store, snapshot, version, folder, write)
+        tidy = fill_page_database(database, store, snapshot, version, folder, write)
         yield database
+        tidy()
 
 
 def fill_page_database(
@@ -91,10 +93,11 @@ def fill_page_database(
     folder: Path,
     write: bool,
     as_tables: bool = False,
-) -> None:
+) -> Callable[[], None]:
     """Do what `page_database` does in an empty database; `folder` is scratch.
 
-    The rows are read from files in `folder` and in the WORKDIR, with `as_tables` copied.
+    The rows are read from files in `folder` and in the WORKDIR, with `as_tables` copied. What is
+    returned merges the files in the WORKDIR where that is due; nothing is read after it.
     """
     shown = Tables(database, store)
     database.execute("create schema base")
@@ -116,7 +119,7 @@ def fill_page_database(
     for kind in KINDS:
         query = (
             f"select * exclude (key) from ({every.sql(kind, chunks.empty[kind])}) "
-            "semi join base.wanted using (shard_id, key)"
+            "semi join base.wanted using (key)"
         )
         what = "table" if as_tables else "view"
         database.execute(f"create {what} base.{kind}_rows as {query}")
@@ -124,8 +127,7 @@ def fill_page_database(
     for script in ("page_tables.sql", "rules.sql", "summaries.sql"):
         database.execute(sql_of(script))
     database.execute("create view seen as from base.seen_rows")
-    if write:
-        kept.tidy(database, every, chunks.empty)
+    return partial(kept.tidy, database, every, chunks.empty) if write else lambda: None
 
 
 def _format(stages: pa.Table) -> str:
@@ -177,9 +179,7 @@ class _Kept:
             return
         paths = {kind: self.scratch / f"all-{kind}.parquet" for kind in KINDS}
         for kind, path in paths.items():
-            query = (
-                f"from ({rows.sql(kind, empty[kind])}) semi join base.wanted using (shard_id, key)"
-            )
+            query = f"from ({rows.sql(kind, empty[kind])}) semi join base.wanted using (key)"
             database.execute(COPY.format(query=query, path=path))
         self.add([paths])
         self.store.delete_all(
@@ -329,8 +329,8 @@ of_outputs as (
     select shard_id, list_sort(list(distinct output)) as outputs from lineage group by shard_id
 )
 select coalesce(p.shard_id, '') as shard_id,
-       hash(concat_ws('|', sum(hash(p)::hugeint), any_value(errors), any_value(outputs)))
-           as key,
+       hash(concat_ws('|', p.shard_id, sum(hash(p)::hugeint), any_value(errors),
+                      any_value(outputs))) as key,
        sum(p.duration_ms)::bigint as duration_ms, sum(len(p.items))::bigint as items
 from placed p left join of_errors e on e.shard_id is not distinct from p.shard_id
 left join of_outputs o on o.shard_id = p.shard_id
@@ -340,7 +340,7 @@ _LACKING = """
 create temp table lacking as
 select shard_id, key,
        (sum(duration_ms / {segment_ms} + items) over (order by shard_id) / {chunk})::bigint as chunk
-from base.wanted anti join (select distinct shard_id, key from ({known})) using (shard_id, key)
+from base.wanted anti join (select distinct key from ({known})) using (key)
 """
 _ROWS = """
 select c.shard_id, c.key, k.* from base.{kind} k

@@ -90,14 +90,15 @@ def _what_if(
 def read_knobs(database: duckdb.DuckDBPyConnection, kind: str) -> tuple[Knob, ...]:
     """Return the rules that look at numbers which any segment of this kind has."""
     rules = database.execute(_RULES, [kind]).fetchall()
-    knobs = []
-    for rule, column, setting, side, value in rules:
-        ((low, high),) = database.execute(
-            f"select min({column}), max({column}) from seen where {_JUDGED}", [kind]
-        ).fetchall()
-        if low is not None:
-            knobs.append(Knob(rule, column, setting, side, value, low, high))
-    return tuple(knobs)
+    if not rules:
+        return ()
+    asked = ", ".join(f"min({column}), max({column})" for _, column, *_ in rules)
+    (ends,) = database.execute(f"select {asked} from seen where {_JUDGED}", [kind]).fetchall()
+    return tuple(
+        Knob(*(*rule, low, high))
+        for rule, low, high in zip(rules, ends[::2], ends[1::2], strict=True)
+        if low is not None
+    )
 
 
 def kept_with(

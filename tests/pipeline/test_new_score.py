@@ -22,6 +22,7 @@ from wavemill.pipeline.quality.details import read_details
 from wavemill.pipeline.quality.figures import Figures, read_figures
 from wavemill.pipeline.quality.page import PAGE, write_page
 from wavemill.pipeline.quality.samples import read_samples
+from wavemill.pipeline.quality.shard_rows import page_database
 from wavemill.pipeline.quality.what_if import kept_with, read_knobs
 from wavemill.pipeline.store import Store
 
@@ -109,8 +110,9 @@ def check_views(database: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_a_score_is_found_in_the_views_in_the_report_and_in_the_corpus(built: Store) -> None:
-    with new_database(built, "test") as (snapshot, database):
-        check_views(database)
+    with new_database(built, "test") as (snapshot, views):
+        check_views(views)
+    with page_database(built, snapshot, "test") as database:
         figures = read_figures(database, built, snapshot)
         check_figures(figures)
         knobs = {knob.rule: knob for knob in read_knobs(database, "manifest")}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -20,6 +22,8 @@ from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.curation import all_schemas
 from wavemill.pipeline.ledger import FOLDER as LEDGER_FOLDER
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
+from wavemill.pipeline.quality.database import new_database
+from wavemill.pipeline.quality.shard_rows import page_database
 from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import ERRORS_SCHEMA, ErrorRow, error_row
@@ -54,6 +58,16 @@ def recording(number: int, duration_ms: int = 10_000, **fields: Any) -> Recordin
 def error_of(rec: Recording, stage: str, message: str = "it went wrong") -> ErrorRow:
     """Return a row of the errors table."""
     return error_row(stage, rec.recording_id, rec.uri, "went_wrong", message)
+
+
+@contextmanager
+def page_of(store: Store) -> Iterator[tuple[Snapshot, duckdb.DuckDBPyConnection]]:
+    """Do what `wavemill report` does before it reads figures: snapshot and page's database."""
+    with (
+        new_database(store, "0") as (snapshot, _),
+        page_database(store, snapshot, "0") as database,
+    ):
+        yield snapshot, database
 
 
 @dataclass
