@@ -42,7 +42,7 @@ def _sounds(shown: Shown, given: Parameters) -> Any:
 
 def _segments(shown: Shown, given: Parameters) -> Any:
     with shown.cursor() as cursor:
-        return asdict(browse.segments(cursor, given))
+        return asdict(browse.segments(cursor, shown.rows, given))
 
 
 def _recordings(shown: Shown, given: Parameters) -> Any:
@@ -71,8 +71,8 @@ def _what_if(shown: Shown, given: Parameters) -> Any:
 
 
 ROUTES: Mapping[str, Callable[[Shown, Parameters], Any]] = {
-    "/api/figures": lambda shown, _: asdict(shown.figures),
-    "/api/samples": lambda shown, _: asdict(shown.samples()),
+    "/api/figures": lambda shown, _: shown.figures_json,
+    "/api/samples": lambda shown, _: shown.samples_json(),
     "/api/segments": _segments,
     "/api/sounds": _sounds,
     "/api/recordings": _recordings,

@@ -106,22 +106,24 @@ def kept_with(
 ) -> tuple[int, float]:
     """Return segments and hours that would be kept with these thresholds; None: the rule is off.
 
-    Raises KeyError for a rule that `read_knobs` does not give.
+    It reads the tables that `browse.make_browsable` makes. Raises KeyError for a rule that has no
+    threshold which is a number.
     """
-    knobs = {knob.rule: knob for knob in read_knobs(database, kind)}
+    knobs = {row[0]: row for row in database.execute(_RULES, [kind]).fetchall()}
     conditions = [_JUDGED, _OTHERS_MET]
     values: list[object] = [kind, list(moved)]
     for rule, value in moved.items():
-        knob = knobs[rule]
+        _, column, _, side, _ = knobs[rule]
         if value is not None:
-            sign = ">=" if knob.side == "min" else "<="
-            conditions.append(f"coalesce({knob.column} {sign} ?, true)")
+            sign = ">=" if side == "min" else "<="
+            conditions.append(f"coalesce({column} {sign} ?, true)")
             values.append(value)
-    ((count, seconds),) = database.execute(
-        f"select count(*), coalesce(sum(duration_s), 0) from seen where {' and '.join(conditions)}",
+    ((count, milliseconds),) = database.execute(
+        "select count(*), coalesce(sum(end_ms - start_ms), 0)::bigint "
+        f"from browsed where {' and '.join(conditions)}",
         values,
     ).fetchall()
-    return count, seconds / 3600
+    return count, milliseconds / 3.6e6
 
 
 def _base64(array: np.ndarray) -> str:
@@ -129,7 +131,12 @@ def _base64(array: np.ndarray) -> str:
 
 
 _JUDGED = "text_source = ? and status in ('kept', 'rejected')"
-_OTHERS_MET = "len(list_filter(rules, lambda r: not list_contains(?::varchar[], r))) = 0"
+_OTHERS_MET = """
+combination in (
+    select combination from combinations
+    where len(list_filter(rules, lambda r: not list_contains(?::varchar[], r))) = 0
+)
+"""
 _KINDS = """
 select text_source, count(*), sum(end_ms - start_ms) / 3.6e6,
        coalesce(sum(end_ms - start_ms) filter (kept), 0) / 3.6e6, count(*) filter (kept)

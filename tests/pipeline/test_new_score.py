@@ -17,6 +17,7 @@ from wavemill.pipeline import curation
 from wavemill.pipeline.build import execute, prepare, publish
 from wavemill.pipeline.config import ConfigError, config_from
 from wavemill.pipeline.execution.events import ShardFailed
+from wavemill.pipeline.quality.browse import make_browsable
 from wavemill.pipeline.quality.database import new_database
 from wavemill.pipeline.quality.details import read_details
 from wavemill.pipeline.quality.figures import Figures, read_figures
@@ -118,6 +119,7 @@ def test_a_score_is_found_in_the_views_in_the_report_and_in_the_corpus(built: St
         knobs = {knob.rule: knob for knob in read_knobs(database, "manifest")}
         assert knobs["not_calm"].setting == "filter.labelled.min_calm"
         assert knobs["calmer_for_longer"].column == "calm_less_duration"
+        make_browsable(database)
         assert kept_with(database, "manifest", {"not_calm": 2.5})[0] == 1
         assert kept_with(database, "manifest", {"calmer_for_longer": 0.5})[0] == 0
         ids = database.execute("select segment_id from segments order by start_ms").fetchall()

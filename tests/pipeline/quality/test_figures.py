@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.pipeline.quality.support import Shard, judged_workdir, page_of, recording, write_workdir
 from tests.stages.verdict.scores import Asr, Judge, judged
+from wavemill.pipeline.quality.browse import make_browsable
 from wavemill.pipeline.quality.distributions import BINS, scale
 from wavemill.pipeline.quality.figures import SHOWN, Figures, read_figures
 from wavemill.pipeline.quality.samples import read_samples
@@ -119,6 +120,7 @@ def test_what_if_is_what_a_verdict_with_other_thresholds_keeps(store: Store) -> 
     kept = judged(join_scores(tables), asr)["kept"].to_pylist()
     with page_of(store) as (snapshot, database):
         read_figures(database, store, snapshot)
+        make_browsable(database)
         assert kept_with(database, "asr", moved)[0] == sum(kept)
         assert kept_with(database, "asr", {})[0] == read_what_if(database)[0].kept
         with pytest.raises(KeyError):
