@@ -24,6 +24,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
+import psutil
 
 from benchmarks.quality import WORDS, write_workdir
 
@@ -102,19 +103,19 @@ def main() -> None:
                 assert server.stdout is not None
                 found = re.search(r"127\.0\.0\.1:(\d+)", server.stdout.readline())
                 assert found is not None
-                measure(int(found[1]), arguments)
+                measure(int(found[1]), psutil.Process(server.pid), arguments)
             finally:
                 server.terminate()
 
 
-def measure(port: int, arguments: argparse.Namespace) -> None:
+def measure(port: int, server: psutil.Process, arguments: argparse.Namespace) -> None:
     """Print how long the first figures and every kind of question took."""
     began = time.perf_counter()
     ask(port, "figures", {})
     print(f"first figures: {time.perf_counter() - began:.1f} s", flush=True)
     rows = json.loads(ask(port, "recordings", {"search": ""}))["rows"]
     recordings = [row["recording_id"] for row in rows]
-    end = time.monotonic() + arguments.seconds
+    before, end = server.cpu_times(), time.monotonic() + arguments.seconds
     clients = [
         Client(number, port, recordings, end, arguments.wait) for number in range(arguments.clients)
     ]
@@ -122,11 +123,14 @@ def measure(port: int, arguments: argparse.Namespace) -> None:
         client.start()
     for client in clients:
         client.join()
+    after = server.cpu_times()
     times: dict[str, list[float]] = {}
     for client in clients:
         for kind, seconds in client.times:
             times.setdefault("all", []).append(seconds)
             times.setdefault(kind, []).append(seconds)
+    cpu = after.user + after.system - before.user - before.system
+    print(f"CPU time of the server: {cpu * 1000 / len(times['all']):.0f} ms an answer")
     print(f"{'question':>20}{'asked':>8}{'median':>10}{'p95':>10}{'slowest':>10}")
     for kind, found in times.items():
         shown = (np.median(found), np.quantile(found, 0.95), max(found))
