@@ -47,6 +47,7 @@ def report(
     from wavemill.pipeline.quality.figures import read_figures
     from wavemill.pipeline.quality.page import PAGE, write_page
     from wavemill.pipeline.quality.samples import read_samples
+    from wavemill.pipeline.quality.shard_rows import page_database
     from wavemill.pipeline.quality.totals import read_totals
     from wavemill.pipeline.store import Store
     from wavemill.pipeline.version import version
@@ -54,13 +55,14 @@ def report(
     console, store = Terminal(), Store.open(workdir)
     # A purge beside it must not meet what was read before it, so a report is a writer like others.
     with hold(console, store, "wavemill report"), new_database(store, version()) as made:
-        snapshot, database = made
-        if page:
-            figures = read_figures(database, store, snapshot)
-            totals = figures.totals
-            write_page(store, figures, read_samples(database, store))
-        else:
-            totals = read_totals(database)
+        snapshot, _ = made
+        with page_database(store, snapshot, version()) as database:
+            if page:
+                figures = read_figures(database, store, snapshot)
+                totals = figures.totals
+                write_page(store, figures, read_samples(database, store))
+            else:
+                totals = read_totals(database)
     print_totals(console, snapshot, totals)
     console.print(plain(f"views over all of it: {store.root}/{DATABASE}"), soft_wrap=True)
     if page:

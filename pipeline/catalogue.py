@@ -11,8 +11,8 @@ if it comes back, it joins a new shard, since outputs that were made in between 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ from wavemill.pipeline.store import Store
 
 CATALOGUE = "manifest/catalogue.parquet"
 DIGITS = 32  # of the digests
+BATCH_ROWS = 100_000  # of the catalogue that are in memory at a time
 
 
 def _field(name: str, kind: pa.DataType, description: str) -> pa.Field:
@@ -65,13 +66,22 @@ class Changes:
 
 def read_catalogue(store: Store) -> pa.Table:
     """Return the catalogue (SCHEMA), empty before the first build. Raises WorkdirDamaged."""
+    return pa.concat_tables([SCHEMA.empty_table(), *catalogue_parts(store)])
+
+
+def catalogue_parts(store: Store) -> Iterator[pa.Table]:
+    """Yield the catalogue (SCHEMA) in parts, none before the first build. Raises WorkdirDamaged."""
     if not store.exists(CATALOGUE):
         if ledger_files(store):  # there are outputs of shards, but no members are known
             raise store.damaged(CATALOGUE, "is missing")
-        return SCHEMA.empty_table()
-    table = store.read_table(CATALOGUE)
-    with parsing(store.root, CATALOGUE):
-        return table.select(SCHEMA.names).cast(SCHEMA)
+        return
+    with closing(store.opened(CATALOGUE)) as file, parsing(store.root, CATALOGUE):
+        rows = 0
+        for batch in file.iter_batches(BATCH_ROWS, columns=SCHEMA.names):
+            rows += batch.num_rows
+            yield pa.Table.from_batches([batch]).select(SCHEMA.names).cast(SCHEMA)
+        if rows != file.metadata.num_rows:  # checksums cover pages, not the footer
+            raise store.damaged(CATALOGUE, "holds another number of rows than it says")
 
 
 class Catalogue:
@@ -95,8 +105,9 @@ class Catalogue:
         self.recordings = recordings
         self._store = store
         self._shard_seconds = shard_seconds
-        self.database.register("known", read_catalogue(store))
         self.database.register("today", recordings)
+        self._read_known()
+        self.database.execute(f"create table now as select {_LIGHT} from today")
         self.changes = self._update(pa.table({"recording_id": pa.array([], pa.string())}))
 
     def renew(self, recording_ids: Sequence[str]) -> None:
@@ -116,17 +127,31 @@ class Catalogue:
         self.database.execute(_STAYING)
         placed = self._place_new_ones()
         self.database.register("placed", placed)
-        self.database.execute(_MEMBERS)
-        self.database.execute(_SHARDS)
         relabelled, gone = self.database.execute(_COUNTS).fetchall()[0]
+        self.database.execute(_PLACED)
+        self.database.execute(_SHARDS)
         return Changes(new=placed.num_rows, relabelled=relabelled, gone=gone)
+
+    def _read_known(self) -> None:
+        """Make the table `known`: the members in the catalogue, batch by batch.
+
+        Of what the catalogue says of them it has a hash, which is compared with that of today.
+        """
+        light = f"shard_id, active, audio_digest, label_digest, {_LIGHT}"
+        self._add_known("create table known as", light, SCHEMA.empty_table())
+        for batch in catalogue_parts(self._store):
+            self._add_known("insert into known", light, batch)
+
+    def _add_known(self, statement: str, columns: str, batch: pa.Table) -> None:
+        self.database.register("batch", batch)
+        self.database.execute(f"{statement} select {columns} from batch")
+        self.database.unregister("batch")
 
     def _digest_what_changed(self) -> None:
         """Make the table `fresh`: digests of the rows of `today` that differ from `known`."""
         self.database.execute(
-            "create or replace table differing as select t.recording_id from today t "
-            "left join (from known where active) k using (recording_id) where k.uri is null or "
-            + " or ".join(f"t.{name} is distinct from k.{name}" for name in COLUMNS)
+            "create or replace table differing as select recording_id from now "
+            "anti join (from known where active) using (recording_id, content)"
         )
         rows = self.database.sql("select t.* from today t semi join differing using (recording_id)")
         table = rows.to_arrow_table().select(RECORDINGS.names).cast(RECORDINGS)
@@ -153,35 +178,45 @@ class Catalogue:
         return rows.append_column("shard_id", pa.array(shard_ids, pa.string()))
 
 
-# The known members after the scan: only labels and `active` change.
+# What is needed of every recording, and a hash of all that is known of it.
+_LIGHT = (
+    f"recording_id, duration_ms, len(items) > 0 as labelled, hash({', '.join(COLUMNS)}) as content"
+)
+
+# The known members after the scan: only labels and `active` change. New ones are added to them.
 _STAYING = """
-create or replace table staying as
+create or replace table members as
 select k.recording_id, k.shard_id, k.audio_digest,
        coalesce(f.label_digest, k.label_digest) as label_digest,
        k.active and t.recording_id is not null and r.recording_id is null
          and (f.recording_id is null or f.audio_digest = k.audio_digest) as active,
        k.active as was_active, f.recording_id is not null as relabelled,
-       t.duration_ms, len(t.items) > 0 as labelled
-from known k left join today t using (recording_id) left join fresh f using (recording_id)
+       t.duration_ms, t.labelled
+from known k left join now t using (recording_id) left join fresh f using (recording_id)
 left join renewed r using (recording_id)
 """
 
 _UNPLACED = """
-select t.recording_id, t.duration_ms, len(t.items) > 0 as labelled,
+select t.recording_id, t.duration_ms, t.labelled,
        coalesce(f.audio_digest, k.audio_digest) as audio_digest,
        coalesce(f.label_digest, k.label_digest) as label_digest
-from today t anti join (from staying where active) s using (recording_id)
+from now t anti join (from members where active) s using (recording_id)
 left join fresh f using (recording_id)
 left join (from known where active) k using (recording_id)
 order by t.recording_id
 """
 
-_MEMBERS = """
-create or replace table members as
-select recording_id, shard_id, audio_digest, label_digest, active, duration_ms, labelled
-from staying
-union all
-select recording_id, shard_id, audio_digest, label_digest, true, duration_ms, labelled from placed
+_COUNTS = """
+select count(*) filter (active and relabelled),
+       count(*) filter (was_active and not active
+                        and recording_id not in (select recording_id from placed))
+from members
+"""
+
+_PLACED = """
+insert into members by name
+select recording_id, shard_id, audio_digest, label_digest, true as active, duration_ms, labelled
+from placed
 """
 
 # The digests are sorted in a list: an ordered string_agg takes DuckDB many times as long.
@@ -193,13 +228,6 @@ select shard_id,
        sum(duration_ms)::bigint as duration_ms, count(*) as recordings,
        bool_or(labelled) as labelled
 from members where active group by shard_id
-"""
-
-_COUNTS = """
-select count(*) filter (active and relabelled),
-       count(*) filter (was_active and not active
-                        and recording_id not in (select recording_id from placed))
-from staying
 """
 
 # An inactive member keeps its id, shard and digests only.

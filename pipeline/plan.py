@@ -175,9 +175,15 @@ class Plan:
         self._database.execute(
             f"create or replace table lacking as from shards where {lacking or 'false'}"
         )
+        # What is lacking is mostly little, so that the ledger's other rows need not be compared.
+        self._database.execute(
+            "create or replace table ledger_near as "
+            "select stage, fingerprint, shard_id, stem, output, kept from ledger_rows "
+            "semi join lacking using (shard_id)"
+        )
         parts = [
             f"select shard_id, '{stage.name}' as stage from lacking shards "
-            f"where {_wanted(stage)} and not {self._is_done(stage)}"
+            f"where {_wanted(stage)} and not {self._is_done(stage, 'ledger_near')}"
             for stage in self.graph.stages.values()
         ]
         self._database.execute(f"create or replace table todo as {' union all '.join(parts)}")
@@ -186,14 +192,14 @@ class Plan:
             "errors_sha256, shard_id from ledger semi join todo using (shard_id)"
         )
 
-    def _is_done(self, stage: ConfiguredStage) -> str:
-        """SQL: whether the shard's output of a stage is in the ledger."""
+    def _is_done(self, stage: ConfiguredStage, rows: str = "ledger_rows") -> str:
+        """SQL: whether the shard's output of a stage is in these rows of the ledger."""
         stem = self._stem(stage)
         if stage.selected_by is None:
-            return f"{stem} in (select stem from ledger_rows where stage = '{stage.name}')"
+            return f"{stem} in (select stem from {rows} where stage = '{stage.name}')"
         selecting = self._stem(self.graph.stages[stage.selected_by])
         return (
-            f"{selecting} in (select v.stem from ledger_rows v join ledger_rows c "
+            f"{selecting} in (select v.stem from {rows} v join {rows} c "
             f"on c.shard_id = v.shard_id and c.output = {with_kept_sql('c.stem', 'v.kept')} "
             f"where v.stage = '{stage.selected_by}' and c.stage = '{stage.name}' "
             f"and c.fingerprint = '{self.graph.fingerprints[stage.name]}')"

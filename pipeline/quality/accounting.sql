@@ -122,6 +122,36 @@ from segments anti join (select segment_id from corpus) using (segment_id)
 where kept and (text_source = 'asr' or (task = 'asr' and text is not null))
 group by recording_id;
 
+-- Per recording, how many milliseconds lie in segments, in kept ones and in those of the corpus,
+-- whether or not the recording failed later on.
+create or replace view base.progress as
+with cut as (
+    select recording_id, d.labelled, s.start_ms, least(s.end_ms, d.duration_ms) as end_ms,
+           coalesce(v.kept, false) as kept, c.segment_id is not null as written
+    from (from base.diarized_segments union all by name from base.labelled_segments) s
+    join base.durations d using (recording_id)
+    left join base.verdict v using (recording_id, shard_id, segment_id)
+    left join (select segment_id from corpus) c using (segment_id)
+),
+added as (
+    select recording_id, level,
+           greatest(0, end_ms - greatest(start_ms, coalesce(max(end_ms) over before, 0))) as ms
+    from (
+        select *, 'cut' as level from cut
+        union all select *, 'kept' from cut where kept
+        union all select *, 'written' from cut where written
+    )
+    window before as (
+        partition by recording_id, level order by start_ms, end_ms
+        rows between unbounded preceding and 1 preceding
+    )
+)
+select d.recording_id, d.labelled, d.stated_ms, d.duration_ms, d.failed_at,
+       coalesce(sum(ms) filter (level = 'cut'), 0)::bigint as cut_ms,
+       coalesce(sum(ms) filter (level = 'kept'), 0)::bigint as kept_ms,
+       coalesce(sum(ms) filter (level = 'written'), 0)::bigint as written_ms
+from base.durations d left join added using (recording_id) group by all;
+
 -- wavemill report fails when there is a row here.
 create or replace view discrepancies as
 select recording_id, source, 'does not add up' as problem, difference_ms as ms

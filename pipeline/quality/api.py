@@ -26,7 +26,7 @@ def clip(shown: Shown, segment_id: str, version: str) -> bytes:
     """Return a segment as FLAC. Raises NotFound."""
     with shown.cursor() as cursor:
         place = find_place(cursor, segment_id)
-        clips = read_clips(cursor, shown.store, place) if place else []
+    clips = read_clips(shown.store, place) if place else []
     for clip in clips:
         if clip.version == version:
             return encode_flac(clip.audio, clip.sample_rate)
@@ -36,13 +36,13 @@ def clip(shown: Shown, segment_id: str, version: str) -> bytes:
 def _sounds(shown: Shown, given: Parameters) -> Any:
     with shown.cursor() as cursor:
         place = find_place(cursor, given.get("segment", ""))
-        clips = read_clips(cursor, shown.store, place) if place else []
+    clips = read_clips(shown.store, place) if place else []
     return [asdict(sound(clip, encoded=False)) for clip in clips]
 
 
 def _segments(shown: Shown, given: Parameters) -> Any:
     with shown.cursor() as cursor:
-        return asdict(browse.segments(cursor, given))
+        return asdict(browse.segments(cursor, shown.rows, given))
 
 
 def _recordings(shown: Shown, given: Parameters) -> Any:
@@ -71,8 +71,8 @@ def _what_if(shown: Shown, given: Parameters) -> Any:
 
 
 ROUTES: Mapping[str, Callable[[Shown, Parameters], Any]] = {
-    "/api/figures": lambda shown, _: asdict(shown.figures),
-    "/api/samples": lambda shown, _: asdict(shown.samples()),
+    "/api/figures": lambda shown, _: shown.figures_json,
+    "/api/samples": lambda shown, _: shown.samples_json(),
     "/api/segments": _segments,
     "/api/sounds": _sounds,
     "/api/recordings": _recordings,

@@ -18,7 +18,7 @@ tables are therefore copied into the file, without audio and tokens, under the s
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -38,6 +38,7 @@ from wavemill.pipeline.output_key import shard_sql
 from wavemill.pipeline.quality.scores import (
     derived_scores,
     score_joins,
+    seen_columns,
     segment_scores,
     stages_shown,
 )
@@ -59,7 +60,7 @@ FORMAT: dict[str, str | bool | int | float | list[str]] = {
 # Stages whose columns another stage had, in snapshots of earlier versions.
 ONCE_OF = {"score_signal": "score_audio"}
 CORPORA = {"pretrain": "corpus", "sft": "sft"}  # -> name of the view
-SCRIPTS = ("segments.sql", "accounting.sql", "summaries.sql")
+SCRIPTS = ("segments.sql", "rules.sql", "accounting.sql", "summaries.sql")
 HEAVY = frozenset({"audio", "messages", "semantic_tokens", "text_tokens"})  # never copied
 ALL = "columns(lambda c: c <> 'filename')"
 # Of a stage what it declares, without audio, and the shard, after which a file is named:
@@ -108,60 +109,66 @@ def create_views(
 
     With `shard_id`, only the stages' tables of that shard: enough to look at its recordings.
     """
-    tables = _Tables(database, store)
+    tables = Tables(database, store)
     database.execute("create schema base")
     tables.small("about", about_table(store, snapshot, version))
     tables.small("snapshots", snapshots_table(store))
     tables.small("stages", stages_table(store, snapshot))
     tables.small("base.rules", rules_table())
     stages = stages_shown()
-    outputs, schemas = _outputs(store, snapshot, stages, shard_id), all_schemas()
-    _show_snapshot(tables, store, snapshot, schemas)
+    outputs, schemas = outputs_of(store, snapshot, shard_id), all_schemas()
+    show_snapshot(tables, store, snapshot)
+    for stage, name in CORPORA.items():
+        folder = f"{snapshot.folder}/{stage}"
+        parts = [f"{folder}/{part}" for part in sorted(store.names(folder))]
+        if parts or name == "corpus":
+            tables.show(name, parts, schemas[stage])
     tables.show("base.ledger", ledger_files(store), LEDGER)
     # A view binds what it stands on when it is made: over one file of each stage that takes no
     # time, over all of them it would take minutes for the views together.
     for stage in stages:
-        _show_stage(tables, stage, outputs.get(stage, [])[:1], schemas[stage])
+        show_stage(tables, stage, outputs.get(stage, [])[:1], schemas[stage])
     for script in SCRIPTS:
-        database.execute(_sql(script))
+        database.execute(sql_of(script))
     for stage in stages:
-        _show_stage(tables, stage, outputs.get(stage, []), schemas[stage])
+        show_stage(tables, stage, outputs.get(stage, []), schemas[stage])
 
 
-def _sql(script: str) -> str:
-    """Return a script with the columns and joins of the scoring stages in it."""
+def sql_of(script: str) -> str:
+    """Return a script of this package, with the columns and joins of the scoring stages in it."""
     text = (resources.files("wavemill.pipeline.quality") / script).read_text(encoding="utf-8")
     for name, sql in (
         ("score_columns", segment_scores()),
         ("score_joins", score_joins()),
         ("derived_scores", derived_scores()),
+        ("scores", ",\n       ".join(seen_columns())),
     ):
         text = text.replace(f"{{{name}}}", sql)
     return text
 
 
-def _show_stage(tables: _Tables, stage: str, keys: Sequence[str], schema: pa.Schema) -> None:
+def show_stage(tables: Tables, stage: str, keys: Sequence[str], schema: pa.Schema) -> None:
+    """Show the tables of a stage, without audio, as `base.<stage>`."""
     names = ", ".join(f"'{name}'" for name in schema.names if name != "audio")
     tables.show(f"base.{stage}", keys, schema, OF_STAGE.format(names=names))
 
 
-def _show_snapshot(
-    tables: _Tables, store: Store, snapshot: Snapshot, schemas: Mapping[str, pa.Schema]
-) -> None:
-    """Show what stands in the snapshot's own folder."""
-    folder = snapshot.folder
+def show_errors(tables: Tables, snapshot: Snapshot) -> None:
+    """Show the errors of a snapshot."""
     of_all_versions = ERRORS_SCHEMA.remove(ERRORS_SCHEMA.get_field_index("source"))
-    tables.show("errors", [f"{folder}/errors.parquet"], of_all_versions, OF_ERRORS)
+    tables.show("errors", [f"{snapshot.folder}/errors.parquet"], of_all_versions, OF_ERRORS)
+
+
+def show_snapshot(tables: Tables, store: Store, snapshot: Snapshot) -> None:
+    """Show the errors, the lineage and the recordings of a snapshot."""
+    folder = snapshot.folder
+    show_errors(tables, snapshot)
     tables.show("lineage", [f"{folder}/lineage.parquet"], LINEAGE_SCHEMA)
     tables.show("base.listed", [f"{folder}/recordings.parquet"], RECORDINGS)
     tables.show("base.members", [CATALOGUE] if store.exists(CATALOGUE) else [], MEMBERS)
     # Recordings listed by an earlier version may lack fields of an item: null.
     items = tables.database.from_arrow(RECORDINGS.empty_table()).select("items").types[0]
     tables.database.execute(_RECORDINGS.format(items=items))
-    for stage, name in CORPORA.items():
-        parts = [f"{folder}/{stage}/{part}" for part in sorted(store.names(f"{folder}/{stage}"))]
-        if parts or name == "corpus":
-            tables.show(name, parts, schemas[stage])
 
 
 # The catalogue may be ahead of the snapshot, by a build that did not end. So the shards of the
@@ -177,7 +184,7 @@ from base.listed left join (
 
 
 @dataclass(frozen=True)
-class _Tables:
+class Tables:
     """Puts tables of the store into a database; the one place that knows how to reach files."""
 
     database: duckdb.DuckDBPyConnection
@@ -223,13 +230,16 @@ class _Tables:
         self.database.unregister("incoming")
 
 
-def _outputs(
-    store: Store, snapshot: Snapshot, stages: Sequence[str], shard_id: str | None
+def outputs_of(
+    store: Store, snapshot: Snapshot, shard_id: str | None = None
 ) -> dict[str, list[str]]:
-    """Return the keys of each stage's tables in the snapshot, in order."""
+    """Return the keys of the tables that views show, by stage, in order.
+
+    With `shard_id`, of that shard.
+    """
     columns = ["stage", "output", "shard_id"]
     lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", columns)
-    wanted = pc.is_in(lineage["stage"], pa.array(stages))
+    wanted = pc.is_in(lineage["stage"], pa.array(stages_shown()))
     if shard_id is not None:
         wanted = pc.and_(wanted, pc.equal(lineage["shard_id"], shard_id))
     unique = lineage.filter(wanted).group_by(["stage", "output"]).aggregate([])

@@ -46,21 +46,26 @@ class Sample:
     sounds: tuple[Sound, ...] = ()  # none where no audio is stored
 
 
+def detail_columns() -> tuple[str, ...]:
+    """Return the columns of `seen` of which a Sample is made."""
+    return (*_COLUMNS, *columns_at(Place.CARD))
+
+
 def read_details(database: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> dict[str, Sample]:
     """Return segments by their ids, without sounds, from the table `seen`."""
-    scores = columns_at(Place.CARD)
-    cursor = database.execute(_DETAILS.format(scores=", ".join(scores)), [list(ids)])
-    names = [column[0] for column in cursor.description or ()]
-    rows = (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
-    return {row["segment_id"]: _sample(row, scores) for row in rows}
+    columns = detail_columns()
+    rows = database.execute(_DETAILS.format(columns=", ".join(columns)), [list(ids)]).fetchall()
+    samples = (sample_of(dict(zip(columns, row, strict=True))) for row in rows)
+    return {sample.segment_id: sample for sample in samples}
 
 
-def _sample(row: dict[str, Any], scores: Sequence[str]) -> Sample:
+def sample_of(row: dict[str, Any]) -> Sample:
+    """Return a segment, without sounds, of its values in `detail_columns`."""
     broken = tuple(
         Broken(b["rule"], _either(b, "value"), _either(b, "threshold"))
         for b in row.pop("broken") or ()
     )
-    values = {name: row.pop(name) for name in scores}
+    values = {name: row.pop(name) for name in columns_at(Place.CARD)}
     text = _shortened(row.pop("text"))
     return Sample(**row, text=text, scores=values, broken=broken)
 
@@ -74,8 +79,19 @@ def _shortened(text: str | None) -> str | None:
     return text if text is None or len(text) <= TEXT_LENGTH else text[:TEXT_LENGTH] + " …"
 
 
+_COLUMNS = (
+    "segment_id",
+    "source",
+    "start_ms",
+    "end_ms",
+    "speaker",
+    "language",
+    "text",
+    "status",
+    "audio_version",
+    "broken",
+)
 _DETAILS = """
-select segment_id, source, start_ms, end_ms, speaker, language, text, status, audio_version,
-       broken, {scores}
+select {columns}
 from seen semi join (select unnest(?::varchar[]) as segment_id) using (segment_id)
 """

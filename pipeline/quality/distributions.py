@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -49,35 +51,69 @@ class Distribution:
     query: str  # that gives the bins
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What all segments say of a column: with a value, without one, and where most values end."""
+
+    known: int
+    unknown: int
+    ends: list[float]
+
+
 def read_distributions(database: duckdb.DuckDBPyConnection) -> tuple[Distribution, ...]:
     """Read the distribution of each score that any segment has, from the table `seen`."""
-    found = (_distribution(database, column) for column in columns_at(Place.CHART))
-    return tuple(one for one in found if one is not None)
-
-
-def _distribution(database: duckdb.DuckDBPyConnection, column: str) -> Distribution | None:
-    ((known, unknown, low, high),) = database.execute(
-        f"select count({column}), count(*) - count({column}), quantile_cont({column}, {TAIL}), "
-        f"quantile_cont({column}, {1 - TAIL}) from seen where status in ('kept', 'rejected')"
-    ).fetchall()
-    if not known:
-        return None
-    lines = [Line(*row) for row in database.execute(_LINES, [column]).fetchall()]
+    lines = [_named_line(*row) for row in database.execute(_LINES).fetchall()]
+    columns = _known(database, columns_at(Place.CHART))
+    if not columns:
+        return ()
     ((main,),) = database.execute(_MAIN).fetchall()
-    ends = [low, high, *(line.value for line in lines if line.text_source == main)]
+    return tuple(
+        _distribution(database, name, known, [line for of, line in lines if of == name], main)
+        for name, known in columns.items()
+    )
+
+
+def _named_line(column: str, *line: Any) -> tuple[str, Line]:
+    return column, Line(*line)
+
+
+def _known(database: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> dict[str, _Known]:
+    """Return, of each column that has values, how many and their ends."""
+    asked = ", ".join(
+        f"count({name}), quantile_cont({name}, [{TAIL}, {1 - TAIL}])" for name in columns
+    )
+    (row,) = database.execute(
+        f"select count(*), {asked} from seen where status in ('kept', 'rejected')"
+    ).fetchall()
+    counts, ends = row[1::2], row[2::2]
+    return {
+        name: _Known(known, row[0] - known, between)
+        for name, known, between in zip(columns, counts, ends, strict=True)
+        if known
+    }
+
+
+def _distribution(
+    database: duckdb.DuckDBPyConnection,
+    column: str,
+    known: _Known,
+    lines: Sequence[Line],
+    main: str,
+) -> Distribution:
+    ends = [*known.ends, *(line.value for line in lines if line.text_source == main)]
     first, width, count = scale(ends)
     last = first + count - 1
     place = f"floor({column} / {width!r} + 1e-9)::integer"
     query = _BINS.format(place=place, first=first, last=last, width=f"{width!r}", column=column)
-    rows = database.execute(query.replace("from segments", "from seen")).fetchall()
-    ((below, above),) = database.execute(
-        f"select count(*) filter ({place} < {first}), count(*) filter ({place} > {last}) "
-        f"from seen where status in ('kept', 'rejected')"
-    ).fetchall()
+    # Asked together with the bins, since each query reads the columns of all segments.
+    beyond = f"count(*) filter ({place} < {first}), count(*) filter ({place} > {last})"
+    counting = query.replace("from segments", f", {beyond}\nfrom seen", 1)
+    rows = database.execute(counting).fetchall()
+    below, above = (sum(row[number] for row in rows) for number in (-2, -1))
     shown = (line for line in lines if first * width <= line.value <= (last + 1) * width)
-    bins = tuple(Bin(*row) for row in rows)
+    bins = tuple(Bin(*row[:-2]) for row in rows)
     return Distribution(
-        column, width, main, bins, tuple(shown), known, unknown, below, above, query
+        column, width, main, bins, tuple(shown), known.known, known.unknown, below, above, query
     )
 
 
@@ -97,9 +133,9 @@ def scale(values: list[float]) -> tuple[int, float, int]:
 
 _BINS = """select round(least(greatest({place}, {first}), {last}) * {width}, 9)::double as start,
        count(*) filter (kept) as kept,
-       coalesce(sum(duration_s) filter (kept), 0) / 3600 as kept_hours,
+       coalesce(sum(end_ms - start_ms) filter (kept), 0) / 3.6e6 as kept_hours,
        count(*) filter (not kept) as rejected,
-       coalesce(sum(duration_s) filter (not kept), 0) / 3600 as rejected_hours
+       coalesce(sum(end_ms - start_ms) filter (not kept), 0) / 3.6e6 as rejected_hours
 from segments where status in ('kept', 'rejected') and {column} is not null
 group by start order by start"""
 _MAIN = """
@@ -107,8 +143,7 @@ select text_source from seen where status in ('kept', 'rejected')
 group by text_source order by count(*) desc, text_source limit 1
 """
 _LINES = """
-select rule, side, value, text_source from thresholds
-where "column" = ? and value is not null
-  and text_source in (select distinct text_source from seen)
+select "column", rule, side, value, text_source from thresholds
+where value is not null and text_source in (select distinct text_source from seen)
 order by text_source, position
 """

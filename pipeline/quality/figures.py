@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import duckdb
 
 from wavemill.pipeline.quality.change import Change, read_change
 from wavemill.pipeline.quality.distributions import Distribution, read_distributions
-from wavemill.pipeline.quality.scores import ShownScore, seen_columns, shown_scores
+from wavemill.pipeline.quality.scores import ShownScore, shown_scores
 from wavemill.pipeline.quality.totals import Totals, read_totals
 from wavemill.pipeline.quality.what_if import WhatIf, read_what_if
 from wavemill.pipeline.snapshots import Snapshot
@@ -108,14 +107,8 @@ class Figures:
     speed: tuple[Speed, ...]
 
 
-def read_figures(
-    database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot, keep: bool = False
-) -> Figures:
-    """Read all figures from a database with all views.
-
-    It gets the table `seen`: a temporary one, unless `keep`.
-    """
-    see_segments(database, "table" if keep else "temp table")
+def read_figures(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot) -> Figures:
+    """Read all figures from the page's database (`shard_rows.page_database`)."""
 
     def rows(query: str) -> list[tuple[Any, ...]]:
         return database.execute(query).fetchall()
@@ -140,13 +133,6 @@ def read_figures(
         failures=tuple(Failure(*row) for row in rows(_FAILURES)),
         speed=tuple(Speed(*row) for row in rows(_SPEED)),
     )
-
-
-def see_segments(database: duckdb.DuckDBPyConnection, kind: str) -> None:
-    """Make the table `seen` (seen.sql); `kind` is "table" or "temp table"."""
-    script = resources.files("wavemill.pipeline.quality") / "seen.sql"
-    text = script.read_text(encoding="utf-8")
-    database.execute(text.format(kind=kind, scores=",\n       ".join(seen_columns())))
 
 
 def _shares(database: duckdb.DuckDBPyConnection, query: str) -> tuple[Share, ...]:

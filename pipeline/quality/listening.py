@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.audio.track import open_tracks
 
 VERSIONS = ("original", "enhanced")
+STAGES = ("denoise", "store_audio", "tokenize")  # whose tables hold audio
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Place:
     start_ms: int
     end_ms: int
     text_source: str  # asr: cut from decoded blocks; manifest: stored if it is kept
+    outputs: Mapping[str, Sequence[str]]  # keys of the tables with its audio, by stage
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,22 @@ class Clip:
 
 def find_place(database: duckdb.DuckDBPyConnection, segment_id: str) -> Place | None:
     """Look a segment up in the table `seen`."""
-    found = database.execute(
-        "select segment_id, recording_id, track, start_ms, end_ms, text_source from seen "
-        "where segment_id = ? limit 1",
-        [segment_id],
-    ).fetchall()
-    return Place(*found[0]) if found else None
+    return find_places(database, [segment_id]).get(segment_id)
 
 
-def read_clips(
-    database: duckdb.DuckDBPyConnection, store: Store, place: Place, limit_ms: int | None = None
-) -> list[Clip]:
+def find_places(
+    database: duckdb.DuckDBPyConnection, segment_ids: Sequence[str]
+) -> dict[str, Place]:
+    """Look segments up in the table `seen`; those that are not there are left out."""
+    wanted = database.execute(_PLACES, [list(segment_ids)]).fetchall()
+    outputs: dict[str, dict[str, list[str]]] = {}
+    ids = sorted({row[1] for row in wanted})
+    for recording_id, stage, key in database.execute(_OUTPUTS, [ids, list(STAGES)]).fetchall():
+        outputs.setdefault(recording_id, {}).setdefault(stage, []).append(key)
+    return {row[0]: Place(*(*row, outputs.get(row[1], {}))) for row in wanted}
+
+
+def read_clips(store: Store, place: Place, limit_ms: int | None = None) -> list[Clip]:
     """Return a segment's audio, or its first `limit_ms`, in the versions that are stored.
 
     Returns none where nothing is stored (a labelled item that was rejected, audio that was purged)
@@ -56,12 +64,10 @@ def read_clips(
     """
     import soundfile
 
-    if place.text_source == "asr":
-        stage, keys = "denoise", _outputs(database, "denoise", place.recording_id)
-    else:
-        stage, keys = "store_audio", _outputs(database, "store_audio", place.recording_id)
-        if not keys:  # a snapshot of an earlier version, in which tokenize stored the audio
-            stage, keys = "tokenize", _outputs(database, "tokenize", place.recording_id)
+    # tokenize stored the audio in snapshots of an earlier version.
+    stages = ("denoise",) if place.text_source == "asr" else ("store_audio", "tokenize")
+    stage = next((name for name in stages if place.outputs.get(name)), stages[0])
+    keys = place.outputs.get(stage, ())
     end_ms = place.end_ms if limit_ms is None else min(place.end_ms, place.start_ms + limit_ms)
     try:
         with ExitStack() as stack:
@@ -97,12 +103,13 @@ def _stored(upstream: ShardUpstream, stage: str, place: Place, end_ms: int) -> l
     return []
 
 
-def _outputs(database: duckdb.DuckDBPyConnection, stage: str, recording_id: str) -> list[str]:
-    """Return the keys of a stage's tables that a recording is in."""
-    return [key for (key,) in database.execute(_OUTPUTS, [stage, recording_id]).fetchall()]
-
-
+_PLACES = """
+select segment_id, recording_id, track, start_ms, end_ms, text_source
+from seen semi join (select unnest(?::varchar[]) as segment_id) using (segment_id)
+"""
 _OUTPUTS = """
-select distinct output from lineage join recordings using (shard_id)
-where stage = ? and recording_id = ? order by output
+select distinct recording_id, stage, output from lineage join (
+    from recordings semi join (select unnest(?::varchar[]) as recording_id) using (recording_id)
+) using (shard_id)
+where list_contains(?::varchar[], stage) order by all
 """

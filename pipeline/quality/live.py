@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -23,9 +23,11 @@ from wavemill.pipeline.ledger import SCHEMA as LEDGER
 from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.lock import Holder, read_lock
 from wavemill.pipeline.memory_database import memory_database
-from wavemill.pipeline.quality.database import create_views
+from wavemill.pipeline.quality.browse import ShownRows, make_browsable
 from wavemill.pipeline.quality.figures import Figures, read_figures
+from wavemill.pipeline.quality.page import as_json
 from wavemill.pipeline.quality.samples import Samples, read_samples
+from wavemill.pipeline.quality.shard_rows import fill_page_database
 from wavemill.pipeline.scratch import scratch_folder
 from wavemill.pipeline.snapshots import LINEAGE_SCHEMA, Snapshot, latest_number, read_snapshot
 from wavemill.pipeline.store import Store
@@ -56,8 +58,13 @@ class Shown:
         self.store, self.snapshot = store, snapshot
         path = folder / f"{uuid.uuid4().hex}.duckdb"  # DuckDB takes equal paths for one database
         self._database = duckdb.connect(path)
-        create_views(self._database, store, snapshot, version)
-        self.figures: Figures = read_figures(self._database, store, snapshot, keep=True)
+        with scratch_folder() as scratch:
+            fill_page_database(
+                self._database, store, snapshot, version, scratch, write=False, as_tables=True
+            )
+        self.figures_json = _encoded(read_figures(self._database, store, snapshot))
+        make_browsable(self._database)
+        self.rows = ShownRows(self._database, path.with_suffix(".arrow"))
         self._database.execute("checkpoint")  # nothing is left in a file beside it
         path.unlink()
         self._lock = threading.Lock()
@@ -65,14 +72,14 @@ class Shown:
         self._cursors = 0
 
     @cached_property
-    def _samples(self) -> Samples:
+    def _samples_json(self) -> bytes:
         with self.cursor() as cursor:
-            return read_samples(cursor, self.store, silent=True)
+            return _encoded(read_samples(cursor, self.store, silent=True))
 
-    def samples(self) -> Samples:
-        """Return what to listen to, without the sound."""
+    def samples_json(self) -> bytes:
+        """Return what to listen to, without the sound, as JSON."""
         with self._lock:
-            return self._samples
+            return self._samples_json
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -93,6 +100,11 @@ class Shown:
             self._asked.wait_for(lambda: not self._cursors, CLOSING_SECONDS)
             with suppress(duckdb.Error):
                 self._database.close()
+            self.rows.close()
+
+
+def _encoded(value: Figures | Samples) -> bytes:
+    return as_json(asdict(value)).encode()
 
 
 class Live:

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from wavemill.pipeline.quality.details import Sample, Sound, read_details
-from wavemill.pipeline.quality.listening import Clip, find_place, read_clips
+from wavemill.pipeline.quality.listening import Clip, Place, find_places, read_clips
 from wavemill.pipeline.quality.timeline import Timeline, timeline
 from wavemill.pipeline.store import Store
 from wavemill.stages.audio.opus import encode_opus, peaks
@@ -61,9 +61,10 @@ def read_samples(
     if silent:
         return Samples(tuple(groups), details, 0, (), count)
     budget = _Budget()
+    places = find_places(database, list(details))
     for key in _in_turn(groups):
         if key not in budget.taken:
-            _take(database, store, details[key], budget)
+            _take(store, details[key], places.get(key), budget)
     recordings = database.execute(_RECORDINGS, [TIMELINE_SEGMENTS, TIMELINES]).fetchall()
     lines = tuple(timeline(database, key) for (key,) in recordings)
     found = tuple(_only(group, budget.taken) for group in groups)
@@ -85,18 +86,70 @@ def _by_chance(database: duckdb.DuckDBPyConnection) -> Group:
     return Group(None, drawn("rejected"), drawn("kept"))
 
 
+@dataclass(frozen=True)
+class _Side:
+    """The rejected or the accepted segments of a rule, as SQL: which, and how far they are."""
+
+    condition: str
+    distance: str
+
+
 def _by_rule(database: duckdb.DuckDBPyConnection) -> Iterator[Group]:
-    for rule, column, side in database.execute(_RULES).fetchall():
-        nearest = "hash(segment_id)" if side == "one_of" else f"abs({column} - value)"
-        query = _NEAREST.format(nearest=nearest)
-        values = {"rule": rule, "count": PER_SIDE}
+    """Yield the groups of all rules.
 
-        def ids(condition: str, query: str = query, values: Any = values) -> tuple[str, ...]:
-            rows = database.execute(query.format(condition=condition), values).fetchall()
-            return tuple(key for (key,) in rows)
+    Two queries read all segments: one for how far the farthest sample of each side is, and one for
+    the segments that are not farther.
+    """
+    rules = database.execute(_RULES).fetchall()
+    sides = [side for rule in rules for side in _sides(*rule)]
+    if not sides:
+        return
+    judged = "(select hash(segment_id) as drawn, * from seen where status in ('kept', 'rejected'))"
+    asked = ", ".join(
+        f"min({side.distance}, {PER_SIDE}) filter ({side.condition})" for side in sides
+    )
+    (nearest,) = database.execute(f"select {asked} from {judged}").fetchall()
+    near = [
+        f"{side.condition} and {side.distance} <= {_literal(max(found))}"
+        for side, found in zip(sides, nearest, strict=True)
+        if found
+    ]
+    parts = [
+        f"select {number} as side, segment_id, {side.distance} as distance from near "
+        f"where {side.condition}"
+        for number, side in enumerate(sides)
+    ]
+    query = f"""
+    with near as materialized (from {judged} where {" or ".join(near)})
+    select side, list(segment_id order by distance, segment_id) from (
+        from ({" union all ".join(parts)}) qualify row_number() over (
+            partition by side order by distance, segment_id) <= {PER_SIDE}
+    ) group by side
+    """
+    found = dict(database.execute(query).fetchall())
+    for number, (rule, *_) in enumerate(rules):
+        rejected, accepted = (tuple(found.get(2 * number + i, ())) for i in (0, 1))
+        yield Group(rule, rejected, accepted)
 
-        has_value = "true" if side == "one_of" else f"{column} is not null"
-        yield Group(rule, ids("list_contains(rules, $rule)"), ids(f"kept and {has_value}"))
+
+def _sides(rule: str, column: str, side: str, asr: Any, manifest: Any) -> tuple[_Side, _Side]:
+    """Return the rejected and the accepted segments of a rule with its two thresholds.
+
+    Where the rule is off, or there is no value, the distance is infinite.
+    """
+    held = f"case text_source when 'asr' then {_literal(asr)} else {_literal(manifest)} end"
+    distance = f"coalesce(abs({column} - {held}), 'inf'::double)"
+    if side == "one_of":
+        return _Side(f"list_contains(rules, '{rule}')", "drawn"), _Side("kept", "drawn")
+    rejected, accepted = f"list_contains(rules, '{rule}')", f"kept and {column} is not null"
+    return _Side(rejected, distance), _Side(accepted, distance)
+
+
+def _literal(value: float | None) -> str:
+    """SQL: a number, to the last bit."""
+    if value is None:
+        return "null::double"
+    return f"{value}::ubigint" if isinstance(value, int) else f"'{value!r}'::double"
 
 
 def _in_turn(groups: Sequence[Group]) -> Iterator[str]:
@@ -106,15 +159,12 @@ def _in_turn(groups: Sequence[Group]) -> Iterator[str]:
         yield from (key for key in turn if key is not None)
 
 
-def _take(
-    database: duckdb.DuckDBPyConnection, store: Store, sample: Sample, budget: _Budget
-) -> None:
+def _take(store: Store, sample: Sample, place: Place | None, budget: _Budget) -> None:
     """Add a sample with its audio, if the budget has room for it."""
     if budget.left <= 0:
         budget.left_out += 1
         return
-    place = find_place(database, sample.segment_id)
-    clips = read_clips(database, store, place, CLIP_MS) if place else []
+    clips = read_clips(store, place, CLIP_MS) if place else []
     sounds = tuple(sound(clip, encoded=True) for clip in clips)
     budget.left -= sum(len(one.webm) * 3 // 4 for one in sounds)
     budget.taken[sample.segment_id] = replace(sample, sounds=sounds)
@@ -131,17 +181,13 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
+# Names of rules and columns are those of this program: thresholds has no others.
 _RULES = """
-select rule, any_value("column"), any_value(side)
+select rule, any_value("column"), any_value(side),
+       any_value(value) filter (text_source = 'asr'),
+       any_value(value) filter (text_source = 'manifest')
 from rejections_by_rule join thresholds using (rule)
 group by rule order by any_value(segments) desc, rule
-"""
-_NEAREST = """
-select segment_id from seen join (
-    select text_source, value from thresholds where rule = $rule
-) using (text_source)
-where {{condition}} and status in ('kept', 'rejected')
-order by {nearest}, segment_id limit $count
 """
 _RECORDINGS = """
 select recording_id from seen group by recording_id having count(*) <= ?

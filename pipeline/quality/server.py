@@ -3,138 +3,210 @@
 What a request can reach is what `api.ROUTES` names: figures, segments, and the audio of a segment
 by its id. No path of the file system and no SQL is taken from a request. A Host header that is a
 name other than this machine's own is refused: it would be another site's page that was led here
-(DNS rebinding).
+(DNS rebinding). So is an Origin header of another site.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import platform
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+import anyio.to_thread
+import uvicorn
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wavemill.pipeline.quality.api import ROUTES, NotFound, Parameters, clip
 from wavemill.pipeline.quality.browse import BadQuery
 from wavemill.pipeline.quality.live import Live, Shown
 from wavemill.pipeline.quality.page import as_json, policy, render
 
-SILENT_SECONDS = 30.0  # a connection on which nothing comes is closed
+SILENT_SECONDS = 30  # a connection on which nothing more comes is closed
+CLOSING_SECONDS = 3  # for answers that are under way when the server ends
+MAX_CONNECTIONS = 256
 MAX_QUERY = 4096  # characters
 HELD_CLIPS = 16  # encoded, since a browser asks for a clip in several ranges
+AT_ONCE = max(2, os.cpu_count() or 1)  # answers that are computed; each uses several cores
 
 
-class Server(ThreadingHTTPServer):
-    """Serves one WORKDIR. Raises OSError when the port cannot be had."""
-
-    daemon_threads = True
+class Server:
+    """Serves one WORKDIR. Raises OSError when the port cannot be had, OverflowError for none."""
 
     def __init__(self, live: Live, host: str, port: int) -> None:
-        self.live = live
-        self.names = {"localhost", host.lower(), platform.node().lower()}
-        self.clip = lru_cache(HELD_CLIPS)(clip)
-        self.page = render({"live": True}, live=True).encode()
-        self.headers = {
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=128)
+        self.server_address = self._socket.getsockname()
+        config = uvicorn.Config(
+            application(live, host),
+            lifespan="off",
+            http="h11",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=SILENT_SECONDS,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
+
+    def serve_forever(self) -> None:
+        """Answer requests until `shutdown`, or a signal, which is raised again after that."""
+        self._server.run(sockets=[self._socket])
+
+    def shutdown(self) -> None:
+        """Have `serve_forever` return; may be called from another thread."""
+        self._server.should_exit = True
+
+    def server_close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server_close()
+
+
+def application(live: Live, host: str) -> Starlette:
+    """Return the dashboard of a WORKDIR as it is reached by the name or address `host`."""
+    answers = _Answers(live)
+    routes = [
+        Route("/", answers.page),
+        Route("/api/state", answers.state),
+        Route("/api/audio", answers.audio),
+        *(Route(path, partial(answers.named, path)) for path in ROUTES),
+    ]
+    guard = Middleware(_Guard, names={"localhost", host.lower(), platform.node().lower()})
+    handlers: dict[Any, Any] = {404: _refused("there is no such page"), 405: _refused("only GET")}
+    return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
+
+
+class _Guard:
+    """Refuses requests that another site may have led here, and adds the headers of safety."""
+
+    def __init__(self, app: ASGIApp, names: set[str]) -> None:
+        self._app, self._names = app, names
+        self._headers = {
             "Content-Security-Policy": policy(live=True) + "; frame-ancestors 'none'",
             "X-Content-Type-Options": "nosniff",
             "Cross-Origin-Resource-Policy": "same-origin",
             "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-store",
         }
-        if ":" in host:
-            self.address_family = socket.AF_INET6
-        super().__init__((host, port), _Handler)
 
-    def handle_error(self, *_: Any) -> None:
-        """Print nothing when a browser closes the connection in the middle of an answer."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
 
-    def is_own(self, host: str) -> bool:
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        if not self._is_own(headers.get("host", "")):
+            refused = _json({"error": "this host name is not served here"}, 421)
+            await refused(scope, receive, guarded)
+        elif origin is not None and urlsplit(origin).netloc != headers["host"]:
+            refused = _json({"error": "other sites are not answered"}, HTTPStatus.FORBIDDEN)
+            await refused(scope, receive, guarded)
+        else:
+            await self._app(scope, receive, guarded)
+
+    def _is_own(self, host: str) -> bool:
         """Whether a Host header names this machine; an address cannot be rebound."""
         name = re.sub(r":\d+$", "", host).strip("[]").lower()
         try:
             ipaddress.ip_address(name)
         except ValueError:
-            return name in self.names
+            return name in self._names
         return True
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"
-    timeout = SILENT_SECONDS
+class _Answers:
+    """Answers requests; what reads tables does so in a thread, some at a time."""
 
-    def do_GET(self) -> None:
-        if not self.server.is_own(self.headers.get("Host", "")):
-            refused = {"error": "this host name is not served here"}
-            self._json(refused, HTTPStatus.MISDIRECTED_REQUEST)
-            return
-        url = urlsplit(self.path)
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._clip = lru_cache(HELD_CLIPS)(clip)
+        self._page = render({"live": True}, live=True).encode()
+        self._limiter = CapacityLimiter(AT_ONCE)
+
+    async def page(self, _: Request) -> Response:
+        return Response(self._page, media_type="text/html; charset=utf-8")
+
+    async def state(self, _: Request) -> Response:
+        return await self._computed(lambda: _json(asdict(self._live.state())))
+
+    async def audio(self, request: Request) -> Response:
+        given, wanted = _parameters(request), request.headers.get("range", "")
+        return await self._computed(lambda: self._audio(given, wanted))
+
+    async def named(self, path: str, request: Request) -> Response:
+        given = _parameters(request)
+        return await self._computed(lambda: _json(ROUTES[path](self._shown(), given)))
+
+    async def _computed(self, answer: Callable[[], Response]) -> Response:
         try:
-            given = dict(parse_qsl(url.query[:MAX_QUERY]))
-            if url.path == "/":
-                self._send(self.server.page, "text/html; charset=utf-8")
-            elif url.path == "/api/audio":
-                self._audio(given)
-            elif url.path == "/api/state":
-                self._json(asdict(self.server.live.state()))
-            elif url.path in ROUTES:
-                self._json(ROUTES[url.path](self._shown(), given))
-            else:
-                raise NotFound("there is no such page")
+            return await anyio.to_thread.run_sync(answer, limiter=self._limiter)
         except NotFound as error:
-            self._json({"error": str(error)}, HTTPStatus.NOT_FOUND)
+            return _json({"error": str(error)}, HTTPStatus.NOT_FOUND)
         except BadQuery as error:
-            self._json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        except ConnectionError:
-            self.close_connection = True
+            return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         except Exception as error:
-            self._json({"error": str(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
+            return _json({"error": str(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _shown(self) -> Shown:
-        shown = self.server.live.newest()
+        shown = self._live.newest()
         if shown is None:
             raise NotFound("there is no snapshot yet")
         return shown
 
-    def _audio(self, given: Parameters) -> None:
-        data = self.server.clip(self._shown(), given.get("segment", ""), given.get("version", ""))
-        span = _range(self.headers.get("Range", ""), len(data))
+    def _audio(self, given: Parameters, wanted: str) -> Response:
+        data = self._clip(self._shown(), given.get("segment", ""), given.get("version", ""))
+        span = _range(wanted, len(data))
         if span is None:
-            self._send(data, "audio/flac", extra={"Accept-Ranges": "bytes"})
-            return
+            return _flac(data, HTTPStatus.OK, {"Accept-Ranges": "bytes"})
         first, last = span
         if first >= len(data):
             unmet = {"Content-Range": f"bytes */{len(data)}"}
-            self._send(b"", "audio/flac", HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, unmet)
-            return
+            return _flac(b"", HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, unmet)
         part = {"Content-Range": f"bytes {first}-{last}/{len(data)}", "Accept-Ranges": "bytes"}
-        self._send(data[first : last + 1], "audio/flac", HTTPStatus.PARTIAL_CONTENT, part)
+        return _flac(data[first : last + 1], HTTPStatus.PARTIAL_CONTENT, part)
 
-    def _json(self, content: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._send(as_json(content).encode(), "application/json", status)
 
-    def _send(
-        self,
-        body: bytes,
-        kind: str,
-        status: HTTPStatus = HTTPStatus.OK,
-        extra: Mapping[str, str] | None = None,
-    ) -> None:
-        self.send_response(status)
-        length = {"Content-Type": kind, "Content-Length": str(len(body))}
-        for name, value in {**self.server.headers, **length, **(extra or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+def _parameters(request: Request) -> dict[str, str]:
+    query: bytes = request.scope["query_string"][:MAX_QUERY]
+    return dict(parse_qsl(query.decode("latin-1")))
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing for a request."""
+
+def _json(content: Any, status: int = HTTPStatus.OK) -> Response:
+    body = content if isinstance(content, bytes) else as_json(content).encode()
+    return Response(body, status, media_type="application/json")
+
+
+def _flac(data: bytes, status: int, headers: Mapping[str, str]) -> Response:
+    return Response(data, status, headers, media_type="audio/flac")
+
+
+def _refused(text: str) -> Callable[[Request, Any], Response]:
+    """Return the handler of an HTTP error, which says in JSON what is wrong."""
+    return lambda _request, error: _json({"error": text}, error.status_code)
 
 
 def _range(header: str, length: int) -> tuple[int, int] | None:

@@ -2,9 +2,9 @@
 
 create or replace view hours_by_language as
 select language,
-       sum(duration_s) / 3600 as hours,
-       coalesce(sum(duration_s) filter (kept), 0) / 3600 as kept_hours,
-       coalesce(sum(duration_s) filter (status = 'rejected'), 0) / 3600 as rejected_hours,
+       sum(end_ms - start_ms) / 3.6e6 as hours,
+       coalesce(sum(end_ms - start_ms) filter (kept), 0) / 3.6e6 as kept_hours,
+       coalesce(sum(end_ms - start_ms) filter (status = 'rejected'), 0) / 3.6e6 as rejected_hours,
        count(*) as segments,
        count(*) filter (kept) as kept_segments,
        count(distinct recording_id) as recordings
@@ -29,8 +29,8 @@ create or replace view hours_by_speaker as
 select speaker,
        case when named_speaker is null then recording_id end as recording_id,
        case when named_speaker is null then source end as source,
-       sum(duration_s) / 3600 as hours,
-       coalesce(sum(duration_s) filter (kept), 0) / 3600 as kept_hours,
+       sum(end_ms - start_ms) / 3.6e6 as hours,
+       coalesce(sum(end_ms - start_ms) filter (kept), 0) / 3.6e6 as kept_hours,
        count(*) as segments,
        count(*) filter (kept) as kept_segments,
        count(distinct segments.recording_id) as recordings
@@ -41,43 +41,13 @@ from segments group by all order by kept_hours desc, hours desc;
 create or replace view rejections_by_rule as
 select rule,
        count(*) as segments,
-       sum(duration_s) / 3600 as hours,
+       sum(end_ms - start_ms) / 3.6e6 as hours,
        count(*) filter (position = 1) as first_segments,
-       coalesce(sum(duration_s) filter (position = 1), 0) / 3600 as first_hours,
+       coalesce(sum(end_ms - start_ms) filter (position = 1), 0) / 3.6e6 as first_hours,
        count(*) filter (rules_broken = 1) as only_segments,
-       coalesce(sum(duration_s) filter (rules_broken = 1), 0) / 3600 as only_hours
+       coalesce(sum(end_ms - start_ms) filter (rules_broken = 1), 0) / 3.6e6 as only_hours
 from rejections
 group by rule order by hours desc, rule;
-
--- Per recording, how many milliseconds lie in segments, in kept ones and in those of the corpus,
--- whether or not the recording failed later on.
-create or replace view base.progress as
-with cut as (
-    select recording_id, d.labelled, s.start_ms, least(s.end_ms, d.duration_ms) as end_ms,
-           coalesce(v.kept, false) as kept, c.segment_id is not null as written
-    from (from base.diarized_segments union all by name from base.labelled_segments) s
-    join base.durations d using (recording_id)
-    left join base.verdict v using (recording_id, shard_id, segment_id)
-    left join (select segment_id from corpus) c using (segment_id)
-),
-added as (
-    select recording_id, level,
-           greatest(0, end_ms - greatest(start_ms, coalesce(max(end_ms) over before, 0))) as ms
-    from (
-        select *, 'cut' as level from cut
-        union all select *, 'kept' from cut where kept
-        union all select *, 'written' from cut where written
-    )
-    window before as (
-        partition by recording_id, level order by start_ms, end_ms
-        rows between unbounded preceding and 1 preceding
-    )
-)
-select d.recording_id, d.labelled, d.stated_ms, d.duration_ms, d.failed_at,
-       coalesce(sum(ms) filter (level = 'cut'), 0)::bigint as cut_ms,
-       coalesce(sum(ms) filter (level = 'kept'), 0)::bigint as kept_ms,
-       coalesce(sum(ms) filter (level = 'written'), 0)::bigint as written_ms
-from base.durations d left join added using (recording_id) group by all;
 
 -- Hours entering and leaving each stage; overlapping segments count once. A recording that failed
 -- leaves at that stage. Labelled items skip the stages up to transcribe and enter after it.

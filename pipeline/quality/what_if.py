@@ -90,14 +90,15 @@ def _what_if(
 def read_knobs(database: duckdb.DuckDBPyConnection, kind: str) -> tuple[Knob, ...]:
     """Return the rules that look at numbers which any segment of this kind has."""
     rules = database.execute(_RULES, [kind]).fetchall()
-    knobs = []
-    for rule, column, setting, side, value in rules:
-        ((low, high),) = database.execute(
-            f"select min({column}), max({column}) from seen where {_JUDGED}", [kind]
-        ).fetchall()
-        if low is not None:
-            knobs.append(Knob(rule, column, setting, side, value, low, high))
-    return tuple(knobs)
+    if not rules:
+        return ()
+    asked = ", ".join(f"min({column}), max({column})" for _, column, *_ in rules)
+    (ends,) = database.execute(f"select {asked} from seen where {_JUDGED}", [kind]).fetchall()
+    return tuple(
+        Knob(*(*rule, low, high))
+        for rule, low, high in zip(rules, ends[::2], ends[1::2], strict=True)
+        if low is not None
+    )
 
 
 def kept_with(
@@ -105,22 +106,24 @@ def kept_with(
 ) -> tuple[int, float]:
     """Return segments and hours that would be kept with these thresholds; None: the rule is off.
 
-    Raises KeyError for a rule that `read_knobs` does not give.
+    It reads the tables that `browse.make_browsable` makes. Raises KeyError for a rule that has no
+    threshold which is a number.
     """
-    knobs = {knob.rule: knob for knob in read_knobs(database, kind)}
+    knobs = {row[0]: row for row in database.execute(_RULES, [kind]).fetchall()}
     conditions = [_JUDGED, _OTHERS_MET]
     values: list[object] = [kind, list(moved)]
     for rule, value in moved.items():
-        knob = knobs[rule]
+        _, column, _, side, _ = knobs[rule]
         if value is not None:
-            sign = ">=" if knob.side == "min" else "<="
-            conditions.append(f"coalesce({knob.column} {sign} ?, true)")
+            sign = ">=" if side == "min" else "<="
+            conditions.append(f"coalesce({column} {sign} ?, true)")
             values.append(value)
-    ((count, seconds),) = database.execute(
-        f"select count(*), coalesce(sum(duration_s), 0) from seen where {' and '.join(conditions)}",
+    ((count, milliseconds),) = database.execute(
+        "select count(*), coalesce(sum(end_ms - start_ms), 0)::bigint "
+        f"from browsed where {' and '.join(conditions)}",
         values,
     ).fetchall()
-    return count, seconds / 3600
+    return count, milliseconds / 3.6e6
 
 
 def _base64(array: np.ndarray) -> str:
@@ -128,10 +131,15 @@ def _base64(array: np.ndarray) -> str:
 
 
 _JUDGED = "text_source = ? and status in ('kept', 'rejected')"
-_OTHERS_MET = "len(list_filter(rules, lambda r: not list_contains(?::varchar[], r))) = 0"
+_OTHERS_MET = """
+combination in (
+    select combination from combinations
+    where len(list_filter(rules, lambda r: not list_contains(?::varchar[], r))) = 0
+)
+"""
 _KINDS = """
-select text_source, count(*), sum(duration_s) / 3600,
-       coalesce(sum(duration_s) filter (kept), 0) / 3600, count(*) filter (kept)
+select text_source, count(*), sum(end_ms - start_ms) / 3.6e6,
+       coalesce(sum(end_ms - start_ms) filter (kept), 0) / 3.6e6, count(*) filter (kept)
 from seen where status in ('kept', 'rejected')
 group by text_source order by count(*) desc, text_source
 """

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
+from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.renamed import RENAMED, with_new_names
 from wavemill.pipeline.snapshots import Snapshot
@@ -79,9 +81,14 @@ class Difference:
 
 def compare(store: Store, older: Snapshot, newer: Snapshot) -> Difference:
     """Compare two snapshots of a store."""
+    sides = {"older": older, "newer": newer}
     with memory_database() as database:
-        for side, snapshot in (("older", older), ("newer", newer)):
-            _attach(database, store, snapshot, side)
+        for side, snapshot in sides.items():
+            recordings = [f"{snapshot.folder}/recordings.parquet"]
+            store.view(database, f"{side}_recordings", recordings, RECORDINGS)
+            errors = read_errors(store, f"{snapshot.folder}/errors.parquet")
+            database.register(f"{side}_errors", errors)
+        _attach(database, store, sides)
         database.execute(_SHARED)
         return Difference(
             older.number,
@@ -103,25 +110,57 @@ def read_config(store: Store, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _attach(
-    database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot, side: str
+    database: duckdb.DuckDBPyConnection, store: Store, sides: Mapping[str, Snapshot]
 ) -> None:
-    """Make the tables `<side>_recordings` and `<side>_segments`."""
-    recordings = [f"{snapshot.folder}/recordings.parquet"]
-    store.view(database, f"{side}_recordings", recordings, RECORDINGS)
-    errors = read_errors(store, f"{snapshot.folder}/errors.parquet")
-    database.register(f"{side}_errors", errors)
-    for stage in (Verdict, ScoreText):
-        keys = _outputs(store, snapshot, stage.name)
-        store.view(database, f"{side}_{stage.name}", keys, stage.schema)
-    database.execute(_JUDGED.format(side=side, failed=FAILED))
+    """Make the tables `<side>_segments`, of all segments that may have changed.
+
+    Those are the segments of recordings that are or were in a shard whose tables changed, and of
+    recordings that are in one snapshot only or failed in one only. The other shards are not read.
+    """
+    tables = {side: _tables(store, snapshot) for side, snapshot in sides.items()}
+    older, newer = (set(found) for found in tables.values())
+    changed = {shard for _, shard, _ in older ^ newer}
+    shards = pa.table({"shard_id": pa.array(sorted(changed), pa.string())})
+    database.register("changed", shards)
+    members = [CATALOGUE] if store.exists(CATALOGUE) else []
+    store.view(database, "members", members, _MEMBERS)
+    database.execute(_AFFECTED)
+    near = {key for (key,) in database.execute(_NEAR).fetchall()}
+    for side, found in tables.items():
+        for stage in (Verdict, ScoreText):
+            keys = [
+                output
+                for name, shard, output in found
+                if name == stage.name and (shard in near or not members)
+            ]
+            store.view(database, f"{side}_{stage.name}", sorted(keys), stage.schema)
+        chosen = "semi join affected using (recording_id)" if members else ""
+        database.execute(_JUDGED.format(side=side, failed=FAILED, chosen=chosen))
 
 
-def _outputs(store: Store, snapshot: Snapshot, stage: str) -> list[str]:
-    lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", ["stage", "output"])
-    mine = lineage.filter(pc.equal(lineage["stage"], pa.scalar(stage)))
-    return sorted(mine["output"].unique().to_pylist())
+def _tables(store: Store, snapshot: Snapshot) -> set[tuple[str, str, str]]:
+    """Return (stage, shard, output) of the tables that tell of the segments of a snapshot."""
+    columns = ["stage", "shard_id", "output"]
+    lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", columns)
+    mine = lineage.filter(pc.is_in(lineage["stage"], pa.array([Verdict.name, ScoreText.name])))
+    return set(zip(*(mine[name].to_pylist() for name in columns), strict=True))
 
 
+_MEMBERS = pa.schema([CATALOGUE_SCHEMA.field(name) for name in ("shard_id", "recording_id")])
+# Members of a shard stay known after they left it.
+_AFFECTED = """
+create table affected as
+with older as (from older_recordings anti join (from older_errors where start_ms is null)
+               using (recording_id)),
+newer as (from newer_recordings anti join (from newer_errors where start_ms is null)
+          using (recording_id))
+select recording_id from members semi join changed using (shard_id)
+union select recording_id from older anti join newer using (recording_id)
+union select recording_id from newer anti join older using (recording_id)
+union select recording_id from older_recordings anti join newer_recordings using (recording_id)
+union select recording_id from newer_recordings anti join older_recordings using (recording_id)
+"""
+_NEAR = "select distinct shard_id from members semi join affected using (recording_id)"
 _JUDGED = """
 create table {side}_segments as
 select v.segment_id, v.kept and e.recording_id is null as kept,
@@ -129,7 +168,7 @@ select v.segment_id, v.kept and e.recording_id is null as kept,
             else ['{failed}'] end as broken,
        (s.duration_s * 1000)::bigint as ms
 from {side}_verdict v
-semi join {side}_recordings using (recording_id)
+semi join {side}_recordings using (recording_id) {chosen}
 left join {side}_score_text s using (segment_id)
 left join (select distinct recording_id from {side}_errors where start_ms is null) e
   on e.recording_id = v.recording_id

@@ -17,11 +17,13 @@ from wavemill.pipeline import curation
 from wavemill.pipeline.build import execute, prepare, publish
 from wavemill.pipeline.config import ConfigError, config_from
 from wavemill.pipeline.execution.events import ShardFailed
+from wavemill.pipeline.quality.browse import make_browsable
 from wavemill.pipeline.quality.database import new_database
 from wavemill.pipeline.quality.details import read_details
 from wavemill.pipeline.quality.figures import Figures, read_figures
 from wavemill.pipeline.quality.page import PAGE, write_page
 from wavemill.pipeline.quality.samples import read_samples
+from wavemill.pipeline.quality.shard_rows import page_database
 from wavemill.pipeline.quality.what_if import kept_with, read_knobs
 from wavemill.pipeline.store import Store
 
@@ -109,13 +111,15 @@ def check_views(database: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_a_score_is_found_in_the_views_in_the_report_and_in_the_corpus(built: Store) -> None:
-    with new_database(built, "test") as (snapshot, database):
-        check_views(database)
+    with new_database(built, "test") as (snapshot, views):
+        check_views(views)
+    with page_database(built, snapshot, "test") as database:
         figures = read_figures(database, built, snapshot)
         check_figures(figures)
         knobs = {knob.rule: knob for knob in read_knobs(database, "manifest")}
         assert knobs["not_calm"].setting == "filter.labelled.min_calm"
         assert knobs["calmer_for_longer"].column == "calm_less_duration"
+        make_browsable(database)
         assert kept_with(database, "manifest", {"not_calm": 2.5})[0] == 1
         assert kept_with(database, "manifest", {"calmer_for_longer": 0.5})[0] == 0
         ids = database.execute("select segment_id from segments order by start_ms").fetchall()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -20,6 +22,8 @@ from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.curation import all_schemas
 from wavemill.pipeline.ledger import FOLDER as LEDGER_FOLDER
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
+from wavemill.pipeline.quality.database import new_database
+from wavemill.pipeline.quality.shard_rows import page_database
 from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import ERRORS_SCHEMA, ErrorRow, error_row
@@ -56,6 +60,16 @@ def error_of(rec: Recording, stage: str, message: str = "it went wrong") -> Erro
     return error_row(stage, rec.recording_id, rec.uri, "went_wrong", message)
 
 
+@contextmanager
+def page_of(store: Store) -> Iterator[tuple[Snapshot, duckdb.DuckDBPyConnection]]:
+    """Do what `wavemill report` does before it reads figures: snapshot and page's database."""
+    with (
+        new_database(store, "0") as (snapshot, _),
+        page_database(store, snapshot, "0") as database,
+    ):
+        yield snapshot, database
+
+
 @dataclass
 class Shard:
     """The rows of one shard's tables, by stage; `segment` adds a whole segment."""
@@ -63,6 +77,7 @@ class Shard:
     shard_id: str = "a" * 16
     recordings: list[Recording] = field(default_factory=list)
     left: list[Recording] = field(default_factory=list)  # members that are not there any more
+    digest: str = "0123456789ab"  # in the keys of its outputs
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {s: [] for s in STAGES})
 
     def decode(self, rec: Recording, end_ms: int | None = None, track: int = 0) -> None:
@@ -130,7 +145,7 @@ def write_workdir(
     lineage, ledger = [], []
     for shard in shards:
         for stage in STAGES:
-            key = f"stages/{stage}/{'f' * 16}/{shard.shard_id}-0123456789ab"
+            key = f"stages/{stage}/{'f' * 16}/{shard.shard_id}-{shard.digest}"
             table = filled(shard.rows[stage], schemas[stage])
             store.write_table(f"{key}.parquet", table)
             if stage == "pretrain":
@@ -192,8 +207,22 @@ def judged_workdir(root: Path, text: str = "hello", message: str = "it went wron
 
     A 41st has failed, with `message`.
     """
-    shard, rng = Shard(), np.random.default_rng(1)
-    for number in range(40):
+    shard = judged_shard(np.random.default_rng(1), count=40, text=text)
+    failed = recording(99, 60_000)
+    shard.recordings.append(failed)
+    return write_workdir(root, [shard], [error_of(failed, "denoise", message)])
+
+
+def judged_shard(
+    rng: np.random.Generator,
+    first: int = 0,
+    shard_id: str = "a" * 16,
+    count: int = 1,
+    text: str = "hello",
+) -> Shard:
+    """Return a shard of recordings with ten judged segments each, numbered from `first`."""
+    shard = Shard(shard_id)
+    for number in range(first, first + count):
         rec = recording(number, 60_000, uri=f"/audio/set{number % 3}/{number}.flac")
         shard.recordings.append(rec)
         shard.decode(rec)
@@ -206,10 +235,8 @@ def judged_workdir(root: Path, text: str = "hello", message: str = "it went wron
         row["dnsmos_overall"] = float(rng.uniform(1, 4)) if rng.random() < 0.9 else None
     for row in shard.rows["score_text"]:
         row |= {"asr_confidence": float(rng.uniform(0, 1)), "text_length": 5}
-    failed = recording(99, 60_000)
-    shard.recordings.append(failed)
     _judge(shard)
-    return write_workdir(root, [shard], [error_of(failed, "denoise", message)])
+    return shard
 
 
 def _judge(shard: Shard) -> None:

@@ -32,7 +32,7 @@ def browser() -> Iterator[Any]:
 def dashboard(browser: Any, store: Store) -> Iterator[Visit]:
     live = Live(store, "0")
     server = Server(live, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
         with visit(browser, f"http://127.0.0.1:{server.server_address[1]}") as seen:

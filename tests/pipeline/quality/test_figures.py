@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pipeline.quality.support import Shard, judged_workdir, recording, write_workdir
+from tests.pipeline.quality.support import Shard, judged_workdir, page_of, recording, write_workdir
 from tests.stages.verdict.scores import Asr, Judge, judged
-from wavemill.pipeline.quality.database import new_database
+from wavemill.pipeline.quality.browse import make_browsable
 from wavemill.pipeline.quality.distributions import BINS, scale
 from wavemill.pipeline.quality.figures import SHOWN, Figures, read_figures
 from wavemill.pipeline.quality.samples import read_samples
@@ -33,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def figures(store: Store) -> Figures:
-    with new_database(store, "0") as (snapshot, database):
+    with page_of(store) as (snapshot, database):
         return read_figures(database, store, snapshot)
 
 
@@ -118,8 +118,9 @@ def test_what_if_is_what_a_verdict_with_other_thresholds_keeps(store: Store) -> 
         for stage in Judge.inputs
     ]
     kept = judged(join_scores(tables), asr)["kept"].to_pylist()
-    with new_database(store, "0") as (snapshot, database):
+    with page_of(store) as (snapshot, database):
         read_figures(database, store, snapshot)
+        make_browsable(database)
         assert kept_with(database, "asr", moved)[0] == sum(kept)
         assert kept_with(database, "asr", {})[0] == read_what_if(database)[0].kept
         with pytest.raises(KeyError):
@@ -127,7 +128,7 @@ def test_what_if_is_what_a_verdict_with_other_thresholds_keeps(store: Store) -> 
 
 
 def test_what_if_of_many_is_a_sample(store: Store) -> None:
-    with new_database(store, "0") as (snapshot, database):
+    with page_of(store) as (snapshot, database):
         read_figures(database, store, snapshot)
         (sampled,) = read_what_if(database, limit=50)
         (whole,) = read_what_if(database)
@@ -142,7 +143,7 @@ def test_what_if_of_many_is_a_sample(store: Store) -> None:
 
 
 def test_samples_stand_at_the_threshold(store: Store) -> None:
-    with new_database(store, "0") as (snapshot, database):
+    with page_of(store) as (snapshot, database):
         read_figures(database, store, snapshot)
         samples = read_samples(database, store)
         group = next(group for group in samples.groups if group.rule == "low_snr")
@@ -173,7 +174,7 @@ def test_the_snapshot_before_is_compared(tmp_path: Path) -> None:
     (tmp_path / "snapshots/000002/config.json").write_text(
         json.dumps({"a": {"b": 1}}), encoding="utf-8"
     )
-    with new_database(store, "0") as (snapshot, database):
+    with page_of(store) as (snapshot, database):
         change = read_figures(database, store, snapshot).change
     assert change is not None
     assert (change.older, change.newer, change.counts) == (1, 2, {"added": 1})

@@ -17,10 +17,10 @@ from tests.pipeline.quality.support import (
     Shard,
     error_of,
     judged_workdir,
+    page_of,
     recording,
     write_workdir,
 )
-from wavemill.pipeline.quality.database import new_database
 from wavemill.pipeline.quality.figures import read_figures
 from wavemill.pipeline.quality.page import render, write_page
 from wavemill.pipeline.quality.samples import read_samples
@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     installed()  # skip before any work
     root = tmp_path_factory.mktemp("work")
     store = judged_workdir(root, text=EVIL, message=EVIL)
-    with new_database(store, "0") as (snapshot, database):
+    with page_of(store) as (snapshot, database):
         figures = read_figures(database, store, snapshot)
         samples = asdict(read_samples(database, store))
         some = read_what_if(database, limit=50)
@@ -158,7 +158,7 @@ def test_text_from_the_wild_is_only_text(seen: Visit) -> None:
 def test_a_corpus_without_segments_has_a_page(browser: Any, tmp_path: Path) -> None:
     failed = recording(1)
     store = write_workdir(tmp_path, [Shard(recordings=[failed])], [error_of(failed, "denoise")])
-    with new_database(store, "0") as (snapshot, database):
+    with page_of(store) as (snapshot, database):
         figures = read_figures(database, store, snapshot)
         write_page(store, figures, read_samples(database, store))
     with visit(browser, (tmp_path / "report/index.html").as_uri()) as seen:

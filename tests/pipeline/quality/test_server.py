@@ -7,6 +7,7 @@ import json
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Client:
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
-        return answer.status, dict(answer.headers), body
+        return answer.status, answer.headers, body
 
     def json(self, path: str, **query: str) -> Any:
         status, _, body = self.get(f"/api/{path}", **query)
@@ -70,7 +71,7 @@ def store(tmp_path: Path) -> Store:
 def client(store: Store) -> Iterator[Client]:
     live = Live(store, "0")
     server = Server(live, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield Client(server)
     server.shutdown()
@@ -137,6 +138,32 @@ def test_no_file_can_be_named(client: Client, path: str) -> None:
 )
 def test_other_names_are_refused(client: Client, host: str, status: int) -> None:
     assert client.get("/api/state", {"Host": host})[0] == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://127.0.0.1:1", 200), ("http://evil.example", 403), ("null", 403)],
+)
+def test_other_sites_are_refused(client: Client, origin: str, status: int) -> None:
+    headers = {"Host": "127.0.0.1:1", "Origin": origin}
+    assert client.get("/api/state", headers)[0] == status
+
+
+def test_nothing_can_be_sent(client: Client) -> None:
+    connection = http.client.HTTPConnection(*client.server.server_address[:2], timeout=30)
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        connection.request(method, "/api/state", body=b"{}")
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 405
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    connection.close()
+
+
+def test_many_ask_at_a_time(client: Client) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(lambda _: client.json("segments")["total"], range(60)))
+    assert found == [2] * 60
 
 
 def test_every_answer_is_guarded(client: Client) -> None:
