@@ -15,6 +15,8 @@ from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.audio.track import open_tracks
 
 VERSIONS = ("original", "enhanced")
+# What stored the audio in snapshots of earlier versions.
+ONCE_BY = {"decode": "denoise", "store_audio": "tokenize"}
 
 
 @dataclass(frozen=True)
@@ -51,25 +53,28 @@ def read_clips(
 ) -> list[Clip]:
     """Return a segment's audio, or its first `limit_ms`, in the versions that are stored.
 
+    A recording that no stage and no corpus reads enhanced has the original alone.
     Returns none where nothing is stored (a labelled item that was rejected, audio that was purged)
     or where it cannot be decoded, which `wavemill verify` reports.
     """
     import soundfile
 
-    if place.text_source == "asr":
-        stage, keys = "denoise", _outputs(database, "denoise", place.recording_id)
-    else:
-        stage, keys = "store_audio", _outputs(database, "store_audio", place.recording_id)
-        if not keys:  # a snapshot of an earlier version, in which tokenize stored the audio
-            stage, keys = "tokenize", _outputs(database, "tokenize", place.recording_id)
+    stages = ("decode", "denoise") if place.text_source == "asr" else ("store_audio",)
+    keys = {stage: _outputs(database, stage, place.recording_id) for stage in stages}
+    for stage, once in ONCE_BY.items():
+        if keys.get(stage) == []:
+            keys[stage] = _outputs(database, once, place.recording_id)
     end_ms = place.end_ms if limit_ms is None else min(place.end_ms, place.start_ms + limit_ms)
     try:
         with ExitStack() as stack:
-            files = tuple(stack.enter_context(closing(store.open_table(key))) for key in keys)
-            upstream = ShardUpstream(place.recording_id, {stage: files}, "")
-            if stage == "denoise":
+            files = {
+                stage: tuple(stack.enter_context(closing(store.open_table(key))) for key in some)
+                for stage, some in keys.items()
+            }
+            upstream = ShardUpstream(place.recording_id, files, "")
+            if place.text_source == "asr":
                 return _cut(upstream, place, end_ms)
-            return _stored(upstream, stage, place, end_ms)
+            return _stored(upstream, place, end_ms)
     except (FileNotFoundError, soundfile.SoundFileError):
         return []
 
@@ -86,9 +91,9 @@ def _cut(upstream: ShardUpstream, place: Place, end_ms: int) -> list[Clip]:
     return [clip for clip in clips if len(clip.audio)]
 
 
-def _stored(upstream: ShardUpstream, stage: str, place: Place, end_ms: int) -> list[Clip]:
+def _stored(upstream: ShardUpstream, place: Place, end_ms: int) -> list[Clip]:
     columns = ["segment_id", "audio_version", "audio"]
-    for batch in upstream.batches(stage, columns):
+    for batch in upstream.batches("store_audio", columns):
         for row in batch.to_pylist():
             if row["segment_id"] == place.segment_id:
                 audio, rate = decode_flac(row["audio"])
