@@ -10,7 +10,13 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from wavemill.pipeline.renamed import merged, nested, with_engines_of_today, with_new_names
+from wavemill.pipeline.renamed import (
+    lines_on,
+    merged,
+    nested,
+    with_engines_of_today,
+    with_new_names,
+)
 from wavemill.pipeline.suggestions import suggestion
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -76,8 +82,8 @@ def _current(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any
     if not issubclass(model, ConfigModel):
         return dict(values)
     result, used = with_new_names(values, model.renamed)
-    for old, new in used.items():
-        LOG.warning("config: %s is now called %s", old, new)
+    for line in lines_on(used):
+        LOG.warning("config: %s", line)
     result, gone = with_engines_of_today(result, model.replaced)
     for old, new in gone.items():
         LOG.warning("config: %s is gone, %s takes its place; its output is computed anew", old, new)

@@ -29,6 +29,7 @@ from wavemill.pipeline.task import ERRORS_SCHEMA
 from wavemill.pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
 from wavemill.stages.audio.limits import DecodeLimits
 from wavemill.stages.audio.version import AudioVersionSettings
+from wavemill.stages.decode.stage import Decode
 from wavemill.stages.denoise.stage import Denoise
 from wavemill.stages.diarize.stage import Diarize
 from wavemill.stages.recording_stage import RecordingStage
@@ -51,6 +52,7 @@ def together(stages: Sequence[type[Stage[Any]]]) -> tuple[type[Stage[Any]], ...]
 
 STAGES = together(
     (  # in the order in which they are built
+        Decode,
         Denoise,
         Diarize,
         Transcribe,
@@ -130,10 +132,9 @@ def make_graph(config: BaseConfig) -> Graph:
     """
     about: dict[str, dict[str, str]] = {}  # what the files of a corpus say of a stage
     stages: list[ConfiguredStage] = []
-    built: dict[str, Stage[Any]] = {}
-    for declared in STAGES:
-        stage = declared(config.settings_of(declared), config.shared_settings()).beside(built)
-        built[stage.name] = stage
+    shared = config.shared_settings()
+    alone = {declared.name: declared(config.settings_of(declared), shared) for declared in STAGES}
+    for stage in (one.beside(alone) for one in alone.values()):
         parameters = stage.parameters()  # first: where a package is missing, it names the remedy
         about[stage.name] = stage.file_metadata()
         read = stage.inputs if stage.corpus else ()
@@ -171,8 +172,8 @@ def _built(
 
 def decode_limits(config: BaseConfig) -> DecodeLimits:
     """Return the limits within which every stage, and the scan, decodes recordings."""
-    denoising = config.settings_of(Denoise)
-    return DecodeLimits(**denoising.model_dump(include=set(DecodeLimits.model_fields)))
+    decoding = config.settings_of(Decode)
+    return DecodeLimits(**decoding.model_dump(include=set(DecodeLimits.model_fields)))
 
 
 def result_config(config: BaseConfig) -> dict[str, Any]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-CONFIG_FORMAT = 3  # of saved configurations; raised with every field or engine that is renamed
+CONFIG_FORMAT = 4  # of saved configurations; raised with every field or engine that is renamed
 # Saved configurations hold every field. One of a format below the number lacks these, and what was
 # built with it had these values, whatever the default is now.
 BEFORE: dict[int, dict[str, Any]] = {
     3: {"diarize": {"reads": "enhanced"}, "transcribe": {"reads": "enhanced"}},
 }
+_OF_DECODING = (  # fields that stood in section denoise, when that stage decoded, too
+    *("channels", "max_sample_rate", "block_seconds"),
+    *("missing_ms", "jitter_ms", "gap_ms", "tail_ms", "max_damage_ratio", "silence_dbfs"),
+    *("min_source_rate", "max_source_rate", "max_source_channels", "min_bit_rate"),
+)
 RENAMED = {  # old name -> new name, both as `--set` takes them
     "version": "audio_version",
     "filter.raw": "filter.asr",
     "filter.audio.snr": "filter.signal.snr",
     "filter.audio.clipping": "filter.signal.clipping",
+    **{f"denoise.{name}": f"decode.{name}" for name in _OF_DECODING},
 }
 # Engines that are gone, by the field that names them -> what took their place. Settings of their
 # own, in the section of their name beside the field, mean nothing to another engine.
@@ -37,6 +43,21 @@ def with_new_names(
             result = without(result, old)
             result = merged(nested(new, section[last]), result)
     return result, used
+
+
+def lines_on(used: Mapping[str, str]) -> list[str]:
+    """Return what to say of old names (old -> new): one line for fields that moved together."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for old, new in used.items():
+        (section, _, name), (target, _, last) = old.rpartition("."), new.rpartition(".")
+        together.setdefault((section, target) if name == last else (old, new), []).append(old)
+    return [
+        f"{names[0]} is now called {used[names[0]]}"
+        if len(names) == 1
+        else f"{len(names)} fields of {section} now stand in {target}: "
+        + ", ".join(name.rpartition(".")[2] for name in names)
+        for (section, target), names in together.items()
+    ]
 
 
 def with_engines_of_today(

@@ -65,7 +65,7 @@ DECODED = """
 select r.recording_id, coalesce(d.end_ms, list_sum(list_transform(
     r.items, lambda i: greatest(least(i.end_ms, r.duration_ms) - i.start_ms, 0))), 0) as ms
 from recordings r left join (
-    select recording_id, max(end_ms) as end_ms from denoise
+    select recording_id, max(end_ms) as end_ms from decode
     where track = 0 and version = 'original' group by recording_id
 ) d on d.recording_id = r.recording_id and len(r.items) = 0
 where r.recording_id not in (select recording_id from errors
@@ -127,10 +127,12 @@ def stage_files(store: Store, snapshot: Snapshot, *stages: str) -> list[list[str
 
 def _attach(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot) -> None:
     """Make the snapshot's tables visible as views."""
-    decoded, scores, verdicts = stage_files(store, snapshot, "denoise", "score_text", "verdict")
+    decoded, denoised, scores, verdicts = stage_files(
+        store, snapshot, "decode", "denoise", "score_text", "verdict"
+    )
     files = {
         "recordings": [f"{snapshot.folder}/recordings.parquet"],
-        "denoise": decoded,
+        "decode": decoded or denoised,  # in a snapshot of an earlier version denoise decoded
         "score_text": scores,
         "verdict": verdicts,
     }
@@ -143,7 +145,7 @@ _ITEMS = pa.list_(pa.struct([("start_ms", pa.int64()), ("end_ms", pa.int64())]))
 _BROKEN = pa.list_(pa.struct([("rule", pa.string())]))
 _NEEDED = {
     "recordings": pa.schema([*_ID, ("duration_ms", pa.int64()), ("items", _ITEMS)]),
-    "denoise": pa.schema(
+    "decode": pa.schema(
         [*_ID, ("track", pa.int16()), ("version", pa.string()), ("end_ms", pa.int64())]
     ),
     "score_text": pa.schema(

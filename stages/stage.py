@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.limits import DecodeLimits
-from wavemill.stages.audio.version import AudioVersionSettings
+from wavemill.stages.audio.version import AudioVersion, AudioVersionSettings
 from wavemill.stages.engine import Engine, StageSettings, fingerprint_parameters, selected_engine
 from wavemill.stages.recording_stage import Division, SpanError, Upstream
 from wavemill.stages.score import Score
@@ -53,7 +53,6 @@ class Stage(ABC, Generic[S]):
 
     name: ClassVar[str]  # of the stage and of its table
     version: ClassVar[int]  # raised whenever the output changes
-    inputs: ClassVar[tuple[str, ...]] = ()  # stages whose tables it reads
     schema: ClassVar[pa.Schema]  # of its table
     Settings: type[S]  # class of its section of the config
     section: ClassVar[str | None] = None  # of the config, e.g. "filter.text"; None: the name
@@ -77,6 +76,19 @@ class Stage(ABC, Generic[S]):
         stage.load(device)
         return stage
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The stages whose tables it reads.
+
+        A class attribute says it where no setting decides.
+        """
+        return ()
+
+    @property
+    def reads_audio(self) -> AudioVersion | None:
+        """The version in which it reads all recordings; None: that which is published, or none."""
+        return None
+
     @classmethod
     def among(cls, stages: Sequence[type[Stage[Any]]]) -> type[Stage[Any]]:
         """Return the stage as it is in a pipeline of `stages`, of which it is one.
@@ -87,7 +99,7 @@ class Stage(ABC, Generic[S]):
         return cls
 
     def beside(self, stages: Mapping[str, Stage[Any]]) -> Self:
-        """Return the stage with settings that the engines of earlier stages (by name) decide."""
+        """Return the stage with settings that the stages of its pipeline (by name) decide."""
         del stages
         return self
 

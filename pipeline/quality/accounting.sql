@@ -5,10 +5,10 @@
 -- unused: outside the regions or labelled items that a manifest names.
 -- unjudged: of a segment without a verdict. There should be none, and it counts as not accounted.
 
--- What decoding gave, block by block. Reads no audio.
+-- What decoding gave, block by block. Reads no audio. Once denoise decoded, and wrote both versions.
 create or replace view base.decoded_blocks as
 select recording_id, d.start_ms, d.end_ms
-from base.denoise d join recordings r using (recording_id, shard_id)
+from base.decode d join recordings r using (recording_id, shard_id)
 where d.track = 0 and d.version = 'original' and len(r.items) = 0;
 
 -- Decoding decides how long a recording is; the count of its packets stands for what was not decoded.
@@ -114,7 +114,7 @@ from base.durations d join summed s using (recording_id);
 create or replace view base.losses as
 select recording_id, source, 'decoded too short' as problem, duration_ms - stated_ms as ms
 from base.durations, stages
-where stage = 'denoise' and failed_at is null and not labelled
+where stage in ('decode', 'denoise') and failed_at is null and not labelled
   and stated_ms - duration_ms > try_cast(parameters ->> '$.missing_ms' as bigint)
 union all
 select recording_id, any_value(source), 'kept, but in no corpus', -sum(end_ms - start_ms)::bigint

@@ -58,7 +58,7 @@ FORMAT: dict[str, str | bool | int | float | list[str]] = {
     "storage_compatibility_version": "v1.4.0"  # for readers that are older than the writer
 }
 # Stages whose columns another stage had, in snapshots of earlier versions.
-ONCE_OF = {"score_signal": "score_audio"}
+ONCE_OF = {"score_signal": "score_audio", "decode": "denoise"}
 CORPORA = {"pretrain": "corpus", "sft": "sft"}  # -> name of the view
 SCRIPTS = ("segments.sql", "rules.sql", "accounting.sql", "summaries.sql")
 HEAVY = frozenset({"audio", "messages", "semantic_tokens", "text_tokens"})  # never copied
@@ -239,7 +239,9 @@ def outputs_of(
     """
     columns = ["stage", "output", "shard_id"]
     lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", columns)
-    wanted = pc.is_in(lineage["stage"], pa.array(stages_shown()))
+    shown = stages_shown()
+    earlier = [ONCE_OF[stage] for stage in shown if stage in ONCE_OF]
+    wanted = pc.is_in(lineage["stage"], pa.array([*shown, *earlier]))
     if shard_id is not None:
         wanted = pc.and_(wanted, pc.equal(lineage["shard_id"], shard_id))
     unique = lineage.filter(wanted).group_by(["stage", "output"]).aggregate([])

@@ -16,7 +16,9 @@ from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.audio.track import open_tracks
 
 VERSIONS = ("original", "enhanced")
-STAGES = ("denoise", "store_audio", "tokenize")  # whose tables hold audio
+# What stored the audio in snapshots of earlier versions.
+ONCE_BY = {"decode": "denoise", "store_audio": "tokenize"}
+STAGES = ("decode", "denoise", "store_audio", "tokenize")  # whose tables hold audio
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,28 @@ def find_places(
 def read_clips(store: Store, place: Place, limit_ms: int | None = None) -> list[Clip]:
     """Return a segment's audio, or its first `limit_ms`, in the versions that are stored.
 
+    A recording that no stage and no corpus reads enhanced has the original alone.
     Returns none where nothing is stored (a labelled item that was rejected, audio that was purged)
     or where it cannot be decoded, which `wavemill verify` reports.
     """
     import soundfile
 
-    # tokenize stored the audio in snapshots of an earlier version.
-    stages = ("denoise",) if place.text_source == "asr" else ("store_audio", "tokenize")
-    stage = next((name for name in stages if place.outputs.get(name)), stages[0])
-    keys = place.outputs.get(stage, ())
+    stages = ("decode", "denoise") if place.text_source == "asr" else ("store_audio",)
+    keys = {
+        stage: place.outputs.get(stage) or place.outputs.get(ONCE_BY.get(stage, ""), [])
+        for stage in stages
+    }
     end_ms = place.end_ms if limit_ms is None else min(place.end_ms, place.start_ms + limit_ms)
     try:
         with ExitStack() as stack:
-            files = tuple(stack.enter_context(closing(store.open_table(key))) for key in keys)
-            upstream = ShardUpstream(place.recording_id, {stage: files}, "")
-            if stage == "denoise":
+            files = {
+                stage: tuple(stack.enter_context(closing(store.open_table(key))) for key in some)
+                for stage, some in keys.items()
+            }
+            upstream = ShardUpstream(place.recording_id, files, "")
+            if place.text_source == "asr":
                 return _cut(upstream, place, end_ms)
-            return _stored(upstream, stage, place, end_ms)
+            return _stored(upstream, place, end_ms)
     except (FileNotFoundError, soundfile.SoundFileError):
         return []
 
@@ -92,9 +99,9 @@ def _cut(upstream: ShardUpstream, place: Place, end_ms: int) -> list[Clip]:
     return [clip for clip in clips if len(clip.audio)]
 
 
-def _stored(upstream: ShardUpstream, stage: str, place: Place, end_ms: int) -> list[Clip]:
+def _stored(upstream: ShardUpstream, place: Place, end_ms: int) -> list[Clip]:
     columns = ["segment_id", "audio_version", "audio"]
-    for batch in upstream.batches(stage, columns):
+    for batch in upstream.batches("store_audio", columns):
         for row in batch.to_pylist():
             if row["segment_id"] == place.segment_id:
                 audio, rate = decode_flac(row["audio"])

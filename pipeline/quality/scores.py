@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wavemill.pipeline.curation import all_scores, scoring_stages
-from wavemill.stages.denoise.stage import Denoise
+from wavemill.stages.decode.stage import Decode
 from wavemill.stages.diarize.stage import Diarize
 from wavemill.stages.score import COUNT, Place, Score, derived, shown, stored
 from wavemill.stages.transcribe.stage import Transcribe
@@ -34,7 +34,7 @@ class ShownScore:
 def stages_shown() -> tuple[str, ...]:
     """Return the stages whose tables the views read, in build order."""
     scoring = [stage.name for stage in scoring_stages()]
-    return (Denoise.name, Diarize.name, Transcribe.name, *scoring, Verdict.name)
+    return (Decode.name, Diarize.name, Transcribe.name, *scoring, Verdict.name)
 
 
 def shown_scores() -> tuple[ShownScore, ...]:

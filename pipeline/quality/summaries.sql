@@ -50,22 +50,24 @@ from rejections
 group by rule order by hours desc, rule;
 
 -- Hours entering and leaving each stage; overlapping segments count once. A recording that failed
--- leaves at that stage. Labelled items skip the stages up to transcribe and enter after it.
+-- leaves at that stage. Labelled items skip the stages up to transcribe and enter after it. The
+-- first stage decodes, so that what leaves it is as long as it is.
 create or replace view funnel as
 with steps as (
     select s.position, s.stage, coalesce(p.failed_at > s.position, true) as passes,
-           case when s.stage = 'denoise' then stated_ms
-                when s.stage = 'diarize' then duration_ms
+           case when s.position = 1 then stated_ms
+                when s.position <= cut.position then duration_ms
                 when s.position <= judged.position then cut_ms
                 else kept_ms end as ms_in,
-           case when s.stage = 'denoise' then duration_ms
+           case when s.position < cut.position then duration_ms
                 when s.stage = 'pretrain' then written_ms
                 when s.position < judged.position then cut_ms
                 else kept_ms end as ms_out
     from base.progress p, stages s,
+         (select position from stages where stage = 'diarize') cut,
          (select position from stages where stage = 'verdict') judged
     where coalesce(p.failed_at >= s.position, true) and s.stage <> 'sft'
-      and not (p.labelled and s.stage in ('denoise', 'diarize', 'transcribe'))
+      and not (p.labelled and s.stage in ('decode', 'denoise', 'diarize', 'transcribe'))
 )
 select 0 as position, 'sources' as stage, coalesce(sum(stated_ms), 0) / 3.6e6 as hours_in,
        hours_in as hours_out, count(*) as recordings_in, recordings_in as recordings_out

@@ -1,4 +1,4 @@
-"""Where the samples of a track come from: stored denoise blocks, or the source file itself."""
+"""Where the samples of a track come from: stored blocks, or the source file itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.block_table import STAGE_OF
 from wavemill.stages.audio.clock import sample_at
 from wavemill.stages.audio.decode import open_audio
 from wavemill.stages.audio.flac import decode_flac
@@ -62,7 +63,7 @@ class Blocks(ABC):
 
 
 class StoredBlocks(Blocks):
-    """Blocks of the denoise table: one track, one version."""
+    """Blocks of the table of decode or denoise: one track, one version."""
 
     def __init__(
         self,
@@ -74,29 +75,30 @@ class StoredBlocks(Blocks):
     ) -> None:
         super().__init__(sample_rate, [sample_at(start, sample_rate) for start, _ in spans])
         self._upstream, self._track, self._version = upstream, track, version
+        self._stage = STAGE_OF[version]
         self._spans = spans
 
     @cached_property
     def lacks(self) -> list[Lack]:
-        rows = self._upstream.table("denoise", ["track", "version", "missing"]).to_pylist()
+        rows = self._upstream.table(self._stage, ["track", "version", "missing"]).to_pylist()
         mine = [r for r in rows if (r["track"], r["version"]) == (self._track, self._version)]
         return [Lack(**span) for row in mine for span in row["missing"]]
 
     def load(self, index: int) -> np.ndarray:
         start, end = self._spans[index]
         columns = ["track", "version", "start_ms", "audio"]
-        for batch in self._upstream.batches("denoise", columns, between=(start, end)):
+        for batch in self._upstream.batches(self._stage, columns, between=(start, end)):
             tracks, versions, starts, audio = batch.columns
             for row in range(batch.num_rows):
                 key = (tracks[row].as_py(), versions[row].as_py(), starts[row].as_py())
                 if key == (self._track, self._version, start):
                     return decode_flac(audio[row].as_py())[0]
-        raise LookupError(f"denoise has no block at {start} ms of track {self._track}")
+        raise LookupError(f"{self._stage} has no block at {start} ms of track {self._track}")
 
     def inverted(self, start_ms: int, end_ms: int) -> list[int]:
         columns = ["track", "version", "start_ms", "end_ms", "inverted_channels"]
         found: set[int] = set()
-        for batch in self._upstream.batches("denoise", columns, between=(start_ms, end_ms)):
+        for batch in self._upstream.batches(self._stage, columns, between=(start_ms, end_ms)):
             for row in batch.to_pylist():
                 mine = (row["track"], row["version"]) == (self._track, self._version)
                 if mine and row["start_ms"] < end_ms and row["end_ms"] > start_ms:

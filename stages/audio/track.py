@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.block_table import STAGE_OF
 from wavemill.stages.audio.blocks import Blocks, StoredBlocks, source_blocks
 from wavemill.stages.audio.clock import sample_at
 from wavemill.stages.audio.limits import DEFAULT_LIMITS, DecodeLimits
@@ -99,7 +100,7 @@ def open_tracks(
 ) -> list[Track]:
     """Return the tracks of a recording, ordered by number.
 
-    Raw recordings are read from the denoise blocks of `version` ('original' or 'enhanced'); a
+    Raw recordings are read from the stored blocks of `version` ('original' or 'enhanced'); a
     labelled recording is its source (`version` says nothing there), with the tracks that its
     items are about (see `track_of`), and is decoded forward within `limits`, so read its items in
     time order. Raises RecordingError where the source of a labelled recording cannot be read.
@@ -112,7 +113,7 @@ def open_tracks(
             for track, one in zip(channels, blocks, strict=True)
         ]
     columns = ["track", "version", "start_ms", "end_ms", "sample_rate"]
-    rows = upstream.table("denoise", columns).to_pylist()
+    rows = upstream.table(STAGE_OF[version], columns).to_pylist()
     spans: dict[int, list[tuple[int, int]]] = {}
     for row in rows:
         if row["version"] == version:

@@ -1,9 +1,9 @@
-"""Original and enhanced blocks of all tracks, side by side, from one pass over the source."""
+"""Enhanced blocks that lie exactly on the original ones, for all tracks side by side."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, tee
 
 import numpy as np
 
@@ -11,45 +11,32 @@ from wavemill.stages.audio.resample import rechunk, resample_stream
 from wavemill.stages.denoise.engine import DenoiseEngine
 
 
-class _Shared:
-    """Hands each track its part of the same blocks, as far as each has asked for them.
+def enhanced_blocks(
+    engine: DenoiseEngine, blocks: Iterable[Sequence[np.ndarray]], sample_rate: int
+) -> Iterator[list[np.ndarray]]:
+    """Yield, for each of `blocks`, its enhanced version: one array for each track.
 
-    Every block is kept until it was given back as an original, so that what is held is what the
-    engines have taken in and not yet returned: one or two blocks per track.
+    Arrays are float32 (samples,) at `sample_rate`. All blocks are as long as the first, but the
+    last, which may be shorter. The engine runs at its own rate, once for each track; what is held
+    is what it has taken in and not yet returned: one or two blocks of each track.
     """
-
-    def __init__(self, blocks: Iterator[np.ndarray], tracks: int) -> None:
-        self._blocks = blocks
-        self._waiting: list[deque[np.ndarray]] = [deque() for _ in range(tracks)]
-        self.originals: list[deque[np.ndarray]] = [deque() for _ in range(tracks)]
-
-    def of(self, track: int) -> Iterator[np.ndarray]:
-        while True:
-            if not self._waiting[track]:
-                block = next(self._blocks, None)
-                if block is None:
-                    return
-                for number, waiting in enumerate(self._waiting):
-                    waiting.append(np.ascontiguousarray(block[number]))
-            mono = self._waiting[track].popleft()
-            self.originals[track].append(mono)
-            yield mono
-
-
-def aligned_blocks(
-    engine: DenoiseEngine, audio: Iterator[np.ndarray], tracks: int, sample_rate: int, length: int
-) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
-    """Yield, for each block of `length` samples, one (original, enhanced) pair per track.
-
-    `audio` is float32 (tracks, samples) at `sample_rate`; the pairs are float32 (samples,), equal
-    in length and aligned. The engine runs at its own rate, once per track.
-    """
-    shared = _Shared(rechunk(audio, length), tracks)
+    source = iter(blocks)
+    first = next(source, None)
+    if first is None:
+        return
+    length = len(first[0])
+    copies = tee(chain([first], source), len(first))
     enhanced = [
-        rechunk(_enhanced(engine, shared.of(track), sample_rate), length) for track in range(tracks)
+        rechunk(_enhanced(engine, _of_track(copy, track), sample_rate), length)
+        for track, copy in enumerate(copies)
     ]
-    for blocks in zip(*enhanced, strict=True):
-        yield [(shared.originals[track].popleft(), block) for track, block in enumerate(blocks)]
+    for tracks in zip(*enhanced, strict=True):
+        yield list(tracks)
+
+
+def _of_track(blocks: Iterable[Sequence[np.ndarray]], track: int) -> Iterator[np.ndarray]:
+    for block in blocks:
+        yield block[track]
 
 
 def _enhanced(

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.block_table import STAGE_OF
 from wavemill.stages.audio.track import open_tracks
 from wavemill.stages.audio.version import AudioVersion
 from wavemill.stages.diarize.engine import Diarization, DiarizationEngine, TrackAudio, Turn
@@ -81,10 +82,17 @@ class Diarize(EngineStage[DiarizeSettings, DiarizationEngine[Any]]):
 
     name = "diarize"
     version = 2
-    inputs = ("denoise",)
     schema = SCHEMA
     engines = ENGINES
     Settings = Config
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (STAGE_OF[self.settings.reads],)
+
+    @property
+    def reads_audio(self) -> AudioVersion:
+        return self.settings.reads
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield the segments of all tracks in one batch, in time order; none without speech."""

@@ -58,7 +58,7 @@ class ScoreAudio(EngineStage[ScoreAudioSettings, QualityEngine[Any]]):
 
     name = "score_audio"
     version = 3
-    inputs = ("denoise", "diarize")
+    inputs = ("decode", "denoise", "diarize")
     schema = SCHEMA
     scores = SCORES
     engines = ENGINES
@@ -91,7 +91,7 @@ class ScoreAudio(EngineStage[ScoreAudioSettings, QualityEngine[Any]]):
         ]
         if rows:
             yield batch(rows, SCHEMA)
-        for track in opened[:1]:  # all share a source; of a raw recording denoise has said it
+        for track in opened[:1]:  # all share a source; of a raw recording decode has said it
             yield from span_errors(recording.uri, track.found_missing, self.shared_settings.limits)
 
     def _scores(self, track: Track, segment: Segment) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class ScoreSignal(Stage[ScoreSignalSettings]):
 
     name = "score_signal"
     version = 1
-    inputs = ("denoise", "diarize", "score_audio")
+    inputs = ("decode", "denoise", "diarize", "score_audio")
     schema = SCHEMA
     scores = SCORES
     Settings = ScoreSignalSettings

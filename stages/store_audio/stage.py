@@ -32,7 +32,7 @@ class StoreAudio(Stage[NoSettings]):
 
     name = "store_audio"
     version = 1
-    inputs = ("denoise", "diarize")
+    inputs = ("decode", "denoise", "diarize")
     schema = SCHEMA
     Settings = NoSettings
     shared = ("audio_version", "limits")

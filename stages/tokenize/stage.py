@@ -47,7 +47,7 @@ class Tokenize(EngineStage[TokenizeSettings, TokenizeEngine[Any]]):
 
     name = "tokenize"
     version = 3
-    inputs = ("denoise", "diarize")
+    inputs = ("decode", "denoise", "diarize")
     schema = SCHEMA
     engines = ENGINES
     Settings = Config

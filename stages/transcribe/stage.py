@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from wavemill.manifests.recording import Recording
+from wavemill.stages.audio.block_table import STAGE_OF
 from wavemill.stages.audio.track import open_tracks
 from wavemill.stages.audio.version import AudioVersion
 from wavemill.stages.engine import StageSettings, with_engines
@@ -64,7 +65,6 @@ class Transcribe(EngineStage[TranscribeSettings, TranscribeEngine[Any]]):
 
     name = "transcribe"
     version = 1
-    inputs = ("denoise", "diarize")
     schema = SCHEMA
     engines = ENGINES
     Settings = Config
@@ -72,6 +72,14 @@ class Transcribe(EngineStage[TranscribeSettings, TranscribeEngine[Any]]):
     @property
     def division(self) -> Division:
         return Division("diarize", self.settings.batch_size)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (STAGE_OF[self.settings.reads], "diarize")
+
+    @property
+    def reads_audio(self) -> AudioVersion:
+        return self.settings.reads
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield a row for every segment, in order, a batch per `batch_size`; none if labelled."""
