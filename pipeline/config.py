@@ -10,7 +10,13 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from wavemill.pipeline.renamed import merged, nested, with_engines_of_today, with_new_names
+from wavemill.pipeline.renamed import (
+    Replacement,
+    merged,
+    nested,
+    with_engines_of_today,
+    with_new_names,
+)
 from wavemill.pipeline.suggestions import suggestion
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -23,7 +29,7 @@ class ConfigModel(BaseModel):
     """A configuration of which some fields had another name, or named engines that are gone."""
 
     renamed: ClassVar[Mapping[str, str]] = {}  # old name -> new name, both as `--set` takes them
-    replaced: ClassVar[Mapping[str, Mapping[str, str]]] = {}  # field -> old engine -> new engine
+    replaced: ClassVar[Mapping[str, Mapping[str, Replacement]]] = {}  # field -> old engine -> new
 
 
 class ConfigError(Exception):
@@ -63,8 +69,10 @@ def config_from(model: type[M], values: Mapping[str, Any], overrides: Sequence[s
     Fields may have old names; a warning is logged that says the new ones.
     """
     values = _current(model, values)
-    for override in overrides:
-        values = merged(values, _current(model, _parsed(override)))
+    told: dict[str, Any] = {}
+    for override in overrides:  # together: an engine that is gone, and its settings
+        told = merged(told, _parsed(override))
+    values = merged(values, _current(model, told))
     try:
         return model.model_validate(values)
     except ValidationError as error:

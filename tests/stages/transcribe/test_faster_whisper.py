@@ -60,7 +60,7 @@ def test_clips_in_shared_windows(
     assert word_error(truth, found) < 0.1
     for clip, transcript in zip(clips, found, strict=True):
         assert transcript.text == " ".join(word.word for word in transcript.words)
-        believed = transcript.asr_confidence >= engine.config.min_english_confidence
+        believed = transcript.asr_confidence >= engine.config.min_confidence
         assert transcript.language == ("en" if believed else "und")
         assert transcript.language_probability is None
         assert 0.3 < transcript.asr_confidence <= 1
