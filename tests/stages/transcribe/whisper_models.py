@@ -44,9 +44,9 @@ def digits_checkpoint() -> tuple[ModelDimensions, State]:
 def random_checkpoint() -> tuple[ModelDimensions, State]:
     """Return a multilingual model of random weights."""
     torch.manual_seed(0)
-    dims = ModelDimensions(80, 1500, 16, 2, 1, MULTILINGUAL, 64, 16, 2, 2)
+    dims = ModelDimensions(80, 1500, 16, 2, 1, MULTILINGUAL, 448, 16, 2, 2)
     state = Whisper(dims).state_dict()
-    state["decoder.positional_embedding"] = torch.randn(64, 16)  # the package leaves it unset
+    state["decoder.positional_embedding"] = torch.randn(448, 16)  # the package leaves it unset
     return dims, state
 
 
