@@ -59,8 +59,8 @@ def resynthesise(
     words: Annotated[
         str | None,
         typer.Option(
-            help="Words, separated by commas, of which every segment is one: PocketSphinx, "
-            "restricted to them, is asked which."
+            help="Words, separated by commas, of which every segment is one: Whisper tiny.en is "
+            "asked which of them is the likeliest."
         ),
     ] = None,
     speaker: Annotated[

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from wavemill.pipeline.renamed import (
+    Replacement,
     lines_on,
     merged,
     nested,
@@ -29,7 +30,7 @@ class ConfigModel(BaseModel):
     """A configuration of which some fields had another name, or named engines that are gone."""
 
     renamed: ClassVar[Mapping[str, str]] = {}  # old name -> new name, both as `--set` takes them
-    replaced: ClassVar[Mapping[str, Mapping[str, str]]] = {}  # field -> old engine -> new engine
+    replaced: ClassVar[Mapping[str, Mapping[str, Replacement]]] = {}  # field -> old engine -> new
 
 
 class ConfigError(Exception):
@@ -69,8 +70,10 @@ def config_from(model: type[M], values: Mapping[str, Any], overrides: Sequence[s
     Fields may have old names; a warning is logged that says the new ones.
     """
     values = _current(model, values)
-    for override in overrides:
-        values = merged(values, _current(model, _parsed(override)))
+    told: dict[str, Any] = {}
+    for override in overrides:  # together: an engine that is gone, and its settings
+        told = merged(told, _parsed(override))
+    values = merged(values, _current(model, told))
     try:
         return model.model_validate(values)
     except ValidationError as error:

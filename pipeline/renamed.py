@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 CONFIG_FORMAT = 4  # of saved configurations; raised with every field or engine that is renamed
@@ -16,16 +17,48 @@ _OF_DECODING = (  # fields that stood in section denoise, when that stage decode
     *("missing_ms", "jitter_ms", "gap_ms", "tail_ms", "max_damage_ratio", "silence_dbfs"),
     *("min_source_rate", "max_source_rate", "max_source_channels", "min_bit_rate"),
 )
+# Settings that one of a format below the number has and that are gone from a section that stayed.
+GONE = {
+    4: tuple(
+        f"transcribe.by_language.whisper.{name}"  # of a decoder of PyTorch's weights
+        for name in (
+            *("download_root", "batch_size", "one_encoding", "temperatures", "beam_size"),
+            *("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold", "best_of"),
+            *("condition_on_previous_text", "word_timestamps", "seed"),
+        )
+    )
+}
 RENAMED = {  # old name -> new name, both as `--set` takes them
     "version": "audio_version",
     "filter.raw": "filter.asr",
     "filter.audio.snr": "filter.signal.snr",
     "filter.audio.clipping": "filter.signal.clipping",
     **{f"denoise.{name}": f"decode.{name}" for name in _OF_DECODING},
+    "transcribe.faster_whisper.min_english_confidence": "transcribe.faster_whisper.min_confidence",
 }
-# Engines that are gone, by the field that names them -> what took their place. Settings of their
-# own, in the section of their name beside the field, mean nothing to another engine.
-REPLACED = {"diarize.engine": {"silero": "campplus"}}
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """The engine that took the place of another.
+
+    `kept`: settings that mean the same in both, with the values that they had by default. What
+    else stands in the old engine's section means nothing to the new one.
+    """
+
+    engine: str
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Engines that are gone, by the field that names them. Their settings stand beside it, in a section
+# of their name.
+REPLACED = {
+    "diarize.engine": {"silero": Replacement("campplus")},
+    "transcribe.engine": {
+        "pocketsphinx": Replacement("faster_whisper"),
+        "whisper": Replacement("faster_whisper", {"model": "large-v3"}),
+    },
+}
 
 
 def with_new_names(
@@ -61,7 +94,7 @@ def lines_on(used: Mapping[str, str]) -> list[str]:
 
 
 def with_engines_of_today(
-    values: Mapping[str, Any], replaced: Mapping[str, Mapping[str, str]]
+    values: Mapping[str, Any], replaced: Mapping[str, Mapping[str, Replacement]]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return nested values without engines that are gone, and what was replaced.
 
@@ -72,20 +105,27 @@ def with_engines_of_today(
         *path, last = name.split(".")
         for old, new in engines.items():
             section = _section(result, path) or {}
+            own = section.get(old)
             if section.get(last) == old:
-                used[f"{name} {old}"] = new
-                result = merged(result, nested(name, new))
+                used[f"{name} {old}"] = new.engine
+                told = {key: (own or {}).get(key, value) for key, value in new.kept.items()}
+                chosen = {last: new.engine, **({new.engine: told} if told else {})}
+                result = merged(result, nested(".".join(path), chosen))
             if old in section:
                 result = without(result, ".".join([*path, old]))
     return result, used
 
 
 def as_it_was(values: Mapping[str, Any], config_format: int) -> dict[str, Any]:
-    """Return a saved configuration with the fields that did not exist yet in its format."""
+    """Return a saved configuration with the fields that its format lacks, without gone ones."""
     result = dict(values)
     for newer, fields in BEFORE.items():
         if config_format < newer:
             result = merged(fields, result)
+    for name in (name for newer, names in GONE.items() if config_format < newer for name in names):
+        *path, last = name.split(".")
+        if last in (_section(result, path) or {}):
+            result = without(result, name)
     return result
 
 

@@ -36,7 +36,6 @@ LONGEST = (
     "tests/faults/",
     "tests/pipeline/test_curation.py",
     "tests/jobs/test_cluster.py",
-    "tests/stages/transcribe/test_whisper.py",
     "tests/test_documents.py",
     "tests/pipeline/execution/test_supervisor.py",
     "tests/pipeline/execution/test_on_ray.py",

@@ -116,8 +116,7 @@ def commands(folder: Path, place: Path) -> Iterator[list[str]]:
         ["denoise.engine=demucs", f"denoise.demucs.repo={evil}", "denoise.demucs.model=f7e0c4bc"],
         ["denoise.engine=bsrnn", f"denoise.bsrnn.weights={evil}"],
         ["diarize.engine=pyannote", f"diarize.pyannote.pipeline={evil}"],
-        ["transcribe.engine=whisper", f"transcribe.whisper.model={evil}/model.pt"],
-        ["transcribe.engine=whisper", f"transcribe.whisper.model={evil}/archive.pt"],
+        [f"transcribe.faster_whisper.model={evil}"],
         ["transcribe.engine=paraformer", f"transcribe.paraformer.model={evil}"],
         ["tokenize.engine=whisper_vq", f"tokenize.whisper_vq.weights={evil}"],
         [f"tokenize.kmeans.codebook={evil}/objects.npz"],
@@ -152,7 +151,7 @@ REFUSED = {  # what must be said to the functions that could run a file's code
     "numpy.load": ("allow_pickle", False),
 }
 NEVER = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "torch.hub.load", "joblib.load"}
-OWN_PROCESSES = ("stages/forked.py", "pipeline/execution/")  # pickles that never were a file
+OWN_PROCESSES = ("pipeline/execution/",)  # pickles that never were a file
 
 
 def calls() -> Iterator[tuple[str, ast.Call, str, bool]]:

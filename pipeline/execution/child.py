@@ -7,9 +7,11 @@ when the thread ends that started the child, so a supervisor must stay on one th
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import pickle
+import signal
 import sys
 import traceback
 from typing import Any, BinaryIO
@@ -25,7 +27,8 @@ from wavemill.pipeline.execution.protocol import (
 )
 from wavemill.pipeline.execution.runner import TaskRunner
 from wavemill.pipeline.task import TaskResult
-from wavemill.stages.forked import die_with_parent
+
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -100,7 +103,9 @@ def _take_pipes() -> tuple[BinaryIO, int]:
 
 
 def _end_with(supervisor: int) -> None:
-    die_with_parent()
+    """Have the kernel end this process when the supervisor ends (on Linux; elsewhere nothing)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != supervisor:  # it ended before the line above ran
         sys.exit()
 

@@ -17,8 +17,20 @@ from wavemill.stages.bundled import BundledFile
 from wavemill.stages.declared import Declared
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript
+from wavemill.stages.transcribe.faster_whisper import (
+    FasterWhisper,
+    FasterWhisperConfig,
+    LanguageCode,
+)
 from wavemill.stages.transcribe.paraformer import Paraformer, ParaformerConfig
-from wavemill.stages.transcribe.whisper import LanguageCode, Whisper, WhisperConfig
+
+WHISPER = "whisper"  # in routes, and the section of its settings
+
+
+class WhisperConfig(FasterWhisperConfig):
+    """Settings of engine faster_whisper, with the report's model."""
+
+    model: str = "large-v3"  # one that knows several languages
 
 
 class ByLanguageConfig(EngineConfig):
@@ -40,11 +52,11 @@ class ByLanguageConfig(EngineConfig):
 
     def routed(self) -> dict[str, TranscribeEngine[Any]]:
         """Construct the engines that are used."""
-        allowed = {"allowed_languages": self.of_engine(Whisper.name)}
-        whisper = Whisper(self.whisper.model_copy(update=allowed))
+        allowed = {"allowed_languages": self.of_engine(WHISPER)}
+        whisper = FasterWhisper(self.whisper.model_copy(update=allowed))
         if not self.of_engine(Paraformer.name):
-            return {Whisper.name: whisper}
-        return {Whisper.name: whisper, Paraformer.name: Paraformer(self.paraformer)}
+            return {WHISPER: whisper}
+        return {WHISPER: whisper, Paraformer.name: Paraformer(self.paraformer)}
 
     def fingerprinted(self) -> dict[str, Any]:
         """Return the routes, and versions and settings of the engines that are used."""
@@ -60,7 +72,7 @@ class ByLanguage(TranscribeEngine[ByLanguageConfig]):
     """Whisper identifies the language of every clip, once; the routed engine writes it down."""
 
     name = "by_language"
-    version = 1
+    version = 2
     Config = ByLanguageConfig
 
     def __init__(self, config: ByLanguageConfig) -> None:
@@ -69,7 +81,7 @@ class ByLanguage(TranscribeEngine[ByLanguageConfig]):
 
     @property
     def sample_rate(self) -> int:
-        return self._engines[Whisper.name].sample_rate
+        return self._engines[WHISPER].sample_rate
 
     def weights_identity(self) -> str:
         return " ".join(f"{n}={e.weights_identity()}" for n, e in self._engines.items())
@@ -105,7 +117,7 @@ class ByLanguage(TranscribeEngine[ByLanguageConfig]):
 
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
         # Whisper names every language and writes down its own.
-        found = self._engines[Whisper.name].transcribe(clips)
+        found = self._engines[WHISPER].transcribe(clips)
         others = set(self.config.of_engine(Paraformer.name))
         indices = [i for i, one in enumerate(found) if one.language in others]
         if indices:

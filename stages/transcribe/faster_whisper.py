@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from wavemill.stages.declared import Declared
-from wavemill.stages.engine import EngineConfig
+from wavemill.stages.engine import EngineConfig, EngineUnavailable
 from wavemill.stages.score_text.text import compression_ratio
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
 from wavemill.stages.transcribe.faster_whisper_weights import (
+    REMEDY,
     check_model,
     declared,
     identity,
@@ -29,6 +30,7 @@ from wavemill.stages.transcribe.packing import Placed, Window, packed
 
 SAMPLE_RATE = 16_000
 WINDOW_S = 30
+LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
 UNKNOWN = "und"  # ISO 639-2: a language that was not determined
 PREPENDED, APPENDED = (
     "\"'“¿([{-",
@@ -56,15 +58,27 @@ class FasterWhisperConfig(EngineConfig):
     download_root: str | None = None  # of named models; None: the hub's own cache
     revision: str | None = None  # commit of a named model's repository; None: its main branch
     language: str | None = None  # None: identified, by models that know several
-    beam_size: int = Field(1, ge=1)  # 1: greedy
+    allowed_languages: tuple[LanguageCode, ...] | None = None  # others get no text; None: all
+    beam_size: int = Field(5, ge=1)  # 1: greedy, a tenth faster and less exact
     batch_size: int = Field(8, ge=1)  # windows in the encoder and the decoder at once
     compute_type: str = "auto"  # int8 on a CPU, float16 on a GPU; or any of CTranslate2's
     packing: PackingConfig | None = PackingConfig()  # None: each clip has a window of its own
     silence_dbfs: float = Field(-60.0, le=0)  # a clip whose peak is below has no speech
     compression_ratio: float = Field(2.4, gt=0)  # a window above is repetition: clips go alone
-    # A model that knows English only writes English whatever it hears: below this confidence its
-    # text has language UNKNOWN. Eleven Mandarin clips had 0.00 to 0.38, English ones 0.60 to 0.97.
-    min_english_confidence: float = Field(0.6, ge=0, le=1)
+    # A text below is not believed: a model for English only, which writes English whatever it
+    # hears, gives it language UNKNOWN; the rule on asr_confidence takes it from thresholds().
+    # Eleven Mandarin clips had 0.00 to 0.38, English ones 0.60 to 0.97.
+    min_confidence: float = Field(0.6, ge=0, le=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What a window holds; a language that is not allowed has no words and no `no_speech`."""
+
+    language: str
+    probability: float | None  # of the language; None: it was known beforehand
+    words: Sequence[_Aligned] = ()
+    no_speech: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +94,19 @@ class _Aligned:
 class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
     """Word times by attention; `asr_confidence` is the mean probability of the words' tokens.
 
-    A model that knows several languages identifies that of each clip, in a window of its own.
+    A model that knows several languages identifies that of each clip, in a window of its own. A
+    clip in another than the `allowed_languages` has an empty text and its language, for a rule to
+    reject it by.
     """
 
     name = "faster_whisper"
-    version = 2
+    version = 3
     Config = FasterWhisperConfig
     packages = ("faster-whisper", "ctranslate2")
 
     def thresholds(self) -> Mapping[str, float]:
         """Right words have 0.6 and more; noise, music and other languages mostly less."""
-        return {"min_asr_confidence": 0.6}
+        return {"min_asr_confidence": self.config.min_confidence}
 
     @property
     def sample_rate(self) -> int:
@@ -113,21 +129,27 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
         kind, _, index = device.partition(":")
         default = "float16" if kind == "cuda" else "int8"
         compute_type = self.config.compute_type
-        self._model = WhisperModel(
-            str(folder),
-            device=kind,
-            device_index=int(index or 0),
-            compute_type=default if compute_type == "auto" else compute_type,
-            cpu_threads=1,
-            num_workers=1,
-            local_files_only=True,
-        )
+        try:
+            self._model = WhisperModel(
+                str(folder),
+                device=kind,
+                device_index=int(index or 0),
+                compute_type=default if compute_type == "auto" else compute_type,
+                cpu_threads=1,
+                num_workers=1,
+                local_files_only=True,
+            )
+        except Exception as error:  # tokenizers raise none of their own
+            raise EngineUnavailable(
+                f"engine faster_whisper: {folder} cannot be loaded: "
+                f"{(str(error).strip() or type(error).__name__).splitlines()[0]}; {REMEDY}"
+            ) from error
         self._tokenizers: dict[str, Any] = {}
 
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
         """As the base class says, but that a clip's text depends on its neighbours in `clips`."""
         spoken = [index for index, clip in enumerate(clips) if self._is_sound(clip)]
-        found = dict.fromkeys(range(len(clips)), _silence(self._language or ""))
+        found = dict.fromkeys(range(len(clips)), _silence(self._language or UNKNOWN))
         pieces = {index: _pieces(clips[index]) for index in spoken}
         whole = [index for index in spoken if len(pieces[index]) == 1]
         packing = self.config.packing if self._language else None
@@ -138,9 +160,27 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
                 found[index] = _joined(self._each(pieces[index]), pieces[index])
         return [self._believed(found[index]) for index in range(len(clips))]
 
+    def first_token(self, word: str) -> int:
+        """Return the token with which a text that begins with `word` begins."""
+        return int(self._tokenizer(self._language or "en").encode(f" {word}")[0])
+
+    def first_token_logits(self, clip: np.ndarray) -> np.ndarray:
+        """Return how likely each token is to begin the text of a clip: logits (tokens,), float32.
+
+        Of the first 30 s of the clip; in English, if the language is not known.
+        """
+        encoded = self._model.encode(self._features(clip)[None])
+        prompt = self._model.get_prompt(
+            self._tokenizer(self._language or "en"), [], without_timestamps=True
+        )
+        (result,) = self._model.model.generate(
+            encoded, [prompt], beam_size=1, max_length=len(prompt) + 1, return_logits_vocab=True
+        )
+        return np.asarray(result.logits[0][0], np.float32)
+
     def _believed(self, transcript: Transcript) -> Transcript:
         """Do not call English what a model for English alone wrote without confidence."""
-        least = self.config.min_english_confidence
+        least = self.config.min_confidence
         if self._model.model.is_multilingual or transcript.asr_confidence >= least:
             return transcript
         return replace(transcript, language=UNKNOWN)
@@ -172,32 +212,26 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
         shared = [window for window in windows if len(window.placed) > 1]
         alone += [indices[w.placed[0].clip] for w in windows if len(w.placed) == 1]
         decoded = self._decoded([window.audio(chosen) for window in shared])
-        for window, (words, no_speech, language, probability) in zip(shared, decoded, strict=True):
-            repeats = (compression_ratio(_text(words)) or 0.0) > self.config.compression_ratio
+        for window, heard in zip(shared, decoded, strict=True):
+            repeats = (compression_ratio(_text(heard.words)) or 0.0) > self.config.compression_ratio
             for placed in window.placed:
-                own = _within(words, window, placed)
+                own = _within(heard.words, window, placed)
                 rate = len(own) / ((placed.end - placed.start) / SAMPLE_RATE)
                 fits = packing.min_words_per_second <= rate <= packing.max_words_per_second
                 if repeats or not fits:
                     alone.append(indices[placed.clip])
                 else:
-                    found[indices[placed.clip]] = _transcript(
-                        own, placed, no_speech, language, probability
-                    )
+                    found[indices[placed.clip]] = _transcript(replace(heard, words=own), placed)
         return sorted(alone)
 
     def _each(self, clips: Sequence[np.ndarray]) -> list[Transcript]:
         """Decode every clip in a window of its own; none is longer than that."""
-        decoded = self._decoded(clips)
         return [
-            _transcript(words, Placed(0, 0, clip.size), no_speech, language, probability)
-            for clip, (words, no_speech, language, probability) in zip(clips, decoded, strict=True)
+            _transcript(heard, Placed(0, 0, clip.size))
+            for clip, heard in zip(clips, self._decoded(clips), strict=True)
         ]
 
-    def _decoded(
-        self, windows: Sequence[np.ndarray]
-    ) -> list[tuple[list[_Aligned], float, str, float | None]]:
-        """Return words, probability of no speech, language and its probability of each window."""
+    def _decoded(self, windows: Sequence[np.ndarray]) -> list[_Heard]:
         size = self.config.batch_size
         return [
             one
@@ -205,35 +239,46 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
             for one in self._batch(windows[first : first + size])
         ]
 
-    def _batch(
-        self, windows: Sequence[np.ndarray]
-    ) -> list[tuple[list[_Aligned], float, str, float | None]]:
-        model = self._model
-        encoded = model.encode(np.stack([self._features(audio) for audio in windows]))
-        languages = self._languages(encoded, len(windows))
-        prompts = [
-            model.get_prompt(self._tokenizer(language), [], without_timestamps=True)
-            for language, _ in languages
-        ]
+    def _batch(self, windows: Sequence[np.ndarray]) -> list[_Heard]:
+        encoded = self._model.encode(np.stack([self._features(audio) for audio in windows]))
+        found = self._languages(encoded, len(windows))
+        allowed = self.config.allowed_languages
+        for language in sorted({one.language for one in found}):
+            if allowed is not None and language not in allowed:
+                continue
+            chosen = [index for index, one in enumerate(found) if one.language == language]
+            some = encoded if len(chosen) == len(found) else _rows(encoded, chosen)
+            written = self._written(some, [windows[index] for index in chosen], language)
+            for index, (words, no_speech) in zip(chosen, written, strict=True):
+                found[index] = replace(found[index], words=words, no_speech=no_speech)
+        return found
+
+    def _written(
+        self, encoded: Any, windows: Sequence[np.ndarray], language: str
+    ) -> list[tuple[list[_Aligned], float]]:
+        """Return the words of each window, in one language, and its probability of no speech."""
+        model, tokenizer = self._model, self._tokenizer(language)
+        prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
         results = model.model.generate(
             encoded,
-            prompts,
+            [prompt] * len(windows),
             beam_size=self.config.beam_size,
             max_length=model.max_length,
             return_scores=True,
             return_no_speech_prob=True,
             suppress_blank=True,
-            suppress_tokens=self._suppressed,
+            suppress_tokens=self._suppressed(tokenizer),
         )
         tokens = [
-            [token for token in result.sequences_ids[0] if token < self._tokenizer(language).eot]
-            for result, (language, _) in zip(results, languages, strict=True)
+            [token for token in result.sequences_ids[0] if token < tokenizer.eot]
+            for result in results
         ]
-        aligned = self._aligned(encoded, tokens, windows, languages)
+        frames = [min(-(-audio.size // 160), 3000) for audio in windows]
+        alignments = model.model.align(encoded, tokenizer.sot_sequence, tokens, frames)
         return [
-            (words, float(result.no_speech_prob), language, probability)
-            for words, result, (language, probability) in zip(
-                aligned, results, languages, strict=True
+            (_words(aligned, own, tokenizer, audio.size / SAMPLE_RATE), result.no_speech_prob)
+            for aligned, own, audio, result in zip(
+                alignments, tokens, windows, results, strict=True
             )
         ]
 
@@ -244,11 +289,12 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
         whole[: audio.size] = audio[: whole.size]
         return np.asarray(self._model.feature_extractor(whole)[:, :frames], np.float32)
 
-    def _languages(self, encoded: Any, count: int) -> list[tuple[str, float | None]]:
+    def _languages(self, encoded: Any, count: int) -> list[_Heard]:
+        """Return each window with its language, the likeliest of all that the model knows."""
         if (known := self._language) is not None:
-            return [(known, None)] * count
+            return [_Heard(known, None)] * count
         found = self._model.model.detect_language(encoded)
-        return [(best[0][0][2:-2], float(best[0][1])) for best in found]  # "<|en|>"
+        return [_Heard(best[0][0][2:-2], float(best[0][1])) for best in found]  # "<|en|>"
 
     def _tokenizer(self, language: str) -> Any:
         if language not in self._tokenizers:
@@ -262,38 +308,18 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
             )
         return self._tokenizers[language]
 
-    @property
-    def _suppressed(self) -> list[int]:
+    def _suppressed(self, tokenizer: Any) -> list[int]:
         from faster_whisper.transcribe import get_suppressed_tokens
 
-        return list(get_suppressed_tokens(self._tokenizer(self._language or "en"), [-1]))
-
-    def _aligned(
-        self,
-        encoded: Any,
-        tokens: Sequence[list[int]],
-        windows: Sequence[np.ndarray],
-        languages: Sequence[tuple[str, float | None]],
-    ) -> list[list[_Aligned]]:
-        """Return the words of each window with their times, by the attention of some heads."""
-        frames = [min(-(-audio.size // 160), 3000) for audio in windows]
-        first = self._tokenizer(languages[0][0])
-        if len({language for language, _ in languages}) > 1:
-            return [
-                self._aligned(_one(encoded, i), [tokens[i]], [windows[i]], [languages[i]])[0]
-                for i in range(len(windows))
-            ]
-        results = self._model.model.align(encoded, first.sot_sequence, list(tokens), frames)
-        return [
-            _words(result, own, first, audio.size / SAMPLE_RATE)
-            for result, own, audio in zip(results, tokens, windows, strict=True)
-        ]
+        return list(get_suppressed_tokens(tokenizer, [-1]))
 
 
-def _one(encoded: Any, index: int) -> Any:
+def _rows(encoded: Any, indices: Sequence[int]) -> Any:
+    """Return some windows of the encoder's output, as a copy on the CPU."""
     import ctranslate2
 
-    return ctranslate2.StorageView.from_array(np.asarray(encoded)[index : index + 1])
+    there = encoded.to_device(ctranslate2.Device.cpu).to(ctranslate2.DataType.float32)
+    return ctranslate2.StorageView.from_array(np.asarray(there)[list(indices)])
 
 
 def _words(result: Any, tokens: list[int], tokenizer: Any, seconds: float) -> list[_Aligned]:
@@ -359,17 +385,11 @@ def _text(words: Sequence[_Aligned]) -> str:
     return "".join(word.text for word in words).strip()
 
 
-def _transcript(
-    words: Sequence[_Aligned],
-    placed: Placed,
-    no_speech: float,
-    language: str,
-    probability: float | None,
-) -> Transcript:
-    """Return the transcript of a clip from its words in a window."""
-    text = _text(words)
+def _transcript(heard: _Heard, placed: Placed) -> Transcript:
+    """Return the transcript of a clip in a window, given the words that are its own."""
+    words, text = heard.words, _text(heard.words)
     if not text:
-        return _silence(language, no_speech, probability)
+        return _silence(heard.language, heard.no_speech, heard.probability)
     chances = np.concatenate([word.probabilities for word in words])
     first_ms, length_ms = (
         placed.start * 1000 // SAMPLE_RATE,
@@ -391,11 +411,11 @@ def _transcript(
             for word in words
             if word.text.strip()
         ),
-        language=language,
+        language=heard.language,
         asr_confidence=min(max(float(np.mean(chances)), 0.0), 1.0),
-        language_probability=probability,
+        language_probability=heard.probability,
         avg_logprob=float(np.mean(np.log(np.maximum(chances, 1e-10)))),
-        no_speech_prob=no_speech,
+        no_speech_prob=heard.no_speech,
         compression_ratio=compression_ratio(text),
     )
 

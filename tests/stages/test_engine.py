@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.model.bsrnn.made import small_network
-from tests.stages.transcribe.whisper_models import random_checkpoint
 from wavemill.model.bsrnn.checkpoint import save_checkpoint
 from wavemill.pipeline.curation import STAGES
 from wavemill.stages.denoise import stage as denoise
@@ -19,6 +18,7 @@ from wavemill.stages.engine import Engine, EngineUnavailable, fingerprint_parame
 from wavemill.stages.stage import EngineStage
 from wavemill.stages.tokenize import stage as tokenize
 from wavemill.stages.transcribe import stage as transcribe
+from wavemill.stages.transcribe.faster_whisper_weights import FILES
 
 ENGINES: list[type[Engine[Any]]] = [
     engine
@@ -48,13 +48,17 @@ def test_moved_weights_are_the_same_weights(tmp_path: Path) -> None:
     assert bsrnn(tmp_path / "there") != first
 
 
-def test_a_whisper_checkpoint_may_be_moved(tmp_path: Path) -> None:
-    first = random_checkpoint(tmp_path / "first.pt")
-    second = Path(shutil.copy(first, tmp_path / "second.pt"))
+def test_a_whisper_model_may_be_moved(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    for name in FILES:
+        (first / name).write_text(name)
+    second = Path(shutil.copytree(first, tmp_path / "second"))
     one, other = (
         fingerprint_parameters(
             transcribe.Config(
-                engine="whisper", whisper={"model": str(path), "download_root": str(path.parent)}
+                engine="faster_whisper",
+                faster_whisper={"model": str(path), "download_root": str(path.parent)},
             ),
             transcribe.Transcribe.engines,
         )
@@ -106,6 +110,7 @@ def test_paths_of_weights_mean_the_same_from_every_folder(
     assert tokenize.Config(whisper_vq={"weights": "run/model"}).whisper_vq.weights == here
     assert tokenize.Config(whisper_vq={"weights": "own/er"}).whisper_vq.weights == "own/er"
     assert tokenize.Config(kmeans={"codebook": "a.npz"}).kmeans.codebook == tmp_path / "a.npz"
-    assert transcribe.Config(whisper={"model": "large-v3"}).whisper.model == "large-v3"
+    named = transcribe.Config(faster_whisper={"model": "large-v3"})
+    assert named.faster_whisper.model == "large-v3"
     models = diarize.Config(pyannote={"models": {"segmentation": "a", "embedding": "b"}})
     assert models.pyannote.models.segmentation == tmp_path / "a"

@@ -87,9 +87,7 @@ def test_thresholds_of_engines_are_those_that_ask_for_them() -> None:
     declared = {engine.name: engine(engine.Config()).thresholds() for engine in engines}
     assert {setting for one in declared.values() for setting in one} == asking
     assert {name: one for name, one in declared.items() if one} == {
-        "pocketsphinx": {"min_asr_confidence": 0.35},
         "faster_whisper": {"min_asr_confidence": 0.6},
-        "whisper": {"min_asr_confidence": 0.37},
         "paraformer": {"min_asr_confidence": 0.37},
         "by_language": {"min_asr_confidence": 0.37},
     }

@@ -10,19 +10,21 @@ import duckdb
 import numpy as np
 import pytest
 import soundfile
-from torch import Tensor
 
 from tests.stages.transcribe.paraformer_models import random_paraformer
-from tests.stages.transcribe.whisper_models import DIGITS, RATE, digit_clips
+from tests.stages.transcribe.whisper_models import (
+    RATE,
+    converted,
+    digit_clips,
+    digits_checkpoint,
+)
 from wavemill.stages.engine import EngineUnavailable
 from wavemill.stages.transcribe import by_language as module
-from wavemill.stages.transcribe.by_language import ByLanguage, ByLanguageConfig
+from wavemill.stages.transcribe.by_language import ByLanguage, ByLanguageConfig, WhisperConfig
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript
+from wavemill.stages.transcribe.faster_whisper import FasterWhisper, _Heard
 from wavemill.stages.transcribe.paraformer import ParaformerConfig
-from wavemill.stages.transcribe.whisper import Whisper, WhisperConfig
-from wavemill.stages.transcribe.whisper_clips import ClipTranscriber, Heard
 
-WHISPER = WhisperConfig(model=str(DIGITS), temperatures=(0.0,), word_timestamps=False)
 LANGUAGES = ("en", "zh", "de", "zh", "en", "yue")
 
 
@@ -52,6 +54,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> WhisperConfig:
+    """The small model that knows ten English words."""
+    folder = tmp_path_factory.mktemp("digits")
+    return WhisperConfig(model=str(converted(*digits_checkpoint(), folder)))
+
+
+@pytest.fixture(scope="module")
 def clips() -> list[np.ndarray]:
     """Six digits of different lengths, shortest first."""
     by_size = {clip.size: clip for _, clip in digit_clips()}
@@ -63,27 +72,27 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let Whisper hear LANGUAGES, shortest clip first; return of how many it was asked at once."""
     asked: list[int] = []
 
-    def languages(_: ClipTranscriber, features: Tensor) -> list[Heard]:
+    def languages(_: FasterWhisper, __: object, count: int) -> list[_Heard]:
         first = sum(asked) % len(LANGUAGES)
-        asked.append(len(features))
-        found = LANGUAGES[first : first + len(features)]
-        return [Heard(language, 0.5 + 0.01 * first) for language in found]
+        asked.append(count)
+        found = LANGUAGES[first : first + count]
+        return [_Heard(language, 0.5 + 0.01 * first) for language in found]
 
-    monkeypatch.setattr(ClipTranscriber, "_languages", languages)
+    monkeypatch.setattr(FasterWhisper, "_languages", languages)
     return asked
 
 
-def loaded(**fields: Any) -> ByLanguage:
-    engine = ByLanguage(ByLanguageConfig(**{"whisper": WHISPER, **fields}))
+def loaded(whisper: WhisperConfig, **fields: Any) -> ByLanguage:
+    engine = ByLanguage(ByLanguageConfig(whisper=whisper, **fields))
     engine.load("cpu")
     return engine
 
 
 @pytest.mark.usefixtures("fake")
 def test_each_clip_goes_to_the_engine_of_its_language(
-    clips: list[np.ndarray], heard: list[int]
+    whisper: WhisperConfig, clips: list[np.ndarray], heard: list[int]
 ) -> None:
-    found = loaded().transcribe(clips)
+    found = loaded(whisper).transcribe(clips)
     assert [one.language for one in found] == list(LANGUAGES)
     for one, clip in zip(found, clips, strict=True):
         if one.language == "en":
@@ -99,26 +108,33 @@ def test_each_clip_goes_to_the_engine_of_its_language(
 
 
 @pytest.mark.usefixtures("fake")
-def test_batches_do_not_matter(clips: list[np.ndarray], heard: list[int]) -> None:
-    small = WHISPER.model_copy(update={"batch_size": 2})
-    found = loaded(whisper=small).transcribe(clips[::-1])[::-1]
-    assert [one.text for one in found] == [one.text for one in loaded().transcribe(clips)]
+def test_batches_do_not_matter(
+    whisper: WhisperConfig, clips: list[np.ndarray], heard: list[int]
+) -> None:
+    small = whisper.model_copy(update={"batch_size": 2})
+    found = loaded(small).transcribe(clips)
+    all_at_once = loaded(whisper)
+    assert [one.text for one in found] == [one.text for one in all_at_once.transcribe(clips)]
     assert [one.language_probability for one in found] == [0.5, 0.5, 0.52, 0.52, 0.54, 0.54]
     assert heard == [2, 2, 2, 6]
-    assert loaded().transcribe([]) == []
+    assert all_at_once.transcribe([]) == []
 
 
-def test_english_is_what_whisper_alone_writes(clips: list[np.ndarray]) -> None:
-    whisper = Whisper(WHISPER)
-    whisper.load("cpu")
-    found = loaded(routes={"en": "whisper"}).transcribe(clips)
-    assert found == whisper.transcribe(clips)
+def test_english_is_what_whisper_alone_writes(
+    whisper: WhisperConfig, clips: list[np.ndarray]
+) -> None:
+    alone = FasterWhisper(whisper)
+    alone.load("cpu")
+    found = loaded(whisper, routes={"en": "whisper"}).transcribe(clips)
+    assert found == alone.transcribe(clips)
 
 
-def test_with_a_real_paraformer(tmp_path: Path, clips: list[np.ndarray]) -> None:
+def test_with_a_real_paraformer(
+    tmp_path: Path, whisper: WhisperConfig, clips: list[np.ndarray]
+) -> None:
     """It is told that English goes to Paraformer, since the small Whisper hears no Mandarin."""
     paraformer = ParaformerConfig(model=str(random_paraformer(tmp_path / "model")))
-    engine = loaded(routes={"en": "paraformer"}, paraformer=paraformer)
+    engine = loaded(whisper, routes={"en": "paraformer"}, paraformer=paraformer)
     engine.check()
     for one in engine.transcribe(clips):
         assert one.text.endswith("。")
@@ -128,46 +144,48 @@ def test_with_a_real_paraformer(tmp_path: Path, clips: list[np.ndarray]) -> None
 
 
 @pytest.mark.usefixtures("fake")
-def test_the_fingerprint_covers_what_is_used() -> None:
+def test_the_fingerprint_covers_what_is_used(whisper: WhisperConfig) -> None:
     def of(**fields: Any) -> tuple[dict[str, Any], str]:
-        config = ByLanguageConfig(**{"whisper": WHISPER, **fields})
+        config = ByLanguageConfig(**{"whisper": whisper, **fields})
         return config.fingerprinted(), ByLanguage(config).weights_identity()
 
     plain, weights = of()
-    assert plain["whisper"]["version"] == Whisper.version
+    assert plain["whisper"]["version"] == FasterWhisper.version
     assert plain["whisper"]["allowed_languages"] == ["en"]
     assert plain["paraformer"]["version"] == FakeParaformer.version
     assert "model" not in plain["whisper"]
-    assert weights == f"whisper={Whisper(WHISPER).weights_identity()} paraformer=fake"
+    assert weights == f"whisper={FasterWhisper(whisper).weights_identity()} paraformer=fake"
     slower = {"paraformer": ParaformerConfig(comma_gap_ms=300)}
-    surer = {"whisper": WHISPER.model_copy(update={"no_speech_threshold": 0.5})}
+    surer = {"whisper": whisper.model_copy(update={"beam_size": 1})}
     more = {"routes": {"en": "whisper", "zh": "paraformer", "yue": "paraformer"}}
     assert all(of(**change)[0] != plain for change in (slower, surer, more))
-    assert of(whisper=WhisperConfig(model="tiny"))[1] != weights
+    assert of(whisper=WhisperConfig(model="bundled"))[1] != weights
     # What no route leads to does not matter, nor does what the routes take the place of.
     alone = {"routes": {"en": "whisper"}}
     assert of(**alone) == of(**alone, **slower)
-    ignored = {"whisper": WHISPER.model_copy(update={"allowed_languages": ("de",)})}
+    ignored = {"whisper": whisper.model_copy(update={"allowed_languages": ("de",)})}
     assert of() == of(**ignored)
 
 
-def test_only_what_a_route_leads_to_must_be_there(tmp_path: Path) -> None:
+def test_only_what_a_route_leads_to_must_be_there(tmp_path: Path, whisper: WhisperConfig) -> None:
     absent = ParaformerConfig(model=str(tmp_path / "absent"))
-    whisper_only = ByLanguageConfig(routes={"en": "whisper"}, whisper=WHISPER, paraformer=absent)
+    whisper_only = ByLanguageConfig(routes={"en": "whisper"}, whisper=whisper, paraformer=absent)
     ByLanguage(whisper_only).check()
-    both = ByLanguage(ByLanguageConfig(whisper=WHISPER, paraformer=absent))
+    both = ByLanguage(ByLanguageConfig(whisper=whisper, paraformer=absent))
     for call in (both.check, both.weights_identity):
         with pytest.raises(EngineUnavailable, match=r"engine 'paraformer'.*remedy"):
             call()
 
 
-@pytest.mark.parametrize("routes", [{"en": "pocketsphinx"}, {"English": "whisper"}])
+@pytest.mark.parametrize("routes", [{"en": "faster_whisper"}, {"English": "whisper"}])
 def test_routes_that_are_refused(routes: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="routes"):
         ByLanguageConfig(routes=routes)  # type: ignore[arg-type]
 
 
-def test_a_language_without_a_route_is_rejected_for_that(tmp_path: Path) -> None:
+def test_a_language_without_a_route_is_rejected_for_that(
+    tmp_path: Path, whisper: WhisperConfig
+) -> None:
     """Through the command line: the small Whisper hears English, for which there is no route."""
     from tests.pipeline.test_curation import RECORDINGS, wavemill
 
@@ -178,7 +196,7 @@ def test_a_language_without_a_route_is_rejected_for_that(tmp_path: Path) -> None
     settings = (
         "transcribe.engine=by_language",
         "transcribe.by_language.routes={zh: whisper}",
-        f"transcribe.by_language.whisper.model={DIGITS}",
+        f"transcribe.by_language.whisper.model={whisper.model}",
         "filter.asr.allowed_languages=[zh]",
     )
     flags = [flag for setting in settings for flag in ("--set", setting)]

@@ -12,12 +12,15 @@ import pytest
 import soundfile
 import soxr
 
+from tests.stages.verdict.scores import Asr, Judge
 from tests.support import ROOT
-from wavemill.stages.engine import EngineUnavailable
+from wavemill.stages.engine import EngineUnavailable, selected_engine
 from wavemill.stages.text import normalize
 from wavemill.stages.transcribe.engine import Transcript
 from wavemill.stages.transcribe.faster_whisper import FasterWhisper, FasterWhisperConfig
 from wavemill.stages.transcribe.faster_whisper_weights import TINY_EN, identity, model_folder
+from wavemill.stages.transcribe.stage import Config, Transcribe
+from wavemill.stages.verdict.stage import with_engine
 
 RATE = 16_000
 EXAMPLES = ROOT / "examples"
@@ -60,7 +63,7 @@ def test_clips_in_shared_windows(
     assert word_error(truth, found) < 0.1
     for clip, transcript in zip(clips, found, strict=True):
         assert transcript.text == " ".join(word.word for word in transcript.words)
-        believed = transcript.asr_confidence >= engine.config.min_english_confidence
+        believed = transcript.asr_confidence >= engine.config.min_confidence
         assert transcript.language == ("en" if believed else "und")
         assert transcript.language_probability is None
         assert 0.3 < transcript.asr_confidence <= 1
@@ -147,3 +150,15 @@ def test_the_commit_of_a_named_model_identifies_it() -> None:
     assert identity("large-v3-turbo", None, "abc") == f"{repository}@abc"
     config = FasterWhisperConfig(model="large-v3-turbo", revision="abc")
     assert FasterWhisper(config).weights_identity() == f"{repository}@abc"
+
+
+def test_the_rule_follows_what_the_engine_believes() -> None:
+    """Once declared: below it a text has no language, and is rejected."""
+    assert Config().faster_whisper.min_confidence == 0.6
+    section = {"faster_whisper": {"min_confidence": 0.4}}
+    engine = selected_engine(Config(**section), Transcribe.engines)
+    judging = with_engine(Judge.Settings(), engine.thresholds())
+    assert judging.asr.min_asr_confidence == 0.4
+    # A threshold of one's own holds.
+    own = with_engine(Judge.Settings(asr=Asr(min_asr_confidence=0.5)), engine.thresholds())
+    assert own.asr.min_asr_confidence == 0.5

@@ -150,7 +150,7 @@ def test_every_field_is_described() -> None:
 
 
 def test_unknown_settings_are_refused() -> None:
-    for section in ({"engine": "whisperer"}, {"beem": 1}, {"pocketsphinx": {"maxhmmpf": -2}}):
+    for section in ({"engine": "whisperer"}, {"beem": 1}, {"faster_whisper": {"beam_size": 0}}):
         with pytest.raises(ValueError, match=next(iter(section))):
             Config(**section)
 

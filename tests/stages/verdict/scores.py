@@ -1,4 +1,4 @@
-"""Score tables for tests, and the thresholds that hold with PocketSphinx."""
+"""Score tables for tests, and the thresholds that hold with Paraformer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from wavemill.stages.score_audio.stage import ScoreAudio
 from wavemill.stages.score_signal.stage import ScoreSignal
 from wavemill.stages.score_text.stage import ScoreText
-from wavemill.stages.transcribe.pocketsphinx import PocketSphinx, PocketSphinxConfig
+from wavemill.stages.transcribe.paraformer import Paraformer, ParaformerConfig
 from wavemill.stages.verdict.stage import Verdict, VerdictSettings, judge, with_engine
 from wavemill.stages.verdict.thresholds import AsrThresholds, LabelledThresholds
 
@@ -62,9 +62,9 @@ SCORES = pa.schema(list(_FIELDS.values()))
 
 
 def settings(asr: AsrThresholds | None = None, **others: Any) -> VerdictSettings:
-    """Return settings of the verdict with what PocketSphinx declares."""
+    """Return settings of the verdict with what Paraformer declares."""
     chosen = Judge.Settings(asr=asr or Asr(), **others)
-    return with_engine(chosen, PocketSphinx(PocketSphinxConfig()).thresholds())
+    return with_engine(chosen, Paraformer(ParaformerConfig()).thresholds())
 
 
 def judged(table: pa.Table, asr: AsrThresholds | None = None, **others: Any) -> pa.Table:

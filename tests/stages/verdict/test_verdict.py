@@ -108,7 +108,7 @@ def test_all_broken_rules_are_recorded_in_order_with_value_and_threshold() -> No
             "rule": "low_asr_confidence",
             "value": 0.05,
             "value_text": None,
-            "threshold": 0.35,
+            "threshold": 0.37,
             "threshold_text": None,
         },
     ]
