@@ -11,7 +11,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from wavemill.model.assistant import Assistant, Message
 from wavemill.model.creation import create
-from wavemill.model.generate.generate import GenerateSettings
+from wavemill.model.generate.settings import GenerateSettings
 from wavemill.model.io.folders import WeightsError
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.from_text import shaped_like
