@@ -8,7 +8,8 @@ as they lie: the last slot moves into one that becomes free.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -52,18 +53,16 @@ class SlotCache:
         self.slots = _doubled(self.slots, slots)
         self.capacity = _doubled(self.capacity, positions)
         for layer, pair in self._buffers.items():
-            grown = tuple(old.new_zeros(self._shape(old)) for old in pair)
-            for old, new in zip(pair, grown, strict=True):
+            keys, values = (self._zeros(old) for old in pair)
+            for old, new in zip(pair, (keys, values), strict=True):
                 new[: old.shape[0], : old.shape[1]] = old
-            self._buffers[layer] = (grown[0], grown[1])
+            self._buffers[layer] = keys, values
         return True
 
     def buffers(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values of a layer; `like` (..., heads, width) says of what kind."""
         if layer not in self._buffers:
-            # Zeros, since a weight of 0 in attention times what was never written could be NaN.
-            shape = self._shape(like)
-            self._buffers[layer] = like.new_zeros(shape), like.new_zeros(shape)
+            self._buffers[layer] = self._zeros(like), self._zeros(like)
         return self._buffers[layer]
 
     def held(self, layer: int, owner: int, length: int) -> tuple[Tensor, Tensor]:
@@ -72,8 +71,13 @@ class SlotCache:
         keys, values = self._buffers[layer]
         return keys[slot, :length], values[slot, :length]
 
-    def _shape(self, like: Tensor) -> tuple[int, ...]:
-        return (self.slots, self.capacity, *like.shape[-2:])
+    def _zeros(self, like: Tensor) -> Tensor:
+        """Return a buffer of zeros: a weight of 0 times what was never written could be NaN."""
+        heads, width = like.shape[-2:]
+        if flash(like):
+            return like.new_zeros(self.slots, self.capacity, heads, width)
+        # In memory, the positions of a head lie together, which the masked way reads faster.
+        return like.new_zeros(self.slots, heads, self.capacity, width).transpose(1, 2)
 
 
 def _doubled(size: int, wanted: int) -> int:
@@ -108,35 +112,45 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Stepping:
-    """One more position of each row, behind the `lengths` that it has.
+class Places:
+    """Where the next position of each row goes, and what it sees."""
 
-    Decoder layers take it for their cache, and `packed.attention` for what attends. The rows are
-    the first slots, in order.
+    lengths: Tensor  # int64 (rows,): positions before this one
+    seen: Tensor  # bool (rows, 1, 1, positions), for the masked way
+
+    @classmethod
+    def behind(cls, lengths: Tensor, longest: int) -> Places:
+        """Return the places behind `lengths`; slots are looked at up to `longest`."""
+        positions = torch.arange(longest, device=lengths.device)
+        return cls(lengths, (positions <= lengths[:, None])[:, None, None])
+
+    def of(self, rows: Tensor) -> Places:
+        return Places(self.lengths[rows], self.seen[rows])
+
+
+class Stepping:
+    """One more position of each row: the first slots, in order.
+
+    Decoder layers take it for their cache, and `packed.attention` for what attends.
     """
 
-    cache: SlotCache
-    lengths: Tensor  # int64 (rows,): positions before this one
-    longest: int  # slots are looked at up to here, by the masked way
-    _slots: Tensor = field(init=False)
-    _mask: Tensor = field(init=False)  # bool (rows, 1, 1, longest)
-    _bounds: tuple[Tensor, Tensor, Tensor] = field(init=False)  # int32, for `varlen_attn`
+    def __init__(self, cache: SlotCache, places: Places) -> None:
+        self._cache, self._places = cache, places
+        lengths = places.lengths
+        self._slots = torch.arange(len(lengths), device=lengths.device)
 
-    def __post_init__(self) -> None:
-        rows, device = len(self.lengths), self.lengths.device
-        count = torch.arange(rows + 1, device=device)
-        places = torch.arange(self.longest, device=device)
-        seen = places <= self.lengths[:, None]
-        starts = (count * self.cache.capacity).int()
-        object.__setattr__(self, "_slots", count[:rows])
-        object.__setattr__(self, "_mask", seen[:, None, None])
-        object.__setattr__(self, "_bounds", (count.int(), starts, (self.lengths + 1).int()))
+    @cached_property
+    def _bounds(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, where their slots start, and how much of each is in use: int32, on the device."""
+        lengths = self._places.lengths
+        count = torch.arange(len(lengths) + 1, device=lengths.device, dtype=torch.int32)
+        return count, count * self._cache.capacity, (lengths + 1).int()
 
     def update(self, key: Tensor, value: Tensor, layer_idx: int, **_: Any) -> tuple[Tensor, Tensor]:
         """Store keys and values (1, heads, rows, width) of a layer; return its whole buffers."""
-        buffers = self.cache.buffers(layer_idx, _flat(key))
+        buffers = self._cache.buffers(layer_idx, _flat(key))
         for buffer, new in zip(buffers, (key, value), strict=True):
-            buffer.index_put_((self._slots, self.lengths), _flat(new))
+            buffer.index_put_((self._slots, self._places.lengths), _flat(new))
         return buffers
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scale: float | None) -> Tensor:
@@ -149,19 +163,19 @@ class Stepping:
         if flash(query):
             from torch.nn.attention.varlen import varlen_attn
 
-            # The slots lie one behind another, and `seqused_k` says how much of each is in use.
             # Pages (`block_table`) would want FlashAttention 3, which torch does not bring.
             rows, starts, used = self._bounds
             found = varlen_attn(
                 asked.contiguous(), keys.flatten(0, 1), values.flatten(0, 1), rows, starts,
-                1, self.cache.capacity, scale=scale, enable_gqa=True, seqused_k=used,
+                1, self._cache.capacity, scale=scale, enable_gqa=True, seqused_k=used,
             )  # fmt: skip
             assert isinstance(found, Tensor)
             return found[None]
         # The queries that share a head of keys stand where queries usually stand.
+        seen = self._places.seen
         groups = asked.reshape(len(asked), keys.shape[2], -1, keys.shape[3])
-        key, value = (x[: len(asked), : self.longest].transpose(1, 2) for x in (keys, values))
-        found = scaled_dot_product_attention(groups, key, value, attn_mask=self._mask, scale=scale)
+        key, value = (x[: len(asked), : seen.shape[-1]].transpose(1, 2) for x in (keys, values))
+        found = scaled_dot_product_attention(groups, key, value, attn_mask=seen, scale=scale)
         return found.flatten(1, 2)[None]
 
 

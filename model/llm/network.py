@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from wavemill.model import blocks
 from wavemill.model.io.folders import resolve, validated
 from wavemill.model.io.tensors import fill, save
-from wavemill.model.llm.cache import Memory, Reading, SlotCache, Stepping
+from wavemill.model.llm.cache import Memory, Places, Reading, SlotCache, Stepping
 from wavemill.model.llm.config import LlmConfig
 from wavemill.model.llm.packed import Documents, implementation
 
@@ -205,9 +205,8 @@ class AudioLlm(nn.Module):
             position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]
         # Without a mask, attention is causal.
         mask = None if attention_mask is None else visible(attention_mask)
-        audio, text = self.model(
-            hidden, {"attention_mask": mask, **self._rotary(position_ids, hidden)}
-        )
+        rotary = self._rotary(position_ids, hidden)
+        audio, text = self.model(hidden, {"attention_mask": mask, "position_embeddings": rotary})
         return LlmOutput(self.mimo_output(audio), self.lm_head(text))
 
     def read(self, prompts: Prompts, memory: Memory) -> LlmOutput:
@@ -234,8 +233,8 @@ class AudioLlm(nn.Module):
             at = None if whole else torch.cat([pieces[n] for n in read])
             documents = Documents.of([lengths[n] for n in read], device)
             slots = [cache.owners.index(prompts.owners[n]) for n in read]
-            view = Reading(cache, slots, documents)
-            attention = self._attention(places if at is None else places[:, at], hidden, view)
+            rotary = self._rotary(places if at is None else places[:, at], hidden)
+            attention = _attention(rotary, Reading(cache, slots, documents))
             return Branch(at, {**attention, "documents": documents}), documents.bounds[1:] - 1
 
         trunk, _ = read_into(memory.trunk)
@@ -257,15 +256,21 @@ class AudioLlm(nn.Module):
         """
         hidden = self.model.embed(given.audio_ids[None], given.text_ids[None], None, None)
 
-        def attention(cache: SlotCache, lengths: Tensor) -> dict[str, Any]:
-            view = Stepping(cache, lengths, longest or cache.capacity)
-            return {**self._attention(lengths[None], hidden, view), "rows": view}
+        places = Places.behind(given.lengths, longest or memory.trunk.capacity)
+        cosines, sines = self._rotary(given.lengths[None], hidden)
 
-        branches = (
-            Branch(rows, attention(cache, given.lengths[rows]))
-            for rows, cache in ((given.audio_rows, memory.audio), (given.text_rows, memory.text))
+        def branch(cache: SlotCache, rows: Tensor) -> Branch:
+            if not len(rows):
+                return Branch(rows, None)
+            rotary = cosines[:, rows], sines[:, rows]
+            return Branch(rows, _attention(rotary, Stepping(cache, places.of(rows))))
+
+        spoken, written = self.model(
+            hidden,
+            _attention((cosines, sines), Stepping(memory.trunk, places)),
+            branch(memory.audio, given.audio_rows),
+            branch(memory.text, given.text_rows),
         )
-        spoken, written = self.model(hidden, attention(memory.trunk, given.lengths), *branches)
         return LlmOutput(self.mimo_output(spoken[0]), self.lm_head(written[0]))
 
     def branches(
@@ -286,8 +291,8 @@ class AudioLlm(nn.Module):
         is meaningless.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)
-        given = {"attention_mask": None, **self._rotary(position_ids, hidden)}
-        given["documents"] = documents
+        rotary = self._rotary(position_ids, hidden)
+        given = {"attention_mask": None, "position_embeddings": rotary, "documents": documents}
         return self.model(hidden, given, audio=None if speaks else Branch(None, None))
 
     @classmethod
@@ -309,22 +314,22 @@ class AudioLlm(nn.Module):
         """Write what `from_pretrained` reads, in shards of at most `shard_bytes`."""
         save(self, self.config.published(), folder, shard_bytes)
 
-    def _attention(
-        self, positions: Tensor, hidden: Tensor, view: Reading | Stepping
-    ) -> dict[str, Any]:
-        """Return what layers are given for `positions`, int64 (1, count), of a cache's rows."""
-        rotary = self._rotary(positions, hidden)
-        return {"attention_mask": None, **rotary, blocks.cache_argument(): view}
-
-    def _rotary(self, positions: Tensor, hidden: Tensor) -> dict[str, Any]:
+    def _rotary(self, positions: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         width, theta = self.config.head_width, self.config.rope_theta
-        return {"position_embeddings": rotary(positions, width, theta, hidden.dtype)}
+        return rotary(positions, width, theta, hidden.dtype)
 
     def _draw(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _attention(rotary: tuple[Tensor, Tensor], view: Reading | Stepping) -> dict[str, Any]:
+    """Return what layers are given to read into a cache."""
+    given = {"attention_mask": None, "position_embeddings": rotary}
+    rows = view if isinstance(view, Stepping) else None
+    return {**given, blocks.cache_argument(): view, "rows": rows}
 
 
 def rotary(

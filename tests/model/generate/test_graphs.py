@@ -145,13 +145,13 @@ def test_what_cannot_be_recorded_runs_as_it_is(
     network: AudioLlm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = Engine(network).replies(prompts(), SETTINGS)
-    attend = AudioLlm._attention
+    rotary = AudioLlm._rotary
 
-    def waits(self: AudioLlm, positions: Tensor, hidden: Tensor, *others: Any) -> dict[str, Any]:
+    def waits(self: AudioLlm, positions: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         assert float(hidden.abs().sum()) > 0
-        return attend(self, positions, hidden, *others)
+        return rotary(self, positions, hidden)
 
-    monkeypatch.setattr(AudioLlm, "_attention", waits)
+    monkeypatch.setattr(AudioLlm, "_rotary", waits)
     with pytest.warns(UserWarning, match="not recorded as a CUDA graph: .*waits for the device"):
         assert RecordingEngine(network, record).replies(prompts(), SETTINGS) == wanted
 
