@@ -3,11 +3,14 @@
     python -m benchmarks.generate [--presets tiny small] [--threads 1] [--steps 32]
 
 Random weights, float32 on a CPU, bfloat16 on a GPU; on a GPU with enough memory the published 7B
-is built there as well. A decoding step reads every weight once but for the embedding table, so
-`bandwidth / bytes` steps a second is the limit, whatever the batch; the bandwidth is measured in
-the same run, by summing a tensor too large for the caches. With the static cache, a GPU replays
-its steps as a CUDA graph. First audio is the time from a prompt that is laid out to the first
-samples: prefill, steps, and the detokenizer of the same preset. Prints tables in Markdown.
+is built there as well. A step reads every weight of the layers and heads that its replies need
+once, so `bandwidth / bytes` steps a second is the limit, whatever the batch; the bandwidth is that
+of copying a tensor too large for the caches, in the same run. "Outside products" is the share of a
+step that is not spent on products with weights: these are timed by themselves. Beside it stands
+`generate` of the package `transformers`, on a Qwen2 of the main stack and head, which is what a
+text reply computes. Times on a CPU are CPU times, and all are of the fastest of the steps. First
+audio is the time from a prompt that is laid out to the first samples: prefill, steps, and the
+detokenizer of the same preset. Prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -16,33 +19,38 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import pairwise
 
 import torch
+from torch import Tensor
 
+from wavemill.model import blocks
 from wavemill.model.detokenizer.config import DetokenizerConfig
 from wavemill.model.detokenizer.detokenizer import Detokenizer
-from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, Sampling, decode, stream
+from wavemill.model.engine import Engine
+from wavemill.model.generate.prompt import LlmPrompt
+from wavemill.model.generate.settings import GenerateSettings, Sampling
 from wavemill.model.llm.config import LlmConfig, preset
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.prompt.layout import Reply
 
-PROMPT_TOKENS = 256
-BATCHES = (1, 16)
+PROMPT_TOKENS = 64
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
 PUBLISHED_BYTES = 40e9  # the 7B with its audio branch, caches, the detokenizer in float32
 REPLY_STEPS = 81  # 75 codes, 6 s of speech, behind the delay
 
 
 class Clock:
-    """Seconds of wall time, once the device has finished."""
+    """Seconds of CPU time, or of wall time once the GPU has finished."""
 
     def __init__(self, device: str) -> None:
         self._device = device
         self.seconds = 0.0
 
     def now(self) -> float:
-        if self._device == "cuda":
-            torch.cuda.synchronize()
+        if self._device != "cuda":
+            return time.process_time()
+        torch.cuda.synchronize()
         return time.perf_counter()
 
     @contextmanager
@@ -67,8 +75,11 @@ def main() -> None:
         presets, skipped = [*presets, "published"], ""
     rate = bandwidth(device)
     print(f"{device}, {options.threads} thread(s), {rate / 1e9:.1f} GB/s\n")
-    print("| model | batch | cache | prefill tokens/s | decode steps/s | tokens/s | of limit |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| model | reply | batch | prefill tokens/s | tokens/s | of batch 1, times | of limit "
+        "| outside products | `transformers` tokens/s |"
+    )
+    print("|---" * 9 + "|")
     spoken = []
     for name in presets:
         network = built(preset(name), device)
@@ -82,15 +93,16 @@ def main() -> None:
 
 
 def bandwidth(device: str) -> float:
-    """Return bytes per second of reading memory, best of five."""
+    """Return bytes per second that a copy reads and writes together, best of five."""
     numbers = 1 << 30 if device == "cuda" else 64 << 20  # 4 GB, 256 MB
     block = torch.ones(numbers, dtype=torch.float32, device=device)
+    copy = torch.empty_like(block)
     clock, best = Clock(device), float("inf")
     for _ in range(5):
         with clock.running():
-            block.sum()
+            copy.copy_(block)
         best = min(best, clock.seconds)
-    return block.nbytes / best
+    return 2 * block.nbytes / best
 
 
 def built(config: LlmConfig, device: str) -> AudioLlm:
@@ -109,28 +121,48 @@ def built(config: LlmConfig, device: str) -> AudioLlm:
 
 
 def measure(name: str, network: AudioLlm, device: str, rate: float, steps: int) -> None:
-    """Print one row per batch size and cache."""
-    weights = sum(p.nbytes for p in network.parameters()) - network_embeddings(network)
-    for batch in BATCHES:
-        for static in (False, True):
-            settings = GenerateSettings(
-                reply=Reply.BOTH, static_cache=static, max_new_tokens=steps + 1
-            )
-            prompts = [prompt(network.config, seed) for seed in range(batch)]
-            prefill, step = timed(network, prompts, settings, device)
-            limit = rate / weights
+    """Print one row per kind of reply and batch size."""
+    for reply in (Reply.TEXT, Reply.BOTH):
+        linear = linear_layers(network, reply)
+        limit = rate / sum(layer.weight.nbytes for layer in linear)
+        first = 0.0
+        for batch in BATCHES:
+            prefill, step = timed(network, reply, batch, device, steps)
+            first = first or step
+            matrix = matrix_seconds(linear, batch, device, steps)
+            other = ""
+            if reply is Reply.TEXT:
+                other = f"{batch / transformers_step(network, batch, device, steps):,.1f}"
             print(
-                f"| {name} | {batch} | {'static' if static else 'growing'} "
-                f"| {batch * PROMPT_TOKENS / prefill:,.0f} | {1 / step:,.1f} "
-                f"| {batch / step:,.1f} | {1 / step / limit:.0%} |",
+                f"| {name} | {reply} | {batch} | {batch * PROMPT_TOKENS / prefill:,.0f} "
+                f"| {batch / step:,.1f} | {batch * first / step:.1f} | {1 / step / limit:.0%} "
+                f"| {max(0.0, 1 - matrix / step):.0%} | {other} |",
                 flush=True,
             )
 
 
-def network_embeddings(network: AudioLlm) -> int:
-    """Return the bytes of the embedding table, of which a step reads one row."""
-    tables = [m for m in network.modules() if isinstance(m, torch.nn.Embedding)]
-    return sum(table.weight.nbytes for table in tables)
+def linear_layers(network: AudioLlm, reply: Reply) -> list[torch.nn.Linear]:
+    """Return the layers that a step of a reply multiplies with, in order."""
+    model = network.model
+    parts: list[torch.nn.Module] = [model.layers, network.lm_head]
+    if reply is Reply.BOTH:
+        parts += [model.mimo_layers, network.mimo_output]
+    return [m for part in parts for m in part.modules() if isinstance(m, torch.nn.Linear)]
+
+
+@torch.inference_mode()
+def matrix_seconds(layers: list[torch.nn.Linear], batch: int, device: str, steps: int) -> float:
+    """Return the seconds of a step's products with weights, and of nothing else."""
+    given = {
+        layer.in_features: layer.weight.new_ones(1, batch, layer.in_features) for layer in layers
+    }
+    clock, best = Clock(device), float("inf")
+    for _ in range(steps):
+        with clock.running():
+            for layer in layers:
+                layer(given[layer.in_features])
+        best = min(best, clock.seconds)
+    return best
 
 
 def prompt(config: LlmConfig, seed: int) -> LlmPrompt:
@@ -142,21 +174,54 @@ def prompt(config: LlmConfig, seed: int) -> LlmPrompt:
 
 
 def timed(
-    network: AudioLlm, prompts: list[LlmPrompt], settings: GenerateSettings, device: str
+    network: AudioLlm, reply: Reply, batch: int, device: str, steps: int
 ) -> tuple[float, float]:
-    """Return the seconds of the prefill and of one step after it."""
-    clock = Clock(device)
-    next(decode(network, prompts, settings))  # warms up
-    run = decode(network, prompts, settings)
+    """Return the seconds of the prefill, and of the fastest step after it."""
+    # No text ends, and no id ends a reply.
+    settings = GenerateSettings(reply=reply, max_new_tokens=steps + 1)
+    engine, clock, best = Engine(network), Clock(device), float("inf")
+    for seed in range(batch):
+        engine.add(prompt(network.config, seed), settings)
     with clock.running():
-        next(run)
+        engine.step()
     prefill = clock.seconds
-    next(run, None)  # the first step makes room in a growing cache
-    taken = 0
-    with clock.running():
-        for _ in islice(run, settings.max_new_tokens):
-            taken += 1
-    return prefill, clock.seconds / max(taken, 1)
+    while engine.busy:
+        with clock.running():
+            pieces = engine.step()
+        if len(pieces) == batch:
+            best = min(best, clock.seconds)
+    return prefill, best
+
+
+def transformers_step(network: AudioLlm, batch: int, device: str, steps: int) -> float:
+    """Return the seconds of the fastest step of `generate` with the same main stack and head."""
+    blocks.prepare_transformers()
+    from transformers import Qwen2Config, Qwen2ForCausalLM, StoppingCriteriaList
+
+    config, clock = network.config, Clock(device)
+    with torch.device(device):
+        other = Qwen2ForCausalLM(
+            Qwen2Config(
+                vocab_size=config.vocab_size, hidden_size=config.hidden_size,
+                intermediate_size=config.intermediate_size,
+                num_hidden_layers=config.num_hidden_layers,
+                num_attention_heads=config.num_attention_heads,
+                num_key_value_heads=config.num_key_value_heads,
+                max_position_embeddings=config.max_position_embeddings,
+            )
+        ).to(network.lm_head.weight.dtype).eval()  # fmt: skip
+    times: list[float] = []
+
+    def note(ids: Tensor, _scores: Tensor, **_: object) -> Tensor:
+        times.append(clock.now())
+        return torch.zeros(len(ids), dtype=torch.bool, device=device)  # nothing stops
+
+    ids = torch.randint(0, config.text_vocab, (batch, PROMPT_TOKENS), device=device)
+    other.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=steps + 1, do_sample=False,
+        eos_token_id=None, pad_token_id=0, stopping_criteria=StoppingCriteriaList([note]),
+    )  # fmt: skip
+    return min(after - before for before, after in pairwise(times))
 
 
 def speak(name: str, network: AudioLlm, device: str) -> str:
@@ -167,16 +232,15 @@ def speak(name: str, network: AudioLlm, device: str) -> str:
     settings = GenerateSettings(
         reply=Reply.BOTH,
         max_new_tokens=REPLY_STEPS,
-        static_cache=device == "cuda",
         audio=Sampling(temperature=0.8, top_k=10),
     )
     asked = prompt(network.config, 0)
-    next(decode(network, [asked], settings))  # warms up
+    next(Engine(network).stream(asked, settings))  # warms up
     detokenizer.decode([0] * 2, torch.Generator().manual_seed(0))
     voice = detokenizer.stream(torch.Generator().manual_seed(0))
     clock, first, samples, thought = Clock(device), 0.0, 0, 0.0
     started = clock.now()
-    steps = stream(network, asked, settings)
+    steps = Engine(network).stream(asked, settings)
     while True:
         with clock.running():
             step = next(steps, None)

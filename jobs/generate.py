@@ -108,7 +108,7 @@ def generate(
     import torch
 
     from wavemill.model.assistant import Assistant, Message
-    from wavemill.model.generate.generate import GenerateSettings, Sampling
+    from wavemill.model.generate.settings import GenerateSettings, Sampling
     from wavemill.model.prompt.layout import Reply, Role
 
     if say is not None and (audio or instruction is not None):
@@ -129,7 +129,6 @@ def generate(
             text=Sampling(temperature=text_temperature, top_k=text_top_k, repetition_window=16),
             audio=Sampling(temperature=audio_temperature, top_k=audio_top_k),
             max_new_tokens=max_new_tokens,
-            static_cache=device.startswith("cuda"),
             seed=seed,
         )
         assistant = Assistant.from_pretrained(source, device, wanted, semantic, speaks, detokenizer)

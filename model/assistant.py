@@ -1,17 +1,18 @@
 """All parts of the model together: a conversation of text and audio in, a reply out.
 
 A reply passes through four files: this one (messages to a prompt, tokens to pieces of text and
-audio), `prompt/layout.py` (the two token streams of a conversation), `generate/generate.py` (step
-by step, sampling) and `llm/network.py` (one forward pass). Each other part is one call: `encode`
-of the semantic tokenizer, `features` of the acoustic encoder, `encode` and `decode` of the text
-tokenizer, `push` of the detokenizer.
+audio), `prompt/layout.py` (the two token streams of a conversation), `engine.py` (step by step, for
+many conversations at once) and `llm/network.py` (one forward pass). Each other part is one call:
+`encode` of the semantic tokenizer, `features` of the acoustic encoder, `encode` and `decode` of the
+text tokenizer, `push` of the detokenizer.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,14 @@ from torch import Tensor
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.detokenizer.history import History
 from wavemill.model.detokenizer.layout import has_detokenizer
-from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, stream
+from wavemill.model.engine import Engine
+from wavemill.model.generate.prompt import LlmPrompt
+from wavemill.model.generate.settings import GenerateSettings
 from wavemill.model.io.folders import resolve
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.prompt.layout import (
     Format,
-    Layout,
+    LayoutError,
     Reply,
     Revision,
     Role,
@@ -34,7 +37,7 @@ from wavemill.model.prompt.layout import (
     Vocabulary,
     read_aloud,
 )
-from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
+from wavemill.model.prompt.text import TextStream, TextTokenizer, load_text_tokenizer
 from wavemill.model.tokenizer import kmeans
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.kmeans import KMeansTokenizer
@@ -43,7 +46,6 @@ from wavemill.model.tokenizer.semantic import SemanticTokenizer
 ACOUSTIC_FOLDER = "whisper-large-v3"
 SEMANTIC_FOLDER = "glm-4-voice-tokenizer"  # published as a repository of its own
 SEMANTIC_SOURCE = "THUDM/glm-4-voice-tokenizer"
-BROKEN = "�"  # the end of a text whose last character is not complete
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class Message:
     role: Role
     text: str | None = None
     audio: np.ndarray | None = None  # float32 (samples,), mono, 16 kHz
+    # What text and audio are for the LLM, from `Assistant.tokenised` or `replied`. A message that
+    # has them is read as it is: nothing is tokenised anew.
+    tokens: TokenMessage | None = None
+    features: Tensor | None = None  # of audio alone, float (rows, feature_width)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,25 @@ class ReplyPiece:
     text: str
     audio: Tensor  # float32 (samples,) at the detokenizer's rate
     complete: bool  # the reply ended by itself in this step
+    text_ids: tuple[int, ...] = ()  # of the text tokenizer
+    codes: tuple[int, ...] = ()  # semantic codes, counted from 0
+
+
+def replied(pieces: Iterable[ReplyPiece]) -> Message:
+    """Return a reply as a message of the conversation that goes on, with the tokens that it has.
+
+    Raises LayoutError for a reply of neither text nor speech.
+    """
+    taken = list(pieces)
+    text = tuple(id_ for piece in taken for id_ in piece.text_ids)
+    codes = tuple(code for piece in taken for code in piece.codes)
+    if not text and not codes:
+        raise LayoutError("there is neither text nor speech in the reply")
+    return Message(
+        Role.ASSISTANT,
+        "".join(piece.text for piece in taken),
+        tokens=TokenMessage(Role.ASSISTANT, text, codes or None),
+    )
 
 
 @dataclass
@@ -74,6 +99,11 @@ class Assistant:
     acoustic: AcousticEncoder
     detokenizer: Detokenizer | None = None  # only speech needs it
     revision: Revision = Revision.JUNE
+
+    @cached_property
+    def engine(self) -> Engine:
+        """All replies are made here, those that are asked for at the same time together."""
+        return Engine(self.llm)
 
     @classmethod
     def from_pretrained(
@@ -110,26 +140,42 @@ class Assistant:
 
     def prompt(self, messages: Sequence[Message], reply: Reply) -> LlmPrompt:
         """Return a conversation as the LLM reads it; raises LayoutError."""
-        heard = [message.audio for message in messages if message.audio is not None]
-        codes = iter(self.semantic.encode(heard))
-        tokens = [
-            TokenMessage(
-                message.role,
-                None if message.text is None else tuple(self.text.encode(message.text)),
-                None if message.audio is None else tuple(next(codes).tolist()),
+        known = self.tokenised(messages)
+        form = Format(self._vocabulary, self.revision, self.llm.config.audio_delay)
+        layout = form.layout([m.tokens for m in known if m.tokens is not None], reply)
+        return LlmPrompt.of(layout, [m.features for m in known if m.features is not None])
+
+    def tokenised(self, messages: Sequence[Message]) -> list[Message]:
+        """Return messages with their tokens and features; those that have them as they are.
+
+        A conversation that goes on is kept so, and each message is encoded once.
+        """
+        new = [message for message in messages if message.tokens is None]
+        codes = iter(self.semantic.encode([m.audio for m in new if m.audio is not None]))
+        # Audio that is spoken together with text has codes, but no acoustic features.
+        sounds = [m.audio for m in new if m.audio is not None and m.text is None]
+        with torch.inference_mode():
+            features = iter([rows.cpu() for rows in self.acoustic.features(sounds)])
+        return [
+            message
+            if message.tokens is not None
+            else replace(
+                message,
+                tokens=TokenMessage(
+                    message.role,
+                    None if message.text is None else tuple(self.text.encode(message.text)),
+                    None if message.audio is None else tuple(next(codes).tolist()),
+                ),
+                features=(
+                    None if message.audio is None or message.text is not None else next(features)
+                ),
             )
             for message in messages
         ]
-        form = Format(self._vocabulary, self.revision, self.llm.config.audio_delay)
-        # Audio that is spoken together with text has codes, but no acoustic features.
-        sounds = [m.audio for m in messages if m.audio is not None and m.text is None]
-        with torch.inference_mode():
-            features = self.acoustic.features(sounds)
-        return _llm_prompt(form.layout(tokens, reply), [rows.cpu() for rows in features])
 
     def text_prompt(self, text: str) -> LlmPrompt:
         """Return the prompt to read a text aloud, as in pre-training; raises LayoutError."""
-        return _llm_prompt(read_aloud(self.text.encode(text), self._vocabulary), [])
+        return LlmPrompt.of(read_aloud(self.text.encode(text), self._vocabulary))
 
     @property
     def _vocabulary(self) -> Vocabulary:
@@ -178,20 +224,16 @@ class Assistant:
                 raise ValueError("a spoken reply needs the detokenizer")
             speech = self.detokenizer.stream(torch.Generator().manual_seed(settings.seed), voice)
         silence = torch.zeros(0)
-        ids: list[int] = []
-        yielded, complete = "", False
-        for step in stream(self.llm, prompt, settings):
-            if step.text is not None and step.text < self.llm.config.text_vocab:
-                ids.append(step.text)
-            text = self.text.decode(ids)
-            new = "" if text.endswith(BROKEN) else text[len(yielded) :]
-            yielded, complete = yielded + new, step.stopped
-            audio = silence
-            if speech is not None and step.code is not None:
-                audio = speech.push([step.code]).cpu()
-            yield ReplyPiece(new, audio, complete)
+        text, complete = TextStream(self.text), False
+        for step in self.engine.stream(prompt, settings):
+            # The text head may also choose special ids, which are no text.
+            ids = tuple(i for i in (step.text,) if i is not None and i < self.llm.config.text_vocab)
+            codes = () if step.code is None else (step.code,)
+            complete = step.stopped
+            audio = speech.push(codes).cpu() if speech is not None and codes else silence
+            yield ReplyPiece("".join(map(text.push, ids)), audio, complete, ids, codes)
         rest = speech.push([], final=True).cpu() if speech is not None else silence
-        yield ReplyPiece(self.text.decode(ids)[len(yielded) :], rest, complete)
+        yield ReplyPiece(text.rest(), rest, complete)
 
 
 def __getattr__(name: str) -> type[Message]:
@@ -205,15 +247,6 @@ def __getattr__(name: str) -> type[Message]:
 def read_aloud_settings(settings: GenerateSettings) -> GenerateSettings:
     """Return the settings for speech that continues `Assistant.text_prompt`."""
     return settings.model_copy(update={"reply": Reply.BOTH, "audio_only": True})
-
-
-def _llm_prompt(layout: Layout, features: list[Tensor]) -> LlmPrompt:
-    return LlmPrompt(
-        torch.tensor(layout.audio_ids),
-        torch.tensor(layout.text_ids),
-        torch.tensor(layout.continuous),
-        features,
-    )
 
 
 def _semantic(

@@ -14,7 +14,7 @@ from wavemill.model.assistant import Assistant
 from wavemill.model.audio import griffin_lim, vocoder_log_mel
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.evaluate.speech import Speak, Take, read_takes
-from wavemill.model.generate.generate import GenerateSettings, NoRoom, Sampling
+from wavemill.model.generate.settings import GenerateSettings, NoRoom, Sampling
 from wavemill.model.prompt.layout import LayoutError
 from wavemill.pipeline.config import ConfigError
 

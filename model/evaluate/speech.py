@@ -19,7 +19,7 @@ from wavemill.model.audio import vocoder_log_mel
 from wavemill.model.detokenizer.config import VocoderConfig
 from wavemill.model.evaluate.metrics import mean
 from wavemill.model.evaluate.scoring import Better, ItemScore, Scores
-from wavemill.model.generate.generate import GenerateSettings, generate
+from wavemill.model.generate.settings import GenerateSettings
 
 DECIBELS = 20 / math.log(10)  # of a natural logarithm of magnitude
 AUDIBLE = math.log(1e-3)  # log-mel magnitude: softer bands are the floor of a recording
@@ -160,7 +160,6 @@ def _cell(scores: Scores) -> str:
     return f"{metric.value:.2f}{bounds}"
 
 
-TOGETHER = 32  # texts that are read at once
 LONGEST = 2.0  # times the longest recording: a reading that does not end is cut there
 
 
@@ -175,9 +174,9 @@ def read_takes(
     """
     limit = round(LONGEST * max((len(take.tokens) for take in takes), default=0)) + 1
     limited = read_aloud_settings(settings).model_copy(update={"max_new_tokens": limit})
-    for start in range(0, len(takes), TOGETHER):
-        some = takes[start : start + TOGETHER]
-        prompts = [assistant.text_prompt(take.text) for take in some]
-        seeded = limited.model_copy(update={"seed": settings.seed + start})
-        for take, result in zip(some, generate(assistant.llm, prompts, seeded), strict=True):
-            yield replace(take, tokens=np.array(result.codes, np.int32))
+    prompts = [assistant.text_prompt(take.text) for take in takes]
+    seeded = [
+        limited.model_copy(update={"seed": settings.seed + number}) for number in range(len(takes))
+    ]
+    for take, result in zip(takes, assistant.engine.replies(prompts, seeded), strict=True):
+        yield replace(take, tokens=np.array(result.codes, np.int32))

@@ -5,6 +5,7 @@ Report section 2.3. Modules have the names of the published checkpoints' tensors
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from wavemill.model import blocks
 from wavemill.model.io.folders import resolve, validated
 from wavemill.model.io.tensors import fill, save
-from wavemill.model.llm.cache import KeyValueCache
+from wavemill.model.llm.cache import Memory, Places, Reading, SlotCache, Stepping
 from wavemill.model.llm.config import LlmConfig
 from wavemill.model.llm.packed import Documents, implementation
 
@@ -50,6 +51,37 @@ class Adaptor(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.layers(features)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Which positions of a row go through a branch, and what its layers are given."""
+
+    at: Tensor | None  # int64 (positions,); None: all
+    attention: Mapping[str, Any] | None  # None: its layers are skipped, its output means nothing
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts that lie one behind another in one row."""
+
+    audio_ids: Tensor  # int64 (positions,)
+    text_ids: Tensor  # int64 (positions,)
+    continuous: Tensor  # bool (positions,)
+    features: Tensor | None  # float (continuous positions, feature_width)
+    lengths: Sequence[int]  # positions of each prompt
+    owners: Sequence[int]  # the handle of each, which has its slots
+
+
+@dataclass(frozen=True)
+class NextIds:
+    """What the next position of each row reads. Rows are in the order of `Memory.trunk`."""
+
+    audio_ids: Tensor  # int64 (rows,)
+    text_ids: Tensor  # int64 (rows,)
+    lengths: Tensor  # int64 (rows,): positions that the row has
+    text_rows: Tensor  # int64: the rows of `Memory.text`, in the order of its slots
+    audio_rows: Tensor  # int64: the rows of `Memory.audio`
 
 
 class Trunk(nn.Module):
@@ -94,22 +126,37 @@ class Trunk(nn.Module):
         return hidden if text_ids is None else hidden + self.embed_tokens(text_ids)
 
     def forward(
-        self, hidden: Tensor, speaks: bool = True, **attention: Any
+        self,
+        hidden: Tensor,
+        attention: Mapping[str, Any],
+        audio: Branch | None = None,
+        text: Branch | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the normed outputs of the audio branch and of the text branch, as `hidden`.
 
-        With `speaks` False the audio branch is skipped, and its output is meaningless.
+        `attention` is given to the shared layers, and to those of a branch that is None. A branch
+        of no positions is skipped.
         """
-        audio = hidden
-        for index, layer in enumerate(self.layers):
+        everywhere = Branch(None, attention)
+        for layer in self.layers[: self.config.branch_layer + 1]:
             hidden = self._through(layer, hidden, attention)
-            if index == self.config.branch_layer:
-                audio = hidden
-        for layer in self.mimo_layers if speaks else ():
-            audio = self._through(layer, audio, attention)
-        return self.mimo_norm(audio), self.norm(hidden)
+        rest = self.layers[self.config.branch_layer + 1 :]
+        return (
+            self._branch(hidden, audio or everywhere, self.mimo_layers, self.mimo_norm),
+            self._branch(hidden, text or everywhere, rest, self.norm),
+        )
 
-    def _through(self, layer: nn.Module, hidden: Tensor, attention: dict[str, Any]) -> Tensor:
+    def _branch(
+        self, hidden: Tensor, branch: Branch, layers: nn.ModuleList, norm: nn.Module
+    ) -> Tensor:
+        if branch.at is not None:
+            hidden = hidden[:, branch.at]
+        if branch.attention is not None:
+            for layer in layers if hidden.shape[1] else ():
+                hidden = self._through(layer, hidden, branch.attention)
+        return norm(hidden)
+
+    def _through(self, layer: nn.Module, hidden: Tensor, attention: Mapping[str, Any]) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(layer, hidden, use_reentrant=False, **attention)
         return layer(hidden, **attention)
@@ -136,8 +183,6 @@ class AudioLlm(nn.Module):
         continuous: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        cache: KeyValueCache | None = None,
-        last_only: bool = False,
     ) -> LlmOutput:
         """Score the next ids after every position.
 
@@ -145,12 +190,10 @@ class AudioLlm(nn.Module):
         `text_ids` no text embedding is added. `features`, float (rows, feature_width), are
         acoustic features of the True positions of `continuous`, bool (batch, positions), row by
         row of the batch; without features, `continuous` is not looked at. `attention_mask`
-        (batch, keys) is 0 at padding, on either side; what padding predicts is meaningless, and
-        keys beyond the mask's end are real. `position_ids` (batch, positions) default to places
-        in the sequence: a batch padded on the left should restart them at its first real token.
-        With a `cache`, the positions follow those that it holds, and `attention_mask` starts
-        with the first of those. `last_only` scores the last position alone. Raises ValueError
-        when features and positions differ in number.
+        (batch, positions) is 0 at padding, on either side; what padding predicts is meaningless.
+        `position_ids` (batch, positions) default to places in the sequence: a batch padded on the
+        left should restart them at its first real token. Raises ValueError when features and
+        positions differ in number.
 
         Differs from the published model file (docs/published-format.md, "Audio LLM") where that
         fails: features of several rows and several segments, and prompts without audio. The
@@ -158,14 +201,77 @@ class AudioLlm(nn.Module):
         which in a decoding step is an exclamation mark; here only `text_ids` None leaves it out.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)
-        audio, text = self.model(
-            hidden, **self._attention(hidden, attention_mask, position_ids, cache)
-        )
-        if cache is not None:
-            cache.advance(hidden.shape[1])
-        if last_only:
-            audio, text = audio[:, -1:], text[:, -1:]
+        if position_ids is None:
+            position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]
+        # Without a mask, attention is causal.
+        mask = None if attention_mask is None else visible(attention_mask)
+        rotary = self._rotary(position_ids, hidden)
+        audio, text = self.model(hidden, {"attention_mask": mask, "position_embeddings": rotary})
         return LlmOutput(self.mimo_output(audio), self.lm_head(text))
+
+    def read(self, prompts: Prompts, memory: Memory) -> LlmOutput:
+        """Read prompts into the slots of their owners, which are the last of each cache.
+
+        The scores behind the last position of each prompt are (prompts of the branch, vocab_size),
+        in the order of the branch's slots. Raises ValueError when features and positions differ
+        in number.
+        """
+        features, continuous = prompts.features, prompts.continuous[None]
+        hidden = self.model.embed(
+            prompts.audio_ids[None], prompts.text_ids[None], features, continuous
+        )
+        device, lengths = hidden.device, prompts.lengths
+        pieces = torch.split(torch.arange(hidden.shape[1], device=device), list(lengths))
+        places = torch.cat([piece - piece[0] for piece in pieces])[None]
+
+        def read_into(cache: SlotCache) -> tuple[Branch, Tensor]:
+            read = [n for n, owner in enumerate(prompts.owners) if owner in cache.owners]
+            if not read:
+                nowhere = torch.zeros(0, dtype=torch.int64, device=device)
+                return Branch(nowhere, None), nowhere
+            whole = len(read) == len(pieces)
+            at = None if whole else torch.cat([pieces[n] for n in read])
+            documents = Documents.of([lengths[n] for n in read], device)
+            slots = [cache.owners.index(prompts.owners[n]) for n in read]
+            rotary = self._rotary(places if at is None else places[:, at], hidden)
+            attention = _attention(rotary, Reading(cache, slots, documents))
+            return Branch(at, {**attention, "documents": documents}), documents.bounds[1:] - 1
+
+        trunk, _ = read_into(memory.trunk)
+        text, text_last = read_into(memory.text)
+        audio, audio_last = read_into(memory.audio)
+        assert trunk.attention is not None
+        spoken, written = self.model(hidden, trunk.attention, audio, text)
+        return LlmOutput(
+            self.mimo_output(spoken[0, audio_last]), self.lm_head(written[0, text_last])
+        )
+
+    def step(self, given: NextIds, memory: Memory, longest: int | None) -> LlmOutput:
+        """Read one more position of each row in `memory`.
+
+        `longest` is the number of positions that the longest row then has; with None, masked
+        attention runs over whole slots, so that nothing depends on how long the rows are. The
+        scores are (rows of the branch, vocab_size), in the order of the branch's slots. Nothing
+        here waits for the device, so that a GPU can record it.
+        """
+        hidden = self.model.embed(given.audio_ids[None], given.text_ids[None], None, None)
+
+        places = Places.behind(given.lengths, longest or memory.trunk.capacity)
+        cosines, sines = self._rotary(given.lengths[None], hidden)
+
+        def branch(cache: SlotCache, rows: Tensor) -> Branch:
+            if not len(rows):
+                return Branch(rows, None)
+            rotary = cosines[:, rows], sines[:, rows]
+            return Branch(rows, _attention(rotary, Stepping(cache, places.of(rows))))
+
+        spoken, written = self.model(
+            hidden,
+            _attention((cosines, sines), Stepping(memory.trunk, places)),
+            branch(memory.audio, given.audio_rows),
+            branch(memory.text, given.text_rows),
+        )
+        return LlmOutput(self.mimo_output(spoken[0]), self.lm_head(written[0]))
 
     def branches(
         self,
@@ -185,8 +291,9 @@ class AudioLlm(nn.Module):
         is meaningless.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)
-        attention = self._attention(hidden, None, position_ids, None)
-        return self.model(hidden, speaks, documents=documents, **attention)
+        rotary = self._rotary(position_ids, hidden)
+        given = {"attention_mask": None, "position_embeddings": rotary, "documents": documents}
+        return self.model(hidden, given, audio=None if speaks else Branch(None, None))
 
     @classmethod
     def from_pretrained(
@@ -207,33 +314,22 @@ class AudioLlm(nn.Module):
         """Write what `from_pretrained` reads, in shards of at most `shard_bytes`."""
         save(self, self.config.published(), folder, shard_bytes)
 
-    def _attention(
-        self,
-        hidden: Tensor,
-        real: Tensor | None,
-        position_ids: Tensor | None,
-        cache: KeyValueCache | None,
-    ) -> dict[str, Any]:
-        count, device = hidden.shape[1], hidden.device
-        slots = torch.arange(count, device=device) if cache is None else cache.slots(count, device)
-        keys = count if cache is None else cache.keys_seen(count)
-        # Without a mask, attention is causal from the first key on: right only at the start.
-        plain = real is None and (keys == count or (count == 1 and cache and not cache.static))
-        positions = slots[None] if position_ids is None else position_ids
-        config = self.config
-        return {
-            "attention_mask": None if plain else visible(slots, keys, real),
-            "position_embeddings": rotary(
-                positions, config.head_width, config.rope_theta, hidden.dtype
-            ),
-            blocks.cache_argument(): cache,
-        }
+    def _rotary(self, positions: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        width, theta = self.config.head_width, self.config.rope_theta
+        return rotary(positions, width, theta, hidden.dtype)
 
     def _draw(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _attention(rotary: tuple[Tensor, Tensor], view: Reading | Stepping) -> dict[str, Any]:
+    """Return what layers are given to read into a cache."""
+    given = {"attention_mask": None, "position_embeddings": rotary}
+    rows = view if isinstance(view, Stepping) else None
+    return {**given, blocks.cache_argument(): view, "rows": rows}
 
 
 def rotary(
@@ -250,19 +346,16 @@ def rotary(
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-def visible(slots: Tensor, keys: int, real: Tensor | None) -> Tensor:
-    """Return the attention mask, bool (batch or 1, 1, queries, keys): True where a query attends.
+def visible(real: Tensor) -> Tensor:
+    """Return the attention mask, bool (batch, 1, queries, keys): True where a query attends.
 
-    `slots`, int64 (queries,), are the positions of the queries among `keys`; `real` (batch,
-    <= keys) is False or 0 where a key is padding. A query attends to every real key up to its own
-    position, and always to itself: a padded query that attends to nothing would give NaN.
+    `real` (batch, positions) is False or 0 where a position is padding. A query attends to every
+    real key up to its own position, and always to itself: a padded query that attends to nothing
+    would give NaN.
     """
-    places = torch.arange(keys, device=slots.device)
-    seen = (places <= slots[:, None])[None]
-    if real is not None:
-        padded = torch.nn.functional.pad(real.bool(), (0, keys - real.shape[1]), value=True)
-        seen = seen & padded[:, None] | (places == slots[:, None])
-    return seen[:, None]
+    places = torch.arange(real.shape[1], device=real.device)
+    seen = (places <= places[:, None]) & real.bool()[:, None]
+    return (seen | (places == places[:, None]))[:, None]
 
 
 def _block_config(config: LlmConfig) -> blocks.Qwen2Config:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from wavemill.model import blocks
+
+if TYPE_CHECKING:
+    from wavemill.model.llm.cache import Stepping
 
 IMPLEMENTATION = "wavemill_packed"  # its name among the attention functions of `transformers`
 FLASH_DTYPES = (torch.bfloat16, torch.float16)
@@ -39,6 +42,7 @@ def attention(
     value: Tensor,
     attention_mask: Tensor | None,
     documents: Documents | None = None,
+    rows: Stepping | None = None,
     scaling: float | None = None,
     **rest: Any,
 ) -> tuple[Tensor, None]:
@@ -46,14 +50,17 @@ def attention(
 
     `query` is (batch, heads, positions, width), `key` and `value` have fewer heads; returns
     (batch, positions, heads, width), the shape that decoder layers expect. With documents, batch
-    is 1 and there is no mask: only the blocks on the diagonal are computed.
+    is 1 and there is no mask: only the blocks on the diagonal are computed. With `rows`, each
+    position is the next of a row of its own, and `key` and `value` are the buffers of a cache.
     """
+    if rows is not None:
+        return rows.attend(query, key, value, scaling), None
     if documents is None:
         return blocks.sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **rest
         )
     query, key, value = autocast(query, key, value)
-    if query.is_cuda and query.dtype in FLASH_DTYPES:
+    if flash(query):
         from torch.nn.attention.varlen import varlen_attn
 
         q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
@@ -70,6 +77,11 @@ def attention(
         for q, k, v in zip(*parts, strict=True)
     ]
     return torch.cat(seen, dim=2).transpose(1, 2), None
+
+
+def flash(query: Tensor) -> bool:
+    """Return whether `varlen_attn` takes such queries."""
+    return query.is_cuda and query.dtype in FLASH_DTYPES
 
 
 def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:

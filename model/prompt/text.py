@@ -11,6 +11,7 @@ from wavemill.model.prompt import whisper_bpe
 
 RANKS_FILE = "tiktoken.model"  # of the published model: Qwen2.5's byte pairs
 TOKENIZERS_FILE = "tokenizer.json"  # of a text LLM, read by the package `tokenizers`
+BROKEN = "\N{REPLACEMENT CHARACTER}"  # the end of a text whose last character is not complete
 BYTES = 256  # a vocabulary of this size is UTF-8 itself
 # How Qwen2.5 cuts text before it merges bytes.
 QWEN_PATTERN = (
@@ -32,6 +33,34 @@ class TextTokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids; invalid UTF-8 becomes replacement characters."""
         ...
+
+
+class TextStream:
+    """The text of ids that come one by one: the pieces add up to the text of all of them.
+
+    What has been returned is not decoded again, so that a long text costs no more by the id.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+        # Of the piece before and of the next one: some tokenizers strip the start of a text.
+        self._before: list[int] = []
+        self._next: list[int] = []
+
+    def push(self, id_: int) -> str:
+        """Return what an id adds; nothing while its last character is not complete."""
+        self._next.append(id_)
+        new = self.rest()
+        if new.endswith(BROKEN):
+            return ""
+        if new:
+            self._before, self._next = self._next, []
+        return new
+
+    def rest(self) -> str:
+        """Return what has not been returned yet, complete or not."""
+        before = self._tokenizer.decode(self._before)
+        return self._tokenizer.decode(self._before + self._next)[len(before) :]
 
 
 class Utf8:

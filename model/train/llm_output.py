@@ -14,7 +14,9 @@ from wavemill.model.data.corpus import Conversation, Recording, Sound
 from wavemill.model.data.documents import message_of
 from wavemill.model.data.sound import SoundError, waveform_of
 from wavemill.model.detokenizer.layout import FLOW_FOLDER, VOCODER_FOLDER
-from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, NoRoom, generate
+from wavemill.model.engine import Engine, GeneratedReply
+from wavemill.model.generate.prompt import LlmPrompt
+from wavemill.model.generate.settings import GenerateSettings, NoRoom
 from wavemill.model.learnt_from import read_learnt_from, write_learnt_from
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.prompt.layout import Format, Layout, LayoutBuilder, LayoutError
@@ -68,24 +70,24 @@ def decoded(
     text: TextTokenizer,
 ) -> Iterator[Example]:
     """Yield the greedy answers to prompts, leaving out those with bad audio or too long."""
-    settings = GenerateSettings(max_new_tokens=MAX_REPLY_STEPS)
+    settings, engine = GenerateSettings(max_new_tokens=MAX_REPLY_STEPS), Engine(llm)
+    replies: dict[int, tuple[ExamplePrompt, GeneratedReply]] = {}
     for one in prompts:
         try:
             waveforms = [waveform_of(sound.data) for sound in one.sounds]
-            features = [rows.cpu() for rows in acoustic.features(waveforms)]
-            sample = LlmPrompt(
-                torch.tensor(one.prompt.audio_ids),
-                torch.tensor(one.prompt.text_ids),
-                torch.tensor(one.prompt.continuous),
-                [
-                    _as_long_as(rows, sound)
-                    for rows, sound in zip(features, one.sounds, strict=True)
-                ],
-            )
-            (result,) = generate(llm, [sample], settings)
+            features = [
+                _as_long_as(rows.cpu(), sound)
+                for rows, sound in zip(acoustic.features(waveforms), one.sounds, strict=True)
+            ]
+            handle = engine.add(LlmPrompt.of(one.prompt, features), settings)
         except (SoundError, NoRoom):
             continue
-        ids = [id_ for id_ in result.text if id_ < llm.config.text_vocab]
+        replies[handle] = one, GeneratedReply()
+    while engine.busy:
+        for piece in engine.step():
+            replies[piece.handle][1].add(piece.step)
+    for one, reply in replies.values():
+        ids = [id_ for id_ in reply.text if id_ < llm.config.text_vocab]
         yield Example(one.name, one.reference, text.decode(ids))
 
 

@@ -83,7 +83,7 @@ class Assistant:
 
     def reply(
         self,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Sequence[Mapping[str, Any] | assistant.Message],
         output: Literal["text", "both"] = "text",
         voice: Any = None,
         **settings: Any,
@@ -91,7 +91,9 @@ class Assistant:
         """Yield the reply to a conversation, piece by piece, while it is made.
 
         A message is a mapping with `role` ("user" or "assistant") and `text` or `audio` (with
-        `sample_rate` where it is an array); the assistant's may have both. With `output` "both" the
+        `sample_rate` where it is an array); the assistant's may have both. It can also be a
+        `wavemill.model.assistant.Message`: those that `model.tokenised` and `replied` give hold
+        tokens, so that a conversation goes on without encoding it anew. With `output` "both" the
         pieces have `audio` as well, float32 at `output_rate`. `voice` is audio of someone to sound
         like, 3 to 15 s. Further settings are fields of `GenerateSettings`, such as
         max_new_tokens=100 or seed=1. By default text takes the best token of each step, and audio
@@ -104,7 +106,9 @@ class Assistant:
         from wavemill.model.prompt.layout import Role
 
         heard = [
-            Message(Role(message["role"]), message.get("text"), _heard(message))
+            message
+            if isinstance(message, Message)
+            else Message(Role(message["role"]), message.get("text"), _heard(message))
             for message in messages
         ]
         how = self._settings(output, settings)
@@ -127,13 +131,12 @@ class Assistant:
         return self.model.voice(waveform(audio), waveform(audio, rate=self.output_rate))
 
     def _settings(self, output: str, given: Mapping[str, Any]) -> Any:
-        from wavemill.model.generate.generate import GenerateSettings, Sampling
+        from wavemill.model.generate.settings import GenerateSettings, Sampling
         from wavemill.model.prompt.layout import Reply
 
         defaults = {
             "reply": Reply(output),
             "audio": Sampling(temperature=AUDIO_TEMPERATURE, top_k=AUDIO_TOP_K),
-            "static_cache": self._device.startswith("cuda"),
         }
         return GenerateSettings(**{**defaults, **given})
 

@@ -12,7 +12,7 @@ import soundfile
 
 from wavemill.jobs.cli import main
 from wavemill.model.assistant import Assistant, Message
-from wavemill.model.generate.generate import GenerateSettings
+from wavemill.model.generate.settings import GenerateSettings
 from wavemill.model.inspection import inspect
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.network import AudioLlm

@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from wavemill.model.audio import whisper_log_mel
-from wavemill.model.generate.generate import GenerateSettings, LlmPrompt, generate
+from wavemill.model.engine import Engine
+from wavemill.model.generate.prompt import LlmPrompt
+from wavemill.model.generate.settings import GenerateSettings
 from wavemill.model.llm.config import LlmConfig
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.prompt.layout import Format, Reply, Role, TokenMessage, Vocabulary
@@ -104,7 +106,9 @@ def values() -> dict[str, Tensor]:
         )
     found["llm.audio_logits"] = output.audio_logits[0, ::16]
     found["llm.text_logits"] = output.text_logits[0, ::16]
-    (reply,) = generate(network, [sample], GenerateSettings(reply=Reply.BOTH, max_new_tokens=20))
+    (reply,) = Engine(network).replies(
+        [sample], GenerateSettings(reply=Reply.BOTH, max_new_tokens=20)
+    )
     found |= {"reply.text": torch.tensor(reply.text), "reply.codes": torch.tensor(reply.codes)}
     return {name: tensor.contiguous().clone() for name, tensor in found.items()}
 

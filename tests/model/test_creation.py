@@ -12,7 +12,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, WhisperConfig, WhisperMo
 
 from wavemill.model.assistant import ACOUSTIC_FOLDER, Assistant, Message
 from wavemill.model.creation import create
-from wavemill.model.generate.generate import GenerateSettings
+from wavemill.model.generate.settings import GenerateSettings
 from wavemill.model.io.folders import WeightsError
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.from_text import shaped_like

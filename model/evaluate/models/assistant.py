@@ -13,15 +13,15 @@ from wavemill.model.detokenizer.history import History
 from wavemill.model.evaluate.models.answering import Answer, ModelError, ModelInput, Speech
 from wavemill.model.evaluate.recipes.recipe import Decoding, Recipe, RecipeError
 from wavemill.model.evaluate.sound import decoded
-from wavemill.model.generate.generate import GenerateSettings, Sampling, generate
+from wavemill.model.generate.settings import GenerateSettings, Sampling
 from wavemill.model.io.folders import WeightsError
 from wavemill.model.prompt.layout import Reply, Role
 
 
 class AssistantModel:
-    """An `Assistant` folder or hub id. Text answers are decoded in batches, spoken ones singly.
+    """An `Assistant` folder or hub id. An answer does not depend on what it is asked with.
 
-    With the best tokens, an answer does not depend on its batch; with sampling it does.
+    Text answers are made together, and spoken ones singly, since their times are measured.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class AssistantModel:
 
         Raises ModelError, and RecipeError for a recipe that this model cannot follow.
         """
-        self.settings = settings_for(recipe.decoding, device, speaks, seed)
+        self.settings = settings_for(recipe.decoding, speaks, seed)
         if recipe.as_is:
             raise RecipeError(f"recipe {recipe.name!r}: `as_is` is not for this project's model")
         self._text_first = recipe.text_first
@@ -66,7 +66,7 @@ class AssistantModel:
         begun = time.perf_counter()
         model = self._assistant
         prompts = [model.prompt(self._messages(one), Reply.TEXT) for one in asked]
-        results = generate(model.llm, prompts, self.settings)
+        results = model.engine.replies(prompts, self.settings)
         seconds = (time.perf_counter() - begun) / len(asked)
         vocabulary = model.llm.config.text_vocab
         return [
@@ -101,10 +101,8 @@ class AssistantModel:
         return Answer(text, complete=complete, seconds=seconds, speech=speech)
 
 
-def settings_for(
-    decoding: Decoding, device: str = "cpu", speaks: bool = False, seed: int = 0
-) -> GenerateSettings:
-    """Return a recipe's decoding as settings of `generate`; raises RecipeError if it has none."""
+def settings_for(decoding: Decoding, speaks: bool = False, seed: int = 0) -> GenerateSettings:
+    """Return a recipe's decoding as settings of the engine; raises RecipeError if it has none."""
     if decoding.top_p is not None:
         raise RecipeError("decoding.top_p: this project's model draws by top_k only")
     defaults = GenerateSettings()
@@ -119,6 +117,5 @@ def settings_for(
         ),
         audio=Sampling(temperature=decoding.audio_temperature, top_k=decoding.audio_top_k),
         max_new_tokens=decoding.max_new_tokens,
-        static_cache=device.startswith("cuda"),
         seed=seed,
     )

@@ -24,10 +24,11 @@ from tests.model.conformance import (
     tensors,
     worst,
 )
-from wavemill.model.generate.generate import pack
-from wavemill.model.llm.cache import KeyValueCache
+from tests.model.llm.rows import read
+from wavemill.model.generate.prompt import LlmPrompt, pack
+from wavemill.model.llm.cache import Memory
 from wavemill.model.llm.config import LlmConfig, preset
-from wavemill.model.llm.network import AudioLlm, LlmOutput, rotary
+from wavemill.model.llm.network import AudioLlm, LlmOutput, NextIds, rotary
 from wavemill.model.train.llm import COUNT_FLOOR
 
 pytestmark = needs_fixtures
@@ -58,9 +59,9 @@ def in_half(
 def half_network() -> Iterator[AudioLlm]:
     AttentionInterface.register("in_half", in_half)
     config = network().model.layers[0].self_attn.config  # one object, which all layers share
-    config._attn_implementation = "in_half"
+    before, config._attn_implementation = config._attn_implementation, "in_half"
     yield network()
-    config._attn_implementation = "sdpa"
+    config._attn_implementation = before
 
 
 def arguments(case: str, file: str = "llm/cases", **changes: Any) -> dict[str, Any]:
@@ -117,33 +118,26 @@ def test_every_stored_case_is_covered() -> None:
     assert stored == {*CASES, "incremental_cached"}
 
 
-@pytest.mark.parametrize("static", [None, 64])
-@pytest.mark.parametrize("pieces", [[1] * 12, [12], [5, 7]])
+@pytest.mark.parametrize("longest", [None, 0])
 @torch.no_grad()
-def test_cached_decoding(static: int | None, pieces: list[int]) -> None:
+def test_cached_decoding(longest: int | None) -> None:
+    """With `longest` None, attention runs over whole slots, as a recorded step does."""
     whole = arguments("incremental_full")
-    audio, text = whole["audio_ids"], whole["text_ids"]
-    cache = KeyValueCache(static)
+    audio, text, memory = whole["audio_ids"][0], whole["text_ids"][0], Memory()
     prompt = notes("llm/cases")["cases"]["incremental_cached"]["prompt_len"]
-    parts = [
-        network()(
-            audio[:, :prompt],
-            text[:, :prompt],
-            features=whole["features"],
-            continuous=whole["continuous"][:, :prompt],
-            cache=cache,
-        )
-    ]
-    start = prompt
-    for count in pieces:
-        span = slice(start, start + count)
-        parts.append(network()(audio[:, span], text[:, span], cache=cache))
-        start += count
-    output = LlmOutput(
-        torch.cat([part.audio_logits for part in parts], 1),
-        torch.cat([part.text_logits for part in parts], 1),
-    )
-    TABLE.add("llm: cached decoding", errors(output, "incremental_cached"), TOLERANCE)
+    heard = whole["continuous"][0, :prompt]
+    features = [whole["features"]] if whole["features"] is not None else []
+    outputs = [read(network(), [LlmPrompt(audio[:prompt], text[:prompt], heard, features)], memory)]
+    for place in range(prompt, prompt + 12):
+        rows = torch.zeros(1, dtype=torch.int64)
+        given = NextIds(audio[[place]], text[[place]], torch.tensor([place]), rows, rows)
+        seen = None if longest is None else place + 1
+        outputs.append(network().step(given, memory, seen))
+    stored = tensors("llm/cases")
+    for name in ("audio_logits", "text_logits"):
+        found = torch.cat([getattr(output, name) for output in outputs])
+        wanted = stored[f"incremental_cached.out.{name}"][0, prompt - 1 : prompt + 12]
+        TABLE.add("llm: cached decoding", worst(found, wanted), TOLERANCE)
 
 
 INNER = parts(tensors("llm/cases"), r"(\w+)\.mid\.") if LLM.is_dir() else []
@@ -183,13 +177,22 @@ def test_inner_values(half_network: AudioLlm, case: str) -> None:
 @pytest.mark.parametrize("case", CACHED)
 @torch.no_grad()
 def test_cache_holds_rotated_keys_and_values(case: str) -> None:
-    stored, cache = tensors("llm/cases"), KeyValueCache()
-    network()(**arguments(case), cache=cache)
+    stored, given, memory = tensors("llm/cases"), arguments(case), Memory()
+    text_ids = given["text_ids"]
+    assert text_ids is not None
+    assert given["attention_mask"] is None
+    features = [] if given["features"] is None else [given["features"]]
+    heard = torch.zeros_like(given["audio_ids"], dtype=torch.bool)
+    heard = heard if given["continuous"] is None else given["continuous"]
+    one = LlmPrompt(given["audio_ids"][0], text_ids[0], heard[0], features)
+    read(network(), [one], memory)
+    shared, count = network().config.branch_layer, len(one.audio_ids)
     for name in parts(stored, f"{case}\\.cache\\.(\\w+)\\."):
         kind, number = re.fullmatch(r"(mimo_)?layer(\d+)", name).groups()  # type: ignore[union-attr]
         layer = int(number) + (network().config.num_hidden_layers if kind else 0)
-        for part, found in zip(("key", "value"), cache.layer(layer), strict=True):
-            error = worst(found, stored[f"{case}.cache.{name}.{part}"])
+        part_of = memory.audio if kind else memory.trunk if layer <= shared else memory.text
+        for part, found in zip(("key", "value"), part_of.held(layer, 0, count), strict=True):
+            error = worst(found.transpose(0, 1)[None], stored[f"{case}.cache.{name}.{part}"])
             TABLE.add("llm: keys and values", error, TOLERANCE)
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from wavemill.model.generate.generate import LlmPrompt, collate, pack
-from wavemill.model.llm.cache import CacheFull, KeyValueCache
+from tests.model.llm.rows import collate, read, stepped
+from wavemill.model.generate.prompt import LlmPrompt, pack
+from wavemill.model.llm.cache import Memory
 from wavemill.model.llm.config import PRESETS, LlmConfig, preset
 from wavemill.model.llm.network import AudioLlm
 
@@ -43,9 +46,9 @@ SAMPLES = [
 def test_rows_of_a_batch_give_what_they_give_alone(network: AudioLlm, left: bool) -> None:
     """Features, several segments, padding and text-only prompts, which upstream mixes up."""
     batch = collate(SAMPLES, PAD, left)
-    together = network(**vars(batch))
+    together = network(**batch)
     for row, one in enumerate(SAMPLES):
-        alone = network(**vars(collate([one], PAD)))
+        alone = network(**collate([one], PAD))
         count = len(one.audio_ids)
         span = slice(-count, None) if left else slice(count)
         for name in ("audio_logits", "text_logits"):
@@ -53,64 +56,100 @@ def test_rows_of_a_batch_give_what_they_give_alone(network: AudioLlm, left: bool
             assert torch.allclose(found, getattr(alone, name)[0], atol=2e-5)
 
 
-@pytest.mark.parametrize("capacity", [None, 30])
 @torch.no_grad()
-def test_padded_batch_decodes_with_a_cache(network: AudioLlm, capacity: int | None) -> None:
-    batch, steps, cache = collate(SAMPLES, PAD, left=True), 5, KeyValueCache(capacity)
-    more = torch.randint(320, 2368, (3, steps)), torch.randint(256, (3, steps))
-    positions = batch.position_ids[:, -1:] + 1 + torch.arange(steps)
-    whole = network(
-        torch.cat([batch.audio_ids, more[0]], 1),
-        torch.cat([batch.text_ids, more[1]], 1),
-        features=batch.features,
-        continuous=torch.cat([batch.continuous, torch.zeros(3, steps, dtype=torch.bool)], 1),
-        attention_mask=batch.attention_mask,
-        position_ids=torch.cat([batch.position_ids, positions], 1),
-    )
-    network(**vars(batch), cache=cache)
+def test_rows_of_any_length_go_on_in_their_slots(network: AudioLlm) -> None:
+    """Prompts are read together, and each step gives what the whole row gives at that position."""
+    steps, memory = 5, Memory()
+    more = torch.randint(320, 2368, (steps, 3)), torch.randint(256, (steps, 3))
+    scores = [read(network, SAMPLES, memory)]
+    lengths = [len(one.audio_ids) for one in SAMPLES]
     for step in range(steps):
-        one = network(
-            more[0][:, step : step + 1],
-            more[1][:, step : step + 1],
-            attention_mask=batch.attention_mask,
-            position_ids=positions[:, step : step + 1],
-            cache=cache,
+        scores.append(stepped(network, more[0][step], more[1][step], lengths, memory))
+        lengths = [length + 1 for length in lengths]
+    for row, one in enumerate(SAMPLES):
+        whole = network(
+            torch.cat([one.audio_ids, more[0][:, row]])[None],
+            torch.cat([one.text_ids, more[1][:, row]])[None],
+            features=one.packed(),
+            continuous=torch.cat([one.continuous, torch.zeros(steps, dtype=torch.bool)])[None],
         )
-        at = whole.text_logits.shape[1] - steps + step
-        assert torch.allclose(one.text_logits[:, 0], whole.text_logits[:, at], atol=2e-5)
-        assert torch.allclose(one.audio_logits[:, 0], whole.audio_logits[:, at], atol=2e-5)
+        for name in ("audio_logits", "text_logits"):
+            found = torch.stack([getattr(output, name)[row] for output in scores])
+            wanted = getattr(whole, name)[0, len(one.audio_ids) - 1 :]
+            assert torch.allclose(found, wanted, atol=2e-5)
 
 
 @torch.no_grad()
-def test_cache_grows_beyond_its_first_capacity(network: AudioLlm) -> None:
-    long, cache = sample(300), KeyValueCache()
+def test_a_row_leaves_its_slot_to_the_last_one(network: AudioLlm) -> None:
+    memory, more = Memory(), torch.randint(256, (2,))
+    read(network, SAMPLES, memory)
+    memory.leave(0)
+    assert [part.owners for part in memory.parts] == [[2, 1]] * 3
+    lengths = [len(SAMPLES[2].audio_ids), len(SAMPLES[1].audio_ids)]
+    found = stepped(network, more + 320, more, lengths, memory)
+    for row, one in enumerate((SAMPLES[2], SAMPLES[1])):
+        alone = Memory()
+        read(network, [one], alone)
+        wanted = stepped(network, more[[row]] + 320, more[[row]], [lengths[row]], alone)
+        assert torch.allclose(found.text_logits[row], wanted.text_logits[0], atol=2e-5)
+        assert torch.allclose(found.audio_logits[row], wanted.audio_logits[0], atol=2e-5)
+
+
+@torch.no_grad()
+def test_slots_grow_beyond_their_first_capacity(network: AudioLlm) -> None:
+    long, memory = sample(300), Memory()
     whole = network(long.audio_ids[None], long.text_ids[None])
-    parts = [
-        network(audio, text, cache=cache).text_logits
-        for audio, text in zip(
-            long.audio_ids[None].split(100, 1), long.text_ids[None].split(100, 1), strict=True
-        )
-    ]
-    assert torch.allclose(torch.cat(parts, 1), whole.text_logits, atol=2e-5)
+    first = LlmPrompt(long.audio_ids[:250], long.text_ids[:250], long.continuous[:250])
+    found = [read(network, [first], memory).text_logits]
+    for place in range(250, 300):
+        ids = long.audio_ids[[place]], long.text_ids[[place]]
+        found.append(stepped(network, *ids, [place], memory).text_logits)
+    assert torch.allclose(torch.cat(found), whole.text_logits[0, 249:], atol=2e-5)
+    assert memory.trunk.capacity == 512
 
 
 @torch.no_grad()
-def test_static_cache_says_when_it_is_full(network: AudioLlm) -> None:
-    with pytest.raises(CacheFull, match="0 \\+ 9 positions exceed 8"):
-        network(
-            SAMPLES[0].audio_ids[None, :9], SAMPLES[0].text_ids[None, :9], cache=KeyValueCache(8)
-        )
+def test_a_branch_that_a_row_does_not_need_is_not_computed(
+    network: AudioLlm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {"audio": 0, "text": 0}
+    for name, layer in (
+        ("audio", network.model.mimo_layers[0]),
+        ("text", network.model.layers[-1]),
+    ):
+        forward = layer.forward
+
+        def counted(
+            hidden: torch.Tensor, _name: str = name, _forward: Any = forward, **given: Any
+        ) -> Any:
+            rows[_name] += hidden.shape[1]
+            return _forward(hidden, **given)
+
+        monkeypatch.setattr(layer, "forward", counted)
+    memory = Memory()
+    # The first row only speaks, the second only writes, the third does both.
+    read(network, SAMPLES, memory, text=(1, 2), audio=(0, 2))
+    assert rows == {"audio": 23 + 17, "text": 12 + 17}
+    rows |= {"audio": 0, "text": 0}
+    ids = torch.randint(256, (3,))
+    output = stepped(network, ids + 320, ids, [23, 12, 17], memory)
+    assert rows == {"audio": 2, "text": 2}
+    assert len(output.audio_logits) == len(output.text_logits) == 2
+    everything = Memory()
+    read(network, SAMPLES, everything)
+    wanted = stepped(network, ids + 320, ids, [23, 12, 17], everything)
+    assert torch.allclose(output.audio_logits, wanted.audio_logits[[0, 2]], atol=2e-5)
+    assert torch.allclose(output.text_logits, wanted.text_logits[[1, 2]], atol=2e-5)
 
 
 def test_features_must_fit_their_positions(network: AudioLlm) -> None:
     batch = collate(SAMPLES, PAD)
-    assert batch.features is not None
     with pytest.raises(ValueError, match="21 rows of features for 22 positions"):
         network(
-            batch.audio_ids,
-            batch.text_ids,
-            features=batch.features[:-1],
-            continuous=batch.continuous,
+            batch["audio_ids"],
+            batch["text_ids"],
+            features=batch["features"][:-1],
+            continuous=batch["continuous"],
         )
     with pytest.raises(ValueError, match="1 features for 2 audio segments"):
         pack(SAMPLES[0].continuous, SAMPLES[0].features[:1])

@@ -7,12 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.decoders import Metaspace
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from wavemill.model.io.folders import WeightsError
 from wavemill.model.llm.config import preset
-from wavemill.model.prompt.text import Utf8, load_text_tokenizer
+from wavemill.model.prompt.text import (
+    BROKEN,
+    FromTokenizers,
+    TextStream,
+    Utf8,
+    load_text_tokenizer,
+)
 
 
 @settings(deadline=None)
@@ -59,3 +66,24 @@ def test_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "tiktoken.model").write_bytes(b"\x00\x01")
     with pytest.raises(WeightsError, match=r"tiktoken\.model is not a file of byte pairs"):
         load_text_tokenizer(tmp_path, text_vocab=3)
+
+
+@given(st.lists(st.integers(0, 255), max_size=60) | st.text().map(lambda text: [*text.encode()]))
+def test_pieces_of_a_text_add_up(ids: list[int]) -> None:
+    """Also of ids that are no text; a character comes when it is complete."""
+    stream = TextStream(Utf8())
+    pieces = []
+    for place, id_ in enumerate(ids, 1):
+        pieces.append(stream.push(id_))
+        whole = Utf8().decode(ids[:place])
+        assert "".join(pieces) == whole or whole.endswith(BROKEN)
+    assert "".join([*pieces, stream.rest()]) == Utf8().decode(ids)
+
+
+def test_a_text_in_pieces_keeps_its_spaces(tmp_path: Path) -> None:
+    """A tokenizer that strips the start of what it decodes must not do so to every piece."""
+    tokenizer = Tokenizer(WordLevel({"\u2581one": 0, "\u2581two": 1, "s": 2}, unk_token="s"))
+    tokenizer.decoder = Metaspace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    stream = TextStream(FromTokenizers(tmp_path / "tokenizer.json"))
+    assert [stream.push(id_) for id_ in (0, 1, 2, 0)] == ["one", " two", "s", " one"]
