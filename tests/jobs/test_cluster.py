@@ -87,7 +87,11 @@ class Cluster:
         line = [RAY, "job", "submit", "--address", self.address, *options, "--", *command]
         environment = {**os.environ, **TOKEN}
         return subprocess.Popen(
-            line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+            line,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            env=environment,
         )
 
     def workers_on_second(self) -> list[psutil.Process]:

@@ -44,7 +44,9 @@ def test_identity_imports_no_torch() -> None:
         "import sys; from wavemill.stages.transcribe.whisper import Whisper, WhisperConfig;"
         "Whisper(WhisperConfig()).weights_identity(); print('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
     assert done.stdout.strip() == "False", done.stderr
 
 
