@@ -36,6 +36,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_open(port: int) -> bool:
+    """Whether something listens at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Cluster:
     """A head and a second node, each started by the `ray` command."""
 
@@ -62,14 +68,17 @@ class Cluster:
         The dashboard's port opens before the agent is there that starts jobs.
         """
         line = [RAY, "job", "submit", "--address", self.address, "--", "true"]
+        said = b"nothing answers"
         until = time.monotonic() + 240
         while time.monotonic() < until:
             assert self.head.poll() is None, (self.folder / "start.log").read_text(encoding="utf-8")
-            done = subprocess.run(line, capture_output=True, env={**os.environ, **TOKEN})
-            if done.returncode == 0:
-                return
+            if is_open(self.dashboard):  # each attempt costs seconds of imports
+                done = subprocess.run(line, capture_output=True, env={**os.environ, **TOKEN})
+                if done.returncode == 0:
+                    return
+                said = done.stdout + done.stderr
             time.sleep(0.5)
-        raise TimeoutError((self.folder / "start.log").read_text(encoding="utf-8"))
+        raise TimeoutError(said.decode())
 
     def submit(self, *command: str) -> subprocess.Popen[str]:
         """Send the checkout along, as deploy/runtime-env.yaml does, without installing anything."""
