@@ -51,8 +51,14 @@ class Cluster:
         fixed = [f"--port={self.port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
         dashboard = ["--include-dashboard=true", f"--dashboard-port={self.dashboard}"]
         self.head = self._start("--head", *fixed, *dashboard, "--num-cpus=1")
-        self._wait_for_jobs()
+        self.nodes = [self.head]
+        try:
+            self._wait_for_jobs()
+        except BaseException:
+            self.close()
+            raise
         self.second = self._start(f"--address=127.0.0.1:{self.port}", "--num-cpus=1")
+        self.nodes.insert(0, self.second)
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         command = [RAY, "start", "--block", "--disable-usage-stats", *options]
@@ -118,7 +124,7 @@ class Cluster:
         self.second.wait()
 
     def close(self) -> None:
-        for node in (self.second, self.head):
+        for node in self.nodes:
             if node.poll() is None:
                 processes = psutil.Process(node.pid).children(recursive=True)
                 node.terminate()
