@@ -18,6 +18,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # unless this variable is set.
 INSTALL := $(PIP) install --no-compile
 unexport PYTHONDONTWRITEBYTECODE
+# Tests make files with names in the world's languages.
+ifneq ($(shell locale charmap 2>/dev/null),UTF-8)
+export PYTHONUTF8 := 1
+endif
 LOCK := constraints/python$(PYTHON_VERSION).txt
 
 ifeq ($(VERSIONS),locked)

@@ -20,7 +20,12 @@ from tests.object_store import ObjectStore, running_object_store
 
 
 def pytest_configure() -> None:
-    """Heed Ctrl-C even as a shell's background job, so that the programs under test do."""
+    """Heed Ctrl-C even as a shell's background job, so that the programs under test do.
+
+    Raises UsageError where Python cannot name all files of the tests.
+    """
+    if sys.getfilesystemencoding() != "utf-8":
+        raise pytest.UsageError("tests name files in the world's languages; remedy: PYTHONUTF8=1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # No test loses power: nothing need be on the disk, where each file waits for milliseconds.

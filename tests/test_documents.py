@@ -129,10 +129,10 @@ def labelled(path: Path) -> None:
 
 def lay_out(folder: Path) -> None:
     """Put there what the documents take for given: small, and under the names that they use."""
-    write(folder / "recordings" / "meeting3.flac", speech(0, 9))
+    write(folder / "recordings" / "meeting3.flac", speech(0, 5))
     write(folder / "recordings" / "interviews" / "talk [12].wav", speech(9, 12))
     labelled(folder / "recordings" / "labelled.tar")
-    write(folder / "more" / "talk.wav", speech(12, 17))
+    write(folder / "more" / "talk.wav", speech(12, 15))
     write(folder / "question.wav", speech(1.5, 4.5))
     write(folder / "me.wav", speech(5, 9))
     (folder / "books.jsonl").write_text(

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from tests.support import ROOT
 
@@ -87,7 +88,9 @@ def test_curate_beside_packages_of_these_names(
     for name in PACKAGES:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("MINE = True\n", encoding="utf-8")
-    command = ["-m", "wavemill.jobs.cli", "curate", str(EXAMPLE), "--out", "work"]
+    samples, rate = soundfile.read(EXAMPLE)
+    soundfile.write(tmp_path / "a.flac", samples[: 6 * rate], rate)
+    command = ["-m", "wavemill.jobs.cli", "curate", "a.flac", "--out", "work"]
     done = _python(installed, *command, "--executor", executor, "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "work" / "corpus" / "pretrain").glob("*.parquet"))
@@ -117,11 +120,11 @@ def _python(
         cwd=cwd,
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=280,
     )
 
 
 def _run(command: list[str], cwd: Path) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr

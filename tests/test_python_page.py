@@ -62,5 +62,7 @@ def test_importing_it_imports_nothing_else() -> None:
         "found = {name.partition('.')[0] for name in set(sys.modules) - before};"
         "print(found - set(sys.stdlib_module_names), 'wavemill.pipeline' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=ROOT
+    )
     assert done.stdout.strip() == "{'wavemill'} False", done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Text files are read and written with a named encoding, so that no locale matters."""
+"""Text of files and programs has a named encoding, so that no locale matters."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ FOLDERS = (
     *("benchmarks", "examples", "tests"),
     *("jobs", "manifests", "model", "pipeline", "stages"),
 )
-CALL = re.compile(rb"\b(read_text|write_text|open)\(")
+CALL = re.compile(rb"\b(read_text|write_text|open)\(|text=True")
 TEXT_MODE = re.compile(r"[rwax]t?\+?")
 # Where `encoding` stands among the arguments of a call without names.
 ARGUMENT = {"read_text": 0, "write_text": 1}
+PROGRAMS = {"run", "Popen", "check_output"}  # of subprocess
 
 
 def without_encoding(code: bytes) -> list[int]:
@@ -32,6 +33,8 @@ def is_text(call: ast.Call) -> bool:
     named = {keyword.arg: keyword.value for keyword in call.keywords}
     if "fileobj" in named:  # `tarfile.open`
         return False
+    if called(call) in PROGRAMS:
+        return "text" in named
     mode = named.get("mode")
     if isinstance(call.func, ast.Name):
         mode = call.args[1] if len(call.args) > 1 else mode or ast.Constant("r")
@@ -65,6 +68,9 @@ def called(call: ast.Call) -> str:
         ("path.open('a', encoding='utf-8')", False),
         ("path.open(mode='w')", True),
         ("path.open('xb')", False),
+        ("subprocess.run(line, text=True)", True),
+        ("subprocess.run(line, encoding='utf-8')", False),
+        ("subprocess.run(line)", False),
         ("Store.open(path)", False),
         ("av.open(path, 'w')", False),
         ("tarfile.open(fileobj=file, mode='w')", False),

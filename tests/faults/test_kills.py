@@ -70,7 +70,7 @@ class Assassin:
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
             )
             self._haunt(driver)
             output, _ = driver.communicate(timeout=GIVE_UP_SECONDS)

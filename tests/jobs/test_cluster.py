@@ -36,6 +36,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_open(port: int) -> bool:
+    """Whether something listens at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Cluster:
     """A head and a second node, each started by the `ray` command."""
 
@@ -45,8 +51,14 @@ class Cluster:
         fixed = [f"--port={self.port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
         dashboard = ["--include-dashboard=true", f"--dashboard-port={self.dashboard}"]
         self.head = self._start("--head", *fixed, *dashboard, "--num-cpus=1")
-        self._wait_for_jobs()
+        self.nodes = [self.head]
+        try:
+            self._wait_for_jobs()
+        except BaseException:
+            self.close()
+            raise
         self.second = self._start(f"--address=127.0.0.1:{self.port}", "--num-cpus=1")
+        self.nodes.insert(0, self.second)
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         command = [RAY, "start", "--block", "--disable-usage-stats", *options]
@@ -62,14 +74,17 @@ class Cluster:
         The dashboard's port opens before the agent is there that starts jobs.
         """
         line = [RAY, "job", "submit", "--address", self.address, "--", "true"]
+        said = b"nothing answers"
         until = time.monotonic() + 240
         while time.monotonic() < until:
             assert self.head.poll() is None, (self.folder / "start.log").read_text(encoding="utf-8")
-            done = subprocess.run(line, capture_output=True, env={**os.environ, **TOKEN})
-            if done.returncode == 0:
-                return
+            if is_open(self.dashboard):  # each attempt costs seconds of imports
+                done = subprocess.run(line, capture_output=True, env={**os.environ, **TOKEN})
+                if done.returncode == 0:
+                    return
+                said = done.stdout + done.stderr
             time.sleep(0.5)
-        raise TimeoutError((self.folder / "start.log").read_text(encoding="utf-8"))
+        raise TimeoutError(said.decode())
 
     def submit(self, *command: str) -> subprocess.Popen[str]:
         """Send the checkout along, as deploy/runtime-env.yaml does, without installing anything."""
@@ -87,7 +102,11 @@ class Cluster:
         line = [RAY, "job", "submit", "--address", self.address, *options, "--", *command]
         environment = {**os.environ, **TOKEN}
         return subprocess.Popen(
-            line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+            line,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            env=environment,
         )
 
     def workers_on_second(self) -> list[psutil.Process]:
@@ -105,7 +124,7 @@ class Cluster:
         self.second.wait()
 
     def close(self) -> None:
-        for node in (self.second, self.head):
+        for node in self.nodes:
             if node.poll() is None:
                 processes = psutil.Process(node.pid).children(recursive=True)
                 node.terminate()

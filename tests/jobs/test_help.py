@@ -32,7 +32,9 @@ print(json.dumps([name for name in sys.modules if name.startswith("wavemill.")])
 def imported(*arguments: str) -> tuple[list[str], list[str]]:
     """Return the heavy libraries, and the modules of the project, that a command imports."""
     code = LOOK.format(arguments=list(arguments), heavy=HEAVY)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     heavy, own = map(json.loads, done.stdout.splitlines()[-2:])
     return heavy, own
@@ -67,7 +69,9 @@ def test_no_help_of_a_command_imports_a_heavy_library() -> None:
             f"print([name for name in {HEAVY} if name in sys.modules])",
         )
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=ROOT
+    )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 

@@ -29,7 +29,7 @@ def started(*arguments: object, **environment: str) -> Iterator[subprocess.Popen
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     try:
         yield process

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from tests.browser import installed, running_browser, visit
@@ -19,10 +20,13 @@ from wavemill.jobs.cli import app
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A WORKDIR of two examples and, where there are any, of real recordings."""
+    """A WORKDIR of two examples (8 s of each) and, where there are any, of real recordings."""
     installed()  # skip before any work
-    examples = ROOT / "examples/recordings"  # nothing of the first is kept
-    sources = [examples / "clipped_voices.flac", examples / "stereo_call.flac"]
+    folder = tmp_path_factory.mktemp("sources")
+    for name in ("clipped_voices", "stereo_call"):  # nothing of the first is kept
+        samples, rate = soundfile.read(ROOT / f"examples/recordings/{name}.flac")
+        soundfile.write(folder / f"{name}.flac", samples[: 8 * rate], rate)
+    sources = sorted(folder.iterdir())
     with suppress(pytest.skip.Exception):
         sources += [audio_folder() / name for name in ("read/jfk.flac", "noise/noise2.wav")]
     workdir = tmp_path_factory.mktemp("work")

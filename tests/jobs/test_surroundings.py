@@ -39,7 +39,7 @@ def wavemill(*arguments: object, limit: int | None = None, **environment: str) -
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=280,
         preexec_fn=None
         if limit is None

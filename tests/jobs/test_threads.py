@@ -30,7 +30,7 @@ def threads(first: str, told: str | None) -> dict[str, object]:
     made = subprocess.run(
         [sys.executable, "-c", LOOK.format(first=first)],
         env=kept | ({} if told is None else {"OMP_NUM_THREADS": told}),
-        cwd=ROOT, check=True, capture_output=True, text=True,
+        cwd=ROOT, check=True, capture_output=True, encoding="utf-8",
     )  # fmt: skip
     found: dict[str, object] = json.loads(made.stdout)
     return found

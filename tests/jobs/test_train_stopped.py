@@ -42,7 +42,7 @@ def training(corpus: Path, run: Path, *options: str) -> Iterator[subprocess.Pope
     process = subprocess.Popen(
         [sys.executable, "-m", "wavemill.jobs.cli", *told],
         cwd=run.parent, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
     )  # fmt: skip
     try:
         yield process

@@ -99,7 +99,7 @@ def weights(
     return subprocess.run(
         [sys.executable, "-c", code, "weights", *arguments],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         cwd=ROOT,
         env=surroundings,
     )

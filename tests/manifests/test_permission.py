@@ -50,7 +50,7 @@ def scan_as_nobody(
     arguments = [json.dumps([str(s) for s in sources]), str(cache)]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     recordings, errors, notes = json.loads(done.stdout)

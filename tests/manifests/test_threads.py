@@ -87,6 +87,10 @@ def test_a_thread_that_hangs_does_not_keep_the_program() -> None:
         "print([str(r) for _, r in in_threads(lambda i, b: forever.wait(), [1], 1, 0.1)])\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=True,
     )
     assert ended.stdout == "['']\n"

@@ -16,7 +16,7 @@ from wavemill.model.torchaudio_import import import_torchaudio
 def run(code: str) -> str:
     """Run in a fresh interpreter: what was imported before must not matter."""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -29,7 +29,7 @@ NAMES = ("clean_dialogue.flac", "stereo_call.flac")
 def program(*arguments: object) -> None:
     """Run the command line as a user does, in a process of its own."""
     line = [sys.executable, "-m", "wavemill.jobs.cli", *map(str, arguments)]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -257,7 +257,7 @@ def test_an_unreadable_file_is_a_row(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(folder), str(tmp_path / "warm"), str(out)],
         cwd=ROOT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "nothing of the sources could be used" in done.stdout

@@ -50,7 +50,7 @@ def write(store: Store, holder: Holder) -> None:
 
 def other_process(store: Store, seconds: float = 60) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", HOLD, store.root, str(seconds)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process

@@ -104,6 +104,8 @@ def test_it_is_printed_without_its_packages_or_a_model() -> None:
         "heavy = {'torch', 'whisper', 'demucs', 'pyannote', 'funasr', 'ray', 'av'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     assert load_config(Config, "paper") == Config.model_validate(yaml.safe_load(done.stdout))

@@ -57,6 +57,6 @@ def test_neither_whisper_nor_torch_is_imported() -> None:
         "print({'whisper', 'torch', 'numba'} & set(sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
     )
     assert done.stdout.strip() == "set()"

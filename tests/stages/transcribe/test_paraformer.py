@@ -254,7 +254,9 @@ def test_loading_does_not_import_the_whole_package(folder: Path) -> None:
         "print('torch' in sys.modules); engine.load('cpu');"
         "print('funasr' in sys.modules, 'modelscope' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
     assert done.stdout.split() == ["False", "False", "False"], done.stderr
 
 
