@@ -40,8 +40,11 @@ SCRIPTS = (
 )
 CHARTS = "window.vegaEmbed = vegaEmbed;"  # Vega, Vega-Lite and Vega-Embed, in one script
 _BUNDLE = """
-import sys, vl_convert
-sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1]).encode())
+import contextlib, os, sys, vl_convert
+with contextlib.suppress(BrokenPipeError):  # the report ended before it wrote a page
+    sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1]).encode())
+    sys.stdout.buffer.flush()
+os._exit(0)
 """
 _POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; "
@@ -92,7 +95,7 @@ def policy(live: bool) -> str:
 
 @cache
 def _charts_process() -> subprocess.Popen[bytes]:
-    """Bundle the chart library in a process of its own: it takes seconds, and holds Python's lock."""
+    """Bundle the chart library in a process of its own: it takes seconds and Python's lock."""
     command = [sys.executable, "-c", _BUNDLE, CHARTS]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
