@@ -45,7 +45,7 @@ def main() -> None:
     if arguments.only_plan:
         print(json.dumps(plan_once(arguments.only_plan, arguments.sizes[0])))
         return
-    columns = ("recordings", "shards", "to do", "plan", "anti-join", "rows", "peak")
+    columns = ("recordings", "shards", "to do", "plan", "CPU", "anti-join", "rows", "peak")
     print("".join(f"{name:>12}" for name in columns))
     for size in arguments.sizes:
         with tempfile.TemporaryDirectory(prefix="wavemill-plan-") as folder:
@@ -55,7 +55,7 @@ def main() -> None:
             done = subprocess.run([*command, "--sizes", str(size)], capture_output=True, check=True)
         found = json.loads(done.stdout)
         counts = "".join(f"{found[name]:>12,}" for name in ("recordings", "shards", "pending"))
-        times = "".join(f"{found[name]:>10.2f} s" for name in ("seconds", "anti_join"))
+        times = "".join(f"{found[name]:>10.2f} s" for name in ("seconds", "cpu", "anti_join"))
         memory = "".join(f"{found[name]:>8.0f} MiB" for name in ("rows_mib", "peak_mib"))
         print(counts + times + memory, flush=True)
 
@@ -112,12 +112,12 @@ def plan_once(folder: Path, size: int) -> dict[str, float]:
     today = pq.read_table(folder / "today.parquet")
     before = peak_mib()
     store = Store.open(folder)
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     catalogue = Catalogue(store, today, SHARD_SECONDS)
     plan = make_plan(store, Config(), catalogue)
     pending, shards = plan.pending, plan.shards
     loads = {load.stage: load.shards for load in plan.loads()}
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     peak = peak_mib()
     changes = catalogue.changes
     assert (changes.new, changes.relabelled, changes.gone) == (one, one, one), changes
@@ -125,6 +125,7 @@ def plan_once(folder: Path, size: int) -> dict[str, float]:
     return {
         "recordings": size,
         "seconds": seconds,
+        "cpu": cpu,
         "anti_join": bare_anti_join(today, size),
         "pending": pending,
         "shards": shards,

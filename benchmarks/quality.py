@@ -1,20 +1,25 @@
-"""How the quality page grows with the corpus: seconds and bytes of `wavemill report`.
+"""How the quality page grows with the corpus: the first `wavemill report`, and one after a refresh.
 
     python -m benchmarks.quality [--segments 100 10000 1000000] [--keep FOLDER]
 
 Synthetic tables without audio: recordings of 6 minutes with 100 segments each, 10,000 segments a
-shard, values spread around the thresholds, verdicts by the stage's own code. Figures: quality.md.
+shard, values spread around the thresholds, verdicts by the stage's own code.
+The refresh gives 1 % of the shards other outputs in a second snapshot. Each report is a process of
+its own; `wall` is that of the command, `CPU` and `peak` (memory) are those of the process and of
+what it started. Figures: quality.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
-from itertools import pairwise
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +34,14 @@ from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.curation import Config, all_schemas, make_graph
 from wavemill.pipeline.ledger import FOLDER as LEDGER_FOLDER
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
-from wavemill.pipeline.quality.database import new_database
-from wavemill.pipeline.quality.figures import read_figures
-from wavemill.pipeline.quality.page import write_page
-from wavemill.pipeline.quality.samples import read_samples
-from wavemill.pipeline.quality.totals import read_totals
-from wavemill.pipeline.snapshots import LATEST, LINEAGE_SCHEMA, STAGES_SCHEMA, Snapshot
+from wavemill.pipeline.quality.database import newest_snapshot
+from wavemill.pipeline.snapshots import (
+    LATEST,
+    LINEAGE_SCHEMA,
+    STAGES_SCHEMA,
+    Snapshot,
+    save_snapshot,
+)
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import ERRORS_SCHEMA
 from wavemill.stages.verdict.stage import join_scores, judge
@@ -47,31 +54,57 @@ FINGERPRINT = "f" * 16
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--segments", type=int, nargs="+", default=[100, 10_000, 1_000_000])
-    parser.add_argument("--keep", type=Path, help="write the largest WORKDIR here, and leave it")
+    parser.add_argument("--keep", type=Path, help="write the WORKDIRs here, and leave them")
     arguments = parser.parse_args()
-    columns = ("segments", "views", "totals", "figures", "the rest", "page")
-    print("".join(f"{name:>11}" for name in columns))
+    columns = ("segments", "report", "wall", "CPU", "peak", "page")
+    print("".join(f"{name:>12}" for name in columns))
     for count in arguments.segments:
         with tempfile.TemporaryDirectory(prefix="wavemill-quality-") as folder:
-            root = arguments.keep or Path(folder)
-            seconds = report(write_workdir(root / f"{count}", count))
-            size = (root / f"{count}/report/index.html").stat().st_size
-            times = "".join(f"{value:>9.2f} s" for value in seconds)
-            print(f"{count:>11,}{times}{size / 1e6:>8.2f} MB", flush=True)
+            root = (arguments.keep or Path(folder)) / f"{count}"
+            store = write_workdir(root, count)
+            for kind in ("first", "again", "refresh"):
+                if kind == "refresh":
+                    refresh(store)
+                wall, cpu, peak = report(root)
+                size = (root / "report/index.html").stat().st_size
+                print(
+                    f"{count:>12,}{kind:>12}{wall:>10.1f} s{cpu:>10.1f} s{peak:>8.0f} MiB"
+                    f"{size / 1e6:>9.2f} MB",
+                    flush=True,
+                )
 
 
-def report(store: Store) -> list[float]:
-    """Do what `wavemill report` does; return the seconds of its steps."""
-    times = [time.perf_counter()]
-    with new_database(store, "0") as (snapshot, database):
-        times.append(time.perf_counter())
-        read_totals(database)
-        times.append(time.perf_counter())
-        figures = read_figures(database, store, snapshot)
-        times.append(time.perf_counter())
-        write_page(store, figures, read_samples(database, store))
-    times.append(time.perf_counter())
-    return [after - before for before, after in pairwise(times)]
+def report(root: Path) -> tuple[float, float, float]:
+    """Run `wavemill report`; return its seconds, its CPU seconds and its peak memory in MiB."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "wavemill.jobs.report", str(root)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, process.returncode
+    wall = time.perf_counter() - began
+    return wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def refresh(store: Store) -> None:
+    """Make a second snapshot in which 1 % of the shards, at least one, have other outputs."""
+    old, new = "snapshots/000001", "snapshots/000002"
+    lineage = store.read_table(f"{old}/lineage.parquet").to_pylist()
+    shards = sorted({row["shard_id"] for row in lineage})
+    chosen = set(shards[: max(1, len(shards) // 100)])
+    for row in lineage:
+        if row["shard_id"] in chosen:
+            key = row["output"].replace("0123456789ab", "ba9876543210")
+            store.write_table(key, store.read_table(row["output"]))
+            row["output"] = key
+    for name in ("recordings", "errors", "stages"):
+        store.link(f"{old}/{name}.parquet", f"{new}/{name}.parquet")
+    for name in store.names(f"{old}/pretrain"):
+        store.link(f"{old}/pretrain/{name}", f"{new}/pretrain/{name}")
+    store.write_table(f"{new}/lineage.parquet", filled(lineage, LINEAGE_SCHEMA))
+    snapshot = replace(newest_snapshot(store), number=2, parent=1)
+    save_snapshot(store, snapshot)
+    store.write_text(LATEST, snapshot.name)
 
 
 def write_workdir(root: Path, count: int) -> Store:

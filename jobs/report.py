@@ -43,9 +43,9 @@ def report(
     Example: wavemill report work, then duckdb work/quality.duckdb "from hours_by_language"
     """
     from wavemill.jobs.progress import hold
-    from wavemill.pipeline.quality.database import DATABASE, new_database
+    from wavemill.pipeline.quality.database import DATABASE, new_database, newest_snapshot
     from wavemill.pipeline.quality.figures import read_figures
-    from wavemill.pipeline.quality.page import PAGE, write_page
+    from wavemill.pipeline.quality.page import PAGE, begin, write_page
     from wavemill.pipeline.quality.samples import read_samples
     from wavemill.pipeline.quality.shard_rows import page_database
     from wavemill.pipeline.quality.totals import read_totals
@@ -53,6 +53,9 @@ def report(
     from wavemill.pipeline.version import version
 
     console, store = Terminal(), Store.open(workdir)
+    newest_snapshot(store)  # there is one
+    if page:
+        begin()
     # A purge beside it must not meet what was read before it, so a report is a writer like others.
     with hold(console, store, "wavemill report"), new_database(store, version()) as made:
         snapshot, _ = made

@@ -24,6 +24,8 @@ from wavemill.pipeline.task import TaskResult
 FOLDER = "manifest/ledger"
 FLUSH_SECONDS = 5.0  # between two files of a run
 _FILE = re.compile(r"[0-9]{8}\.parquet")
+# SQL, after a query of rows: of several rows of an output, the last one.
+LAST_OF_OUTPUT = "qualify row_number() over (partition by output order by finished_ms desc) = 1"
 MAX_FILES = 64  # more of them are merged into one
 
 
@@ -104,8 +106,7 @@ class Ledger:
         table = pa.concat_tables([SCHEMA.empty_table(), *self._read.values()])
         database.register(f"{name}_rows", table)
         database.execute(
-            f"create or replace view {name} as select * from {name}_rows "
-            "qualify row_number() over (partition by output order by finished_ms desc) = 1"
+            f"create or replace view {name} as select * from {name}_rows {LAST_OF_OUTPUT}"
         )
 
     def rows(self, outputs: Iterable[str] | None = None) -> pa.Table:

@@ -14,7 +14,7 @@ from wavemill.manifests.table import recordings_from_table
 from wavemill.pipeline.catalogue import Catalogue
 from wavemill.pipeline.damage import Recorded
 from wavemill.pipeline.graph import ConfiguredStage, Graph
-from wavemill.pipeline.ledger import Ledger
+from wavemill.pipeline.ledger import LAST_OF_OUTPUT, Ledger
 from wavemill.pipeline.output_key import OutputKey, errors_key, stem_sql, table_key, with_kept_sql
 from wavemill.pipeline.shard import Shard
 from wavemill.pipeline.store import Store
@@ -189,7 +189,8 @@ class Plan:
         self._database.execute(f"create or replace table todo as {' union all '.join(parts)}")
         self._database.execute(
             "create or replace table begun as select stem, output, errors, bytes, sha256, "
-            "errors_sha256, shard_id from ledger semi join todo using (shard_id)"
+            "errors_sha256, shard_id from ledger_rows semi join todo using (shard_id) "
+            f"{LAST_OF_OUTPUT}"
         )
 
     def _is_done(self, stage: ConfiguredStage, rows: str = "ledger_rows") -> str:

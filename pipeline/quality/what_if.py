@@ -8,11 +8,12 @@ those of segments, and overlapping segments count each.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 SAMPLE = 20_000  # segments of each kind whose values are given; of more, so many are drawn
 
@@ -67,8 +68,7 @@ def _what_if(
 ) -> WhatIf:
     knobs = read_knobs(database, kind)
     names = list(dict.fromkeys(["duration_s", *(knob.column for knob in knobs)]))
-    query = _SAMPLE.format(columns=", ".join(names), limit=limit)
-    table = database.sql(query, params=[kind]).to_arrow_table()
+    table = _sample(database, names, kind, limit, segments)
     bits = {knob.rule: 1 << index for index, knob in enumerate(knobs)}
     broken = [
         sum({bits.get(rule, 1 << 31) for rule in rules}) for rules in table["rules"].to_pylist()
@@ -85,6 +85,22 @@ def _what_if(
         {name: _base64(value) for name, value in values.items()},
         _base64(np.asarray(broken, "<u4")),
     )
+
+
+def _sample(
+    database: duckdb.DuckDBPyConnection, names: Sequence[str], kind: str, limit: int, segments: int
+) -> pa.Table:
+    """Return the values and broken rules of the `limit` segments whose ids have the least hashes.
+
+    Of many segments, those with great hashes are left out before they are sorted.
+    """
+    share = 1.5 * limit / segments
+    for most in ([int(share * 2**64)] if share < 0.5 else []) + [2**64 - 1]:
+        query = _SAMPLE.format(columns=", ".join(names), limit=limit, most=most)
+        table = database.sql(query, params=[kind]).to_arrow_table()
+        if table.num_rows == min(limit, segments):
+            break
+    return table
 
 
 def read_knobs(database: duckdb.DuckDBPyConnection, kind: str) -> tuple[Knob, ...]:
@@ -150,6 +166,7 @@ from thresholds join (select rule, setting from base.rules) using (rule)
 where side in ('min', 'max') and text_source = ? order by position
 """
 _SAMPLE = f"""
-select {{columns}}, rules from seen where {_JUDGED} order by hash(segment_id), segment_id
+select {{columns}}, rules from seen where {_JUDGED} and hash(segment_id) <= {{most}}::ubigint
+order by hash(segment_id), segment_id
 limit {{limit}}
 """

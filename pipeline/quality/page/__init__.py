@@ -10,6 +10,8 @@ import base64
 import hashlib
 import json
 import math
+import subprocess
+import sys
 from dataclasses import asdict
 from functools import cache
 from importlib import resources
@@ -37,6 +39,13 @@ SCRIPTS = (
     "main.js",
 )
 CHARTS = "window.vegaEmbed = vegaEmbed;"  # Vega, Vega-Lite and Vega-Embed, in one script
+_BUNDLE = """
+import contextlib, os, sys, vl_convert
+with contextlib.suppress(BrokenPipeError):  # the report ended before it wrote a page
+    sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1]).encode())
+    sys.stdout.buffer.flush()
+os._exit(0)
+"""
 _POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; "
     "media-src {origin}blob:; connect-src {connect}; base-uri 'none'; form-action 'none'"
@@ -85,11 +94,23 @@ def policy(live: bool) -> str:
 
 
 @cache
-def _charts() -> str:
-    import vl_convert
+def _charts_process() -> subprocess.Popen[bytes]:
+    """Bundle the chart library in a process of its own: it takes seconds and Python's lock."""
+    command = [sys.executable, "-c", _BUNDLE, CHARTS]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
-    bundle: str = vl_convert.javascript_bundle(CHARTS)
-    return bundle
+
+def begin() -> None:
+    """Begin what a page needs whatever is on it, so that it is ready when the page is written."""
+    _charts_process()
+
+
+@cache
+def _charts() -> str:
+    bundle, _ = _charts_process().communicate()
+    if _charts_process().returncode:
+        raise RuntimeError("the chart library could not be bundled; the message is above")
+    return bundle.decode("utf-8")
 
 
 @cache
