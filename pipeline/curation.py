@@ -152,7 +152,7 @@ def _configured(
         inputs=stage.inputs,
         schema=stage.schema,
         parameters=parameters,
-        build=partial(_built, type(stage), stage.settings, stage.shared_settings),
+        build=partial(_built, type(stage), stage.pinned(), stage.shared_settings),
         reads_labels=stage.reads_labels,
         selected_by=stage.selected_by,
         corpus=stage.corpus,

@@ -5,6 +5,8 @@ Files of wheels are `BundledFile`, in a module of their own.
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import urllib.request
 from collections.abc import Iterable
@@ -19,6 +21,7 @@ from wavemill.stages.weight_file import WeightFile, expected_of_etag
 from wavemill.stages.weights import REACH_SECONDS, sha256_of_file
 
 FETCH = "wavemill weights fetch with the same options"
+_COMMIT = re.compile("[0-9a-f]{40}")
 _DOWNLOADS = Path(".cache", "huggingface", "download")  # of a folder that the hub's files went to
 
 
@@ -44,6 +47,30 @@ class HubFiles:
         names = set(self.needed) | (_names(folder, self.patterns) if folder else set())
         return [self._file(name, folder / name if folder else None) for name in sorted(names)]
 
+    def commit(self) -> str:
+        """Return the commit that the revision names: in the cache, or else at the hub by now.
+
+        Raises EngineUnavailable.
+        """
+        wanted = self.revision or "main"
+        if _COMMIT.fullmatch(wanted):
+            return wanted
+        try:
+            from huggingface_hub import HfApi, constants
+            from huggingface_hub.file_download import repo_folder_name
+        except ImportError as error:
+            raise _no_hub() from error
+        name = repo_folder_name(repo_id=self.repository, repo_type="model")
+        cached = Path(self.cache or constants.HF_HUB_CACHE, name, "refs", wanted)
+        if cached.is_file():
+            return cached.read_text(encoding="utf-8").strip()
+        try:
+            api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+            info = api.model_info(self.repository, revision=self.revision, timeout=REACH_SECONDS)
+        except Exception as error:  # whatever the network or the hub says
+            raise self._not_fetched(error) from error
+        return str(info.sha)
+
     def fetch(self, to: Path | None) -> Path:
         """Download what is not there yet, into the cache or a folder below `to`; return where.
 
@@ -63,12 +90,15 @@ class HubFiles:
                 local_dir=local,
             )
         except Exception as error:  # whatever the network, the hub or the disk says
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise EngineUnavailable(
-                f"{self.repository} cannot be fetched: {why}; remedy: a network that reaches the "
-                "hub, and for a repository with conditions an HF_TOKEN that accepted them"
-            ) from error
+            raise self._not_fetched(error) from error
         return Path(found)
+
+    def _not_fetched(self, error: Exception) -> EngineUnavailable:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return EngineUnavailable(
+            f"{self.repository} cannot be fetched: {why}; remedy: a network that reaches the "
+            "hub, and for a repository with conditions an HF_TOKEN that accepted them"
+        )
 
     def _cached(self) -> Path | None:
         """Return the folder of the revision, if at least one of the needed files is there."""

@@ -105,6 +105,14 @@ class Engine(ABC, Generic[C]):
         Raises EngineUnavailable when they are not there.
         """
 
+    def pinned(self) -> C:
+        """Return the config with the weights that `weights_identity` names, for all workers.
+
+        A branch of a hub repository moves on: its commit takes its place. Raises
+        EngineUnavailable.
+        """
+        return self.config
+
     def weights(self) -> Sequence[Declared]:
         """Return what the engine's weights are, for this config, without reading or fetching.
 

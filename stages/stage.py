@@ -131,6 +131,13 @@ class Stage(ABC, Generic[S]):
         """
         return {**self.settings.model_dump(mode="json"), **self._shared_parameters()}
 
+    def pinned(self) -> S:
+        """Return the settings that workers are given, with weights named for good.
+
+        Raises EngineUnavailable.
+        """
+        return self.settings
+
     def _shared_parameters(self) -> dict[str, Any]:
         values = self.shared_settings.model_dump(mode="json")
         return {_KEYS.get(name, name): values[name] for name in self.shared}
@@ -171,6 +178,9 @@ class EngineStage(Stage[ES], Generic[ES, E]):
     def parameters(self) -> dict[str, Any]:
         own = fingerprint_parameters(self.settings, self.engines)
         return {**own, **self._shared_parameters()}
+
+    def pinned(self) -> ES:
+        return self.settings.model_copy(update={self.engine.name: self.engine.pinned()})
 
     def check(self) -> None:
         self.engine.check()

@@ -65,9 +65,9 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
             raise _unavailable(error) from error
 
     def weights_identity(self) -> str:
-        """Return a hash of the content of a folder's files, or name and revision at the hub."""
+        """Return a hash of the content of a folder's files, or name and commit at the hub."""
         if is_hub_id(self.config.weights):
-            return f"{self.config.weights}@{self.config.revision}"
+            return f"{self.config.weights}@{self.pinned().revision}"
         digest = hashlib.sha256()
         try:
             for path in files_of(self._folder()):
@@ -78,6 +78,16 @@ class WhisperVq(TokenizeEngine[WhisperVqConfig]):
             problem = WeightsError(f"cannot read {error.filename}: {error.strerror}")
             raise _unavailable(problem) from error
         return f"sha256:{digest.hexdigest()}"
+
+    def pinned(self) -> WhisperVqConfig:
+        (one,) = self.weights()
+        if not isinstance(one, HubFiles):
+            return self.config
+        try:
+            return self.config.model_copy(update={"revision": one.commit()})
+        except EngineUnavailable as error:
+            why = str(error).partition("; remedy")[0]
+            raise _unavailable(WeightsError(why)) from error
 
     def weights(self) -> Sequence[Declared]:
         weights, needed = self.config.weights, (CONFIG_FILE, WEIGHTS_FILE)

@@ -86,6 +86,11 @@ class ByLanguage(TranscribeEngine[ByLanguageConfig]):
     def weights_identity(self) -> str:
         return " ".join(f"{n}={e.weights_identity()}" for n, e in self._engines.items())
 
+    def pinned(self) -> ByLanguageConfig:
+        return self.config.model_copy(
+            update={name: engine.pinned() for name, engine in self._engines.items()}
+        )
+
     def weights(self) -> Sequence[Declared]:
         """Those of the engines that are used; their settings are named from this section."""
         return [

@@ -22,6 +22,7 @@ from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
 from wavemill.stages.transcribe.faster_whisper_weights import (
     REMEDY,
     check_model,
+    commit,
     declared,
     identity,
     model_folder,
@@ -121,6 +122,10 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
 
     def weights(self) -> Sequence[Declared]:
         return declared(self.config.model, self.config.download_root, self.config.revision)
+
+    def pinned(self) -> FasterWhisperConfig:
+        found = commit(self.config.model, self.config.download_root, self.config.revision)
+        return self.config.model_copy(update={"revision": found})
 
     def load(self, device: str) -> None:
         folder = model_folder(self.config.model, self.config.download_root, self.config.revision)

@@ -66,16 +66,26 @@ REMEDY = f"remedy: {CHOICES}"
 def identity(model: str, download_root: str | None, revision: str | None = None) -> str:
     """Name the content of a model's files.
 
-    Raises EngineUnavailable when they are not there and `model` is no name that is known. A named
-    model is identified by its repository and, if given, the commit, and not by what they hold.
+    A named model is identified by its repository and commit, and not by what they hold. Raises
+    EngineUnavailable when they are not there, or the commit is not known and cannot be asked for.
     """
     if model in REPOSITORIES:
-        return REPOSITORIES[model] + (f"@{revision}" if revision else "")
+        return f"{REPOSITORIES[model]}@{commit(model, download_root, revision)}"
     folder = model_folder(model, download_root)
     digest = hashlib.sha256()
     for name in FILES:
         digest.update(sha256_of_file(folder / name).encode())
     return digest.hexdigest()[:32]
+
+
+def commit(model: str, download_root: str | None, revision: str | None) -> str | None:
+    """Return the commit of a named model, `revision` for another. Raises EngineUnavailable."""
+    if model not in REPOSITORIES:
+        return revision
+    try:
+        return _at_hub(model, download_root, revision).commit()
+    except EngineUnavailable as error:
+        raise EngineUnavailable(f"engine faster_whisper: {error}; or {CHOICES}") from error
 
 
 def check_model(model: str, download_root: str | None, revision: str | None = None) -> None:
@@ -105,6 +115,7 @@ def model_folder(model: str, download_root: str | None, revision: str | None = N
         paths = [file.checked() for file in TINY_EN]
         return paths[0].parent
     if model in REPOSITORIES:
+        revision = commit(model, download_root, revision)
         try:
             return _at_hub(model, download_root, revision).fetch(None)
         except EngineUnavailable as error:

@@ -23,6 +23,7 @@ from wavemill.stages.transcribe.paraformer_weights import (
     DISTRIBUTION,
     EXTRA,
     check_hub,
+    commit,
     declared,
     identity,
     load,
@@ -67,6 +68,10 @@ class Paraformer(TranscribeEngine[ParaformerConfig]):
     @property
     def sample_rate(self) -> int:
         return SAMPLE_RATE
+
+    def pinned(self) -> ParaformerConfig:
+        found = commit(self.config.model, self.config.revision)
+        return self.config.model_copy(update={"revision": found})
 
     def weights_identity(self) -> str:
         return identity(self.config.model, self.config.revision)

@@ -79,13 +79,27 @@ def declared(model: str, revision: str) -> tuple[Declared, ...]:
 
 
 def identity(model: str, revision: str) -> str:
-    """Return a hash of the content of a folder's files, or name and revision at the hub."""
+    """Return a hash of the content of a folder's files, or name and commit at the hub.
+
+    Raises EngineUnavailable.
+    """
     if _is_hub_name(model):
-        return f"{model}@{revision}"
+        return f"{model}@{commit(model, revision)}"
     digest = hashlib.sha256()
     for path in _local_files(Path(model)):
         digest.update(sha256_of_file(path).encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def commit(model: str, revision: str) -> str:
+    """Return the commit of a model at the hub, `revision` for another. Raises EngineUnavailable."""
+    (one,) = declared(model, revision)
+    if not isinstance(one, HubFiles):
+        return revision
+    try:
+        return one.commit()
+    except EngineUnavailable as error:
+        raise unavailable(str(error).partition("; remedy")[0]) from error
 
 
 def check_hub(model: str, revision: str) -> None:

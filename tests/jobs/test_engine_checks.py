@@ -85,6 +85,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no route")
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
 
 
 def test_whisper_s_weights_are_out_of_reach(

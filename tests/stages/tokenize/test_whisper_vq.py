@@ -11,6 +11,8 @@ from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
 from wavemill.stages.tokenize.stage import Config
 from wavemill.stages.tokenize.whisper_vq import WhisperVq, WhisperVqConfig
 
+COMMIT, GONE = "0123456789" * 4, "f" * 40
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -77,18 +79,18 @@ def test_a_hub_repository_is_asked_for_its_config_only(
 
     def fetch(name: str, revision: str, allow_patterns: list[str]) -> str:
         asked.append((name, revision, allow_patterns))
-        if revision == "gone":
+        if revision == GONE:
             raise OSError("404: no such revision\nfor url ...")
         return str(weights)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     monkeypatch.chdir(tmp_path)
-    engine = WhisperVq(WhisperVqConfig(revision="abc"))
+    engine = WhisperVq(WhisperVqConfig(revision=COMMIT))
     engine.check()
     assert engine.vocab_size == 2048
-    assert engine.weights_identity() == "THUDM/glm-4-voice-tokenizer@abc"
-    assert asked == [("THUDM/glm-4-voice-tokenizer", "abc", ["config.json"])]
+    assert engine.weights_identity() == f"THUDM/glm-4-voice-tokenizer@{COMMIT}"
+    assert asked == [("THUDM/glm-4-voice-tokenizer", COMMIT, ["config.json"])]
     engine.load("cpu")
     assert len(engine.tokens([np.ones(1280, np.float32)], [1])[0]) == 1
     with pytest.raises(EngineUnavailable, match=r"not on the hub: 404: no such revision; remedy"):
-        WhisperVq(WhisperVqConfig(revision="gone")).check()
+        WhisperVq(WhisperVqConfig(revision=GONE)).check()

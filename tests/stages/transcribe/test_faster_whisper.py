@@ -26,6 +26,7 @@ RATE = 16_000
 EXAMPLES = ROOT / "examples"
 NAME = "clean_dialogue.flac"
 LONGEST = 30 * RATE
+COMMIT = "0123456789" * 4
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +135,12 @@ def test_a_named_model_that_cannot_be_fetched(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     engine = FasterWhisper(FasterWhisperConfig(model="small", download_root=str(tmp_path)))
-    assert engine.weights_identity() == "Systran/faster-whisper-small"
+    for call in (engine.weights_identity, engine.check):
+        with pytest.raises(EngineUnavailable, match=r"faster-whisper-small cannot be fetched"):
+            call()
+    commit = engine.config.model_copy(update={"revision": COMMIT})
     with pytest.raises(EngineUnavailable, match="was not fetched yet"):
-        engine.check()
+        FasterWhisper(commit).check()
 
 
 def test_the_bundled_files_are_pinned() -> None:
@@ -146,10 +150,9 @@ def test_the_bundled_files_are_pinned() -> None:
 
 def test_the_commit_of_a_named_model_identifies_it() -> None:
     repository = "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
-    assert identity("large-v3-turbo", None) == repository
-    assert identity("large-v3-turbo", None, "abc") == f"{repository}@abc"
-    config = FasterWhisperConfig(model="large-v3-turbo", revision="abc")
-    assert FasterWhisper(config).weights_identity() == f"{repository}@abc"
+    assert identity("large-v3-turbo", None, COMMIT) == f"{repository}@{COMMIT}"
+    config = FasterWhisperConfig(model="large-v3-turbo", revision=COMMIT)
+    assert FasterWhisper(config).weights_identity() == f"{repository}@{COMMIT}"
 
 
 def test_the_rule_follows_what_the_engine_believes() -> None:

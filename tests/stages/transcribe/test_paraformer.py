@@ -141,10 +141,10 @@ def test_identity_is_the_content(folder: Path, tmp_path: Path) -> None:
     assert Paraformer(ParaformerConfig(model=str(copy))).weights_identity() != identity
 
 
-def test_at_the_hub_identity_is_name_and_revision() -> None:
-    assert Paraformer(ParaformerConfig()).weights_identity() == "funasr/paraformer-zh@main"
-    named = ParaformerConfig(model="someone/model", revision="v2")
-    assert Paraformer(named).weights_identity() == "someone/model@v2"
+def test_at_the_hub_identity_is_name_and_commit() -> None:
+    commit = "0123456789" * 4
+    named = ParaformerConfig(model="someone/model", revision=commit)
+    assert Paraformer(named).weights_identity() == f"someone/model@{commit}"
 
 
 def test_where_the_weights_are_is_no_parameter() -> None:
@@ -223,10 +223,11 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(f"no route to {name}/{file}")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", no_network)
-    engine = Paraformer(ParaformerConfig(model="a/b"))
+    commit = "0123456789" * 4
+    engine = Paraformer(ParaformerConfig(model="a/b", revision=commit))
     monkeypatch.setattr(engine, "check_packages", lambda: None)
     for call in (engine.check, lambda: engine.load("cpu")):
-        with pytest.raises(EngineUnavailable, match=r"'a/b' \(main\).*no route to a/b.*remedy"):
+        with pytest.raises(EngineUnavailable, match=r"'a/b' \(0123\d+\).*no route to a/b.*remedy"):
             call()
 
 
