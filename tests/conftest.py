@@ -39,17 +39,22 @@ def pytest_configure() -> None:
 # What takes longest is begun first, so that no process is left with it at the end.
 LONGEST = (
     "tests/faults/",
-    "tests/pipeline/test_curation.py",
     "tests/jobs/test_cluster.py",
-    "tests/test_documents.py",
-    "tests/pipeline/execution/test_supervisor.py",
     "tests/pipeline/execution/test_on_ray.py",
+    "tests/pipeline/test_curation.py",
+    "tests/test_documents.py",
     "tests/jobs/test_train_stopped.py",
-    "tests/jobs/test_train.py",
     "tests/test_import_names.py",
+    "tests/pipeline/execution/test_supervisor.py",
+    "tests/jobs/test_odd_workdirs.py",
+    "tests/jobs/test_train.py",
     "tests/jobs/test_upkeep.py",
-    "tests/jobs/test_evaluate.py",
-    "tests/model/train/",
+    "tests/jobs/test_report_in_browser.py",
+    "tests/pipeline/upkeep/",
+    "tests/pipeline/quality/",
+    "tests/jobs/",
+    "tests/pipeline/",
+    "tests/stages/",
 )
 
 
