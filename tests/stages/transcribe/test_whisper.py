@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import soundfile
 import torch
@@ -305,7 +304,9 @@ def test_through_the_stage(clips: list[np.ndarray]) -> None:
 
 
 def speech_upstream(clips: Sequence[np.ndarray]) -> Any:
-    """Clips at 0 s and 3 s of the enhanced track."""
+    """Clips at 0 s and 3 s of both versions."""
+    from tests.support import stored_tables
+    from wavemill.stages.audio.block_table import STAGE_OF
     from wavemill.stages.audio.flac import encode_flac
 
     found = upstream([(0, 0, 3000), (0, 3000, 6000)])
@@ -314,12 +315,11 @@ def speech_upstream(clips: Sequence[np.ndarray]) -> Any:
         start = 3 * index * RATE
         kept = clip[: 3 * RATE]
         samples[start : start + kept.size] = kept
-    blocks = found.tables["denoise"].to_pylist()
+    blocks = [b for stage in STAGE_OF.values() for b in found.tables[stage].to_pylist()]
     for block in blocks:
         block["sample_rate"] = RATE
         block["audio"] = encode_flac(samples, RATE)
-    table = pa.Table.from_pylist(blocks, found.tables["denoise"].schema)
-    return type(found)("r", {**found.tables, "denoise": table})
+    return type(found)("r", {**found.tables, **stored_tables(blocks)})
 
 
 def test_through_the_command_line(tmp_path: Path) -> None:
