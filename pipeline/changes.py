@@ -142,8 +142,10 @@ def _differing(
             continue
         if key in before and key in after:
             found.append(f"{key} {_short(before[key])} -> {_short(after[key])}")
+        elif not reworked and key in after:
+            found.append(f"{key} {_short(after[key])}, a new setting")
         elif not reworked:
-            found.append(f"{key} {_short(before.get(key))} -> {_short(after.get(key))}")
+            found.append(f"{key}, a setting that is gone")
     return found
 
 

@@ -66,7 +66,7 @@ def test_its_settings_are_checked_like_all_others(registered: type[curation.Base
 
 
 def test_a_stage_that_no_corpus_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    unread = (*curation.STAGES[:2], Clock, *curation.STAGES[2:])
+    unread = (*curation.STAGES[:3], Clock, *curation.STAGES[3:])
     monkeypatch.setattr(curation, "STAGES", curation.together(unread))
     with pytest.raises(ValueError, match=r"^no corpus needs stage 'clock'[^\n]*$"):
         curation.make_graph(curation.config_class(curation.STAGES)())

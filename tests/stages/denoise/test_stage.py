@@ -21,7 +21,8 @@ from wavemill.stages.decode.stage import Decode, DecodeSettings
 from wavemill.stages.denoise.aligned import enhanced_blocks
 from wavemill.stages.denoise.none import NoDenoise
 from wavemill.stages.denoise.stage import Config, Denoise
-from wavemill.stages.diarize.stage import Diarize, DiarizeSettings
+from wavemill.stages.diarize.stage import Config as DiarizeConfig
+from wavemill.stages.diarize.stage import Diarize
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.stage import SharedSettings, Stage
 
@@ -123,7 +124,7 @@ def test_labelled_recordings_yield_nothing() -> None:
 
 
 def reading(version: str) -> Stage[Any]:
-    return Diarize(DiarizeSettings(engine="campplus", reads=version))  # type: ignore[arg-type]
+    return Diarize(DiarizeConfig(reads=version))  # type: ignore[arg-type]
 
 
 def test_only_what_is_read_enhanced_is_enhanced() -> None:
