@@ -189,12 +189,11 @@ def _tables(recordings: list[Recording], rng: np.random.Generator) -> dict[str, 
     made["pretrain"] = kept.filter(made["verdict"]["kept"])
     starts = range(0, RECORDING_MS, 60_000)
     blocks = [
-        {"recording_id": r.recording_id, "version": v, "start_ms": s, "end_ms": s + 60_000}
+        {"recording_id": r.recording_id, "version": "original", "start_ms": s, "end_ms": s + 60_000}
         for r in recordings
         for s in starts
-        for v in ("original", "enhanced")
     ]
-    return {"denoise": filled(blocks, schemas["denoise"]), **made}
+    return {"decode": filled(blocks, schemas["decode"]), **made}
 
 
 def _columns(values: Mapping[str, Any], count: int, schema: pa.Schema) -> pa.Table:
@@ -211,7 +210,7 @@ def _columns(values: Mapping[str, Any], count: int, schema: pa.Schema) -> pa.Tab
 def _stages(lineage: list[dict[str, Any]]) -> list[dict[str, Any]]:
     verdict = make_graph(Config()).stages["verdict"]
     parameters = {"verdict": json.dumps(dict(verdict.parameters))}
-    parameters["denoise"] = json.dumps({"missing_ms": 100})
+    parameters["decode"] = json.dumps({"missing_ms": 100})
     return [
         {"stage": s, "fingerprint": FINGERPRINT, "parameters": parameters.get(s, "{}")}
         for s in dict.fromkeys(row["stage"] for row in lineage)

@@ -34,7 +34,7 @@ def curate(
 ) -> None:
     """Turn recordings into a Parquet pre-training corpus.
 
-    Runs denoise, diarize, transcribe, filter, store_audio and tokenize on everything found
+    Runs decode, denoise, diarize, transcribe, filter, store_audio and tokenize on everything found
     under the sources, and writes the corpus to OUT/corpus/pretrain/*.parquet. Run it again after
     a crash, with more audio or with other settings: it computes only what is missing.
 

@@ -94,13 +94,15 @@ def _total(costs: Mapping[str, Cost]) -> str:
 
 
 def _print_sources(console: Terminal, build: Build) -> None:
+    from wavemill.pipeline.changes import changes
+
     recordings, errors = build.sources.recordings, build.sources.errors
     total = sum(r.duration_ms for r in recordings)
     console.print(
         f"{len(recordings)} recordings ({hours(total)}) in {build.plan.shards} shards; "
         f"{build.sources.duplicates} duplicates, {len(errors)} unreadable",
     )
-    for note in build.sources.notes:
+    for note in (*build.sources.notes, *changes(build.plan, build.store)):
         console.print(f"note: {note}", soft_wrap=True)
 
 

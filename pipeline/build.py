@@ -19,6 +19,7 @@ from wavemill.manifests.recording import Sources
 from wavemill.manifests.scan import scan_sources
 from wavemill.manifests.table import recordings_table
 from wavemill.pipeline.catalogue import Catalogue
+from wavemill.pipeline.changes import changes
 from wavemill.pipeline.corpora.splits import assign_splits
 from wavemill.pipeline.curation import Config, decode_limits, make_graph, result_config
 from wavemill.pipeline.digest import digest_of
@@ -185,7 +186,7 @@ def build_corpus(
     with hold(store, command, watcher.note) as held:
         with watcher.scanning() as progress:
             build = prepare(sources, out, config, progress, retry_failed)
-        for note in build.sources.notes:
+        for note in (*build.sources.notes, *changes(build.plan, store)):
             watcher.note(note)
         check_engines(build.plan)
         remember(store, sources, config.model_dump(mode="json"), version())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -107,6 +107,22 @@ class Plan:
         """Return the recordings of those shards (`recording_id`)."""
         query = "select recording_id from members semi join todo using (shard_id) where active"
         return self._database.sql(query).to_arrow_table()
+
+    def recomputed(self, stages: Sequence[str], published: pa.Table) -> tuple[int, int]:
+        """Return how many recordings of `published` (recording_id) these stages have to do.
+
+        And their duration in ms.
+        """
+        self._database.register("published", published)
+        self._database.register("asked", pa.table({"stage": pa.array(stages, pa.string())}))
+        query = (
+            "select count(*), coalesce(sum(duration_ms), 0)::bigint from today semi join ("
+            "select recording_id from members semi join (from todo semi join asked using (stage)) "
+            "using (shard_id) where active) using (recording_id) "
+            "semi join published using (recording_id)"
+        )
+        count, audio_ms = self._database.execute(query).fetchall()[0]
+        return count, audio_ms
 
     @property
     def shards(self) -> int:

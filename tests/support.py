@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+
+from wavemill.stages.audio.block_table import SCHEMA, STAGE_OF
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +38,14 @@ class MemoryUpstream:
             start, end = between
             table = table.filter((pc.field("start_ms") < end) & (pc.field("end_ms") > start))
         yield from (table.select(columns) if columns else table).to_batches(max_chunksize=1)
+
+
+def stored_tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Table]:
+    """Return the tables of decode and denoise, given the rows of both."""
+    return {
+        stage: pa.Table.from_pylist([r for r in rows if r["version"] == version], SCHEMA)
+        for version, stage in STAGE_OF.items()
+    }
 
 
 def without_channels(recordings: pa.Table) -> pa.Table:

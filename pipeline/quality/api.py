@@ -8,7 +8,7 @@ from typing import Any
 
 from wavemill.pipeline.quality import browse
 from wavemill.pipeline.quality.browse import BadQuery
-from wavemill.pipeline.quality.listening import find_place, read_clips
+from wavemill.pipeline.quality.listening import VERSIONS, find_place, read_clips
 from wavemill.pipeline.quality.live import Shown
 from wavemill.pipeline.quality.samples import sound
 from wavemill.pipeline.quality.timeline import timeline
@@ -30,6 +30,8 @@ def clip(shown: Shown, segment_id: str, version: str) -> bytes:
     for clip in clips:
         if clip.version == version:
             return encode_flac(clip.audio, clip.sample_rate)
+    if clips and version in VERSIONS:
+        raise NotFound(f"the recording has no {version} version: nothing reads it so")
     raise NotFound("there is no such audio")
 
 

@@ -55,7 +55,7 @@ def _build(work: Path, text: str) -> None:
     shard.recordings = [rec, failed]
     shard.decode(rec)
     shard.segment(rec, 0, 4000, text=text)
-    write_workdir(work, [shard], [error_of(failed, "denoise")])
+    write_workdir(work, [shard], [error_of(failed, "decode")])
 
 
 def test_every_reader_works_as_anywhere_else(work: Path) -> None:
@@ -77,7 +77,7 @@ def test_no_column_comes_from_the_name_of_a_folder(work: Path) -> None:
         segments = database.sql("select speaker, language, start_ms, text, kept from segments")
         assert segments.fetchall() == [("S00", "en", 0, "kept", True)]
         errors = database.sql("select stage, source, reason from errors").fetchall()
-        assert errors == [("denoise", "/audio/set/2.flac", "went_wrong")]
+        assert errors == [("decode", "/audio/set/2.flac", "went_wrong")]
 
 
 def test_the_database_can_be_opened(work: Path) -> None:

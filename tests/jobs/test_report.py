@@ -35,7 +35,7 @@ def run(*arguments: str) -> tuple[int, str]:
 def test_the_classes_add_up(tmp_path: Path, shard: Shard) -> None:
     failed = recording(2, 2 * MINUTE)
     shard.recordings.append(failed)
-    write_workdir(tmp_path, [shard], [error_of(failed, "denoise")])
+    write_workdir(tmp_path, [shard], [error_of(failed, "decode")])
     code, output = run("report", str(tmp_path))
     assert code == 0
     cells = re.findall(r"│ +(\S[^│]*?) +│ +([\d:.]+) min │ +([\d.]+)% │", output)
@@ -46,14 +46,14 @@ def test_the_classes_add_up(tmp_path: Path, shard: Shard) -> None:
         ("non-speech", "5:00.0", "41.7"),
         ("errors", "2:00.0", "16.7"),
     ]
-    assert "1 in denoise: went_wrong" in output
+    assert "1 in decode: went_wrong" in output
     assert str(tmp_path / "quality.duckdb") in output
 
 
 def test_what_is_not_accounted_for_fails_loudly(tmp_path: Path, shard: Shard) -> None:
-    del shard.rows["denoise"][2:4]  # the second minute, under a kept segment
-    del shard.rows["denoise"][-2:]  # the last minute
-    del shard.rows["denoise"][-6:-4]  # one in which nobody speaks
+    del shard.rows["decode"][1]  # the second minute, under a kept segment
+    del shard.rows["decode"][-1]  # the last minute
+    del shard.rows["decode"][-3]  # one in which nobody speaks
     write_workdir(tmp_path, [shard])
     code, output = run("report", str(tmp_path))
     assert code == 1
@@ -104,7 +104,7 @@ def test_real_recordings_are_accounted_for(tmp_path: Path) -> None:
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     names = ("stereo.mp3", "stereo.opus", "mono_c0.opus", "stereo.sph")
     sources = [*(str(audio / "formats" / name) for name in names), str(manifest)]
-    options = ["--executor", "inline", "--set", "denoise.channels=split"]
+    options = ["--executor", "inline", "--set", "decode.channels=split"]
     assert run("curate", *sources, "--out", str(tmp_path / "work"), *options)[0] == 0
     code, output = run("report", str(tmp_path / "work"))
     assert code == 0, output

@@ -29,7 +29,7 @@ def workdir(tmp_path: Path) -> Path:
     shard.segment(talk, 0, 4000, ["low_snr"], text="first")
     shard.score(labelled, f"{labelled.recording_id}-0-0-500")
     unread = error_row("manifest", None, "/calls/x.txt", "not_audio", "no")
-    write_workdir(tmp_path, [shard], [error_of(failed, "denoise", "[bold]ended"), unread])
+    write_workdir(tmp_path, [shard], [error_of(failed, "decode", "[bold]ended"), unread])
     return tmp_path
 
 
@@ -61,7 +61,7 @@ def test_a_recording_has_many_names(workdir: Path, name: str) -> None:
 
 
 def test_a_failed_recording_says_why(workdir: Path) -> None:
-    assert "failed in denoise: went_wrong: [bold]ended" in show(workdir, "short talk.flac")
+    assert "failed in decode: went_wrong: [bold]ended" in show(workdir, "short talk.flac")
 
 
 def test_an_item_shows_its_answer(workdir: Path) -> None:

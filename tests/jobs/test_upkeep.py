@@ -83,10 +83,10 @@ def test_refresh_takes_what_is_new_and_computes_nothing_twice(case: tuple[Path, 
     assert "nothing to do" in wavemill("refresh", work).stdout
     _write(folder, NAMES[2])
     (folder / f"{NAMES[0]}.flac").unlink()
-    before = {p: p.stat().st_mtime_ns for p in (work / "stages/denoise").rglob("*.parquet")}
+    before = {p: p.stat().st_mtime_ns for p in (work / "stages/decode").rglob("*.parquet")}
     assert wavemill("refresh", work).exit_code == 0
     assert sources_of(work) == set(NAMES[1:])
-    after = {p: p.stat().st_mtime_ns for p in (work / "stages/denoise").rglob("*.parquet")}
+    after = {p: p.stat().st_mtime_ns for p in (work / "stages/decode").rglob("*.parquet")}
     assert len(after) == len(before) + 1
     assert all(after[path] == when for path, when in before.items())
 

@@ -111,7 +111,15 @@ def test_a_moved_threshold_runs_no_model(inline: Path, sources: Path) -> None:
     moved = ("--set", "filter.asr.min_duration_s=1.5", "--set", "shard_seconds=15")
     todo = stages_to_do(wavemill("plan", *arguments, *moved).stdout)
     assert todo["verdict"] == 3
-    idle = ("denoise", "diarize", "transcribe", "score_audio", "score_text", "tokenize_text")
+    idle = (
+        "decode",
+        "denoise",
+        "diarize",
+        "transcribe",
+        "score_audio",
+        "score_text",
+        "tokenize_text",
+    )
     assert [todo[stage] for stage in idle] == [0] * len(idle)
 
 
@@ -214,16 +222,16 @@ def test_every_bad_input_is_one_row_and_harms_nothing(tmp_path: Path) -> None:
     assert found == {
         ("manifest", "empty_file", "zero.wav"),
         ("manifest", "not_audio", "text.mp3"),
-        ("denoise", "truncated", "truncated.flac"),
-        ("denoise", "silent", "silence.wav"),
-        ("denoise", "nan_samples", "nan.wav"),
+        ("decode", "truncated", "truncated.flac"),
+        ("decode", "silent", "silence.wav"),
+        ("decode", "nan_samples", "nan.wav"),
         ("manifest", "bad_manifest_line", "lines.jsonl:2"),
         ("manifest", "file_missing", "lines.jsonl:3"),
         ("manifest", "no_audio_found", "empty folder"),
     }
     assert len(errors) == len(found)
     assert all(e["message"] for e in errors)
-    assert "denoise truncated" in done.stdout
+    assert "decode truncated" in done.stdout
     assert {r["source"].rsplit("/", 1)[-1] for r in rows(out)} == {"good.flac"}
     strict = wavemill("curate", *arguments, "--strict", check=False)
     assert strict.returncode == 1

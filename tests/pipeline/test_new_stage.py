@@ -30,7 +30,7 @@ class TimedPretrain(Pretrain):
 def registered(monkeypatch: pytest.MonkeyPatch) -> type[curation.BaseConfig]:
     """Register the stage; return the class of the configuration that follows."""
     stages = [TimedPretrain if s.name == Pretrain.name else s for s in curation.STAGES]
-    stages.insert(2, Clock)
+    stages.insert(3, Clock)
     monkeypatch.setattr(curation, "STAGES", curation.together(stages))
     return curation.config_class(curation.STAGES)
 
@@ -44,7 +44,7 @@ def test_it_has_its_table_its_section_and_its_schema(
     (tmp_path / "manifest.jsonl").write_text(line + "\n", encoding="utf-8")
     config = config_from(registered, {}, ["clock.tick_ms=400", "execution.executor=inline"])
     build = prepare([str(tmp_path / "manifest.jsonl")], str(tmp_path / "work"), config)
-    assert list(build.plan.graph.stages)[:4] == ["denoise", "diarize", "clock", "transcribe"]
+    assert list(build.plan.graph.stages)[1:5] == ["denoise", "diarize", "clock", "transcribe"]
     assert not [event for event in execute(build) if isinstance(event, ShardFailed)]
     snapshot = publish(build)
 
@@ -68,7 +68,7 @@ def test_its_settings_are_checked_like_all_others(registered: type[curation.Base
 
 
 def test_a_stage_that_no_corpus_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    unread = (*curation.STAGES[:2], Clock, *curation.STAGES[2:])
+    unread = (*curation.STAGES[:3], Clock, *curation.STAGES[3:])
     monkeypatch.setattr(curation, "STAGES", curation.together(unread))
     with pytest.raises(ValueError, match=r"^no corpus needs stage 'clock'[^\n]*$"):
         curation.make_graph(curation.config_class(curation.STAGES)())

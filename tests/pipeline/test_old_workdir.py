@@ -17,6 +17,7 @@ import pytest
 
 from tests.support import ROOT
 from wavemill.pipeline.build import execute, prepare, publish
+from wavemill.pipeline.changes import changes
 from wavemill.pipeline.config import config_from
 from wavemill.pipeline.curation import Config
 from wavemill.pipeline.execution.events import ShardFailed
@@ -24,14 +25,27 @@ from wavemill.pipeline.quality.database import create_views, newest_snapshot
 from wavemill.pipeline.quality.listening import find_place, read_clips
 from wavemill.pipeline.request import remembered
 from wavemill.pipeline.store import Store
+from wavemill.pipeline.summary import summarise
 
 MADE = ROOT / "tests" / "data" / "workdir"
 # On purpose: version 3 of tokenize leaves storing audio to store_audio, and the verdict reads the
 # new stage score_signal. The diarize engine silero is gone, and diarize and transcribe read the
-# audio that a setting names: they, and what depends on them, are computed anew.
-CHANGED = {"verdict", "tokenize", "pretrain", "sft"} | {
+# audio that a setting names. Since decode is a stage, denoise reads its blocks, and so everything
+# is computed anew.
+CHANGED = {"denoise", "verdict", "tokenize", "pretrain", "sft"} | {
     *("diarize", "transcribe", "score_audio", "score_text", "tokenize_text"),
 }
+LINES = [
+    "decode is computed for 2 recordings (8 s of audio): it is a new stage; with it score_audio, "
+    "verdict",
+    "denoise is computed anew for 2 recordings (8 s of audio): stage version 3 -> 4",
+    "diarize is computed anew for 2 recordings (8 s of audio): engine silero -> campplus, "
+    "reads enhanced, a new setting; with it score_text, tokenize_text, pretrain, sft",
+    "transcribe is computed anew for 2 recordings (8 s of audio): reads enhanced, a new setting",
+    "score_signal is computed for 2 recordings (8 s of audio): it is a new stage",
+    "store_audio is computed for 2 recordings (8 s of audio): it is a new stage",
+    "tokenize is computed anew for 2 recordings (8 s of audio): stage version 2 -> 3",
+]
 MADE_SNAPSHOT = MADE / "work" / "snapshots" / "000001"
 
 
@@ -60,10 +74,11 @@ def test_the_build_goes_on(workdir: Path) -> None:
     # The recordings lie elsewhere now, which what reads labels has to see.
     to_do = {load.stage: load.shards for load in build.plan.loads()}
     assert {stage for stage in recorded if to_do[stage] == 0} == recorded.keys() - CHANGED
-    assert to_do["denoise"] == 0
+    assert changes(build.plan, build.store) == LINES
     for event in execute(build):
         assert not isinstance(event, ShardFailed)
     publish(build)
+    assert changes(build.plan, build.store) == []
 
     def rows(snapshot: Path) -> list[dict]:  # type: ignore[type-arg]
         table = pq.read_table(snapshot / "pretrain").drop_columns(["source", "lineage_id"])
@@ -82,6 +97,27 @@ def test_the_build_goes_on(workdir: Path) -> None:
 def test_stored_audio_is_heard(workdir: Path) -> None:
     """In the old snapshot tokenize stored it."""
     assert_item_is_heard(Store.open(str(workdir / "work")))
+
+
+def test_an_old_snapshot_is_seen_as_a_whole(workdir: Path) -> None:
+    """Its stage denoise decoded, and stored both versions of every recording."""
+    store = Store.open(str(workdir / "work"))
+    snapshot = newest_snapshot(store)
+    with duckdb.connect() as database:
+        create_views(database, store, snapshot, "1")
+        assert database.execute("from discrepancies").fetchall() == []
+        assert database.execute("select stage from funnel").fetchall()[:3] == [
+            ("sources",),
+            ("denoise",),
+            ("diarize",),
+        ]
+        database.execute("create table seen as from segments where text_source = 'asr'")
+        ((segment_id, *_), *_) = database.execute("select segment_id from seen").fetchall()
+        place = find_place(database, segment_id)
+        assert place is not None
+        clips = read_clips(database, store, place)
+    assert [clip.version for clip in clips] == ["original", "enhanced"]
+    assert summarise(store, snapshot).ms_in > 0
 
 
 def assert_item_is_heard(store: Store) -> None:

@@ -20,7 +20,7 @@ from wavemill.stages.denoise.bsrnn import BSRNN
 # field of the profile, value, section of the report
 REPORT = [
     ("audio_version.enhanced_share", 0.5, "3.1 speech enhancement: original and enhanced 1:1"),
-    ("denoise.max_sample_rate", 48_000, "3.1 speech enhancement: 48 kHz"),
+    ("decode.max_sample_rate", 48_000, "3.1 speech enhancement: 48 kHz"),
     ("diarize.engine", "pyannote", "3.1 diarization"),
     ("diarize.pyannote.merge_similarity", 0.6, "3.1 speaker-cluster merging: above 0.6"),
     ("diarize.chunk_ms", 1500, "3.1 chunk-based reassignment: 1.5 s"),

@@ -75,6 +75,15 @@ def test_a_file_and_an_override_may_have_the_old_name(
     assert said(caplog) == []
 
 
+def test_fields_that_moved_together_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    config = config_from(Config, {"denoise": {"channels": "split", "gap_ms": 7, "engine": "none"}})
+    decode, denoise = config.decode, config.denoise  # type: ignore[attr-defined]
+    assert (decode.channels, decode.gap_ms, denoise.engine) == ("split", 7, "none")
+    assert said(caplog) == ["config: 2 fields of denoise now stand in decode: channels, gap_ms"]
+    load_config(Config, "embedded", None, ["denoise.channels=split"])
+    assert said(caplog) == ["config: denoise.channels is now called decode.channels"]
+
+
 def test_a_request_that_an_earlier_version_saved_loads(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,7 @@ OLD = ["stage", "recording_id", "uri", "reason", "message"]
 
 
 def test_a_row_has_both_names():
-    row = error_row("denoise", "a" * 32, "/calls/x.wav", "not_audio", "no")
+    row = error_row("decode", "a" * 32, "/calls/x.wav", "not_audio", "no")
     assert row["source"] == row["uri"] == "/calls/x.wav"
     assert set(row) == set(ERRORS_SCHEMA.names)
 
@@ -36,7 +36,7 @@ def test_the_view_has_the_source_of_old_and_new_snapshots(tmp_path: Path):
 def _workdir(folder: Path) -> Store:
     shard, failed = Shard(), recording(1)
     shard.recordings = [failed]
-    write_workdir(folder, [shard], [error_of(failed, "denoise")])
+    write_workdir(folder, [shard], [error_of(failed, "decode")])
     return Store.open(folder)
 
 

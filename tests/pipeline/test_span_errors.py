@@ -57,7 +57,7 @@ def test_snapshots_of_before_have_no_spans(tmp_path: Path, older: bool) -> None:
     rec = recording(0)
     shard.recordings.append(rec)
     shard.decode(rec)
-    error = {"stage": "denoise", "recording_id": rec.recording_id, "uri": rec.uri}
+    error = {"stage": "decode", "recording_id": rec.recording_id, "uri": rec.uri}
     error |= {"reason": "decode_error", "message": "it went wrong"}
     store = write_workdir(tmp_path, [shard], [error])
     key = "snapshots/000001/errors.parquet"

@@ -22,7 +22,7 @@ def test_hours_are_those_that_were_decoded(tmp_path: Path) -> None:
     shard.recordings = [claims, fails, labelled]
     shard.decode(claims, 5000)
     shard.segment(claims, 0, 4000)
-    write_workdir(tmp_path, [shard], [error_of(fails, "denoise")])
+    write_workdir(tmp_path, [shard], [error_of(fails, "decode")])
     found = summary(tmp_path, [claims.recording_id, fails.recording_id])
     assert (found.recordings, found.used) == (3, 2)
     assert (found.ms_in, found.ms_built) == (5000 + 3000, 5000)
@@ -32,7 +32,7 @@ def test_hours_are_those_that_were_decoded(tmp_path: Path) -> None:
 def test_nothing_is_decoded_of_what_failed(tmp_path: Path) -> None:
     shard, fails = Shard(), recording(1, 7 * HOUR)
     shard.recordings = [fails]
-    write_workdir(tmp_path, [shard], [error_of(fails, "denoise")])
+    write_workdir(tmp_path, [shard], [error_of(fails, "decode")])
     found = summary(tmp_path, [fails.recording_id])
     assert (found.recordings, found.used, found.ms_in, found.ms_built) == (1, 0, 0, 0)
 

@@ -11,6 +11,7 @@ import soundfile
 from tests.support import MemoryUpstream
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio.block_table import STAGE_OF
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.audio.version import AudioVersionSettings
 from wavemill.stages.segments import segments_of
@@ -33,8 +34,8 @@ def name(span: tuple[int, int]) -> str:
 
 def upstream(kept: list[bool], version_gain: float = 0.5) -> MemoryUpstream:
     versions = {"original": audio(), "enhanced": np.float32(version_gain) * audio()}
-    denoise = [
-        {
+    blocks = {
+        version: {
             "recording_id": "r",
             "track": 0,
             "version": version,
@@ -45,7 +46,7 @@ def upstream(kept: list[bool], version_gain: float = 0.5) -> MemoryUpstream:
             "audio": encode_flac(samples, RATE),
         }
         for version, samples in versions.items()
-    ]
+    }
     diarize = [
         {
             "recording_id": "r",
@@ -64,7 +65,8 @@ def upstream(kept: list[bool], version_gain: float = 0.5) -> MemoryUpstream:
     pairs = list(zip(SPANS, kept, TEXTS, strict=True))
     verdict = [{"recording_id": "r", "segment_id": name(s), "kept": k} for s, k, _ in pairs]
     transcribe = [{"recording_id": "r", "segment_id": name(s), "text": t} for s, _, t in pairs]
-    rows = {"denoise": denoise, "diarize": diarize, "verdict": verdict, "transcribe": transcribe}
+    rows = {STAGE_OF[version]: [block] for version, block in blocks.items()}
+    rows |= {"diarize": diarize, "verdict": verdict, "transcribe": transcribe}
     return MemoryUpstream("r", {stage: pa.Table.from_pylist(r) for stage, r in rows.items()})
 
 

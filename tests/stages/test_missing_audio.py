@@ -13,10 +13,11 @@ from tests.stages.test_score_stages import scored
 from tests.support import MemoryUpstream
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Item, Recording
+from wavemill.stages.audio.block_table import SCHEMA
 from wavemill.stages.audio.decode import probe
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.audio.limits import DecodeLimits
-from wavemill.stages.denoise.stage import SCHEMA, Config, Denoise
+from wavemill.stages.decode.stage import Decode, DecodeSettings
 from wavemill.stages.recording_stage import SpanError
 from wavemill.stages.stage import SharedSettings
 
@@ -33,8 +34,8 @@ def damaged(path: Path) -> Path:
     return path
 
 
-def denoised(path: Path, **settings: object) -> tuple[list[dict], list[SpanError]]:
-    stage = Denoise.build(Config(engine="none", **settings), "cpu")
+def decoded(path: Path, **settings: object) -> tuple[list[dict], list[SpanError]]:
+    stage = Decode.build(DecodeSettings.model_validate(settings), "cpu")
     found = list(
         stage(Recording(content_id(str(path)), str(path), 10_000), MemoryUpstream("r", {}))
     )
@@ -44,13 +45,13 @@ def denoised(path: Path, **settings: object) -> tuple[list[dict], list[SpanError
 
 
 def test_blocks_name_the_silence_in_them(tmp_path: Path) -> None:
-    rows, errors = denoised(damaged(tmp_path / "a.flac"), block_seconds=2)
-    spans = [span for row in rows[::2] for span in row["missing"]]
+    rows, errors = decoded(damaged(tmp_path / "a.flac"), block_seconds=2)
+    spans = [span for row in rows for span in row["missing"]]
     assert {span["kind"] for span in spans} == {"damage"}
     assert sum(span["end_ms"] - span["start_ms"] for span in spans) == pytest.approx(
         sum(error.end_ms - error.start_ms for error in errors), abs=5
     )
-    for row in rows[::2]:
+    for row in rows:
         audio, _ = decode_flac(row["audio"])
         for span in row["missing"]:
             start, end = (span[key] - row["start_ms"] for key in ("start_ms", "end_ms"))
@@ -61,17 +62,17 @@ def test_blocks_name_the_silence_in_them(tmp_path: Path) -> None:
 
 def test_a_gap_is_no_error_until_it_is_too_long(tmp_path: Path) -> None:
     path = timed(tmp_path / "a.mka", SOUND, RATE, "libopus", gaps=[(4.0, 0.8)])
-    rows, errors = denoised(path)
+    rows, errors = decoded(path)
     assert errors == []
     assert [span["kind"] for span in rows[0]["missing"]] == ["gap"]
-    rows, errors = denoised(path, gap_ms=100)
+    rows, errors = decoded(path, gap_ms=100)
     assert [error.reason for error in errors] == ["time_jump"]
     assert rows[0]["missing"] == []
 
 
 def test_labelled_items_count_damage_as_missing_and_tell_of_it(tmp_path: Path) -> None:
     path = damaged(tmp_path / "a.flac")
-    _, told = denoised(path)
+    _, told = decoded(path)
     start, end = told[0].start_ms, told[-1].end_ms
     items = (Item("a", 0, 2000), Item("b", start, end), Item("c", start - 500, end + 500))
     recording = Recording(

@@ -15,6 +15,7 @@ from tests.stages.verdict.scores import Labelled, judged
 from tests.support import MemoryUpstream
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Item, Recording, Task
+from wavemill.stages.audio.block_table import STAGE_OF
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.audio.version import AudioVersionSettings, choose_audio_version
 from wavemill.stages.engine import EngineConfig
@@ -56,8 +57,8 @@ def upstream() -> MemoryUpstream:
     """Three seconds of each version, the enhanced one half as loud, in two segments."""
     time = np.arange(3 * RATE) / RATE
     audio = (0.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
-    denoise = [
-        {
+    blocks = {
+        STAGE_OF[version]: {
             "recording_id": "r",
             "track": 0,
             "version": version,
@@ -69,7 +70,7 @@ def upstream() -> MemoryUpstream:
             "inverted_channels": [1],
         }
         for version, gain in (("original", 1.0), ("enhanced", 0.5))
-    ]
+    }
     diarize = [
         row
         | {
@@ -96,9 +97,9 @@ def upstream() -> MemoryUpstream:
         }
         for row, text, own in zip(DIARIZE, ("one two one two", ""), (1.7, None), strict=True)
     ]
-    names = ("denoise", "diarize", "transcribe")
-    tables = [pa.Table.from_pylist(rows) for rows in (denoise, diarize, transcribe)]
-    return MemoryUpstream("r", dict(zip(names, tables, strict=True)))
+    rows = {stage: [block] for stage, block in blocks.items()}
+    rows |= {"diarize": diarize, "transcribe": transcribe}
+    return MemoryUpstream("r", {name: pa.Table.from_pylist(some) for name, some in rows.items()})
 
 
 RAW = Recording("r", "r.wav", 3000)

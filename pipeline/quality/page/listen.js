@@ -128,7 +128,7 @@ function sound(segment, sounds) {
   const name = `version-${segment.segment_id}-${Math.random()}`;
   const versions =
     sounds.length < 2
-      ? el("span", { class: "note" }, used.version)
+      ? el("span", { class: "note" }, used.version === "original" ? "original, not enhanced" : used.version)
       : el(
           "fieldset",
           { class: "switch" },

@@ -31,6 +31,7 @@ from wavemill.stages.segments import segment_id
 from wavemill.stages.verdict.stage import join_scores
 
 STAGES = (
+    "decode",
     "denoise",
     "diarize",
     "transcribe",
@@ -44,7 +45,7 @@ STAGES = (
     "pretrain",
 )
 PARAMETERS = {
-    "denoise": {"missing_ms": 100},
+    "decode": {"missing_ms": 100},
     "verdict": Judge(settings()).parameters(),
 }
 
@@ -81,14 +82,14 @@ class Shard:
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {s: [] for s in STAGES})
 
     def decode(self, rec: Recording, end_ms: int | None = None, track: int = 0) -> None:
-        """Add blocks of 60 s, as denoise leaves them, up to `end_ms`."""
+        """Add blocks of 60 s, as decode and denoise leave them, up to `end_ms`."""
         end_ms = rec.duration_ms if end_ms is None else end_ms
         for start in range(0, end_ms, 60_000):
-            for version in ("original", "enhanced"):
+            for stage, version in (("decode", "original"), ("denoise", "enhanced")):
                 row = {"recording_id": rec.recording_id, "track": track, "version": version}
                 row |= {"start_ms": start, "end_ms": min(start + 60_000, end_ms)}
                 row |= {"sample_rate": 16_000, "audio": b"never read"}
-                self.rows["denoise"].append(row)
+                self.rows[stage].append(row)
 
     def segment(
         self,
@@ -210,7 +211,7 @@ def judged_workdir(root: Path, text: str = "hello", message: str = "it went wron
     shard = judged_shard(np.random.default_rng(1), count=40, text=text)
     failed = recording(99, 60_000)
     shard.recordings.append(failed)
-    return write_workdir(root, [shard], [error_of(failed, "denoise", message)])
+    return write_workdir(root, [shard], [error_of(failed, "decode", message)])
 
 
 def judged_shard(

@@ -152,7 +152,7 @@ def test_classes_are_those_of_every_single_millisecond(cases: list[Case]) -> Non
     recordings = [_write(case, number, shard) for number, case in enumerate(cases)]
     failed = [r for r, case in zip(recordings, cases, strict=True) if case.failed]
     spans = [
-        error_of(rec, "denoise") | {"reason": "decode_error", "start_ms": start, "end_ms": end}
+        error_of(rec, "decode") | {"reason": "decode_error", "start_ms": start, "end_ms": end}
         for rec, case in zip(recordings, cases, strict=True)
         for start, end in case.damaged
     ]
@@ -197,11 +197,11 @@ def test_what_got_lost_is_named(tmp_path: Path) -> None:
     shard.recordings = found
     for rec in (block, verdict, corpus):
         shard.decode(rec)
-    del shard.rows["denoise"][:2]  # the first minute of the first one
+    del shard.rows["decode"][0]  # the first minute of the first one
     shard.segment(verdict, 1000, 5000, None)
     shard.segment(corpus, 1000, 5000, in_corpus=False)
     shard.decode(short, 80_000)
-    assert everything.recording_id not in {r["recording_id"] for r in shard.rows["denoise"]}
+    assert everything.recording_id not in {r["recording_id"] for r in shard.rows["decode"]}
     with _views(tmp_path, [shard]) as database:
         assert _problems(database) == [
             (block.uri, "does not add up", -60_000),

@@ -103,12 +103,13 @@ def test_funnel_follows_the_hours_through_the_stages(tmp_path: Path, shard: Shar
     shard.decode(late)
     shard.segment(late, 0, HOUR // 2)  # judged, and then tokenize failed
     shard.score(items, f"{items.recording_id}-0-0-{HOUR}")
-    errors = [error_of(early, "denoise"), error_of(late, "tokenize")]
+    errors = [error_of(early, "decode"), error_of(late, "tokenize")]
     with views(write_workdir(tmp_path, [shard], errors)) as database:
         found = rows(database, "select stage, hours_in, hours_out, recordings_in from funnel")
         assert found == [
             ("sources", 14, 14, 4),
-            ("denoise", 12, 11, 3),
+            ("decode", 12, 11, 3),
+            ("denoise", 11, 11, 2),
             ("diarize", 11, 6.5, 2),
             ("transcribe", 6.5, 6.5, 2),
             ("score_audio", 7.5, 7.5, 3),
@@ -202,7 +203,7 @@ def test_stage_speed_counts_an_output_once(tmp_path: Path, shard: Shard) -> None
     write_workdir(tmp_path, [shard], number=1)
     with views(write_workdir(tmp_path, [shard], number=2)) as database:
         query = "select outputs, audio_hours, worker_hours, times_real_time from stage_speed"
-        assert rows(database, f"{query} where stage = 'denoise'") == [(1, 0.01, 0.001, 10)]
+        assert rows(database, f"{query} where stage = 'decode'") == [(1, 0.01, 0.001, 10)]
         assert rows(database, "select number, parent from snapshots") == [(1, None), (2, 1)]
 
 

@@ -61,7 +61,7 @@ def test_figures_are_those_of_the_views(
     assert headline.speakers == one("select count(*) from hours_by_speaker") == 40
     assert headline.median_snr_db == one("select median(snr_db) from segments where kept")
     (failure,) = figures.failures
-    assert (failure.stage, failure.reason) == ("denoise", "went_wrong")
+    assert (failure.stage, failure.reason) == ("decode", "went_wrong")
     assert [(s.stage, s.hours_out) for s in figures.funnel] == database.execute(
         "select stage, hours_out from funnel"
     ).fetchall()

@@ -157,7 +157,7 @@ def test_text_from_the_wild_is_only_text(seen: Visit) -> None:
 
 def test_a_corpus_without_segments_has_a_page(browser: Any, tmp_path: Path) -> None:
     failed = recording(1)
-    store = write_workdir(tmp_path, [Shard(recordings=[failed])], [error_of(failed, "denoise")])
+    store = write_workdir(tmp_path, [Shard(recordings=[failed])], [error_of(failed, "decode")])
     with page_of(store) as (snapshot, database):
         figures = read_figures(database, store, snapshot)
         write_page(store, figures, read_samples(database, store))

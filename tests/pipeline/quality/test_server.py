@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def shard_with_audio(number: int = 1, name: str = "a") -> Shard:
     shard.recordings.append(rec)
     shard.decode(rec)
     ramp = np.linspace(-0.5, 0.5, 10 * RATE, dtype=np.float32)
-    for row in shard.rows["denoise"]:
+    for row in [*shard.rows["decode"], *shard.rows["denoise"]]:
         half = 1.0 if row["version"] == "original" else 0.5
         row["audio"] = encode_flac(ramp * half, RATE)
     shard.segment(rec, 0, 5000, text="Good morning")
@@ -69,6 +70,12 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def client(store: Store) -> Iterator[Client]:
+    with serving(store) as client:
+        yield client
+
+
+@contextmanager
+def serving(store: Store) -> Iterator[Client]:
     live = Live(store, "0")
     server = Server(live, "127.0.0.1", 0)
     thread = threading.Thread(target=server.serve_forever)
@@ -187,6 +194,20 @@ def test_audio_is_that_of_the_blocks(client: Client) -> None:
     sounds = client.json("sounds", segment=key)
     assert [sound["version"] for sound in sounds] == ["original", "enhanced"]
     assert client.get("/api/audio", segment=key, version="loud")[0] == 404
+
+
+def test_a_recording_that_is_not_enhanced_has_the_original(tmp_path: Path) -> None:
+    shard = shard_with_audio()
+    shard.rows["denoise"].clear()
+    with serving(write_workdir(tmp_path, [shard])) as client:
+        key = client.json("segments")["rows"][0]["segment_id"]
+        assert [sound["version"] for sound in client.json("sounds", segment=key)] == ["original"]
+        assert client.get("/api/audio", segment=key, version="original")[0] == 200
+        status, _, body = client.get("/api/audio", segment=key, version="enhanced")
+        assert (status, json.loads(body)) == (
+            404,
+            {"error": "the recording has no enhanced version: nothing reads it so"},
+        )
 
 
 def test_audio_comes_in_ranges(client: Client) -> None:

@@ -47,7 +47,7 @@ def shards(seed: int = 1, count: int = 6) -> list[Shard]:
 
 
 def errors(*numbers: int) -> list[ErrorRow]:
-    return [error_of(recording(number, 60_000), "denoise") for number in numbers]
+    return [error_of(recording(number, 60_000), "decode") for number in numbers]
 
 
 def computed(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:

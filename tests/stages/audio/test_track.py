@@ -1,17 +1,16 @@
-"""Reading tracks by time, from denoise blocks and from the source."""
+"""Reading tracks by time, from stored blocks and from the source."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stages.audio.made import chirp, encoded
-from tests.support import MemoryUpstream
+from tests.support import MemoryUpstream, stored_tables
 from wavemill.manifests.identify import content_id
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio import blocks as blocks_module
@@ -19,10 +18,8 @@ from wavemill.stages.audio.clock import sample_at
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.audio.resample import resample
 from wavemill.stages.audio.track import Track, open_tracks
-from wavemill.stages.denoise.stage import SCHEMA
 from wavemill.stages.recording_stage import RecordingError
 from wavemill.stages.segments import segments_of
-from wavemill.stages.tables import batch
 
 RATE = 11_025  # no whole number of samples in a millisecond
 RAW = Recording("r", "gone.wav", 0)
@@ -30,7 +27,7 @@ AUDIO = np.round(chirp(7.3, RATE)[0] * 32768).astype(np.float32) / 32768
 
 
 def stored(audio: np.ndarray, rate: int, block_ms: int) -> MemoryUpstream:
-    """A denoise table with blocks of `block_ms`; the enhanced version is the negative."""
+    """The tables with blocks of `block_ms`; the enhanced version is the negative."""
     length = sample_at(block_ms, rate)
     rows = [
         {
@@ -48,7 +45,7 @@ def stored(audio: np.ndarray, rate: int, block_ms: int) -> MemoryUpstream:
         for track in (0, 1)
         for version, sign in (("original", 1), ("enhanced", -1))
     ]
-    return MemoryUpstream("r", {"denoise": pa.Table.from_batches([batch(rows, SCHEMA)])})
+    return MemoryUpstream("r", stored_tables(rows))
 
 
 UPSTREAM = stored(AUDIO, RATE, 2000)

@@ -1,4 +1,4 @@
-"""The stage: rows from the denoise blocks of a recording."""
+"""The stage: rows from the stored blocks of a recording."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from tests.stages.diarize.sound import RATE, Script, ScriptConfig
-from tests.support import MemoryUpstream, audio_folder
+from tests.support import MemoryUpstream, audio_folder, stored_tables
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.audio.version import AudioVersion
-from wavemill.stages.denoise.stage import SCHEMA as DENOISE_SCHEMA
 from wavemill.stages.diarize.engine import Diarization, TrackAudio, Turn
 from wavemill.stages.diarize.engines import ENGINES
 from wavemill.stages.diarize.spans import Span
@@ -24,7 +22,7 @@ RECORDING = Recording("ab" * 16, "talk.flac", 60_000)
 
 
 def upstream_of(*tracks: np.ndarray) -> MemoryUpstream:
-    """Denoise blocks of a minute, both versions; the original is silent."""
+    """Stored blocks of a minute, both versions; the original is silent."""
     rows = []
     for start in range(0, len(tracks[0]), 60 * RATE):
         for track, samples in enumerate(tracks):
@@ -42,8 +40,7 @@ def upstream_of(*tracks: np.ndarray) -> MemoryUpstream:
                         "audio": encode_flac(audio.astype(np.float32), RATE),
                     }
                 )
-    table = pa.Table.from_pylist(rows, schema=DENOISE_SCHEMA)
-    return MemoryUpstream(RECORDING.recording_id, {"denoise": table})
+    return MemoryUpstream(RECORDING.recording_id, stored_tables(rows))
 
 
 def scripted(*turns: Turn, overlap: tuple[tuple[int, int], ...] = ()) -> Diarize:

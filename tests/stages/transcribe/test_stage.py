@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.support import MemoryUpstream
+from tests.support import MemoryUpstream, stored_tables
 from wavemill.manifests.recording import Item, Recording
 from wavemill.stages.audio.flac import encode_flac
 from wavemill.stages.audio.version import AudioVersion
-from wavemill.stages.denoise.stage import SCHEMA as DENOISE
 from wavemill.stages.engine import EngineConfig
 from wavemill.stages.transcribe.engine import TranscribeEngine, Transcript, Word
 from wavemill.stages.transcribe.stage import SCHEMA, Config, Transcribe, TranscribeSettings
@@ -80,9 +79,7 @@ def upstream(spans: list[tuple[int, int, int]]) -> MemoryUpstream:
         for index, (track, start, end) in enumerate(spans)
     ]
     diarize = pa.Table.from_pylist(segments) if segments else no_segments()
-    return MemoryUpstream(
-        "r", {"denoise": pa.Table.from_pylist(blocks, DENOISE), "diarize": diarize}
-    )
+    return MemoryUpstream("r", {**stored_tables(blocks), "diarize": diarize})
 
 
 def no_segments() -> pa.Table:
