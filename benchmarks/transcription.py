@@ -47,7 +47,7 @@ SETS: dict[str, dict[str, Any]] = {
     "default": {},
     "each clip alone": {"packing": None},
     "gap 0.3 s": {"packing": {"gap_s": 0.3}},
-    "beam 5": {"beam_size": 5},
+    "greedy": {"beam_size": 1},
 }
 
 

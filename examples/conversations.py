@@ -15,7 +15,7 @@ class Voice:
     """A speaker: a synthesis voice, and how far its vocal tract is shortened.
 
     `warp` multiplies pitch and formants alike; the speaking rate stays. 1.2 turns a man's voice
-    into one that passes for a woman's, and PocketSphinx still understands it.
+    into one that passes for a woman's, and a recogniser still understands it.
     """
 
     engine: Literal["flite", "espeak-ng"]

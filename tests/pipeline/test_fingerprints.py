@@ -16,6 +16,7 @@ import pytest
 from tests.support import ROOT
 from wavemill.pipeline.config import load_config, profile_names
 from wavemill.pipeline.curation import Config, make_graph
+from wavemill.stages.declared import HubFiles
 from wavemill.stages.engine import Engine
 
 PINNED = ROOT / "tests" / "data" / "fingerprints.json"
@@ -37,6 +38,7 @@ def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         if "vocab_size" in engine.__dict__:
             monkeypatch.setattr(engine, "vocab_size", 1)
     monkeypatch.setattr(Engine, "check_packages", lambda _: None)
+    monkeypatch.setattr(HubFiles, "commit", lambda self: f"commit of {self.repository}")
 
 
 def declared(profile: str) -> dict[str, dict[str, Any]]:
