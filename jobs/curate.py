@@ -31,6 +31,7 @@ def curate(
     strict: options.Strict = False,
     truth: options.Truth = None,
     retry_failed: options.RetryFailed = False,
+    profile_run: options.ProfileRun = False,
 ) -> None:
     """Turn recordings into a Parquet pre-training corpus.
 
@@ -42,7 +43,8 @@ def curate(
     """
     run = options.RunOptions(executor, workers, address)
     settings = options.resolve_config(profile, config, overrides, run)
-    run_build(sources, out, settings, "wavemill curate", strict, truth, retry_failed)
+    command = "wavemill curate"
+    run_build(sources, out, settings, command, strict, truth, retry_failed, profile_run)
 
 
 def run_build(
@@ -53,6 +55,7 @@ def run_build(
     strict: bool = False,
     truth: Path | None = None,
     retry_failed: bool = False,
+    profile_run: bool = False,
 ) -> None:
     """Build and publish the corpus, and print what came of it.
 
@@ -60,7 +63,7 @@ def run_build(
     of the sources could be used, or (`strict`) for any error.
     """
     from wavemill.jobs.progress import Shown
-    from wavemill.jobs.summary import print_speed, print_summary
+    from wavemill.jobs.summary import print_speed, print_stage_times, print_summary
     from wavemill.jobs.truth import print_truth
     from wavemill.pipeline.build import ShardsGivenUp, build_corpus
     from wavemill.pipeline.store import Store
@@ -78,6 +81,8 @@ def run_build(
     print_summary(console, store, built.snapshot, summary)
     if built.computed:
         print_speed(console, summary.ms_built, built.seconds)
+        if profile_run:
+            print_stage_times(console, built.stages)
     else:
         console.print("nothing to do: everything was there already")
     if truth is not None:

@@ -90,6 +90,13 @@ RetryFailed = Annotated[
         "repaired.",
     ),
 ]
+ProfileRun = Annotated[
+    bool,
+    typer.Option(
+        "--profile-run",
+        help="Print at the end what each stage took: time, CPU, waiting, and how fast it was.",
+    ),
+]
 Workdir = Annotated[
     str,
     typer.Argument(

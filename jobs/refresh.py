@@ -19,6 +19,7 @@ def refresh(
     strict: options.Strict = False,
     truth: options.Truth = None,
     retry_failed: options.RetryFailed = False,
+    profile_run: options.ProfileRun = False,
 ) -> None:
     """Bring the corpus up to date: curate again, with the sources and settings of the last time.
 
@@ -40,7 +41,8 @@ def refresh(
         )
     run = options.RunOptions(executor, workers, address)
     settings = config_from(Config, request.config, [*(overrides or []), *run.overrides()])
-    run_build(request.sources, workdir, settings, "wavemill refresh", strict, truth, retry_failed)
+    command = "wavemill refresh"
+    run_build(request.sources, workdir, settings, command, strict, truth, retry_failed, profile_run)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from rich import box
 from rich.table import Table
 
 from wavemill.jobs.durations import hours
 from wavemill.jobs.plain import Terminal
 from wavemill.pipeline.snapshots import Snapshot
+from wavemill.pipeline.stage_times import StageTime
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.summary import Summary
 
@@ -43,3 +47,15 @@ def print_speed(console: Terminal, audio_ms: int, seconds: float) -> None:
         f"speed: {hours(audio_ms)} of audio in {hours(seconds * 1000)}, "
         f"{ratio:.1f} hours of audio per hour",
     )
+
+
+def print_stage_times(console: Terminal, stages: Iterable[StageTime]) -> None:
+    """Print what the workers' time was spent on, the stage that took most of it first."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("stage", no_wrap=True)
+    for name in ("audio", "worker s", "CPU s", "waiting s", "audio s/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for time in sorted(stages, key=lambda time: -time.seconds):
+        cells = [f"{time.seconds:.1f}", f"{time.cpu_seconds:.1f}", f"{time.waiting:.1f}"]
+        table.add_row(time.stage, hours(time.audio_ms), *cells, f"{time.speed:,.1f}")
+    console.print(table)

@@ -40,6 +40,7 @@ from wavemill.pipeline.snapshots import (
     point_corpus_at_newest,
     write_snapshot,
 )
+from wavemill.pipeline.stage_times import StageTime, StageTimes
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.summary import Summary, summarise
 from wavemill.pipeline.task import failed_in, read_errors
@@ -165,6 +166,7 @@ class Built:
     summary: Summary
     computed: int  # recordings that there was something to do for
     seconds: float  # that the work took, without the scan
+    stages: tuple[StageTime, ...] = ()  # what the workers did in that time
 
 
 def build_corpus(
@@ -192,18 +194,20 @@ def build_corpus(
         remember(store, sources, config.model_dump(mode="json"), version())
         pending = build.plan.pending_recordings()
         started = time.perf_counter()
-        failures = 0
+        failures, times = 0, StageTimes()
         with watcher.building(build.plan) as listen:
             for event in execute(build):
                 held.check()
                 listen(event)
+                times.add(event)
                 failures += isinstance(event, ShardFailed)
         if failures:
             raise ShardsGivenUp(failures)
         held.confirm()
         snapshot = publish(build)
     summary = summarise(store, snapshot, pending)
-    return Built(snapshot, summary, pending.num_rows, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Built(snapshot, summary, pending.num_rows, seconds, times.all())
 
 
 @contextmanager

@@ -6,10 +6,11 @@ Tables are joined here and nothing is computed: no audio is decoded and no model
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wavemill.manifests.recording import Item, Recording, Task
 from wavemill.stages.recording_stage import Upstream
@@ -18,6 +19,7 @@ from wavemill.stages.segments import Segment, segments_of
 from wavemill.stages.stage import NoSettings, Stage
 from wavemill.stages.tables import batch, field
 
+SEGMENTS_AT_ONCE = 32  # in a batch: bounds memory, at 27 s and 48 kHz, to about 50 MB
 WORD = pa.struct(
     [
         pa.field("word", pa.string()),
@@ -108,20 +110,48 @@ class Pretrain(Stage[NoSettings]):
         kept = {r["segment_id"] for r in upstream.table("verdict").to_pylist() if r["kept"]}
         tables = {
             name: _by_segment(upstream, name)
-            for name in ("transcribe", "score_text", "store_audio", "tokenize", "tokenize_text")
+            for name in ("transcribe", "score_text", "tokenize", "tokenize_text")
         }
+        audio = _StoredAudio(upstream, kept)
         scores = [_by_segment(upstream, name, columns) for name, columns in self.quality.items()]
-        rows = [
-            {
-                **_row(recording, segment, tables),
-                **{k: v for table in scores for k, v in table[segment.segment_id].items()},
-                "lineage_id": upstream.lineage_id,
-            }
+        segments = [
+            segment
             for segment in segments_of(recording, upstream)
             if segment.segment_id in kept and _is_transcribed_speech(segment.item)
         ]
-        if rows:
+        for first in range(0, len(segments), SEGMENTS_AT_ONCE):
+            rows = [
+                {
+                    **_row(recording, segment, tables, audio.take(segment.segment_id)),
+                    **{k: v for table in scores for k, v in table[segment.segment_id].items()},
+                    "lineage_id": upstream.lineage_id,
+                }
+                for segment in segments[first : first + SEGMENTS_AT_ONCE]
+            ]
             yield batch(rows, self.schema)
+
+
+class _StoredAudio:
+    """The rows of store_audio, read as they are asked for: they are most of a corpus.
+
+    They stand in time order, but for those that were added when more was kept; what is read on
+    the way to one of these is held until it is asked for.
+    """
+
+    def __init__(self, upstream: Upstream, kept: Set[str]) -> None:
+        self._batches = upstream.batches("store_audio")
+        self._kept = kept
+        self._held: dict[str, dict[str, Any]] = {}
+
+    def take(self, segment_id: str) -> dict[str, Any]:
+        """Return the row of a segment, once. Raises KeyError if there is none."""
+        while segment_id not in self._held:
+            found = next(self._batches, None)
+            if found is None:
+                raise KeyError(segment_id)
+            wanted = found.filter(pc.is_in(found["segment_id"], pa.array(list(self._kept))))
+            self._held.update((row["segment_id"], row) for row in wanted.to_pylist())
+        return self._held.pop(segment_id)
 
 
 def _by_segment(
@@ -137,11 +167,13 @@ def _is_transcribed_speech(item: Item | None) -> bool:
 
 
 def _row(
-    recording: Recording, segment: Segment, tables: Mapping[str, Mapping[str, dict[str, Any]]]
+    recording: Recording,
+    segment: Segment,
+    tables: Mapping[str, Mapping[str, dict[str, Any]]],
+    stored: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return a row without its scores and without `lineage_id`."""
     key, item = segment.segment_id, segment.item
-    stored = tables["store_audio"][key]
     transcript = tables["transcribe"].get(key, {})
     label: Recording | Item = item or recording
     return {
