@@ -24,8 +24,10 @@ JSON_FILES = (
     "generation_config.json", "configuration.json", "video_preprocessor_config.json",
     "tokenizer.json",
 )  # fmt: skip
-PICKLES = ("pytorch_model.bin", "model.bin", "model.pt", "detokenizer.pt", "vocoder.pt",
-           "f7e0c4bc.th", "flow.pt", "model.pth", "checkpoint.ckpt", "weights.npz", "codebook.npz")  # fmt: skip
+PICKLES = (
+    *("pytorch_model.bin", "model.bin", "model.pt", "detokenizer.pt", "vocoder.pt", "flow.pt"),
+    *("f7e0c4bc.th", "model.pth", "checkpoint.ckpt", "weights.npz", "codebook.npz"),
+)
 
 
 class _Evil:
