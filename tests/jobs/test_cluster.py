@@ -28,6 +28,8 @@ RAY = Path(sys.executable).with_name("ray")
 CLIP_SECONDS = 6
 # Without a token Ray's dashboard takes no job, unless it is told that it may.
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+# On a busy machine a node's agent, which starts jobs, takes longer than the 30 s that it is given.
+PATIENT = {"RAY_agent_register_timeout_ms": "240000"}
 
 
 def free_port() -> int:
@@ -65,7 +67,7 @@ class Cluster:
         memory = "--object-store-memory=80000000"
         with (self.folder / "start.log").open("ab") as log:
             return subprocess.Popen(
-                [*command, memory], stdout=log, stderr=log, env={**os.environ, **TOKEN}
+                [*command, memory], stdout=log, stderr=log, env={**os.environ, **TOKEN, **PATIENT}
             )
 
     def _wait_for_jobs(self) -> None:
