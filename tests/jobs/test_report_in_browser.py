@@ -30,8 +30,9 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with suppress(pytest.skip.Exception):
         sources += [audio_folder() / name for name in ("read/jfk.flac", "noise/noise2.wav")]
     workdir = tmp_path_factory.mktemp("work")
+    options = ["--executor", "inline", "--set", "denoise.recordings=all"]  # both can be heard
     for command in (
-        ["curate", *map(str, sources), "--out", str(workdir), "--executor", "inline"],
+        ["curate", *map(str, sources), "--out", str(workdir), *options],
         ["report", str(workdir)],
     ):
         done = CliRunner().invoke(app, command)
