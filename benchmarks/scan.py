@@ -5,7 +5,7 @@
 Sparse files of 4 KiB with a number in them and no audio, 1,000 a folder; a probe that opens nothing
 stands for FFmpeg. Each scan is a process of its own with the WORKDIR's hash cache; `hashed` counts
 the files that it read. The third scan begins without a cache and is killed (SIGKILL) after half the
-time of the first, the fourth goes on from there. Figures: scan.md.
+time of the first, the fourth goes on from there.
 """
 
 from __future__ import annotations
