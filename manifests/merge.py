@@ -43,6 +43,8 @@ def merge(collected: Collected, contents: Contents, tolerance_ms: int) -> Source
             recording = _labelled(uri, known, spans)
             half_labelled += recording.labelled and any(_partial(label) for label, _ in spans)
             sources.recordings.append(recording)
+    sources.recordings += collected.conversations.values()
+    sources.duplicates += collected.repeated
     sources.recordings.sort(key=lambda recording: recording.recording_id)
     sources.notes += _unknown_languages(collected)
     if half_labelled:

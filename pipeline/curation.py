@@ -67,6 +67,10 @@ STAGES = together(
 )
 
 
+# A branch of their own, in the graph where the sources have written conversations.
+CONVERSATION_STAGES: tuple[type[Stage[Any]], ...] = ()
+
+
 class BaseConfig(ConfigModel):
     """What can be chosen beside the settings of the stages."""
 
@@ -120,18 +124,18 @@ def _sections(found: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
 if TYPE_CHECKING:
     Config = BaseConfig
 else:
-    Config = config_class(STAGES)  # everything that can be chosen; `wavemill config show` prints it
+    Config = config_class((*STAGES, *CONVERSATION_STAGES))  # everything that can be chosen; `wavemill config show` prints it
 
 
-def make_graph(config: BaseConfig) -> Graph:
-    """Return the stages of the curation pipeline.
+def make_graph(config: BaseConfig, conversations: bool = False) -> Graph:
+    """Return the stages of the curation pipeline, with `conversations` those of these too.
 
     Raises EngineUnavailable when the weights of an engine cannot be identified.
     """
     about: dict[str, dict[str, str]] = {}  # what the files of a corpus say of a stage
     stages: list[ConfiguredStage] = []
     built: dict[str, Stage[Any]] = {}
-    for declared in STAGES:
+    for declared in (*STAGES, *(CONVERSATION_STAGES if conversations else ())):
         stage = declared(config.settings_of(declared), config.shared_settings()).beside(built)
         built[stage.name] = stage
         parameters = stage.parameters()  # first: where a package is missing, it names the remedy
@@ -156,6 +160,7 @@ def _configured(
         selected_by=stage.selected_by,
         corpus=stage.corpus,
         labelled_only=stage.labelled_only,
+        written=stage.written,
         needs_worker=stage.needs_worker(),
         file_metadata=file_metadata,
         check=stage.check,
@@ -192,7 +197,7 @@ def all_scores() -> tuple[Score, ...]:
 def all_schemas() -> dict[str, pa.Schema]:
     """Return the schema of every table, by name."""
     return {
-        **{stage.name: stage.schema for stage in STAGES},
+        **{stage.name: stage.schema for stage in (*STAGES, *CONVERSATION_STAGES)},
         "recordings": RECORDINGS_SCHEMA,
         "errors": ERRORS_SCHEMA,
         "lineage": LINEAGE_SCHEMA,
