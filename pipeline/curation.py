@@ -19,6 +19,7 @@ from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.config import ConfigModel
 from wavemill.pipeline.corpora.pretrain import Pretrain
 from wavemill.pipeline.corpora.sft import Sft
+from wavemill.pipeline.corpora.sft_spoken import SftSpoken
 from wavemill.pipeline.corpora.splits import SplitSettings
 from wavemill.pipeline.execution.settings import ExecutionSettings
 from wavemill.pipeline.graph import ConfiguredStage, Graph
@@ -29,19 +30,26 @@ from wavemill.pipeline.task import ERRORS_SCHEMA
 from wavemill.pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
 from wavemill.stages.audio.limits import DecodeLimits
 from wavemill.stages.audio.version import AudioVersionSettings
+from wavemill.stages.cast.stage import Cast
 from wavemill.stages.denoise.stage import Denoise
 from wavemill.stages.diarize.stage import Diarize
+from wavemill.stages.listen.stage import Listen
 from wavemill.stages.recording_stage import RecordingStage
+from wavemill.stages.rewrite.stage import Rewrite
 from wavemill.stages.score import Score
 from wavemill.stages.score_audio.stage import ScoreAudio
 from wavemill.stages.score_signal.stage import ScoreSignal
 from wavemill.stages.score_text.stage import ScoreText
+from wavemill.stages.screen.stage import Screen
+from wavemill.stages.speak.stage import Speak
 from wavemill.stages.stage import NoSettings, S, SharedSettings, Stage
 from wavemill.stages.store_audio.stage import StoreAudio
 from wavemill.stages.tokenize.stage import Tokenize
+from wavemill.stages.tokenize_spoken.stage import TokenizeSpoken
 from wavemill.stages.tokenize_text.stage import TokenizeText
 from wavemill.stages.transcribe.stage import Transcribe
 from wavemill.stages.verdict.stage import Verdict
+from wavemill.stages.verdict_spoken.stage import VerdictSpoken
 
 
 def together(stages: Sequence[type[Stage[Any]]]) -> tuple[type[Stage[Any]], ...]:
@@ -68,7 +76,16 @@ STAGES = together(
 
 
 # A branch of their own, in the graph where the sources have written conversations.
-CONVERSATION_STAGES: tuple[type[Stage[Any]], ...] = ()
+CONVERSATION_STAGES: tuple[type[Stage[Any]], ...] = (
+    Screen,
+    Rewrite,
+    Cast,
+    Speak,
+    Listen,
+    VerdictSpoken,
+    TokenizeSpoken,
+    SftSpoken,
+)
 
 
 class BaseConfig(ConfigModel):
