@@ -151,9 +151,10 @@ def _text(content: Any, number: int) -> str:
     """Return a content that is a text, or parts of which all are."""
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
-        if not all(isinstance(part, str) for part in parts):
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) < len(parts):
             raise _bad(f"message {number} has parts that are no text")
-        content = "\n".join(parts)
+        content = "\n".join(texts)
     if not isinstance(content, str):
         raise _bad(f"message {number} has no text")
     if not content.strip():

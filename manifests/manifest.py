@@ -7,8 +7,8 @@ from typing import Any
 
 from wavemill.manifests.allowed import Allowed
 from wavemill.manifests.collected import Collected, Found
-from wavemill.manifests.conversations import is_conversation, parse_conversation
 from wavemill.manifests.config import LineLimits
+from wavemill.manifests.conversations import is_conversation, parse_conversation
 from wavemill.manifests.faults import FaultWatch, fault_of
 from wavemill.manifests.filesystems import parent
 from wavemill.manifests.jsonl import NotUtf8, parse_object, read_lines

@@ -50,7 +50,8 @@ def scan_sources(
     A source is a folder (searched recursively for audio and tar files), a tar file (.tar), a
     manifest (.jsonl, .json, ..., or any file whose first line is one of NeMo, of lhotse, or has
     the fields of `manifests.labels` or `manifests.conversations`), a Parquet file of conversations,
-    or a single audio file of any other name. A manifest is read only if it is a source itself. Files that are not read are counted in the notes.
+    or a single audio file of any other name. A manifest is read only if it is a source itself.
+    Files that are not read are counted in the notes.
 
     `progress` is called with (files so far, None) while files are searched, then with (files
     known, files in all). The result does not depend on the order of the sources; `cache`, which is

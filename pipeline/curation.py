@@ -141,7 +141,8 @@ def _sections(found: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
 if TYPE_CHECKING:
     Config = BaseConfig
 else:
-    Config = config_class((*STAGES, *CONVERSATION_STAGES))  # everything that can be chosen; `wavemill config show` prints it
+    # Everything that can be chosen; `wavemill config show` prints it.
+    Config = config_class((*STAGES, *CONVERSATION_STAGES))
 
 
 def make_graph(config: BaseConfig, conversations: bool = False) -> Graph:

@@ -28,10 +28,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
-from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import CATALOGUE, written_sql
 from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.curation import all_schemas
+from wavemill.pipeline.curation import CONVERSATION_STAGES, all_schemas
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
 from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.output_key import shard_sql
@@ -58,8 +58,10 @@ FORMAT: dict[str, str | bool | int | float | list[str]] = {
 }
 # Stages whose columns another stage had, in snapshots of earlier versions.
 ONCE_OF = {"score_signal": "score_audio"}
-CORPORA = {"pretrain": "corpus", "sft": "sft"}  # -> name of the view
+CORPORA = {"pretrain": "corpus", "sft": "sft", "sft_spoken": "sft_spoken"}  # -> name of the view
 SCRIPTS = ("segments.sql", "accounting.sql", "summaries.sql")
+OF_CONVERSATIONS = "conversations.sql"  # only where the snapshot has some
+CONVERSATION_TABLES = ("screen", "cast", "listen", "verdict_spoken")  # that it reads
 HEAVY = frozenset({"audio", "messages", "semantic_tokens", "text_tokens"})  # never copied
 ALL = "columns(lambda c: c <> 'filename')"
 # Of a stage what it declares, without audio, and the shard, after which a file is named:
@@ -114,7 +116,8 @@ def create_views(
     tables.small("snapshots", snapshots_table(store))
     tables.small("stages", stages_table(store, snapshot))
     tables.small("base.rules", rules_table())
-    stages = stages_shown()
+    spoken = CONVERSATION_TABLES if has_conversations(snapshot) else ()
+    stages = (*stages_shown(), *spoken)
     outputs, schemas = _outputs(store, snapshot, stages, shard_id), all_schemas()
     _show_snapshot(tables, store, snapshot, schemas)
     tables.show("base.ledger", ledger_files(store), LEDGER)
@@ -122,10 +125,15 @@ def create_views(
     # time, over all of them it would take minutes for the views together.
     for stage in stages:
         _show_stage(tables, stage, outputs.get(stage, [])[:1], schemas[stage])
-    for script in SCRIPTS:
+    for script in (*SCRIPTS, *([OF_CONVERSATIONS] if spoken else [])):
         database.execute(_sql(script))
     for stage in stages:
         _show_stage(tables, stage, outputs.get(stage, []), schemas[stage])
+
+
+def has_conversations(snapshot: Snapshot) -> bool:
+    """Whether a snapshot was built with the stages that speak written conversations."""
+    return any(stage.name in snapshot.rows for stage in CONVERSATION_STAGES if stage.corpus)
 
 
 def _sql(script: str) -> str:
@@ -135,6 +143,8 @@ def _sql(script: str) -> str:
         ("score_columns", segment_scores()),
         ("score_joins", score_joins()),
         ("derived_scores", derived_scores()),
+        ("spoken_stages", ", ".join(f"'{stage.name}'" for stage in CONVERSATION_STAGES)),
+        ("written", written_sql("l.items")),
     ):
         text = text.replace(f"{{{name}}}", sql)
     return text
@@ -157,7 +167,8 @@ def _show_snapshot(
     tables.show("base.members", [CATALOGUE] if store.exists(CATALOGUE) else [], MEMBERS)
     # Recordings listed by an earlier version may lack fields of an item: null.
     items = tables.database.from_arrow(RECORDINGS.empty_table()).select("items").types[0]
-    tables.database.execute(_RECORDINGS.format(items=items))
+    written = written_sql("listed.items")
+    tables.database.execute(_RECORDINGS.format(items=items, written=written))
     for stage, name in CORPORA.items():
         parts = [f"{folder}/{stage}/{part}" for part in sorted(store.names(f"{folder}/{stage}"))]
         if parts or name == "corpus":
@@ -173,6 +184,7 @@ from base.listed left join (
     select recording_id, arg_max(shard_id, active) as shard_id
     from base.members semi join lineage using (shard_id) group by recording_id
 ) using (recording_id)
+where not {written}
 """
 
 

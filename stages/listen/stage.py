@@ -34,7 +34,7 @@ from wavemill.stages.speak.saying import FRAME_S, ClipConfig, said, speech_bound
 from wavemill.stages.stage import SharedSettings, Stage
 from wavemill.stages.tables import batch, field
 from wavemill.stages.transcribe.engine import TranscribeEngine
-from wavemill.stages.verdict.thresholds import AsrThresholds, asr_thresholds
+from wavemill.stages.verdict.thresholds import asr_thresholds
 from wavemill.stages.verdict_spoken.judging import judged
 
 VOICE_RATE = 16_000  # of the embedding
@@ -64,7 +64,7 @@ SCHEMA = pa.schema(
 
 
 class _Again(asr_thresholds(SCORES)):  # type: ignore[misc]
-    """Thresholds below which a clip is spoken again: part of what is spoken, unlike the verdict's."""
+    """By which rules a clip is spoken again: unlike the verdict's, they decide what is spoken."""
 
 
 class ListenSettings(BaseModel):
@@ -170,7 +170,7 @@ class Listen(Stage[ListenSettings]):
         self._network = CamPlusPlus.load(VOICE_WEIGHTS.checked(), device)
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
-        """Yield a row per message. Raises RecordingError where it must be spoken again and is not."""
+        """Yield a row per message. Raises RecordingError where a further attempt fails."""
         clips = {row["segment_id"]: row for row in upstream.table("speak").to_pylist()}
         for row in upstream.table("cast").to_pylist():
             attempts = self._attempts(row, clips[row["segment_id"]])

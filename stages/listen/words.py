@@ -9,17 +9,22 @@ from collections.abc import Sequence
 from wavemill.stages.rewrite.markdown import plain
 from wavemill.stages.rewrite.words import spoken
 
-_UNITS = (
+_BELOW_TWENTY = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_UNITS = _BELOW_TWENTY.split()
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _ORDINALS = {
     "first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9, "twelfth": 12,
 }  # fmt: skip
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SAME = {"ok": "okay", "alright": "all right", "mr": "mister", "dr": "doctor", "mrs": "missus"}
+# British spellings as the transcriber writes them.
+_SPELLINGS = ((re.compile(r"(?<=[a-z]{2})our(?=(?:s|ed|ing|ful|ite|able)?$)"), "or"),
+              (re.compile(r"(?<=[a-z]{3})is(?=(?:e|es|ed|ing|ation|ations)$)"), "iz"),
+              (re.compile(r"(?<=[a-z]{3})tre(?=s?$)"), "ter"))  # fmt: skip
 _JOINING = frozenset({"point", "oh", "o", "and"})  # within a number they are no words of their own
 
 
@@ -31,7 +36,10 @@ def normalised(text: str) -> list[str]:
     said = spoken(plain(text)).lower()
     folded = unicodedata.normalize("NFKD", said).encode("ascii", "ignore").decode()
     words = [_SAME.get(word, word) for word in _WORD.findall(folded.replace("-", " "))]
-    return _with_digits([part for word in words for part in word.split()])
+    found = _with_digits([part for word in words for part in word.split()])
+    for pattern, american in _SPELLINGS:
+        found = [pattern.sub(american, word) for word in found]
+    return found
 
 
 def word_errors(wanted: Sequence[str], heard: Sequence[str]) -> int:
@@ -43,9 +51,7 @@ def word_errors(wanted: Sequence[str], heard: Sequence[str]) -> int:
     for i, want in enumerate(wanted, start=1):
         row = [i]
         for j, got in enumerate(heard, start=1):
-            best = min(
-                rows[i - 1][j - 1] + (want != got), rows[i - 1][j] + 1, row[j - 1] + 1
-            )
+            best = min(rows[i - 1][j - 1] + (want != got), rows[i - 1][j] + 1, row[j - 1] + 1)
             if i > 1 and wanted[i - 2] + want == got:
                 best = min(best, rows[i - 2][j - 1])
             if j > 1 and heard[j - 2] + got == want:
@@ -60,9 +66,11 @@ def _with_digits(words: list[str]) -> list[str]:
     run: list[str] = []
     for at, word in enumerate(words):
         following = words[at + 1] if at + 1 < len(words) else ""
-        if _value(word) is not None or word in _SCALES and run:
-            run.append(word)
-        elif word in _JOINING and run and _value(following) is not None:
+        if (
+            _value(word) is not None
+            or (word in _SCALES and run)
+            or (word in _JOINING and run and _value(following) is not None)
+        ):
             run.append(word)
         else:
             found += _digits(run)
@@ -107,7 +115,7 @@ def _digits(run: Sequence[str]) -> list[str]:
         value = _value(word) or 0
         fits = current is not None and (
             (current % 100 == 0 and current > 0 and value < 100)
-            or (20 <= current % 100 and current % 10 == 0 and 0 < value < 10)
+            or (current % 100 >= 20 and current % 10 == 0 and 0 < value < 10)
         )
         if current is None and (total is None or value < 1000):
             current = value

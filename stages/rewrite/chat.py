@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -113,10 +114,8 @@ class Chat(RewriteEngine[ChatConfig]):
             reason = "server_down" if refused.passing else "server_refused"
             raise NotRewritten(reason, f"{self.config.url}: {refused}", refused.passing) from None
         found = read_reply(reply)
-        try:
+        with suppress(OSError):  # a full disk costs a repeated question, no more
             self._cache.put(digest, body, reply)
-        except OSError:
-            pass  # a full disk costs a repeated question, no more
         return found
 
 

@@ -106,7 +106,7 @@ def number_words(value: str, to: str = "cardinal") -> str:
 
     plain = value.replace(",", "")
     whole, point, decimals = plain.partition(".")
-    if len(whole) > 1 and whole.startswith("0") or len(whole) > 15:
+    if (len(whole) > 1 and whole.startswith("0")) or len(whole) > 15:
         said = digit_words(whole)
     else:
         said = _without_hyphens(num2words(int(whole or "0"), to=to, lang="en"))
@@ -304,7 +304,7 @@ def _patterns() -> list[tuple[re.Pattern[str], Words]]:
         (rf"(?<![\w.-])(?P<low>{_NUMBER})\s?[–-]\s?(?P<high>(?:{_NUMBER})(?![\d-]))", _range),
         (r"\b24/7\b", "twenty four seven"),
         (r"(?<![\w.])\d+(?:\.\d+){2,}(?![\w.]\d)", _version),
-        (rf"(?<![\w.])(?P<amount>\d+(?:\.\d+)?)(?P<scale>[kKMB])\b", _thousands),
+        (r"(?<![\w.])(?P<amount>\d+(?:\.\d+)?)(?P<scale>[kKMB])\b", _thousands),
         (rf"(?<![\w.])(?P<sign>-)?{number}\s?(?P<unit>{_any(_UNITS)})(?![\w/²³])", _unit),
         (r"(?<![\w/.])(?P<top>\d{1,3})/(?P<bottom>\d{1,3})(?![\w/])", _fraction),
         (r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)(st|nd|rd|th)\b", lambda m: _ordinal(m[1])),

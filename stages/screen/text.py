@@ -10,7 +10,8 @@ _FENCE = re.compile(r"^\s*(```|~~~)", re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _CODE_SIGNS = re.compile(r"[{};<>\[\]=]|\(\)|->|::|\\")
 _CODE_LINE = re.compile(
-    r"^\s*(def \w+\(|class \w+[:(]|import \w|from \w+ import|#include|public |return |SELECT .+ FROM"
+    r"^\s*(def \w+\(|class \w+[:(]|import \w|from \w+ import|#include|public |return "
+    r"|SELECT .+ FROM"
     r"|function \w*\(|(const|let|var) \w+ =|<\/?[a-z]+[ >]|\w+\(.*\);|[{}]\s*$)",
     re.MULTILINE,
 )
@@ -24,13 +25,15 @@ _URL = re.compile(r"https?://|www\.\w|\b[\w.+-]+@[\w-]+\.\w{2,}", re.IGNORECASE)
 _LIST_ITEM = re.compile(r"\s*([-*•+]|\d{1,2}[.)])\s+\S")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 # The commonest words of English that are no common words of its neighbours.
-_ENGLISH = frozenset(
-    """the of and to is that it for was with as be this have from or had by but what were when we
-    there can an your which their said if will each about how up out them then she many some so
-    these would other into has more her two like him see could no make than been its who now
-    people my made over did down only way find use may you are they at not i his they one all do
-    does why where please tell me give explain write any because it's i'm don't you're""".split()
+_COMMON = (
+    "the of and to is that it for was with as be this have from or had by but what were when "
+    "we there can an your which their said if will each about how up out them then she many "
+    "some so these would other into has more her two like him see could no make than been "
+    "its who now people my made over did down only way find use may you are they at not i "
+    "his one all do does why where please tell me give explain write any because it's i'm "
+    "don't you're"
 )
+_ENGLISH = frozenset(_COMMON.split())
 
 
 def code_places(text: str) -> int:

@@ -123,8 +123,11 @@ class Kokoro(SpeakEngine[KokoroConfig]):
                 )
         if blend is None:
             return self._voices[voice]
-        share = np.float32(blend["share"])
-        return (1 - share) * self._voices[names[0]] + share * self._voices[names[1]]
+        share = float(blend["share"])
+        one, other = self._voices[names[0]], self._voices[names[1]]
+        count = min(len(one), len(other))
+        both = np.stack([one[:count], other[:count]])
+        return np.asarray(np.average(both, axis=0, weights=[1 - share, share]), np.float32)
 
     def _parts(self, phonemes: str) -> list[str]:
         """Cut what is too long for one call, at clauses, else at words."""

@@ -87,5 +87,3 @@ def clips_of(upstream: Upstream) -> dict[str, tuple[bytes, int]]:
             if row["audio"] is not None:
                 found[row["segment_id"]] = row["audio"], row["sample_rate"]
     return found
-
-

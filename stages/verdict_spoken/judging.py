@@ -15,11 +15,13 @@ from wavemill.stages.verdict.thresholds import AsrThresholds
 def judged(
     rows: list[dict[str, Any]], thresholds: AsrThresholds, scores: Sequence[Score]
 ) -> list[dict[str, Any]]:
-    """Return the rows with `kept` and `broken`; they have `recording_id`, `segment_id`, `scores`."""
+    """Return the rows, which have both ids and the columns of `scores`, with `kept`, `broken`."""
     fields = [(name, pa.string()) for name in ("recording_id", "segment_id", "text_source")]
     schema = pa.schema([*fields, *(score.field for score in stored(scores))])
     table = pa.Table.from_pylist([{**row, "text_source": "asr"} for row in rows], schema=schema)
-    both = VerdictSettings.model_construct(asr=thresholds, labelled=thresholds)
+    both = VerdictSettings.model_construct().model_copy(
+        update={"asr": thresholds, "labelled": thresholds}
+    )
     verdicts = judge(table, both, scores).to_pylist()
     return [
         {**row, "kept": verdict["kept"], "broken": verdict["broken"]}
