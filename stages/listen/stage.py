@@ -30,7 +30,8 @@ from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.score import stored
 from wavemill.stages.score_audio.engine import QualityEngine
 from wavemill.stages.speak.engine import Saying, SpeakEngine
-from wavemill.stages.speak.saying import FRAME_S, ClipConfig, said, speech_bounds
+from wavemill.stages.speak.saying import ClipConfig, said
+from wavemill.stages.speak.silence import FRAME_S, speech_bounds
 from wavemill.stages.stage import SharedSettings, Stage
 from wavemill.stages.tables import batch, field
 from wavemill.stages.transcribe.engine import TranscribeEngine

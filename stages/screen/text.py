@@ -79,8 +79,13 @@ def _is_latin(char: str) -> bool:
 def symbols(texts: Sequence[str]) -> float:
     """Return the share of characters that nobody speaks: emoji, boxes, arrows, markup."""
     whole = "".join(texts)
-    odd = sum(1 for c in whole if unicodedata.category(c)[0] in "SC" and c not in "\n\t\r$%£€+=~`")
+    spoken = "£€¥₹°²³½¼¾×÷±≈≤≥≠−"
+    odd = sum(1 for c in whole if not c.isascii() and c not in spoken and _is_symbol(c))
     return odd / len(whole) if whole else 0.0
+
+
+def _is_symbol(char: str) -> bool:
+    return unicodedata.category(char)[0] in "SC"
 
 
 def english_words(texts: Sequence[str], least: int) -> float | None:

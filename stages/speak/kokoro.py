@@ -23,10 +23,12 @@ from wavemill.stages.engine import EngineConfig, EngineUnavailable
 from wavemill.stages.speak.engine import NotSpoken, Saying, SpeakEngine, UnknownVoice
 from wavemill.stages.speak.kokoro_weights import FILES, GOLD, PARTS, SILVER, VOCABULARY, VOICES
 from wavemill.stages.speak.phonemes import Lexicon, Phonemes
+from wavemill.stages.speak.silence import speech_bounds
 from wavemill.stages.weights import sha256_of_file
 
 SAMPLE_RATE = 24_000
 STYLE = 256
+EDGE_S = 0.05  # of silence that a sentence keeps
 MOST_TOKENS = 500  # of one call; the style vectors are for up to 510
 BLEND = re.compile(r"(?P<one>[^+:]+)\+(?P<other>[^+:]+):(?P<share>0?\.\d+)")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
@@ -40,6 +42,7 @@ class KokoroConfig(EngineConfig):
 
     voices: Path | None = None  # a voice pack (.npz) in place of the bundled one
     sentence_pause_s: float = Field(0.3, ge=0)
+    silence_db: float = Field(-45.0, lt=0)  # below the loudest 10 ms: silence around a sentence
     # A new seed speaks this much faster or slower, so that it is another attempt.
     seed_pace: float = Field(0.06, ge=0, lt=0.5)
 
@@ -123,11 +126,8 @@ class Kokoro(SpeakEngine[KokoroConfig]):
                 )
         if blend is None:
             return self._voices[voice]
-        share = float(blend["share"])
-        one, other = self._voices[names[0]], self._voices[names[1]]
-        count = min(len(one), len(other))
-        both = np.stack([one[:count], other[:count]])
-        return np.asarray(np.average(both, axis=0, weights=[1 - share, share]), np.float32)
+        one, other = (self._voices[name] for name in names)
+        return _blended(one, other, float(blend["share"]))
 
     def _parts(self, phonemes: str) -> list[str]:
         """Cut what is too long for one call, at clauses, else at words."""
@@ -153,7 +153,16 @@ class Kokoro(SpeakEngine[KokoroConfig]):
             "style": style[min(len(ids), len(style)) - 1].reshape(1, STYLE),
             "speed": np.array([pace], np.float32),
         }
-        return np.asarray(self._session.run(None, inputs)[0], np.float32).ravel()
+        audio = np.asarray(self._session.run(None, inputs)[0], np.float32).ravel()
+        first, last = speech_bounds(audio, SAMPLE_RATE, self.config.silence_db)
+        edge = round(EDGE_S * SAMPLE_RATE)
+        return audio[max(0, first - edge) : last + edge]
+
+
+def _blended(one: Any, other: Any, share: float) -> NDArray[np.float32]:
+    """Return style vectors with `share` of the other's."""
+    count = min(len(one), len(other))
+    return np.asarray((1 - share) * one[:count] + share * other[:count], np.float32)
 
 
 def _identified(path: Path) -> str:

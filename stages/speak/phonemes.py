@@ -73,7 +73,7 @@ class Phonemes:
         match word.lower():
             case "the":
                 return "ði" if vowel else "ðə"
-            case "a" if word == "a":
+            case "a" if word == "a" or following is not None:  # at the end it is the letter
                 return "ɐ"
             case "an":
                 return "ɐn"

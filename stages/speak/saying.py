@@ -11,8 +11,7 @@ from wavemill.manifests.reasons import Reason
 from wavemill.stages.audio.resample import resample
 from wavemill.stages.recording_stage import RecordingError
 from wavemill.stages.speak.engine import NotSpoken, Saying, SpeakEngine, UnknownVoice
-
-FRAME_S = 0.01
+from wavemill.stages.speak.silence import speech_bounds
 
 
 class ClipConfig(BaseModel):
@@ -56,14 +55,3 @@ def trimmed(audio: np.ndarray, rate: int, config: ClipConfig) -> np.ndarray:
     edge = round(config.edge_s * rate)
     padded = np.pad(audio, edge)
     return padded[first : last + 2 * edge]
-
-
-def speech_bounds(audio: np.ndarray, rate: int, silence_db: float) -> tuple[int, int]:
-    """Return the first sample of speech and the one behind its last; (0, 0) where all is silent."""
-    frame = max(1, round(FRAME_S * rate))
-    frames = np.pad(audio, (0, -len(audio) % frame)).reshape(-1, frame).astype(np.float64)
-    power = np.square(frames).mean(axis=1)
-    if not power.size or power.max() == 0:
-        return 0, 0
-    loud = np.flatnonzero(power > power.max() * 10 ** (silence_db / 10))
-    return int(loud[0]) * frame, min((int(loud[-1]) + 1) * frame, len(audio))
