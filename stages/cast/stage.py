@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         field("written", pa.string(), "What the source says; null: a message that was added", True),
         field("kind", pa.string(), "Of text: question, number, short, long or plain"),
         field("voice", pa.string(), "Of the speak engine; A+B:0.4 is a blend of two"),
+        field("other_voice", pa.string(), "For an attempt after others have failed"),
         field("pace", pa.float64(), "1: as fast as the engine speaks by itself"),
         field("pitch", pa.float64(), "Factor of pitch and formants; 1: the voice's own"),
         field("kept", pa.bool_(), "Always: what is not kept is not cast"),
@@ -75,20 +76,24 @@ class Cast(Stage[CastSettings]):
         dialogue = recording.recording_id
         rows = []
         for script in upstream.table("rewrite", ["messages"]).to_pylist():
-            manner = self._manner(dialogue)
+            of_user = self._manner(dialogue)
+            of_assistant = {
+                "voice": self.settings.assistant_voice,
+                "other_voice": self.settings.assistant_voice,
+                "pace": 1.0,
+                "pitch": 1.0,
+            }
             for index, message in enumerate(script["messages"]):
-                user = message["role"] == "user"
-                voice, pace, pitch = manner if user else (self.settings.assistant_voice, 1.0, 1.0)
+                manner = of_user if message["role"] == "user" else of_assistant
+                text = message["text"]
                 rows.append(
                     {
                         "recording_id": dialogue,
-                        "segment_id": clip_id(dialogue, index, message["text"], voice, pace, pitch),
+                        "segment_id": clip_id(dialogue, index, text, *manner.values()),
                         "segment_index": index,
                         **message,
-                        "kind": kind_of(message["written"] or message["text"], message["text"]),
-                        "voice": voice,
-                        "pace": pace,
-                        "pitch": pitch,
+                        "kind": kind_of(message["written"] or text, text),
+                        **manner,
                         "kept": True,
                     }
                 )
@@ -101,17 +106,22 @@ class Cast(Stage[CastSettings]):
         named = self.settings.user_voices
         return [*named, *blends(named, self.settings.blends)]
 
-    def _manner(self, dialogue: str) -> tuple[str, float, float]:
-        """Return voice, pace and pitch of the user of a conversation.
+    def _manner(self, dialogue: str) -> dict[str, Any]:
+        """Return voice, other voice, pace and pitch of the user of a conversation.
 
-        The voice is the one with the highest hash: a further one takes its share and moves nothing
-        else.
+        The voices are the two with the highest hashes: a further one takes its share and moves
+        nothing else.
         """
         seed = self.settings.seed
-        voice = max(self.user_voices, key=lambda name: drawn(seed, dialogue, "voice", name))
+        ranked = sorted(self.user_voices, key=lambda name: drawn(seed, dialogue, "voice", name))
         pace = 1 + self.settings.pace * (2 * drawn(seed, dialogue, "pace") - 1)
         pitch = 1 + self.settings.pitch * (2 * drawn(seed, dialogue, "pitch") - 1)
-        return voice, round(pace, 2), round(pitch, 2)
+        return {
+            "voice": ranked[-1],
+            "other_voice": ranked[-2:][0],
+            "pace": round(pace, 2),
+            "pitch": round(pitch, 2),
+        }
 
 
 def blends(voices: Sequence[str], count: int) -> list[str]:

@@ -20,8 +20,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from wavemill.manifests.recording import Recording
 from wavemill.stages.audio.flac import decode_flac, encode_flac
 from wavemill.stages.audio.resample import resample
-from wavemill.stages.cast.stage import Cast
-from wavemill.stages.conversation import drawn
 from wavemill.stages.diarize.campplus import WEIGHTS as VOICE_WEIGHTS
 from wavemill.stages.engine import Engine, EngineUnavailable
 from wavemill.stages.listen.scores import SCORES
@@ -85,7 +83,6 @@ class _Complete(ListenSettings):
     quality: Any = None
     speak: Any = None
     clip: ClipConfig = ClipConfig()
-    voices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,15 +117,13 @@ class Listen(Stage[ListenSettings]):
 
     def beside(self, stages: Mapping[str, Stage[Any]]) -> Self:
         """Return the stage with the engines of transcribe, score_audio and speak, not loaded."""
-        speak, cast = stages["speak"], stages["cast"]
-        assert isinstance(cast, Cast)
+        speak = stages["speak"]
         complete = _Complete(
             **{name: getattr(self.settings, name) for name in ListenSettings.model_fields},
             transcribe=_engine(stages["transcribe"]),
             quality=_engine(stages["score_audio"]),
             speak=_engine(speak),
             clip=speak.settings.clip,
-            voices=tuple(cast.user_voices),
         )
         return type(self)(complete, self.shared_settings)
 
@@ -150,7 +145,6 @@ class Listen(Stage[ListenSettings]):
         return {
             **own,
             **{name: _identity(engine) for name, engine in engines.items()},
-            "other_voices": list(whole.voices),
             "voice_weights": VOICE_WEIGHTS.sha256,
         }
 
@@ -200,18 +194,12 @@ class Listen(Stage[ListenSettings]):
         made = [self._heard(saying, pitch, audio, rate, None)]
         while made[-1].broken and len(made) < self.settings.attempts:
             saying = replace(saying, seed=len(made))
-            if len(made) > 1 and row["role"] == "user":
-                saying = replace(saying, voice=self._other(row))
+            if len(made) > 1:
+                saying = replace(saying, voice=row["other_voice"])
             audio, rate = said(self._speaker, saying, pitch, self._whole.clip)
             encoded = encode_flac(audio, rate)
             made.append(self._heard(saying, pitch, decode_flac(encoded)[0], rate, encoded))
         return made
-
-    def _other(self, row: Mapping[str, Any]) -> str:
-        """Return another voice of users, drawn by the message."""
-        others = [name for name in self._whole.voices if name != row["voice"]]
-        key = row["segment_id"]
-        return max(others, key=lambda name: drawn(key, name)) if others else row["voice"]
 
     def _heard(
         self, saying: Saying, pitch: float, audio: np.ndarray, rate: int, encoded: bytes | None

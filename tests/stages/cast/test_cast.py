@@ -46,9 +46,9 @@ def test_a_further_voice_moves_only_its_share() -> None:
         after = cast(f"Is it {n}?", user_voices=(*names, "e"), blends=0)
         assert before[1] == after[1]
         if before[0] != after[0]:
-            changed.append(after[0]["voice"])
-    assert set(changed) == {"e"}
-    assert 20 <= len(changed) <= 60
+            changed.append({after[0]["voice"], after[0]["other_voice"]})
+    assert all("e" in voices for voices in changed)
+    assert 50 <= len(changed) <= 110  # two of five
 
 
 def test_pace_and_pitch_are_within_their_bounds_and_recorded() -> None:
