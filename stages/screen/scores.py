@@ -74,8 +74,8 @@ SCORES = (
     ),
     Score(
         column="earlier_copies",
-        title="Earlier copies of the prompt",
-        description="Conversations before this one that begin with the same words",
+        title="Earlier copies",
+        description="Conversations before this one whose users say the same words",
         aspect=Aspect.WORDING,
         kind=COUNT,
         nullable=False,

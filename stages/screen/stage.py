@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
+from wavemill.manifests.copies import EARLIER
 from wavemill.manifests.recording import Recording
 from wavemill.stages.conversation import Message, messages_of
 from wavemill.stages.recording_stage import Upstream
@@ -30,7 +31,6 @@ SCHEMA = pa.schema(
         field("broken", pa.list_(BROKEN), "All broken rules"),
     ]
 )
-EARLIER = "wavemill_earlier_copies"  # in the metadata of a conversation; the scan counts them
 
 
 class _Settings(asr_thresholds(SCORES)):  # type: ignore[misc]

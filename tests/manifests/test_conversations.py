@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.manifests.support import reasons, scan, write_lines, write_wav
+from wavemill.manifests.copies import EARLIER
 from wavemill.manifests.recording import MessageOf, Recording
 
 USER, ASSISTANT = MessageOf.USER, MessageOf.ASSISTANT
@@ -97,6 +98,18 @@ def test_bad_ones_are_rows(tmp_path: Path, messages: list[Any], why: str) -> Non
 def test_copies_count_once(tmp_path: Path) -> None:
     found = scan(write_lines(tmp_path / "m.jsonl", [CHAT, {**CHAT, "id": 2}]))
     assert len(found.recordings) == found.duplicates == 1
+
+
+def test_the_same_question_again_is_counted(tmp_path: Path) -> None:
+    other = {
+        "messages": [
+            {"role": "user", "content": "IS it -- so"},
+            {"role": "assistant", "content": "No."},
+        ]
+    }
+    found = scan(write_lines(tmp_path / "m.jsonl", [CHAT, other, CHAT]))
+    counts = [json.loads(one.metadata).get(EARLIER, 0) for one in found.recordings]
+    assert counts == [0, 1]
 
 
 def test_parquet(tmp_path: Path) -> None:
