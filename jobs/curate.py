@@ -79,17 +79,18 @@ def run_build(
         raise typer.Exit(1) from None
     store, summary = Store.open(out), built.summary
     print_summary(console, store, built.snapshot, summary)
-    if built.computed:
+    if built.computed and summary.ms_built:
         print_speed(console, summary.ms_built, built.seconds)
         if profile_run:
             print_stage_times(console, built.stages)
-    else:
+    elif not built.computed:
         console.print("nothing to do: everything was there already")
     if truth is not None:
         print_truth(console, store, built.snapshot, truth)
-    if summary.errors and not summary.used:
+    unused = not summary.used and not summary.conversations
+    if summary.errors and unused:
         console.print("nothing of the sources could be used; the errors say why", style="red")
-    if summary.errors and (strict or not summary.used):
+    if summary.errors and (strict or unused):
         raise typer.Exit(1)
 
 

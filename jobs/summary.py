@@ -27,6 +27,8 @@ def print_summary(console: Terminal, store: Store, snapshot: Snapshot, summary: 
     table.add_row("kept", hours(summary.ms_kept), f"{summary.segments_kept}", style="bold green")
     for rule in summary.rejected:
         table.add_row(f"  rejected: {rule.rule}", hours(rule.ms), f"{rule.segments}")
+    if summary.conversations:
+        table.add_row("conversations", "", f"{summary.conversations}")
     for error in summary.errors:
         table.add_row(f"  error: {error.stage} {error.reason}", "", f"{error.count}", style="red")
     console.print(table)

@@ -18,7 +18,7 @@ from wavemill.manifests.filesystems import (
 )
 from wavemill.manifests.labels import Label, Origin
 from wavemill.manifests.reasons import EntryError, Reason, os_error
-from wavemill.manifests.recording import SourceError
+from wavemill.manifests.recording import Recording, SourceError
 from wavemill.manifests.tar_index import tar_index
 from wavemill.manifests.tar_layouts import MemberNames, NemoTarFiles
 from wavemill.manifests.unread import Unread
@@ -43,6 +43,8 @@ class Collected:
     unread: Unread = field(default_factory=Unread)
     folders: set[object] = field(default_factory=set)  # that were searched, by inode or URL
     tar_files: dict[str, bool] = field(default_factory=dict)  # tar files, and whether with audio
+    conversations: dict[str, Recording] = field(default_factory=dict)  # written ones, by id
+    repeated: int = 0  # conversations that were there already
     # Not looked up yet: remote files, and members by their tar files.
     remote: dict[str, list[Label]] = field(default_factory=dict)
     nemo_tar_files: NemoTarFiles = field(default_factory=NemoTarFiles)
@@ -60,6 +62,11 @@ class Collected:
         self.unread.add_all(other.unread)
         for uri, labels in other.labels.items():
             self.labels.setdefault(uri, []).extend(labels)
+
+    def converse(self, conversation: Recording) -> None:
+        """Add a written conversation; of several with the same messages the first uri stays."""
+        known = self.conversations.setdefault(conversation.recording_id, conversation)
+        self.repeated += known is not conversation
 
     def label(self, uri: str, label: Label) -> None:
         """Add the label of a manifest line on the file `uri`, which need not exist.

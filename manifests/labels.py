@@ -10,7 +10,7 @@ from typing import Any
 
 from wavemill.manifests.languages import language_code
 from wavemill.manifests.reasons import EntryError, Reason
-from wavemill.manifests.recording import Task
+from wavemill.manifests.recording import MessageOf, Task
 from wavemill.manifests.spans import read_span
 from wavemill.manifests.values import (
     cached_by_text,
@@ -231,6 +231,8 @@ def _task(task: str | None, question: str | None, answer: str | None) -> str:
     if task is None:
         task = Task.ASR if answer is None else Task.AQA
     task = str(task).lower()
+    if task in tuple(MessageOf):
+        raise EntryError(Reason.BAD_FIELD, f"task {task!r} is that of written conversations")
     if question is None and (task == Task.AQA or task not in set(Task)):
         known = ", ".join(sorted(set(Task) - {Task.AQA}))
         message = f"a label of task {task!r:.80} needs a question; tasks without one: {known}"

@@ -1,4 +1,4 @@
-"""Reading a manifest: JSONL of NeMo or lhotse; the fields of each line decide which."""
+"""Reading a manifest: JSONL of NeMo, lhotse or conversations; each line's fields decide which."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from wavemill.manifests.allowed import Allowed
 from wavemill.manifests.collected import Collected, Found
 from wavemill.manifests.config import LineLimits
+from wavemill.manifests.conversations import is_conversation, parse_conversation
 from wavemill.manifests.faults import FaultWatch, fault_of
 from wavemill.manifests.filesystems import parent
 from wavemill.manifests.jsonl import NotUtf8, parse_object, read_lines
@@ -23,7 +24,8 @@ _REPORT_EVERY = 1000  # lines between two calls of the progress callback
 def looks_like_manifest(line: Mapping[str, Any]) -> bool:
     """Whether the fields are those of a line of a manifest that can be read."""
     name = audio_field(line)
-    return (name is not None and isinstance(line[name], str | dict)) or is_lhotse(line)
+    named = name is not None and isinstance(line[name], str | dict)
+    return named or is_lhotse(line) or is_conversation(line)
 
 
 def read_manifest(
@@ -116,6 +118,9 @@ def _read_line(
     into: Collected,
     supervisions: Supervisions,
 ) -> None:
+    if is_conversation(line):
+        into.converse(parse_conversation(line, origin.uri))
+        return
     name = audio_field(line)
     if name is not None and not (name not in AUDIO_FIELDS and is_lhotse(line)):
         path = _path(line[name])

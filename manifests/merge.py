@@ -11,6 +11,7 @@ from typing import Any
 
 from wavemill.manifests.cache import Known
 from wavemill.manifests.collected import Collected
+from wavemill.manifests.copies import with_copies
 from wavemill.manifests.identify import ID_DIGITS, Contents
 from wavemill.manifests.labels import Label
 from wavemill.manifests.reasons import EntryError, Reason
@@ -43,6 +44,8 @@ def merge(collected: Collected, contents: Contents, tolerance_ms: int) -> Source
             recording = _labelled(uri, known, spans)
             half_labelled += recording.labelled and any(_partial(label) for label, _ in spans)
             sources.recordings.append(recording)
+    sources.recordings += with_copies(collected.conversations.values())
+    sources.duplicates += collected.repeated
     sources.recordings.sort(key=lambda recording: recording.recording_id)
     sources.notes += _unknown_languages(collected)
     if half_labelled:

@@ -39,6 +39,9 @@ class Reason(StrEnum):
     UNSUPPORTED_CHANNEL = "unsupported_channel"
     UNSUPPORTED_TRANSFORM = "unsupported_transform"
     RECORDING_UNKNOWN = "recording_unknown"
+    BAD_CONVERSATION = "bad_conversation"  # one that is written, in a JSONL or Parquet file
+    # a server that a stage asks
+    SERVER_DOWN = "server_down"
 
 
 _MAX_MESSAGE = 300  # characters; exceptions may quote long texts

@@ -17,6 +17,14 @@ class Task(StrEnum):
     ASC = "asc"
 
 
+class MessageOf(StrEnum):
+    """`task` of an item that is a message of a written conversation: who writes it."""
+
+    SYSTEM = "system_message"
+    USER = "user_message"
+    ASSISTANT = "assistant_message"
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A labelled utterance of a manifest: one span of a recording with its transcript or answer.
@@ -58,6 +66,11 @@ class Recording:
     def labelled(self) -> bool:
         """Whether it has labelled items."""
         return bool(self.items)
+
+    @property
+    def written(self) -> bool:
+        """Whether it is a written conversation: its items are the messages, and it has no audio."""
+        return bool(self.items) and self.items[0].task in tuple(MessageOf)
 
 
 @dataclass(frozen=True, slots=True)

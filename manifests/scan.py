@@ -9,6 +9,10 @@ from wavemill.manifests.allowed import Allowed
 from wavemill.manifests.cache import HashCache
 from wavemill.manifests.collected import Collected, Found, stamp_of
 from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.conversation_table import (
+    is_table_of_conversations,
+    read_table_of_conversations,
+)
 from wavemill.manifests.file_names import is_utf8
 from wavemill.manifests.filesystems import (
     exists,
@@ -45,8 +49,9 @@ def scan_sources(
 
     A source is a folder (searched recursively for audio and tar files), a tar file (.tar), a
     manifest (.jsonl, .json, ..., or any file whose first line is one of NeMo, of lhotse, or has
-    the fields of `manifests.labels`), or a single audio file of any other name. A manifest is read
-    only if it is a source itself. Files that are not read are counted in the notes.
+    the fields of `manifests.labels` or `manifests.conversations`), a Parquet file of conversations,
+    or a single audio file of any other name. A manifest is read only if it is a source itself.
+    Files that are not read are counted in the notes.
 
     `progress` is called with (files so far, None) while files are searched, then with (files
     known, files in all). The result does not depend on the order of the sources; `cache`, which is
@@ -115,6 +120,8 @@ def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collecte
             manifests.append(path)
         elif kind is FileKind.AUDIO:
             _single_file(path, collected)
+        elif kind is FileKind.TABLE:
+            read_table_of_conversations(path, collected, config.lines)
     for path in manifests:
         read_manifest(path, collected, supervisions, found, allowed, config.lines)
     supervisions.resolve(collected)
@@ -125,9 +132,9 @@ def _collect(paths: Sequence[str], found: Found, config: ScanConfig) -> Collecte
 
 
 def _kind(path: str, into: Collected) -> FileKind | None:
-    """Return how a file is read: AUDIO, TAR or MANIFEST; None, with an error, if it cannot be.
+    """Return how a file is read: AUDIO, TAR, MANIFEST or (of conversations) TABLE; else None.
 
-    A file of unknown kind is tried as audio, since it was named as a source.
+    None comes with an error. A file of unknown kind is tried as audio, as it was named as a source.
     """
     by_name = kind_by_name(base_name(path))
     if by_name in (FileKind.AUDIO, FileKind.TAR, FileKind.MANIFEST):
@@ -135,6 +142,8 @@ def _kind(path: str, into: Collected) -> FileKind | None:
     try:
         stamp_of(path)
         kind = kind_of_file(path)
+        if kind is FileKind.TABLE and is_table_of_conversations(path):
+            return kind
     except (EntryError, OSError) as error:
         into.error(path, os_error(error) if isinstance(error, OSError) else error)
         return None

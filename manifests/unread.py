@@ -14,7 +14,8 @@ WHY = {
     FileKind.MANIFEST: "a manifest in a folder is used only when it is named as a source itself",
     FileKind.TAR: "a tar file by content; remedy: let its name end with .tar",
     FileKind.ARCHIVE: "archives are not opened; remedy: unpack, or gunzip a .tar.gz to a .tar",
-    FileKind.TABLE: "tables are not manifests; remedy: write each row as JSON to a .jsonl file",
+    FileKind.TABLE: "tables are not manifests (of conversations, name the Parquet file itself);"
+    " remedy: write each row as JSON to a .jsonl file",
     FileKind.TEXT: "text is used where a manifest gives it (in a tar: .txt and .json)",
     FileKind.LABEL: "labels in tar files that fit the name of no audio there",
     FileKind.UNFINISHED: "by their endings no whole files; remedy: download them to the end",

@@ -288,7 +288,7 @@ def publish(build: Build) -> Snapshot:
 
 def make_plan(store: Store, config: Config, catalogue: Catalogue) -> Plan:
     """Raises EngineUnavailable when the weights of an engine cannot be identified."""
-    latest, graph = latest_snapshot(store), make_graph(config)
+    latest, graph = latest_snapshot(store), make_graph(config, catalogue.has_conversations)
     metadata = {
         "wavemill.version": version(),
         "wavemill.snapshot": f"{latest.number + 1 if latest else 1:06d}",
@@ -298,7 +298,7 @@ def make_plan(store: Store, config: Config, catalogue: Catalogue) -> Plan:
 
 
 def _run(build: Build) -> Iterator[Event]:
-    graph_maker = partial(make_graph, build.config)
+    graph_maker = partial(make_graph, build.config, build.plan.catalogue.has_conversations)
     execution = build.config.execution
     if execution.executor == "inline" or _is_light(build):
         yield from run_inline(build.plan, graph_maker, build.store, execution.piece_seconds)

@@ -4,7 +4,8 @@ It is one file, `manifest/catalogue.parquet`. DuckDB compares it with the curren
 million unchanged recordings never become Python objects.
 
 A recording that is a member of a shard stays in it. New recordings, in the order of their ids, are
-put into new shards. A recording that has left the sources becomes an inactive member and stays one:
+put into new shards, those that are written conversations into shards of their own, since other
+stages work on them. A recording that has left the sources becomes an inactive member and stays one:
 if it comes back, it joins a new shard, since outputs that were made in between lack its rows.
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from wavemill.manifests.recording import MessageOf
 from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import audio_digest, label_digest, recordings_from_table
 from wavemill.pipeline.damage import parsing
@@ -91,7 +93,7 @@ class Catalogue:
 
     Tables in `database`: `today` (RECORDINGS), `members` (recording_id, shard_id, audio_digest,
     label_digest, active) and `shards` (of active members: shard_id, label_digest, duration_ms,
-    recordings, labelled).
+    recordings, labelled, written).
     """
 
     def __init__(self, store: Store, recordings: pa.Table, shard_seconds: float) -> None:
@@ -114,6 +116,12 @@ class Catalogue:
         """Treat recordings as new ones: they leave their shards and join new shards."""
         ids = pa.table({"recording_id": pa.array(recording_ids, pa.string())})
         self.changes = self._update(ids)
+
+    @property
+    def has_conversations(self) -> bool:
+        """Whether any of the recordings is a written conversation."""
+        query = "select count(*) from shards where written"
+        return bool(self.database.execute(query).fetchall()[0][0])
 
     def save(self) -> None:
         """Write the catalogue, if it differs from the one in the store."""
@@ -167,20 +175,31 @@ class Catalogue:
     def _place_new_ones(self) -> pa.Table:
         """Put the recordings that are in no shard into new shards; return rows of `members`."""
         rows = self.database.sql(_UNPLACED).to_arrow_table()
-        digests = rows["audio_digest"].to_pylist()
+        digests, written = rows["audio_digest"].to_pylist(), rows["written"].to_pylist()
+        durations = rows["duration_ms"].to_pylist()
         known = self.database.sql("select distinct shard_id from known").fetchall()
         taken = {shard_id for (shard_id,) in known}
-        shard_ids: list[str] = []
-        for group in group_by_duration(rows["duration_ms"].to_pylist(), self._shard_seconds):
-            shard_id = new_shard_id([digests[i] for i in group], taken)
-            taken.add(shard_id)
-            shard_ids.extend([shard_id] * len(group))
+        shard_ids: list[str] = [""] * len(rows)
+        for kind in (False, True):
+            mine = [i for i, one in enumerate(written) if one is kind]
+            for group in group_by_duration([durations[i] for i in mine], self._shard_seconds):
+                shard_id = new_shard_id([digests[mine[i]] for i in group], taken)
+                taken.add(shard_id)
+                for i in group:
+                    shard_ids[mine[i]] = shard_id
         return rows.append_column("shard_id", pa.array(shard_ids, pa.string()))
+
+
+def written_sql(items: str) -> str:
+    """Return SQL for `Recording.written`, given its items."""
+    tasks = ", ".join(f"'{task}'" for task in MessageOf)
+    return f"coalesce({items}[1].task in ({tasks}), false)"
 
 
 # What is needed of every recording, and a hash of all that is known of it.
 _LIGHT = (
-    f"recording_id, duration_ms, len(items) > 0 as labelled, hash({', '.join(COLUMNS)}) as content"
+    f"recording_id, duration_ms, len(items) > 0 as labelled, {written_sql('items')} as written, "
+    f"hash({', '.join(COLUMNS)}) as content"
 )
 
 # The known members after the scan: only labels and `active` change. New ones are added to them.
@@ -191,13 +210,13 @@ select k.recording_id, k.shard_id, k.audio_digest,
        k.active and t.recording_id is not null and r.recording_id is null
          and (f.recording_id is null or f.audio_digest = k.audio_digest) as active,
        k.active as was_active, f.recording_id is not null as relabelled,
-       t.duration_ms, t.labelled
+       t.duration_ms, t.labelled, t.written
 from known k left join now t using (recording_id) left join fresh f using (recording_id)
 left join renewed r using (recording_id)
 """
 
 _UNPLACED = """
-select t.recording_id, t.duration_ms, t.labelled,
+select t.recording_id, t.duration_ms, t.labelled, t.written,
        coalesce(f.audio_digest, k.audio_digest) as audio_digest,
        coalesce(f.label_digest, k.label_digest) as label_digest
 from now t anti join (from members where active) s using (recording_id)
@@ -215,7 +234,8 @@ from members
 
 _PLACED = """
 insert into members by name
-select recording_id, shard_id, audio_digest, label_digest, true as active, duration_ms, labelled
+select recording_id, shard_id, audio_digest, label_digest, true as active, duration_ms, labelled,
+       written
 from placed
 """
 
@@ -226,7 +246,7 @@ select shard_id,
        substr(sha256(array_to_string(list_sort(list(label_digest)), chr(10))), 1, 12)
          as label_digest,
        sum(duration_ms)::bigint as duration_ms, count(*) as recordings,
-       bool_or(labelled) as labelled
+       bool_or(labelled) as labelled, bool_or(written) as written
 from members where active group by shard_id
 """
 

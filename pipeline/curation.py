@@ -19,6 +19,7 @@ from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.config import ConfigModel
 from wavemill.pipeline.corpora.pretrain import Pretrain
 from wavemill.pipeline.corpora.sft import Sft
+from wavemill.pipeline.corpora.sft_spoken import SftSpoken
 from wavemill.pipeline.corpora.splits import SplitSettings
 from wavemill.pipeline.execution.settings import ExecutionSettings
 from wavemill.pipeline.graph import ConfiguredStage, Graph
@@ -29,20 +30,27 @@ from wavemill.pipeline.task import ERRORS_SCHEMA
 from wavemill.pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
 from wavemill.stages.audio.limits import DecodeLimits
 from wavemill.stages.audio.version import AudioVersionSettings
+from wavemill.stages.cast.stage import Cast
 from wavemill.stages.decode.stage import Decode
 from wavemill.stages.denoise.stage import Denoise
 from wavemill.stages.diarize.stage import Diarize
+from wavemill.stages.listen.stage import Listen
 from wavemill.stages.recording_stage import RecordingStage
+from wavemill.stages.rewrite.stage import Rewrite
 from wavemill.stages.score import Score
 from wavemill.stages.score_audio.stage import ScoreAudio
 from wavemill.stages.score_signal.stage import ScoreSignal
 from wavemill.stages.score_text.stage import ScoreText
+from wavemill.stages.screen.stage import Screen
+from wavemill.stages.speak.stage import Speak
 from wavemill.stages.stage import NoSettings, S, SharedSettings, Stage
 from wavemill.stages.store_audio.stage import StoreAudio
 from wavemill.stages.tokenize.stage import Tokenize
+from wavemill.stages.tokenize_spoken.stage import TokenizeSpoken
 from wavemill.stages.tokenize_text.stage import TokenizeText
 from wavemill.stages.transcribe.stage import Transcribe
 from wavemill.stages.verdict.stage import Verdict
+from wavemill.stages.verdict_spoken.stage import VerdictSpoken
 
 
 def together(stages: Sequence[type[Stage[Any]]]) -> tuple[type[Stage[Any]], ...]:
@@ -66,6 +74,19 @@ STAGES = together(
         Pretrain,
         Sft,
     )
+)
+
+
+# A branch of their own, in the graph where the sources have written conversations.
+CONVERSATION_STAGES: tuple[type[Stage[Any]], ...] = (
+    Screen,
+    Rewrite,
+    Cast,
+    Speak,
+    Listen,
+    VerdictSpoken,
+    TokenizeSpoken,
+    SftSpoken,
 )
 
 
@@ -122,18 +143,20 @@ def _sections(found: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
 if TYPE_CHECKING:
     Config = BaseConfig
 else:
-    Config = config_class(STAGES)  # everything that can be chosen; `wavemill config show` prints it
+    # Everything that can be chosen; `wavemill config show` prints it.
+    Config = config_class((*STAGES, *CONVERSATION_STAGES))
 
 
-def make_graph(config: BaseConfig) -> Graph:
-    """Return the stages of the curation pipeline.
+def make_graph(config: BaseConfig, conversations: bool = False) -> Graph:
+    """Return the stages of the curation pipeline, with `conversations` those of these too.
 
     Raises EngineUnavailable when the weights of an engine cannot be identified.
     """
     about: dict[str, dict[str, str]] = {}  # what the files of a corpus say of a stage
     stages: list[ConfiguredStage] = []
     shared = config.shared_settings()
-    alone = {declared.name: declared(config.settings_of(declared), shared) for declared in STAGES}
+    declared = (*STAGES, *(CONVERSATION_STAGES if conversations else ()))
+    alone = {stage.name: stage(config.settings_of(stage), shared) for stage in declared}
     for stage in (one.beside(alone) for one in alone.values()):
         parameters = stage.parameters()  # first: where a package is missing, it names the remedy
         about[stage.name] = stage.file_metadata()
@@ -157,6 +180,7 @@ def _configured(
         selected_by=stage.selected_by,
         corpus=stage.corpus,
         labelled_only=stage.labelled_only,
+        written=stage.written,
         needs_worker=stage.needs_worker(),
         file_metadata=file_metadata,
         check=stage.check,
@@ -194,7 +218,7 @@ def all_scores() -> tuple[Score, ...]:
 def all_schemas() -> dict[str, pa.Schema]:
     """Return the schema of every table, by name."""
     return {
-        **{stage.name: stage.schema for stage in STAGES},
+        **{stage.name: stage.schema for stage in (*STAGES, *CONVERSATION_STAGES)},
         "recordings": RECORDINGS_SCHEMA,
         "errors": ERRORS_SCHEMA,
         "lineage": LINEAGE_SCHEMA,

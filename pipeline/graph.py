@@ -31,6 +31,7 @@ class ConfiguredStage:
     selected_by: str | None = None  # works on the rows that this stage marks `kept`; adds to them
     corpus: bool = False  # its tables are a product: they stand in every snapshot
     labelled_only: bool = False  # has nothing to say about shards without labelled recordings
+    written: bool = False  # works on written conversations; other stages on what has sound
     needs_worker: bool = False  # its work may crash a process: a model runs, or audio is decoded
     file_metadata: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[], None] | None = None  # raises, without loading, if `build` cannot work

@@ -314,4 +314,6 @@ def stem_of(graph: Graph, stage: ConfiguredStage, shard_id: str, label_digest: s
 
 def _wanted(stage: ConfiguredStage) -> str:
     """SQL: whether a shard needs a stage at all."""
-    return "labelled" if stage.labelled_only else "true"
+    if stage.written:
+        return "written"
+    return "labelled and not written" if stage.labelled_only else "not written"

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wavemill.pipeline.catalogue import written_sql
 from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
@@ -48,6 +49,7 @@ class Summary:
     rows: int
     rejected: tuple[RuleCount, ...]
     errors: tuple[ErrorCount, ...]
+    conversations: int = 0  # written ones, which are no recordings
 
 
 SEGMENTS = """
@@ -96,6 +98,9 @@ def summarise(store: Store, snapshot: Snapshot, built: pa.Table = _NOTHING) -> S
                from (select unnest(broken) as b, ms from segments)
                group by all order by 3 desc, 1"""
         ).fetchall()
+        ((conversations,),) = database.execute(
+            f"select count(*) from all_recordings where {written_sql('items')}"
+        ).fetchall()
         errors = database.execute(
             "select stage, reason, count(*) from errors group by all order by all"
         ).fetchall()
@@ -113,6 +118,7 @@ def summarise(store: Store, snapshot: Snapshot, built: pa.Table = _NOTHING) -> S
         rows=sum(snapshot.rows.values()),
         rejected=tuple(RuleCount(*row) for row in rejected),
         errors=tuple(ErrorCount(*row) for row in errors),
+        conversations=conversations,
     )
 
 
@@ -137,11 +143,14 @@ def _attach(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapsho
         "verdict": verdicts,
     }
     for name, keys in files.items():
-        store.view(database, name, keys, _NEEDED[name])
+        store.view(database, f"all_{name}", keys, _NEEDED[name])
+        those = f" where not {written_sql('items')}" if name == "recordings" else ""
+        database.execute(f"create view {name} as from all_{name}{those}")
     database.register("errors", read_errors(store, f"{snapshot.folder}/errors.parquet"))
 
 
-_ITEMS = pa.list_(pa.struct([("start_ms", pa.int64()), ("end_ms", pa.int64())]))
+_ITEM = pa.struct([("start_ms", pa.int64()), ("end_ms", pa.int64()), ("task", pa.string())])
+_ITEMS = pa.list_(_ITEM)
 _BROKEN = pa.list_(pa.struct([("rule", pa.string())]))
 _NEEDED = {
     "recordings": pa.schema([*_ID, ("duration_ms", pa.int64()), ("items", _ITEMS)]),

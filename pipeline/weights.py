@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavemill.pipeline.curation import STAGES, BaseConfig
+from wavemill.pipeline.curation import CONVERSATION_STAGES, STAGES, BaseConfig
 from wavemill.stages.bundled import BundledFile
 from wavemill.stages.declared import Declared, HubFiles, WebFile
-from wavemill.stages.engine import Engine, selected_engine
+from wavemill.stages.engine import Engine, EngineUnavailable, selected_engine
 from wavemill.stages.stage import EngineStage, Stage
 from wavemill.stages.weight_file import WeightFile
 
@@ -49,7 +49,7 @@ def needed(config: BaseConfig) -> list[Needed]:
 
 def engine_classes() -> Iterator[tuple[str, type[Engine[Any]]]]:
     """Yield stage and class of every engine that there is."""
-    for stage in STAGES:
+    for stage in (*STAGES, *CONVERSATION_STAGES):
         if issubclass(stage, EngineStage):
             for engine in stage.engines.values():
                 yield stage.section_name(), engine
@@ -72,6 +72,19 @@ def _engines(config: BaseConfig) -> Iterator[tuple[type[Stage[Any]], Engine[Any]
     for stage in STAGES:
         if issubclass(stage, EngineStage):
             yield stage, selected_engine(config.settings_of(stage), stage.engines)
+    for stage in CONVERSATION_STAGES:  # of an extra, which those who speak nothing do without
+        if issubclass(stage, EngineStage):
+            engine = selected_engine(config.settings_of(stage), stage.engines)
+            if _installed(engine):
+                yield stage, engine
+
+
+def _installed(engine: Engine[Any]) -> bool:
+    try:
+        engine.check_packages()
+    except EngineUnavailable:
+        return False
+    return True
 
 
 def to_fetch(wanted: Sequence[Needed]) -> list[Needed]:

@@ -17,7 +17,13 @@ from wavemill.manifests.recording import Recording
 
 # Of where a recording is, not of what it is: the next run tries it again by itself.
 PASSING_REASONS = frozenset(
-    {Reason.SOURCE_CHANGED, Reason.FILE_MISSING, Reason.PERMISSION_DENIED, Reason.UNREADABLE}
+    {
+        Reason.SOURCE_CHANGED,
+        Reason.FILE_MISSING,
+        Reason.PERMISSION_DENIED,
+        Reason.UNREADABLE,
+        Reason.SERVER_DOWN,
+    }
 )
 
 

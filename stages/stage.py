@@ -61,6 +61,7 @@ class Stage(ABC, Generic[S]):
     # Works on the segments alone that this stage marks `kept`, and adds to them when there are
     # more. Values of its rows must not depend on which segments are kept.
     selected_by: ClassVar[str | None] = None
+    written: ClassVar[bool] = False  # works on written conversations, and not on recordings
     corpus: ClassVar[bool] = False  # its table is a product: it stands in every snapshot
     scores: ClassVar[tuple[Score, ...]] = ()  # what rules may test: its columns, and derived ones
     has_engine: ClassVar[bool] = False

@@ -106,13 +106,27 @@ def corpus_files(place: str, corpus: str) -> Files:
     Raises DataError when there are none.
     """
     for folder in _folders(place.rstrip("/"), corpus):
-        files = _parquet_in(folder)
+        spoken = _spoken_beside(folder) if corpus == "sft" else []
+        files = [*_parquet_in(folder), *spoken]
+        if spoken:  # one of the two may be an empty file, whose metadata say less
+            files = [file for file in files if not file.name.endswith("/empty.parquet")]
         if files:
             return Files(folder, tuple(files))
     raise DataError(
         f"{place} has no corpus {corpus!r}; remedy: name a WORKDIR that `wavemill curate` "
         f"has built with one, or a folder of its Parquet files"
     )
+
+
+def _spoken_beside(folder: str) -> list[DataFile]:
+    """Return the parts of `sft_spoken` with rows beside a folder `sft`: the same kind of rows."""
+    stem, _, options = folder.partition("?")
+    if stem.rstrip("/").rpartition("/")[2] != "sft":
+        return []
+    beside = stem.rstrip("/") + "_spoken" + (f"?{options}" if options else "")
+    if not is_url(beside) and not Path(beside).is_dir():
+        return []
+    return [f for f in _parquet_in(beside) if not f.name.endswith("/empty.parquet")]
 
 
 def _folders(place: str, corpus: str) -> Iterator[str]:

@@ -28,10 +28,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
-from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import CATALOGUE, written_sql
 from wavemill.pipeline.catalogue import SCHEMA as MEMBERS
 from wavemill.pipeline.config import ConfigError
-from wavemill.pipeline.curation import all_schemas
+from wavemill.pipeline.curation import CONVERSATION_STAGES, all_schemas
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
 from wavemill.pipeline.ledger import ledger_files
 from wavemill.pipeline.output_key import shard_sql
@@ -59,8 +59,10 @@ FORMAT: dict[str, str | bool | int | float | list[str]] = {
 }
 # Stages whose columns another stage had, in snapshots of earlier versions.
 ONCE_OF = {"score_signal": "score_audio", "decode": "denoise"}
-CORPORA = {"pretrain": "corpus", "sft": "sft"}  # -> name of the view
+CORPORA = {"pretrain": "corpus", "sft": "sft", "sft_spoken": "sft_spoken"}  # -> name of the view
 SCRIPTS = ("segments.sql", "rules.sql", "accounting.sql", "summaries.sql")
+OF_CONVERSATIONS = "conversations.sql"  # only where the snapshot has some
+CONVERSATION_TABLES = ("screen", "cast", "listen", "verdict_spoken")  # that it reads
 HEAVY = frozenset({"audio", "messages", "semantic_tokens", "text_tokens"})  # never copied
 ALL = "columns(lambda c: c <> 'filename')"
 # Of a stage what it declares, without audio, and the shard, after which a file is named:
@@ -116,7 +118,7 @@ def create_views(
     tables.small("stages", stages_table(store, snapshot))
     tables.small("base.rules", rules_table())
     stages = stages_shown()
-    outputs, schemas = outputs_of(store, snapshot, shard_id), all_schemas()
+    outputs, schemas = outputs_of(store, snapshot, stages, shard_id), all_schemas()
     show_snapshot(tables, store, snapshot)
     for stage, name in CORPORA.items():
         folder = f"{snapshot.folder}/{stage}"
@@ -130,8 +132,26 @@ def create_views(
         show_stage(tables, stage, outputs.get(stage, [])[:1], schemas[stage])
     for script in SCRIPTS:
         database.execute(sql_of(script))
+    show_conversations(tables, store, snapshot, shard_id)
     for stage in stages:
         show_stage(tables, stage, outputs.get(stage, []), schemas[stage])
+
+
+def show_conversations(
+    tables: Tables, store: Store, snapshot: Snapshot, shard_id: str | None = None
+) -> None:
+    """Make the views of conversations.sql, if the snapshot has any; after `show_snapshot`."""
+    if not has_conversations(snapshot):
+        return
+    outputs, schemas = outputs_of(store, snapshot, CONVERSATION_TABLES, shard_id), all_schemas()
+    for stage in CONVERSATION_TABLES:
+        show_stage(tables, stage, outputs.get(stage, []), schemas[stage])
+    tables.database.execute(sql_of(OF_CONVERSATIONS))
+
+
+def has_conversations(snapshot: Snapshot) -> bool:
+    """Whether a snapshot was built with the stages that speak written conversations."""
+    return any(stage.name in snapshot.rows for stage in CONVERSATION_STAGES if stage.corpus)
 
 
 def sql_of(script: str) -> str:
@@ -142,6 +162,8 @@ def sql_of(script: str) -> str:
         ("score_joins", score_joins()),
         ("derived_scores", derived_scores()),
         ("scores", ",\n       ".join(seen_columns())),
+        ("spoken_stages", ", ".join(f"'{stage.name}'" for stage in CONVERSATION_STAGES)),
+        ("written", written_sql("l.items")),
     ):
         text = text.replace(f"{{{name}}}", sql)
     return text
@@ -168,7 +190,8 @@ def show_snapshot(tables: Tables, store: Store, snapshot: Snapshot) -> None:
     tables.show("base.members", [CATALOGUE] if store.exists(CATALOGUE) else [], MEMBERS)
     # Recordings listed by an earlier version may lack fields of an item: null.
     items = tables.database.from_arrow(RECORDINGS.empty_table()).select("items").types[0]
-    tables.database.execute(_RECORDINGS.format(items=items))
+    written = written_sql("listed.items")
+    tables.database.execute(_RECORDINGS.format(items=items, written=written))
 
 
 # The catalogue may be ahead of the snapshot, by a build that did not end. So the shards of the
@@ -180,6 +203,7 @@ from base.listed left join (
     select recording_id, arg_max(shard_id, active) as shard_id
     from base.members semi join lineage using (shard_id) group by recording_id
 ) using (recording_id)
+where not {written}
 """
 
 
@@ -231,17 +255,16 @@ class Tables:
 
 
 def outputs_of(
-    store: Store, snapshot: Snapshot, shard_id: str | None = None
+    store: Store, snapshot: Snapshot, stages: Sequence[str], shard_id: str | None = None
 ) -> dict[str, list[str]]:
-    """Return the keys of the tables that views show, by stage, in order.
+    """Return the keys of the tables of stages, by stage, in order.
 
     With `shard_id`, of that shard.
     """
     columns = ["stage", "output", "shard_id"]
     lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", columns)
-    shown = stages_shown()
-    earlier = [ONCE_OF[stage] for stage in shown if stage in ONCE_OF]
-    wanted = pc.is_in(lineage["stage"], pa.array([*shown, *earlier]))
+    earlier = [ONCE_OF[stage] for stage in stages if stage in ONCE_OF]
+    wanted = pc.is_in(lineage["stage"], pa.array([*stages, *earlier]))
     if shard_id is not None:
         wanted = pc.and_(wanted, pc.equal(lineage["shard_id"], shard_id))
     unique = lineage.filter(wanted).group_by(["stage", "output"]).aggregate([])

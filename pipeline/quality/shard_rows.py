@@ -35,6 +35,7 @@ from wavemill.pipeline.quality.database import (
     Tables,
     outputs_of,
     show_errors,
+    show_conversations,
     show_snapshot,
     show_stage,
     sql_of,
@@ -128,6 +129,7 @@ def fill_page_database(
     for script in ("page_tables.sql", "rules.sql", "summaries.sql"):
         database.execute(sql_of(script))
     database.execute("create view seen as from base.seen_rows")
+    show_conversations(shown, store, snapshot)
     return partial(kept.tidy, database, every, chunks.empty) if write else lambda: None
 
 
@@ -226,7 +228,8 @@ class _Chunks:
         self._placed = folder / "placed.parquet"
         self._schemas = all_schemas()
         self._outputs = {
-            stage: _by_shard(keys) for stage, keys in outputs_of(store, snapshot).items()
+            stage: _by_shard(keys)
+            for stage, keys in outputs_of(store, snapshot, stages_shown()).items()
         }
         corpus = f"{snapshot.folder}/pretrain"
         self._parts = _by_shard([f"{corpus}/{name}" for name in sorted(store.names(corpus))])

@@ -67,6 +67,7 @@ with steps as (
          (select position from stages where stage = 'diarize') cut,
          (select position from stages where stage = 'verdict') judged
     where coalesce(p.failed_at >= s.position, true) and s.stage <> 'sft'
+      and s.stage not in ({spoken_stages})
       and not (p.labelled and s.stage in ('decode', 'denoise', 'diarize', 'transcribe'))
 )
 select 0 as position, 'sources' as stage, coalesce(sum(stated_ms), 0) / 3.6e6 as hours_in,

@@ -1,0 +1,133 @@
+"""The corpus of spoken conversations: written ones, spoken, heard again and kept.
+
+Its rows are those of `sft`, in a folder of its own beside it; training on `sft` reads both.
+Task `chat`: spoken questions, written answers. Task `conversation`: both sides are spoken, and a
+message of the assistant has its text with its sound.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from wavemill.manifests.copies import EARLIER
+from wavemill.manifests.recording import Recording
+from wavemill.pipeline.corpora.sft import HUGGINGFACE, SCHEMA
+from wavemill.stages.conversation import system_of
+from wavemill.stages.recording_stage import Upstream
+from wavemill.stages.stage import Stage
+from wavemill.stages.tables import batch
+from wavemill.stages.tokenize_spoken.stage import clips_of
+
+SpokenTask = Literal["chat", "conversation"]
+ASSISTANT = "assistant"
+
+
+class SftSpokenSettings(BaseModel):
+    """Which samples are made of a conversation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: tuple[SpokenTask, ...] = ("chat", "conversation")
+
+
+class SftSpoken(Stage[SftSpokenSettings]):
+    """The corpus as a stage."""
+
+    name = "sft_spoken"
+    version = 1
+    inputs = ("cast", "speak", "listen", "verdict_spoken", "tokenize_spoken")
+    schema = SCHEMA.with_metadata({"huggingface": HUGGINGFACE})
+    Settings = SftSpokenSettings
+    reads_labels = True
+    written = True
+    corpus = True
+
+    def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
+        """Yield a row for each task of which all that is spoken was kept."""
+        messages = upstream.table("cast").to_pylist()
+        if not messages:
+            return
+        verdicts = upstream.table("verdict_spoken", ["segment_id", "kept"]).to_pylist()
+        kept = {row["segment_id"] for row in verdicts if row["kept"]}
+        clips = _Clips(upstream)
+        for task in self.settings.tasks:
+            spoken = [m for m in messages if task == "conversation" or m["role"] != ASSISTANT]
+            if all(message["segment_id"] in kept for message in spoken):
+                yield batch([_row(recording, task, messages, clips, upstream.lineage_id)], SCHEMA)
+
+
+class _Clips:
+    """Sound, tokens and what was heard of each clip."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.sounds = clips_of(upstream)
+        tokens = upstream.table("tokenize_spoken", ["segment_id", "semantic_tokens"]).to_pylist()
+        self.tokens = {row["segment_id"]: row["semantic_tokens"] for row in tokens}
+        columns = ["segment_id", "voice", "seed", "heard", "word_error"]
+        heard = upstream.table("listen", columns).to_pylist()
+        self.heard = {row["segment_id"]: row for row in heard}
+
+
+def _row(
+    recording: Recording,
+    task: SpokenTask,
+    messages: Sequence[Mapping[str, Any]],
+    clips: _Clips,
+    lineage_id: str,
+) -> dict[str, Any]:
+    first = messages[0]
+    return {
+        "sample_id": f"{recording.recording_id}-{task}",
+        "recording_id": recording.recording_id,
+        "task": task,
+        "source": recording.uri,
+        "speaker": clips.heard[first["segment_id"]]["voice"],
+        "language": recording.language or "en",
+        "license": recording.license,
+        "split": recording.split,
+        "messages": [_message(message, task, clips) for message in messages],
+        "metadata": _metadata(recording, task, messages, clips),
+        "lineage_id": lineage_id,
+    }
+
+
+def _message(message: Mapping[str, Any], task: SpokenTask, clips: _Clips) -> dict[str, Any]:
+    role, key = message["role"], message["segment_id"]
+    answers = role == ASSISTANT
+    if answers and task == "chat":
+        text = message["written"] or message["text"]
+        return {"role": role, "kind": "text", "text": text, "audio": None, "semantic_tokens": None}
+    return {
+        "role": role,
+        "kind": "audio",
+        "text": message["text"] if answers else None,
+        "audio": {"bytes": clips.sounds[key][0], "path": f"{key}.flac"},
+        "semantic_tokens": clips.tokens[key],
+    }
+
+
+def _metadata(
+    recording: Recording,
+    task: SpokenTask,
+    messages: Sequence[Mapping[str, Any]],
+    clips: _Clips,
+) -> str:
+    """Return the source's own fields, and of every message what was said, and how."""
+    spoken = []
+    for message in messages:
+        about = {name: message[name] for name in ("role", "written", "text")}
+        if task == "conversation" or message["role"] != ASSISTANT:
+            heard = clips.heard[message["segment_id"]]
+            about |= {name: message[name] for name in ("pace", "pitch")}
+            about |= {name: heard[name] for name in ("voice", "seed", "heard")}
+            about["word_error"] = round(heard["word_error"], 4)
+        spoken.append(about)
+    own = {k: v for k, v in json.loads(recording.metadata).items() if k != EARLIER}
+    if (system := system_of(recording)) is not None:
+        own["system"] = system
+    return json.dumps({**own, "spoken": spoken}, ensure_ascii=False, sort_keys=True)
