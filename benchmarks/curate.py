@@ -65,7 +65,8 @@ class BareLoop:
         from wavemill.stages.transcribe.stage import Transcribe
 
         config = load_config(Config)
-        self.denoise = Denoise.build(config.settings_of(Denoise))
+        shared = config.shared_settings()
+        self.denoise = Denoise.build(config.settings_of(Denoise), shared=shared)
         self.diarize = Diarize.build(config.settings_of(Diarize))
         self.transcribe = Transcribe.build(config.settings_of(Transcribe))
         self.quality = ScoreAudio.build(config.settings_of(ScoreAudio))
@@ -82,6 +83,8 @@ class BareLoop:
         self.seconds[step] += time.process_time() - started
 
     def run(self, path: str) -> None:
+        from wavemill.manifests.identify import content_id
+        from wavemill.manifests.recording import Recording
         from wavemill.model.tokenizer.kmeans import tokens_in
         from wavemill.stages.audio.decode import open_audio
         from wavemill.stages.audio.resample import resample
@@ -90,16 +93,20 @@ class BareLoop:
         with self.timed("decode"), open_audio(path) as source:
             mono = np.concatenate([block.mean(axis=0) for block in source.blocks])
             rate = source.sample_rate
-            wide = resample(mono, rate, 48_000)
-        with self.timed("denoise"):
-            enhanced = np.concatenate(list(self.denoise.engine.enhance(iter([wide]))))
         with self.timed("resample"):
-            track = ArrayTrack(resample(enhanced, 48_000, CLIP_RATE))
+            track = published = ArrayTrack(resample(mono, rate, CLIP_RATE))
+        if self.denoise.enhances(Recording(content_id(path), path, 0)):
+            with self.timed("denoise"):
+                wide = resample(mono, rate, 48_000)
+                enhanced = np.concatenate(list(self.denoise.engine.enhance(iter([wide]))))
+            with self.timed("resample"):
+                published = ArrayTrack(resample(enhanced, 48_000, CLIP_RATE))
         with self.timed("diarize"):
             segments = self.diarize.segments(track)
         clips = [track.read(s.turn.start_ms, s.turn.end_ms) for s in segments]
         with self.timed("transcribe"):
             transcripts = self.transcribe.engine.transcribe(clips)
+        clips = [published.read(s.turn.start_ms, s.turn.end_ms) for s in segments]
         with self.timed("score_audio"):
             for clip in clips:
                 self.quality.engine.quality([np.clip(clip, -1, 1)])
