@@ -25,7 +25,8 @@ JSON_FILES = (
     "tokenizer.json",
 )  # fmt: skip
 PICKLES = ("pytorch_model.bin", "model.bin", "model.pt", "detokenizer.pt", "vocoder.pt",
-           "f7e0c4bc.th", "flow.pt", "model.pth", "checkpoint.ckpt", "weights.npz", "codebook.npz")  # fmt: skip
+           "f7e0c4bc.th", "flow.pt", "model.pth", "checkpoint.ckpt", "weights.npz",
+           "codebook.npz")  # fmt: skip
 
 
 class _Evil:
