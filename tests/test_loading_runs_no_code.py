@@ -24,10 +24,9 @@ JSON_FILES = (
     "generation_config.json", "configuration.json", "video_preprocessor_config.json",
     "tokenizer.json",
 )  # fmt: skip
-PICKLES = (
-    *("pytorch_model.bin", "model.bin", "model.pt", "detokenizer.pt", "vocoder.pt", "flow.pt"),
-    *("f7e0c4bc.th", "model.pth", "checkpoint.ckpt", "weights.npz", "codebook.npz"),
-)
+PICKLES = ("pytorch_model.bin", "model.bin", "model.pt", "detokenizer.pt", "vocoder.pt",
+           "f7e0c4bc.th", "flow.pt", "model.pth", "checkpoint.ckpt", "weights.npz",
+           "codebook.npz")  # fmt: skip
 
 
 class _Evil:
@@ -66,16 +65,15 @@ def evil_folder(folder: Path, marker: Path, model_type: str = "evil") -> Path:
         place = folder / part
         place.mkdir(parents=True, exist_ok=True)
         for name in JSON_FILES:
-            (place / name).write_text(json.dumps(told), encoding="utf-8")
+            (place / name).write_text(json.dumps(told))
         for name in ("evil.py", "model.py", "hubconf.py", "__init__.py", "setup.py"):
-            (place / name).write_text(code, encoding="utf-8")
+            (place / name).write_text(code)
         (place / "custom_generate").mkdir()
-        (place / "custom_generate" / "generate.py").write_text(code, encoding="utf-8")
+        (place / "custom_generate" / "generate.py").write_text(code)
         (place / "config.yaml").write_text(
             "model: Evil\nremote_code: ./evil.py\ntrust_remote_code: true\n"
             f"evil: !!python/object/apply:pathlib.Path.touch [{marker}]\n"
-            "pipeline: {name: evil.Evil}\n",
-            encoding="utf-8",
+            "pipeline: {name: evil.Evil}\n"
         )
         for name in PICKLES:
             (place / name).write_bytes(pickle.dumps(_Evil(marker)))
