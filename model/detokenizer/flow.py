@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from wavemill.model.detokenizer.config import FlowConfig, RopeSettings
 
@@ -192,6 +193,7 @@ class FlowNetwork(nn.Module):
             self.position_embedding = None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_layer = FinalLayer(config)
+        self.recompute = False  # activations, in the backward pass: slower, far less memory
 
     def forward(
         self,
@@ -217,7 +219,12 @@ class FlowNetwork(nn.Module):
         rotation = self.rotation(positions)
         key_values = []
         for index, block in enumerate(self.blocks):
-            x, key_value = block(x, condition, rotation, past[index] if past else None, mask)
+            given = (x, condition, rotation, past[index] if past else None, mask)
+            x, key_value = (
+                checkpoint(block, *given, use_reentrant=False)
+                if self.recompute and torch.is_grad_enabled()
+                else block(*given)
+            )
             key_values.append(key_value)
         return self.final_layer(x, condition), key_values
 

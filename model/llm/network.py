@@ -118,7 +118,8 @@ class Trunk(nn.Module):
             if continuous is None or int(continuous.sum()) != len(features):
                 marked = None if continuous is None else int(continuous.sum())
                 raise ValueError(f"{len(features)} rows of features for {marked} positions")
-            adapted = self.vq_adaptor(features.to(hidden.dtype))
+            # On a GPU, autocast makes a norm's output float32, whatever the embedding's dtype is.
+            adapted = self.vq_adaptor(features.to(hidden.dtype)).to(hidden.dtype)
             scale = adapted.new_tensor(2.0).sqrt()  # rounded to the dtype, as published
             hidden = hidden.masked_scatter(
                 continuous[..., None], (hidden[continuous] + adapted) * scale

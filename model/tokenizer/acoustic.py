@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from wavemill.model import blocks
 from wavemill.model.audio import whisper_log_mel
@@ -38,6 +39,7 @@ class AcousticEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = blocks.WhisperEncoder(whisper_config(config))
+        self.recompute = False  # activations, in the backward pass: slower, far less memory
 
     @property
     def width(self) -> int:
@@ -61,8 +63,13 @@ class AcousticEncoder(nn.Module):
         hidden = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel))))
         hidden = hidden.transpose(1, 2)
         hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+        recompute = self.recompute and torch.is_grad_enabled()
         for layer in encoder.layers:
-            hidden = layer(hidden, None)
+            hidden = (
+                checkpoint(layer, hidden, None, use_reentrant=False)
+                if recompute
+                else layer(hidden, None)
+            )
         frames = encoder.layer_norm(hidden)
         return frames.reshape(len(frames), -1, self.width)
 

@@ -50,7 +50,7 @@ class LlmTraining(JobFromModel):
         recipe, corpus = self.recipe, Corpus.open(self.corpus, self.name)
         codes = corpus.codebook_size
         network = build_network(recipe.network, self.init, codes, recipe.loop.seed)
-        network.llm.model.recompute = recipe.loop.recompute
+        network.llm.model.recompute = network.acoustic.recompute = recipe.loop.recompute
         network.always_runs_all = recipe.loop.shard
         return LlmLearner(
             network,

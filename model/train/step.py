@@ -95,13 +95,14 @@ class Stepper(Generic[B]):
 
         Raises NotFinite.
         """
-        batches = [batch.to(self.ranks.device) for batch in batches]
         sums: dict[str, float] = {"units": 0.0}
         for batch in batches:
             sums["units"] += batch.units
             self.flops += self.learner.flops(batch)
             for name, count in self.learner.counts(batch).items():
                 sums[name] = sums.get(name, 0.0) + count
+        # Counted first: on a GPU, each count would wait for all work before it.
+        batches = [batch.to(self.ranks.device) for batch in batches]
         counts = self.ranks.summed(sums)
         units = int(counts.pop("units"))
         progress = replace(before, counts=counts)

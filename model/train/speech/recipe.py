@@ -12,7 +12,7 @@ from wavemill.model.detokenizer.config import PRESETS
 from wavemill.model.io.folders import is_hub_id
 from wavemill.model.tokenizer.config import PRESETS as TOKENIZER_PRESETS
 from wavemill.model.tokenizer.config import VqConfig, presets
-from wavemill.model.train.recipe import Settings, TrainingRecipe
+from wavemill.model.train.recipe import LoopSettings, Settings, TrainingRecipe
 from wavemill.model.train.speech.flow import FlowSettings
 from wavemill.model.train.speech.tokenizer import TokenizerSettings
 from wavemill.model.train.speech.vocoder import VocoderSettings
@@ -30,12 +30,21 @@ class SpeechRecipe(TrainingRecipe):
     held_out_split: str = "validation"  # evaluated, never learnt
 
 
+def _without_recompute(loop: LoopSettings) -> LoopSettings:
+    """Raise ValueError for a field that the training of this network would not read."""
+    if loop.recompute:
+        raise ValueError("loop.recompute: this network keeps its activations; remedy: leave it out")
+    return loop
+
+
 class FlowRecipe(SpeechRecipe):
     flow: FlowSettings = FlowSettings()
 
 
 class VocoderRecipe(SpeechRecipe):
     vocoder: VocoderSettings = VocoderSettings()
+
+    _no_recompute = field_validator("loop")(_without_recompute)
 
 
 class TokenizerRecipe(SpeechRecipe):
@@ -44,6 +53,8 @@ class TokenizerRecipe(SpeechRecipe):
     preset: str = "tiny"
     whisper: str | None = None
     tokenizer: TokenizerSettings = TokenizerSettings()
+
+    _no_recompute = field_validator("loop")(_without_recompute)
 
     @field_validator("whisper")
     @classmethod

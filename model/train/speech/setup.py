@@ -86,6 +86,7 @@ class DetokenizerTraining(JobFromModel):
         torch.manual_seed(recipe.loop.seed)
         flow, vocoder = _networks(self.preset, self.init, codes)
         if isinstance(recipe, FlowRecipe):
+            flow.recompute = recipe.loop.recompute
             return FlowLearner(flow, vocoder, recipe.flow)
         return VocoderLearner(vocoder, flow, recipe.vocoder)
 

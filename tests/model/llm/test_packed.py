@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from wavemill.model.llm.config import preset
@@ -52,3 +53,21 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
         (audio.square().sum() + text.sum()).backward()
         gradients.append(network.model.layers[0].mlp.up_proj.weight.grad)
     torch.testing.assert_close(*gradients)
+
+
+def test_embedding_takes_a_norm_that_autocast_keeps_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU, where parameters that are sharded arrive in bfloat16."""
+    network = AudioLlm(preset("tiny")).to(torch.bfloat16)
+    norm = torch.nn.functional.layer_norm
+    monkeypatch.setattr(
+        torch.nn.functional, "layer_norm", lambda *given, **named: norm(*given, **named).float()
+    )
+    ids = torch.arange(8)[None]
+    features = torch.randn(3, network.config.feature_width)
+    audio, text = network.branches(
+        ids, ids, features=features, continuous=ids < 3, position_ids=ids,
+        documents=Documents.of((3, 5), ids.device),
+    )  # fmt: skip
+    assert audio.dtype == text.dtype == torch.bfloat16

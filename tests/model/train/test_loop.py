@@ -22,7 +22,7 @@ from wavemill.model.train.loop import Outcome, Training
 from wavemill.model.train.metrics import FILE
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import LoopSettings, OptimizerSettings
-from wavemill.model.train.step import NotFinite, learning_rate
+from wavemill.model.train.step import NotFinite, Stepper, learning_rate
 
 STEPS = 12
 
@@ -183,3 +183,33 @@ def test_the_rate_rises_and_falls_as_a_cosine() -> None:
     assert rates[55] == pytest.approx(0.55)
     assert rates[-1] == pytest.approx(0.1)
     assert sorted(rates[10:], reverse=True) == rates[10:]
+
+
+def test_counts_are_taken_where_the_loader_left_the_batch() -> None:
+    """On a GPU, each count of a batch that is there would wait for all work before it."""
+    counted: list[bool] = []
+
+    class Moved(Numbers):
+        pass
+
+    class Loaded(Numbers):
+        def to(self, device: torch.device) -> Numbers:
+            return Moved(self.ids, self.x.to(device))
+
+    class Counting(Line):
+        def counts(self, batch: Numbers) -> Mapping[str, float]:
+            counted.append(isinstance(batch, Loaded))
+            return super().counts(batch)
+
+        def flops(self, batch: Numbers) -> float:
+            counted.append(isinstance(batch, Loaded))
+            return 0.0
+
+        def loss(self, optimizer: str, batch: Numbers, progress: Progress) -> Loss:
+            assert isinstance(batch, Moved)
+            return super().loss(optimizer, batch, progress)
+
+    stepper = Stepper(Counting(), LoopSettings(micro_batches=2), Ranks())
+    batches = [Loaded((f"item{n}",), torch.ones(4, 3)) for n in range(2)]
+    assert stepper(batches, Progress(0, 0, 100)) == 20
+    assert counted == [True] * 4
