@@ -112,7 +112,7 @@ class Pretrain(Stage[NoSettings]):
             name: _by_segment(upstream, name)
             for name in ("transcribe", "score_text", "tokenize", "tokenize_text")
         }
-        audio = _StoredAudio(upstream, kept)
+        audio = StoredAudio(upstream, kept)
         scores = [_by_segment(upstream, name, columns) for name, columns in self.quality.items()]
         segments = [
             segment
@@ -131,7 +131,7 @@ class Pretrain(Stage[NoSettings]):
             yield batch(rows, self.schema)
 
 
-class _StoredAudio:
+class StoredAudio:
     """The rows of store_audio, read as they are asked for: they are most of a corpus.
 
     They stand in time order, but for those that were added when more was kept; what is read on
