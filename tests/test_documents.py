@@ -39,6 +39,7 @@ NOT_RUN = {
     "wavemill curate examples/recordings": "minutes of speech; test_truth.py scores examples",
     "wavemill curate recordings/ --out work --profile paper": "needs weights of a hub",
     "wavemill curate recordings/ --out work --profile standard": "needs weights of a hub",
+    "wavemill curate chats.jsonl": "minutes, or servers; tests/pipeline/test_conversations.py",
     "wavemill curate s3://": "needs a bucket; test_curate_remote.py has one",
     "wavemill dashboard": "serves until it is stopped",
     "wavemill weights fetch": "needs a hub; tests/jobs/test_weights.py has one",
@@ -60,6 +61,7 @@ NOT_RUN = {
 OTHERS = {
     "sudo apt-get install flite espeak-ng",
     "export HF_TOKEN=...",
+    "export WAVEMILL_CHAT_KEY=...",
     "export WAVEMILL_JUDGE_URL=https://api.openai.com/v1",
     "export WAVEMILL_JUDGE_MODEL=gpt-4o-mini",
     "export WAVEMILL_JUDGE_KEY=...",

@@ -3,7 +3,7 @@
 A conversation is an instruction and the audio from the user, and the transcript or answer from
 the assistant (report sections 3.2 and 4.2). As in `pretrain` beside it, tables are joined and
 nothing is computed. The report has every instruction as text and as speech; here they are text
-only, since this build has no speech synthesis.
+only.
 """
 
 from __future__ import annotations

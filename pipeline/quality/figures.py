@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from wavemill.pipeline.quality.change import Change, read_change
+from wavemill.pipeline.quality.database import has_conversations
 from wavemill.pipeline.quality.distributions import Distribution, read_distributions
 from wavemill.pipeline.quality.scores import ShownScore, shown_scores
 from wavemill.pipeline.quality.totals import Totals, read_totals
@@ -87,6 +88,19 @@ class Speed:
 
 
 @dataclass(frozen=True)
+class SpokenYield:
+    """A row of the view `spoken_yield`: clips in one voice of one kind of text."""
+
+    voice: str
+    kind: str
+    clips: int
+    kept: int
+    attempts: float
+    word_error: float
+    hours: float
+
+
+@dataclass(frozen=True)
 class Figures:
     snapshot: int
     created: str  # UTC
@@ -105,6 +119,7 @@ class Figures:
     change: Change | None  # None: there is no snapshot before
     failures: tuple[Failure, ...]  # the first of them; totals.errors counts all
     speed: tuple[Speed, ...]
+    spoken: tuple[SpokenYield, ...] = ()  # of written conversations
 
 
 def read_figures(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot) -> Figures:
@@ -132,6 +147,9 @@ def read_figures(database: duckdb.DuckDBPyConnection, store: Store, snapshot: Sn
         change=read_change(store, snapshot),
         failures=tuple(Failure(*row) for row in rows(_FAILURES)),
         speed=tuple(Speed(*row) for row in rows(_SPEED)),
+        spoken=tuple(SpokenYield(*row) for row in rows(_SPOKEN))
+        if has_conversations(snapshot)
+        else (),
     )
 
 
@@ -189,3 +207,6 @@ select stage, reason, source, message from errors
 order by stage, reason, source limit {ERRORS_SHOWN}
 """
 _SPEED = "select stage, outputs, audio_hours, worker_hours, times_real_time from stage_speed"
+_SPOKEN = """
+select voice, kind, clips, kept_clips, attempts, word_error, hours from spoken_yield
+"""

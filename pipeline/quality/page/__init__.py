@@ -34,6 +34,7 @@ SCRIPTS = (
     "what_if.js",
     "listen.js",
     "timeline.js",
+    "spoken.js",
     "change.js",
     "browse.js",
     "main.js",

@@ -16,6 +16,7 @@ function show(figures, samples) {
   showWhatIf(figures.what_if);
   showListen(samples, figures.headline.segments);
   showTimeline(samples);
+  showSpoken(figures.spoken);
   showChange(figures.change, figures.snapshot);
   showErrors(figures);
   showSpeed(figures.speed);
