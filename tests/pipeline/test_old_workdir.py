@@ -127,6 +127,6 @@ def assert_item_is_heard(store: Store) -> None:
         ((segment_id,),) = database.execute("select segment_id from seen").fetchall()
         place = find_place(database, segment_id)
         assert place is not None
-        (clip,) = read_clips(database, store, place)
+        (clip,) = read_clips(store, place)
     assert clip.version == "original"
     assert len(clip.audio) == (place.end_ms - place.start_ms) * clip.sample_rate // 1000
