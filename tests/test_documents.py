@@ -40,6 +40,7 @@ NOT_RUN = {
     "wavemill curate recordings/ --out work --profile paper": "needs weights of a hub",
     "wavemill curate recordings/ --out work --profile standard": "needs weights of a hub",
     "wavemill curate chats.jsonl": "minutes, or servers; tests/pipeline/test_conversations.py",
+    "wavemill curate examples/chats": "minutes of speech, and the extra speak",
     "wavemill curate s3://": "needs a bucket; test_curate_remote.py has one",
     "wavemill dashboard": "serves until it is stopped",
     "wavemill weights fetch": "needs a hub; tests/jobs/test_weights.py has one",

@@ -24,12 +24,13 @@ from tests.stages.servers import serving
 from wavemill.model.data.corpus import Corpus
 from wavemill.pipeline.build import build_corpus
 from wavemill.pipeline.config import load_config
-from wavemill.pipeline.curation import Config
+from wavemill.pipeline.curation import CONVERSATION_STAGES, Config, make_graph
 from wavemill.pipeline.library.corpus import open_workdir
 from wavemill.stages.diarize.campplus_network import CamPlusPlus
 from wavemill.stages.listen.stage import REFERENCE
 from wavemill.stages.score_audio.dnsmos import Dnsmos
 from wavemill.stages.score_audio.engine import Quality
+from wavemill.stages.speak.kokoro import Kokoro
 from wavemill.stages.transcribe.engine import Transcript
 from wavemill.stages.transcribe.faster_whisper import FasterWhisper
 
@@ -270,3 +271,16 @@ def test_the_same_rows_whatever_was_there_before(curate: Curate, tmp_path: Path)
     curate(CHATS[:2])
     curate(CHATS[:4])
     assert {row["sample_id"]: row["messages"] for row in table(tmp_path / "W")} == first
+
+
+def test_the_graph_has_their_stages_only_where_there_are_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Kokoro, "check_packages", lambda _: None)
+    monkeypatch.setattr(Kokoro, "weights_identity", lambda _: "kokoro")
+    config: Any = load_config(Config, "embedded")
+    plain, both = make_graph(config), make_graph(config, conversations=True)
+    ours = [stage.name for stage in CONVERSATION_STAGES]
+    assert [*plain.stages, *ours] == list(both.stages)
+    assert all(both.fingerprints[name] == plain.fingerprints[name] for name in plain.stages)
+    assert "cast" not in both.stages["speak"].inputs  # so that a new cast keeps what was spoken
