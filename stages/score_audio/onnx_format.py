@@ -68,7 +68,7 @@ def network(
     )
 
 
-def _weights(tensor: bytes) -> tuple[str, np.ndarray] | None:
+def _weights(tensor: int | bytes) -> tuple[str, np.ndarray] | None:
     """Return name and content of a float tensor, None for another type."""
     name, kind, raw = "", 0, b""
     shape: list[int] = []
