@@ -50,12 +50,10 @@ OVERALL = (-0.06766283, 1.11546468, 0.04602535)
 class DnsmosConfig(EngineConfig):
     """Where the windows of 9.01 s are placed, and how exactly the network computes."""
 
-    # Rounded to 0.02 s. Windows share most of their price: one every second costs 15 % more than
-    # one every five seconds, which are off by 0.16 of overall MOS in the mean.
+    # Rounded to 0.02 s. Windows share most of their price (benchmarks/dnsmos.md).
     hop_seconds: float = Field(default=1.0, ge=0.02)
-    precision: Literal["int8", "float32"] = (
-        "int8"  # float32: the package's numbers, 3.5 times slower
-    )
+    # float32: the package's numbers, in three times the CPU time
+    precision: Literal["int8", "float32"] = "int8"
     batch_windows: int = Field(default=4, ge=1)  # windows per call; bounds memory
     # Shorter clips are not rated: the model hears 9 s, and a word repeated thirty times to fill
     # them tells little for its price.
