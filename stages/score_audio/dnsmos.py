@@ -1,8 +1,10 @@
 """DNSMOS P.835 (Reddy et al. 2022), the model file inside the wheel of `speechmos`.
 
 The wheel's own Python code imports librosa and requests, computes a second model (P.808) that is
-not wanted here, and calls the model once per second of audio. This engine calls the model file
-directly, with several windows a call. On clips that the package hears whole the scores are equal.
+not wanted here, and calls the model once per second of audio. This engine reads the weights of the
+model file, computes what windows have in common once (dnsmos_network.py) and hears the same
+windows. In float32 the scores of a clip that the package hears whole are equal; in int8, a quarter
+of the arithmetic, they differ by 0.02 in the mean (benchmarks/dnsmos.md).
 The package loses windows of longer clips: it cuts them at int((i + 9.01) * 16000), which rounding
 leaves one sample short for i = 7..23 and others, and it skips short ones; so of a clip of 27 s it
 hears the first 15 s. Here every window counts.
@@ -12,14 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from wavemill.stages.bundled import BundledFile
 from wavemill.stages.declared import Declared
-from wavemill.stages.engine import EngineConfig, EngineUnavailable, package_identity
+from wavemill.stages.engine import EngineConfig, package_identity
+from wavemill.stages.score_audio.dnsmos_network import HOP, ROW, DnsmosNetwork
+from wavemill.stages.score_audio.dnsmos_windows import window_maps
 from wavemill.stages.score_audio.engine import Quality, QualityEngine
 
 SAMPLE_RATE = 16_000  # Hz
@@ -44,15 +48,12 @@ OVERALL = (-0.06766283, 1.11546468, 0.04602535)
 
 
 class DnsmosConfig(EngineConfig):
-    """Where the windows of 9.01 s are placed.
+    """Where the windows of 9.01 s are placed, and how exactly the network computes."""
 
-    A window costs 0.38 s of a core, whatever is in it, so the hop decides the price of the score.
-    Over all segments of 10 to 27 s in nine half-minute meeting extracts, a hop of 5 s needs 0.25
-    of the windows that the package's hop of 1 s needs and is off by 0.061 of overall MOS in the
-    mean, 0.18 at the 95th percentile (3 s: 0.37, 0.034, 0.10; 9 s: 0.17, 0.096, 0.27).
-    """
-
-    hop_seconds: float = Field(default=5.0, gt=0)
+    # Rounded to 0.02 s. Windows share most of their price (benchmarks/dnsmos.md).
+    hop_seconds: float = Field(default=1.0, ge=0.02)
+    # float32: the package's numbers, in three times the CPU time
+    precision: Literal["int8", "float32"] = "int8"
     batch_windows: int = Field(default=4, ge=1)  # windows per call; bounds memory
     # Shorter clips are not rated: the model hears 9 s, and a word repeated thirty times to fill
     # them tells little for its price.
@@ -63,11 +64,11 @@ class Dnsmos(QualityEngine[DnsmosConfig]):
     """The mean over a clip's windows; a clip shorter than a window is repeated to fill it."""
 
     name = "dnsmos"
-    version = 1
+    version = 2
     Config = DnsmosConfig
     packages = ("speechmos", "onnxruntime")
 
-    _session: Any = None
+    _network: DnsmosNetwork
 
     @property
     def sample_rate(self) -> int:
@@ -80,33 +81,20 @@ class Dnsmos(QualityEngine[DnsmosConfig]):
         return (WEIGHTS,)
 
     def load(self, device: str) -> None:
-        """Open the model on one thread; `device` is ignored, the model is small."""
+        """Rebuild the network on one thread; `device` is ignored, the model is small."""
         del device
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise EngineUnavailable(
-                "package 'onnxruntime' is not installed; remedy: pip install onnxruntime"
-            ) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(model_file()), options, providers=["CPUExecutionProvider"]
-        )
+        content = WEIGHTS.checked().read_bytes()
+        self._network = DnsmosNetwork(content, int8=self.config.precision == "int8")
 
     def quality(self, clips: Sequence[np.ndarray]) -> list[Quality | None]:
         shortest = self.config.shortest_seconds * SAMPLE_RATE
         return [self._rate(clip) if clip.size >= shortest else None for clip in clips]
 
     def _rate(self, clip: np.ndarray) -> Quality:
-        windows = windows_of(clip, self.config.hop_seconds)
-        step = self.config.batch_windows
-        raw = np.concatenate(
-            [
-                self._session.run(None, {"input_1": np.stack(windows[i : i + step])})[0]
-                for i in range(0, len(windows), step)
-            ]
-        ).astype(np.float64)
+        audio = repeated(clip)
+        starts = window_starts(audio.size, self.config.hop_seconds)
+        maps = window_maps(self._network, audio, starts, self.config.batch_windows)
+        raw = np.concatenate([self._network.score(windows) for windows in maps]).astype(np.float64)
         return Quality(
             overall=float(np.polyval(OVERALL, raw[:, 2]).mean()),
             signal=float(np.polyval(SIGNAL, raw[:, 0]).mean()),
@@ -114,20 +102,32 @@ class Dnsmos(QualityEngine[DnsmosConfig]):
         )
 
 
-def windows_of(clip: np.ndarray, hop_seconds: float) -> list[np.ndarray]:
-    """Return the clip's windows, float32 (WINDOW,) each, placed as the package places them.
+def repeated(clip: np.ndarray) -> np.ndarray:
+    """Return the clip as float32, doubled until it fills a window, as the package does.
 
-    A shorter clip is doubled until it fills a window. Windows begin every `hop_seconds`; the last
-    one begins at floor(seconds) - 9.01 at the latest. Raises ValueError for an empty clip.
+    Raises ValueError for an empty clip.
     """
     if not clip.size:
         raise ValueError("an empty clip cannot be rated")
     audio = np.ascontiguousarray(clip, dtype=np.float32)
     while len(audio) < WINDOW:
         audio = np.concatenate([audio, audio])
-    spare = max(0.0, len(audio) // SAMPLE_RATE - WINDOW_SECONDS)
-    starts = [round(i * hop_seconds * SAMPLE_RATE) for i in range(int(spare / hop_seconds) + 1)]
-    return [audio[start : start + WINDOW] for start in starts]
+    return audio
+
+
+def window_starts(samples: int, hop_seconds: float) -> list[int]:
+    """Return where the windows of at least WINDOW samples begin, in frames of HOP samples.
+
+    They begin every `hop_seconds`, on even frames; the last one at floor(seconds) - 9.01 at the
+    latest, as in the package.
+    """
+    spare = max(0.0, samples // SAMPLE_RATE - WINDOW_SECONDS)
+    last = (samples - WINDOW) // (ROW * HOP)  # rounding must not lead beyond the clip
+    rows = (
+        round(i * hop_seconds * SAMPLE_RATE / (ROW * HOP))
+        for i in range(int(spare / hop_seconds) + 1)
+    )
+    return [ROW * min(row, last) for row in rows]
 
 
 def model_file() -> Path:
