@@ -11,7 +11,13 @@ from wavemill.pipeline.plan import StageLoad
 
 # CPU seconds per second of audio of the embedded profile (benchmarks/long_recording.md), for a
 # WORKDIR in which a stage has never run. What is measured in the run takes their place.
-TYPICAL = {"denoise": 0.065, "diarize": 0.026, "transcribe": 0.06, "score_audio": 0.062}
+TYPICAL = {
+    "denoise": 0.02,
+    "diarize": 0.022,
+    "transcribe": 0.05,
+    "score_audio": 0.023,
+    "decode": 0.003,
+}
 TYPICAL_OF_OTHERS = 0.001
 
 

@@ -17,7 +17,7 @@ from wavemill.stages.score_audio.dnsmos_network import (
     DnsmosNetwork,
 )
 
-BLOCK = 300  # frames that go through the network together: 3 s, some 40 MB
+BLOCK = 300  # frames that go through the network together: 3 s
 _ROWS, _EDGE_ROWS = FRAMES // ROW, EDGE // ROW
 
 
