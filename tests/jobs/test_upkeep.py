@@ -235,7 +235,8 @@ def test_retry_failed_tries_again_what_an_engine_could_not_do(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = folder / f"{NAMES[1]}.flac"
-    arguments = ("curate", source, "--out", tmp_path / "work", *SETTINGS)
+    enhanced = "--set=denoise.recordings=all"
+    arguments = ("curate", source, "--out", tmp_path / "work", *SETTINGS, enhanced)
     with monkeypatch.context() as patch:
         patch.setattr(RNNoise, "enhance", _broken)
         wavemill(*arguments)

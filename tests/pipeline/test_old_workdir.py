@@ -41,7 +41,8 @@ LINES = [
     "denoise is computed anew for 2 recordings (8 s of audio): stage version 3 -> 4",
     "diarize is computed anew for 2 recordings (8 s of audio): engine silero -> campplus, "
     "reads enhanced, a new setting; with it score_text, tokenize_text, pretrain, sft",
-    "transcribe is computed anew for 2 recordings (8 s of audio): reads enhanced, a new setting",
+    "transcribe is computed anew for 2 recordings (8 s of audio): engine pocketsphinx -> "
+    "faster_whisper, reads enhanced, a new setting",
     "score_signal is computed for 2 recordings (8 s of audio): it is a new stage",
     "store_audio is computed for 2 recordings (8 s of audio): it is a new stage",
     "tokenize is computed anew for 2 recordings (8 s of audio): stage version 2 -> 3",
@@ -115,7 +116,7 @@ def test_an_old_snapshot_is_seen_as_a_whole(workdir: Path) -> None:
         ((segment_id, *_), *_) = database.execute("select segment_id from seen").fetchall()
         place = find_place(database, segment_id)
         assert place is not None
-        clips = read_clips(database, store, place)
+        clips = read_clips(store, place)
     assert [clip.version for clip in clips] == ["original", "enhanced"]
     assert summarise(store, snapshot).ms_in > 0
 

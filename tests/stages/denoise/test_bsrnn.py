@@ -9,23 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from tests.model.bsrnn.made import SMALL, noise, small_network, with_constant_mask
 from tests.stages.audio.made import chirp, encoded
-from tests.support import MemoryUpstream
-from wavemill.manifests.identify import content_id
-from wavemill.manifests.recording import Recording
+from tests.stages.denoise.test_stage import joined, versions
 from wavemill.model.bsrnn.checkpoint import save_checkpoint
 from wavemill.model.bsrnn.config import BsrnnConfig
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.denoise.bsrnn import BSRNN, BsrnnEngineConfig
 from wavemill.stages.denoise.engines import ENGINES
-from wavemill.stages.denoise.stage import Config, Denoise
+from wavemill.stages.denoise.stage import Config
 from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
 
 RATE = 48_000
+VERSIONS = ("original", "enhanced")
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +105,10 @@ def test_long_streams_stay_in_memory(identity: Path) -> None:
 def test_through_the_stage(identity: Path, tmp_path: Path, version: str) -> None:
     path = encoded(tmp_path / "a.flac", chirp(3.3, 16_000), 16_000)
     section = {"weights": str(identity), "window_seconds": 1.0, "overlap_seconds": 0.25}
-    stage = Denoise.build(Config(engine="bsrnn", bsrnn=section, block_seconds=1), "cpu")
-    batches = list(stage(Recording(content_id(str(path)), str(path), 0), MemoryUpstream("r", {})))
-    rows = pa.Table.from_batches(batches).to_pylist()
-    parts = [decode_flac(row["audio"])[0] for row in rows if row["version"] == version]
+    found = dict(zip(VERSIONS, versions(path, "bsrnn", section, block_seconds=1), strict=True))
     source = chirp(3.3, 16_000)[0]
     # To 48 kHz and back: all but the last of the band's edge is there, sample by sample.
-    error = np.concatenate(parts) - source
+    error = joined(found[version]) - source
     assert np.sqrt(np.mean(error**2)) < 0.02 * np.sqrt(np.mean(source**2))
 
 
@@ -127,12 +122,15 @@ def test_through_curate(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "a.flac", samples[: 4 * rate], rate)
     chosen = {"engine": "bsrnn", "device": "cpu", "bsrnn.weights": weights}
+    chosen["recordings"] = "all"
     options = [f"--set=denoise.{key}={value}" for key, value in chosen.items()]
     out = tmp_path / "out"
     wavemill("curate", tmp_path / "in", "--out", out, "--executor", "inline", *options)
-    (path,) = (out / "stages" / "denoise").rglob("*.parquet")
-    rows = pq.read_table(path).to_pylist()
-    audio = {row["version"]: decode_flac(row["audio"])[0] for row in rows}
+    audio = {}
+    for stage in ("decode", "denoise"):
+        (path,) = (out / "stages" / stage).rglob("*.parquet")
+        (row,) = pq.read_table(path).to_pylist()
+        audio[row["version"]] = decode_flac(row["audio"])[0]
     assert audio["original"].shape == audio["enhanced"].shape == (4 * rate,)
     assert np.abs(audio["enhanced"] - audio["original"]).max() > 0.01
     assert len(list((out / "corpus" / "pretrain").glob("*.parquet"))) == 1

@@ -14,12 +14,11 @@ import pytest
 
 from tests.command import wavemill
 from tests.stages.audio.made import chirp, encoded
-from tests.support import ROOT, MemoryUpstream
-from wavemill.manifests.identify import content_id
-from wavemill.manifests.recording import Recording
+from tests.stages.denoise.test_stage import versions
+from tests.support import ROOT
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.denoise.demucs import DemucsConfig, DemucsVocals
-from wavemill.stages.denoise.stage import Config, Denoise
+from wavemill.stages.denoise.stage import Config
 from wavemill.stages.engine import EngineUnavailable, fingerprint_parameters
 
 RATE = 44_100
@@ -153,9 +152,7 @@ def test_shifts_average_and_repeat(repo: Path) -> None:
 
 def test_through_the_stage(repo: Path, tmp_path: Path) -> None:
     path = encoded(tmp_path / "a.wav", chirp(1.7, 16_000), 16_000)
-    stage = Denoise.build(Config(engine="demucs", demucs={"model": "tiny", "repo": repo}), "cpu")
-    (batch,) = stage(Recording(content_id(str(path)), str(path), 0), MemoryUpstream("r", {}))
-    original, enhanced = batch.to_pylist()
+    (original,), (enhanced,) = versions(path, "demucs", {"model": "tiny", "repo": repo})
     assert (original["version"], enhanced["version"]) == ("original", "enhanced")
     assert decode_flac(original["audio"])[0].shape == decode_flac(enhanced["audio"])[0].shape
     assert enhanced["audio"] != original["audio"]
@@ -167,7 +164,13 @@ def test_through_curate(repo: Path, tmp_path: Path) -> None:
     samples, rate = soundfile.read(ROOT / "examples" / "recordings" / "clean_dialogue.flac")
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "a.flac", samples[: 4 * rate], rate)
-    chosen = {"engine": "demucs", "device": "cpu", "demucs.repo": repo, "demucs.model": "tiny"}
+    chosen = {
+        "recordings": "all",
+        "engine": "demucs",
+        "device": "cpu",
+        "demucs.repo": repo,
+        "demucs.model": "tiny",
+    }
     options = [f"--set=denoise.{key}={value}" for key, value in chosen.items()]
     out = tmp_path / "out"
     done = wavemill("curate", tmp_path / "in", "--out", out, "--executor", "inline", *options)

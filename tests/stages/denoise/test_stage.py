@@ -35,11 +35,13 @@ def made(stage: Stage[Any], recording: Recording, tables: dict[str, pa.Table]) -
     return pa.Table.from_batches(batches, SCHEMA)
 
 
-def versions(path: Path, engine: str = "rnnoise", **decoding: Any) -> tuple[Rows, Rows]:
-    """Return the rows of decode and of denoise."""
+def versions(
+    path: Path, engine: str = "rnnoise", settings: dict[str, Any] | None = None, **decoding: Any
+) -> tuple[Rows, Rows]:
+    """Return the rows of decode and of denoise; `settings` are those of the engine."""
     recording = Recording(content_id(str(path)), str(path), 0)
     original = made(Decode.build(DecodeSettings(**decoding)), recording, {})
-    stage = Denoise.build(Config(engine=engine, recordings="all"))
+    stage = Denoise.build(Config(engine=engine, recordings="all", **{engine: settings or {}}))
     enhanced = made(stage, recording, {"decode": original})
     return original.to_pylist(), enhanced.to_pylist()
 
