@@ -98,7 +98,9 @@ def main() -> None:
         if arguments.workdir is None:
             write_workdir(workdir, arguments.segments)
         command = [sys.executable, "-m", "wavemill.jobs.dashboard", str(workdir), "--port", "0"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        ) as server:
             try:
                 assert server.stdout is not None
                 found = re.search(r"127\.0\.0\.1:(\d+)", server.stdout.readline())

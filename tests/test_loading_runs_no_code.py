@@ -65,15 +65,16 @@ def evil_folder(folder: Path, marker: Path, model_type: str = "evil") -> Path:
         place = folder / part
         place.mkdir(parents=True, exist_ok=True)
         for name in JSON_FILES:
-            (place / name).write_text(json.dumps(told))
+            (place / name).write_text(json.dumps(told), encoding="utf-8")
         for name in ("evil.py", "model.py", "hubconf.py", "__init__.py", "setup.py"):
-            (place / name).write_text(code)
+            (place / name).write_text(code, encoding="utf-8")
         (place / "custom_generate").mkdir()
-        (place / "custom_generate" / "generate.py").write_text(code)
+        (place / "custom_generate" / "generate.py").write_text(code, encoding="utf-8")
         (place / "config.yaml").write_text(
             "model: Evil\nremote_code: ./evil.py\ntrust_remote_code: true\n"
             f"evil: !!python/object/apply:pathlib.Path.touch [{marker}]\n"
-            "pipeline: {name: evil.Evil}\n"
+            "pipeline: {name: evil.Evil}\n",
+            encoding="utf-8",
         )
         for name in PICKLES:
             (place / name).write_bytes(pickle.dumps(_Evil(marker)))

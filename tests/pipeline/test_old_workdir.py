@@ -36,13 +36,14 @@ CHANGED = {"denoise", "verdict", "tokenize", "pretrain", "sft"} | {
     *("diarize", "transcribe", "score_audio", "score_text", "tokenize_text"),
 }
 LINES = [
-    "decode is computed for 2 recordings (8 s of audio): it is a new stage; with it score_audio, "
-    "verdict",
+    "decode is computed for 2 recordings (8 s of audio): it is a new stage",
     "denoise is computed anew for 2 recordings (8 s of audio): stage version 3 -> 4",
     "diarize is computed anew for 2 recordings (8 s of audio): engine silero -> campplus, "
     "reads enhanced, a new setting; with it score_text, tokenize_text, pretrain, sft",
     "transcribe is computed anew for 2 recordings (8 s of audio): engine pocketsphinx -> "
     "faster_whisper, reads enhanced, a new setting",
+    "score_audio is computed anew for 2 recordings (8 s of audio): engine version 1 -> 2, "
+    "dnsmos.precision int8, a new setting; with it verdict",
     "score_signal is computed for 2 recordings (8 s of audio): it is a new stage",
     "store_audio is computed for 2 recordings (8 s of audio): it is a new stage",
     "tokenize is computed anew for 2 recordings (8 s of audio): stage version 2 -> 3",

@@ -52,7 +52,7 @@ def test_a_whisper_model_may_be_moved(tmp_path: Path) -> None:
     first = tmp_path / "first"
     first.mkdir()
     for name in FILES:
-        (first / name).write_text(name)
+        (first / name).write_text(name, encoding="utf-8")
     second = Path(shutil.copytree(first, tmp_path / "second"))
     one, other = (
         fingerprint_parameters(

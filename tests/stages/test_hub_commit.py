@@ -40,7 +40,7 @@ def cached(cache: Path, repository: str, commit: str) -> Path:
     """Note the commit of the main branch; return the repository's folder."""
     folder = cache / f"models--{repository.replace('/', '--')}"
     (folder / "refs").mkdir(parents=True, exist_ok=True)
-    (folder / "refs" / "main").write_text(commit)
+    (folder / "refs" / "main").write_text(commit, encoding="utf-8")
     return folder
 
 

@@ -45,7 +45,7 @@ def test_code_reads_every_field() -> None:
     read = {
         node.attr
         for file in folder.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
     read |= {"chunks", "speaker", "vocoder"}  # stages, which are read by their names

@@ -63,7 +63,7 @@ class LongToys:
 
     def note(self, stage: str, rec: Recording, number: int) -> None:
         if self.log is not None:
-            with self.log.open("a") as file:
+            with self.log.open("a", encoding="utf-8") as file:
                 file.write(f"{stage} {rec.uri} {number}\n")
 
     def draw(self, rec: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:

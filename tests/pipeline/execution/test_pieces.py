@@ -88,7 +88,7 @@ def test_a_run_that_dies_loses_one_piece(tmp_path: Path) -> None:
 
 
 def _calls(log: Path) -> Counter[tuple[str, str, int]]:
-    lines = [line.split() for line in log.read_text().splitlines()]
+    lines = [line.split() for line in log.read_text(encoding="utf-8").splitlines()]
     return Counter((stage, uri, int(number)) for stage, uri, number in lines)
 
 
