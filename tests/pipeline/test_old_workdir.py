@@ -83,7 +83,10 @@ def test_the_build_goes_on(workdir: Path) -> None:
     assert changes(build.plan, build.store) == []
 
     def rows(snapshot: Path) -> list[dict]:  # type: ignore[type-arg]
-        table = pq.read_table(snapshot / "pretrain").drop_columns(["source", "lineage_id"])
+        table = pq.read_table(snapshot / "pretrain")
+        scores = [name for name in table.column_names if name.startswith("dnsmos")]
+        # DNSMOS hears more windows than when the WORKDIR was made.
+        table = table.drop_columns(["source", "lineage_id", *scores])
         return table.sort_by("segment_id").to_pylist()
 
     def labelled(snapshot: Path) -> list[dict]:  # type: ignore[type-arg]
