@@ -9,7 +9,6 @@ Errors are against the published graph run on every window of a hop of 1 s. Figu
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import onnxruntime
 import soundfile
 import soxr
 
+from benchmarks.material import audio_folder
 from wavemill.stages.score_audio.dnsmos import (
     OVERALL,
     SAMPLE_RATE,
@@ -32,7 +32,7 @@ from wavemill.stages.score_audio.dnsmos import (
 )
 from wavemill.stages.score_audio.dnsmos_network import HOP
 
-AUDIO = Path(os.environ.get("WAVEMILL_AUDIO", "../shared/audio"))
+AUDIO = audio_folder()
 CALIBRATED_WITH = {"trn00", "trn01", "trn02"}  # meetings that set the ranges of int8
 LENGTHS = (1.2, 20.0, 2.4, 9.5, 4.2, 7.2, 12.0)  # seconds, of extracts of meetings in turn
 BANDS = ((1, 3), (3, 9), (9, 15), (15, 30), (1, 30))  # seconds

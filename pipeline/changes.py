@@ -11,7 +11,7 @@ from typing import Any
 from wavemill.pipeline.damage import WorkdirDamaged
 from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.plan import Plan
-from wavemill.pipeline.renamed import RENAMED
+from wavemill.pipeline.renamed import RENAMED, flat
 from wavemill.pipeline.snapshots import Snapshot, latest_snapshot
 from wavemill.pipeline.store import Store
 
@@ -153,17 +153,7 @@ def _settings(parameters: Mapping[str, Any], with_engine: bool) -> dict[str, Any
     """Return settings by their dotted names, those of the engine among them on demand."""
     own = {_CALLED.get(k, k): v for k, v in parameters.items() if k not in _OF_ENGINE}
     engine = parameters.get("engine_parameters", {}) if with_engine else {}
-    return _flat({**own, **({str(parameters.get("engine")): engine} if engine else {})})
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found.update(_flat(value, f"{prefix}{name}."))
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
+    return flat({**own, **({str(parameters.get("engine")): engine} if engine else {})})
 
 
 def _short(value: Any) -> str:

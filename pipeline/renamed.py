@@ -129,6 +129,17 @@ def as_it_was(values: Mapping[str, Any], config_format: int) -> dict[str, Any]:
     return result
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under their dotted names, as `--set` takes them."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found.update(flat(value, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
 def nested(name: str, value: Any) -> dict[str, Any]:
     """Return nested dictionaries that hold `value` under a name such as `a.b`."""
     for part in reversed(name.split(".")):

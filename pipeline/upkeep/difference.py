@@ -19,7 +19,7 @@ from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.pipeline.catalogue import CATALOGUE
 from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.memory_database import memory_database
-from wavemill.pipeline.renamed import RENAMED, with_new_names
+from wavemill.pipeline.renamed import RENAMED, flat, with_new_names
 from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import read_errors
@@ -213,20 +213,9 @@ group by rule order by rule
 
 
 def _config_changes(older: Mapping[str, Any], newer: Mapping[str, Any]) -> list[ConfigChange]:
-    before, after = _flat(older), _flat(newer)
+    before, after = flat(older), flat(newer)
     return [
         ConfigChange(name, before.get(name), after.get(name))
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values under their dotted names, as `--set` takes them."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found.update(_flat(value, f"{prefix}{name}."))
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
