@@ -64,10 +64,13 @@ class Cluster:
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         command = [RAY, "start", "--block", "--disable-usage-stats", *options]
+        # By default all agents listen at one port: where a cluster of another test has it, no jobs
+        # are taken here.
+        agent = [f"--dashboard-agent-listen-port={free_port()}"]
         memory = "--object-store-memory=80000000"
         with (self.folder / "start.log").open("ab") as log:
             return subprocess.Popen(
-                [*command, memory], stdout=log, stderr=log, env={**os.environ, **TOKEN, **PATIENT}
+                [*command, *agent, memory], stdout=log, stderr=log, env={**os.environ, **TOKEN, **PATIENT}
             )
 
     def _wait_for_jobs(self) -> None:

@@ -33,7 +33,7 @@ def test_progress_counts_once() -> None:
     for _ in range(2):
         work.add(Progress("denoise", "s", HOUR // 4))
     assert work.done_ms["denoise"] == HOUR // 2
-    assert work.share == pytest.approx(0.5, abs=0.01)  # the verdict weighs next to nothing
+    assert work.share == pytest.approx(0.5, abs=0.03)  # the verdict weighs next to nothing
     work.add(done("denoise", HOUR, 100.0))
     assert work.done_ms["denoise"] == HOUR
     work.add(done("verdict", HOUR, 1.0))
