@@ -70,7 +70,10 @@ class Cluster:
         memory = "--object-store-memory=80000000"
         with (self.folder / "start.log").open("ab") as log:
             return subprocess.Popen(
-                [*command, *agent, memory], stdout=log, stderr=log, env={**os.environ, **TOKEN, **PATIENT}
+                [*command, *agent, memory],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **TOKEN, **PATIENT},
             )
 
     def _wait_for_jobs(self) -> None:
