@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from wavemill.manifests.bad_lines import BadLines
 from wavemill.manifests.collected import Collected
 from wavemill.manifests.config import LineLimits
 from wavemill.manifests.conversations import is_conversation, parse_conversation
 from wavemill.manifests.filesystems import open_file
+from wavemill.manifests.labels import Origin
 from wavemill.manifests.reasons import EntryError, Reason, os_error, unexpected
 from wavemill.manifests.uri import open_stable_copy
 
@@ -36,23 +38,19 @@ def is_table_of_conversations(path: str) -> bool:
 
 def read_table_of_conversations(path: str, into: Collected, limits: LineLimits) -> None:
     """Add the conversations of a Parquet file; a row that cannot be used is an error `PATH:ROW`."""
-    bad = 0
+    bad = BadLines(into, limits.max_bad_lines, "rows")
     try:
         for number, row in _rows(path):
+            origin = Origin(path, number)
             try:
                 if not is_conversation(row):
                     raise EntryError(Reason.BAD_CONVERSATION, "it has no messages")
-                into.converse(parse_conversation(row, f"{path}:{number}"))
+                into.converse(parse_conversation(row, origin.uri))
             except Exception as error:  # an unknown error of one row must not affect the others
-                bad += 1
-                if bad <= limits.max_bad_lines:
-                    known = error if isinstance(error, EntryError) else unexpected(error)
-                    into.error(f"{path}:{number}", known)
+                bad.add(origin, error if isinstance(error, EntryError) else unexpected(error))
     except EntryError as error:
         into.error(path, error)
-    if bad > limits.max_bad_lines:
-        message = f"{bad - limits.max_bad_lines} more bad rows (sources.lines.max_bad_lines)"
-        into.error(path, EntryError(Reason.BAD_MANIFEST, message))
+    bad.finish(path)
 
 
 def _rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:

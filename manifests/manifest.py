@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from wavemill.manifests.allowed import Allowed
+from wavemill.manifests.bad_lines import BadLines
 from wavemill.manifests.collected import Collected, Found
 from wavemill.manifests.config import LineLimits
 from wavemill.manifests.conversations import is_conversation, parse_conversation
 from wavemill.manifests.faults import FaultWatch, fault_of
 from wavemill.manifests.filesystems import parent
-from wavemill.manifests.jsonl import NotUtf8, parse_object, read_lines
+from wavemill.manifests.jsonl import parse_object, read_lines
 from wavemill.manifests.labels import AUDIO_FIELDS, Origin, audio_field, parse_label
 from wavemill.manifests.lhotse import Supervisions, is_lhotse, read_lhotse
 from wavemill.manifests.reasons import EntryError, Reason, unexpected
@@ -42,7 +43,7 @@ def read_manifest(
     many lines fail, all by the same fault of the program.
     """
     paths = PathResolver(parent(path), allowed)
-    bad = _BadLines(into, limits.max_bad_lines)
+    bad = BadLines(into, limits.max_bad_lines)
     watch = FaultWatch("reading the manifest's lines")
     empty = True
     try:
@@ -68,47 +69,6 @@ def read_manifest(
     if empty:
         into.error(path, EntryError(Reason.NO_AUDIO_FOUND, "this manifest has no lines"))
     bad.finish(path)
-
-
-class _BadLines:
-    """The errors of the lines of a manifest: one row each, or one row for many lines."""
-
-    def __init__(self, into: Collected, max_rows: int) -> None:
-        self._into = into
-        self._max_rows = max_rows
-        self._count = 0
-        self._not_utf8: tuple[Origin, EntryError] | None = None  # the first one
-        self._not_utf8_count = 0
-        self.none_good = True
-
-    def check(self) -> None:
-        """Raise EntryError if the maximum of bad lines is reached and no line was good."""
-        if self.none_good and self._count >= self._max_rows:
-            message = f"none of its first {self._count} lines is good; the rest was not read"
-            raise EntryError(Reason.BAD_MANIFEST, message)
-
-    def add(self, origin: Origin, error: EntryError) -> None:
-        """Count one line, and add a row for it unless there are too many."""
-        if isinstance(error, NotUtf8):
-            self._not_utf8 = self._not_utf8 or (origin, error)
-            self._not_utf8_count += 1
-            return
-        self._count += 1
-        if self._count <= self._max_rows:
-            self._into.error(origin.uri, error)
-
-    def finish(self, path: str) -> None:
-        """Add the rows that each stand for many lines."""
-        if self._not_utf8 is not None:
-            origin, error = self._not_utf8
-            others = self._not_utf8_count - 1
-            more = f" (and {others} more lines)" if others else ""
-            remedy = "remedy: convert the file, as in `iconv -f LATIN1 -t UTF-8`"
-            message = f"{error.message}{more}; {remedy}"
-            self._into.error(origin.uri, EntryError(error.reason, message))
-        if self._count > self._max_rows:
-            message = f"{self._count - self._max_rows} more bad lines (sources.lines.max_bad_lines)"
-            self._into.error(path, EntryError(Reason.BAD_MANIFEST, message))
 
 
 def _read_line(
