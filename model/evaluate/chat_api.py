@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible chat API, repeated when that may help."""
+"""Requests to an OpenAI-compatible API, repeated when that may help."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from typing import TypeVar
 
 WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
 SHOWN_BYTES = 500  # of what a server says
+MOST_BYTES = 64 << 20  # of a reply
+CHAT = "/chat/completions"
 T = TypeVar("T")
 
 
@@ -53,15 +55,17 @@ class ChatApi:
     timeout: float = 120.0
     """Seconds for one request."""
 
-    def ask(self, body: Mapping[str, object], read: Callable[[bytes], T]) -> T:
+    def ask(self, body: Mapping[str, object], read: Callable[[bytes], T], path: str = CHAT) -> T:
         """Post `body` and return `read(reply)`; `read` raises Refused to have it sent again.
+
+        `path` is that of the endpoint below `url`.
 
         Raises Refused after the last try, and at once for errors that will not pass.
         """
         content = json.dumps(body).encode()
         for tried in range(1, self.tries + 1):
             try:
-                return read(self._post(content))
+                return read(self._post(content, path))
             except Refused as refused:
                 if not refused.passing:
                     raise
@@ -79,15 +83,14 @@ class ChatApi:
     def _opener(self) -> urllib.request.OpenerDirector:
         return urllib.request.build_opener(_NoRedirect)
 
-    def _post(self, content: bytes) -> bytes:
+    def _post(self, content: bytes, path: str) -> bytes:
         headers = {"Content-Type": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        url = self.url.rstrip("/") + "/chat/completions"
-        request = urllib.request.Request(url, content, headers)
+        request = urllib.request.Request(self.url.rstrip("/") + path, content, headers)
         try:
             with self._opener.open(request, timeout=self.timeout) as response:
-                return bytes(response.read())
+                found = bytes(response.read(MOST_BYTES + 1))
         except urllib.error.HTTPError as error:
             with error:
                 said = error.read(SHOWN_BYTES).decode("utf-8", "replace").strip()
@@ -95,6 +98,9 @@ class ChatApi:
             raise Refused(f"HTTP {error.code}: {said}", error.code, after) from None
         except (OSError, http.client.HTTPException) as error:
             raise Refused(f"{type(error).__name__}: {error}") from None
+        if len(found) > MOST_BYTES:
+            raise Refused(f"a reply of more than {MOST_BYTES} bytes", status=400)
+        return found
 
 
 def _seconds(header: str | None) -> float | None:

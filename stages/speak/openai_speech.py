@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import io
-import json
 import os
-import time
-import urllib.error
-import urllib.request
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from wavemill.model.evaluate.chat_api import WORTH_ANOTHER_TRY
+from wavemill.model.evaluate.chat_api import ChatApi, Refused
 from wavemill.stages.engine import EngineConfig, EngineUnavailable
 from wavemill.stages.speak.engine import NotSpoken, Saying, SpeakEngine
 
 KEY = "WAVEMILL_SPEECH_KEY"  # environment variable with the key of the server
-MOST_BYTES = 64 << 20  # of a reply
-SHOWN_BYTES = 200
+SPEECH = "/audio/speech"
+MOST_DOWN = 3  # texts in a row that no server spoke: from then on each is tried once
 
 
 class OpenAiSpeechConfig(EngineConfig):
@@ -54,7 +50,14 @@ class OpenAiSpeech(SpeakEngine[OpenAiSpeechConfig]):
 
     def load(self, device: str) -> None:
         del device
-        self._down = 0  # requests in a row that no server answered
+        self._down = 0  # texts in a row that no server spoke
+        self._api = ChatApi(
+            self.config.url,
+            os.environ.get(KEY, ""),
+            tries=self.config.tries,
+            first_pause=self.config.first_pause_s,
+            timeout=self.config.timeout_s,
+        )
 
     def speak(self, saying: Saying) -> tuple[np.ndarray, int]:
         body = {
@@ -65,50 +68,26 @@ class OpenAiSpeech(SpeakEngine[OpenAiSpeechConfig]):
             "response_format": self.config.format,
             **({"seed": saying.seed} if self.config.seeds else {}),
         }
-        tries = self.config.tries if self._down < 3 else 1
-        for tried in range(1, tries + 1):
-            try:
-                content = self._post(json.dumps(body).encode())
-            except NotSpoken as error:
-                self._down += error.passing and tried == tries
-                if not error.passing or tried == tries:
-                    raise
-                time.sleep(self.config.first_pause_s * 2 ** (tried - 1))
-            else:
-                self._down = 0
-                return _decoded(content)
-        raise NotSpoken("no try was allowed")
-
-    def _post(self, content: bytes) -> bytes:
-        url = self.config.url.rstrip("/") + "/audio/speech"
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(KEY):
-            headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(url, content, headers)
+        api = self._api if self._down < MOST_DOWN else replace(self._api, tries=1)
         try:
-            with urllib.request.urlopen(request, timeout=self.config.timeout_s) as response:
-                found = bytes(response.read(MOST_BYTES + 1))
-        except urllib.error.HTTPError as error:
-            with error:
-                said = error.read(SHOWN_BYTES).decode("utf-8", "replace").strip()
-            passing = error.code >= 500 or error.code in WORTH_ANOTHER_TRY
-            raise NotSpoken(f"{url}: HTTP {error.code}: {said}", passing) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise NotSpoken(f"{url}: {type(error).__name__}: {error}", True) from None
-        if len(found) > MOST_BYTES:
-            raise NotSpoken(f"{url}: a reply of more than {MOST_BYTES} bytes")
+            found = api.ask(body, _decoded, SPEECH)
+        except Refused as refused:
+            self._down += refused.passing
+            message = f"{self.config.url.rstrip('/')}{SPEECH}: {refused}"
+            raise NotSpoken(message, refused.passing) from None
+        self._down = 0
         return found
 
 
 def _decoded(content: bytes) -> tuple[np.ndarray, int]:
-    """Return float32 (samples,) and the rate of a sound file. Raises NotSpoken."""
+    """Return float32 (samples,) and the rate of a sound file. Raises Refused."""
     import soundfile
 
     try:
         audio, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-        raise NotSpoken(f"the server's reply is no sound: {error}") from None
+        raise Refused(f"the reply is no sound: {error}", status=400) from None
     mono = audio.mean(axis=1)
     if not mono.size or not np.isfinite(mono).all():
-        raise NotSpoken("the server's reply has no samples")
+        raise Refused("the reply has no samples", status=400)
     return np.asarray(mono, np.float32), int(rate)

@@ -11,16 +11,25 @@ Answer = Callable[[bytes], tuple[int, bytes]]
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[str]:
-    """Give the base URL of a server that answers every POST by `answer`: status and body."""
+def serving(answer: Answer, location: str | None = None) -> Iterator[str]:
+    """Give the base URL of a server that answers every POST by `answer`: status and body.
+
+    `location` is where its redirects lead.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             status, body = answer(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(status)
+            if location is not None:
+                self.send_header("Location", location)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_GET(self) -> None:  # as some clients follow a redirect
+            answer(b"")
+            self.send_error(405)
 
         def log_message(self, *_: object) -> None:
             pass

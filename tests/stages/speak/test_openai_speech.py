@@ -14,7 +14,7 @@ from tests.stages.servers import serving
 from wavemill.stages.engine import EngineUnavailable
 from wavemill.stages.recording_stage import RecordingError
 from wavemill.stages.speak.engine import Saying
-from wavemill.stages.speak.openai_speech import OpenAiSpeech, OpenAiSpeechConfig
+from wavemill.stages.speak.openai_speech import KEY, OpenAiSpeech, OpenAiSpeechConfig
 from wavemill.stages.speak.saying import ClipConfig, said
 
 RATE = 16_000
@@ -61,6 +61,26 @@ def test_bad_answers_have_reasons(status: int, body: bytes, reason: str) -> None
     with serving(lambda _: (status, body)) as url, pytest.raises(RecordingError) as caught:
         said(engine(url), Saying("Hello.", "alloy"), 1.0, ClipConfig())
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is for one server, and no other learns it."""
+    monkeypatch.setenv(KEY, "secret")
+    led: list[bytes] = []
+
+    def elsewhere(body: bytes) -> tuple[int, bytes]:
+        led.append(body)
+        return 200, tone()
+
+    with (
+        serving(elsewhere) as other,
+        serving(lambda _: (status, b"go there"), location=other) as url,
+        pytest.raises(RecordingError) as caught,
+    ):
+        said(engine(url), Saying("Hello.", "alloy"), 1.0, ClipConfig())
+    assert caught.value.reason == "not_spoken"
+    assert not led
 
 
 def test_a_server_that_is_down_is_not_waited_for_again_and_again() -> None:
