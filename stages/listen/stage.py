@@ -29,7 +29,7 @@ from wavemill.stages.score import stored
 from wavemill.stages.score_audio.engine import QualityEngine
 from wavemill.stages.speak.engine import Saying, SpeakEngine
 from wavemill.stages.speak.saying import ClipConfig, said
-from wavemill.stages.speak.silence import FRAME_S, speech_bounds
+from wavemill.stages.speak.silence import FRAME_S, loud_frames, speech_bounds
 from wavemill.stages.stage import SharedSettings, Stage
 from wavemill.stages.tables import batch, field
 from wavemill.stages.transcribe.engine import TranscribeEngine
@@ -246,11 +246,7 @@ class Listen(Stage[ListenSettings]):
 def silences(audio: np.ndarray, rate: int, silence_db: float) -> dict[str, float]:
     """Return the longest silence at the edges and within a clip, in seconds."""
     first, last = speech_bounds(audio, rate, silence_db)
-    frame = max(1, round(FRAME_S * rate))
-    inside = audio[first:last]
-    frames = inside[: len(inside) // frame * frame].reshape(-1, frame).astype(np.float64)
-    power = np.square(frames).mean(axis=1)
-    loud = np.flatnonzero(power > power.max(initial=0.0) * 10 ** (silence_db / 10))
+    loud, _ = loud_frames(audio, rate, silence_db)
     gaps = np.diff(loud) - 1
     return {
         "longest_pause_s": float(gaps.max(initial=0)) * FRAME_S,
