@@ -142,16 +142,22 @@ def judge(scores: pa.Table, settings: VerdictSettings, known: Sequence[Score]) -
     `known` are the scores whose rules are tested; `scores` has the columns of those that are
     stored, and `text_source`.
     """
+    labelled = pc.equal(scores["text_source"], "manifest").combine_chunks()
+    return judge_by(
+        scores, [(settings.asr, pc.invert(labelled)), (settings.labelled, labelled)], known
+    )
+
+
+def judge_by(
+    scores: pa.Table, sets: Sequence[tuple[Thresholds, pa.BooleanArray]], known: Sequence[Score]
+) -> pa.Table:
+    """Return a table of SCHEMA, as `judge` does, with the rows to which each set applies."""
     for score in derived(known):
         scores = scores.append_column(score.column, score.values(scores))
-    labelled = pc.equal(scores["text_source"], "manifest").combine_chunks()
     rules = rules_of(known)
     found = _Broken(len(rules))
     for index, rule in enumerate(rules):
-        for thresholds, mask in (
-            (settings.asr, pc.invert(labelled)),
-            (settings.labelled, labelled),
-        ):
+        for thresholds, mask in sets:
             rows = np.flatnonzero(pc.and_(rule.broken(scores, thresholds), mask).to_numpy(False))
             found.add(rows, index, rule, scores, thresholds)
     broken = found.as_lists(len(scores))

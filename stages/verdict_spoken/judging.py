@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from wavemill.stages.score import Score, stored
-from wavemill.stages.verdict.stage import VerdictSettings, judge
+from wavemill.stages.verdict.stage import judge_by
 from wavemill.stages.verdict.thresholds import AsrThresholds
 
 
@@ -16,13 +16,11 @@ def judged(
     rows: list[dict[str, Any]], thresholds: AsrThresholds, scores: Sequence[Score]
 ) -> list[dict[str, Any]]:
     """Return the rows, which have both ids and the columns of `scores`, with `kept`, `broken`."""
-    fields = [(name, pa.string()) for name in ("recording_id", "segment_id", "text_source")]
-    schema = pa.schema([*fields, *(score.field for score in stored(scores))])
-    table = pa.Table.from_pylist([{**row, "text_source": "asr"} for row in rows], schema=schema)
-    both = VerdictSettings.model_construct().model_copy(
-        update={"asr": thresholds, "labelled": thresholds}
-    )
-    verdicts = judge(table, both, scores).to_pylist()
+    ids = [(name, pa.string()) for name in ("recording_id", "segment_id")]
+    schema = pa.schema([*ids, *(score.field for score in stored(scores))])
+    table = pa.Table.from_pylist(rows, schema=schema)
+    everywhere = pa.repeat(True, len(rows))
+    verdicts = judge_by(table, [(thresholds, everywhere)], scores).to_pylist()
     return [
         {**row, "kept": verdict["kept"], "broken": verdict["broken"]}
         for row, verdict in zip(rows, verdicts, strict=True)
