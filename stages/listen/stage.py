@@ -102,7 +102,7 @@ class Listen(Stage[ListenSettings]):
     """The stage."""
 
     name = "listen"
-    version = 1
+    version = 2
     inputs = ("speak",)
     schema = SCHEMA
     Settings = ListenSettings
@@ -129,7 +129,8 @@ class Listen(Stage[ListenSettings]):
 
     def __init__(self, settings: ListenSettings, shared: SharedSettings | None = None) -> None:
         super().__init__(settings, shared)
-        self._references: dict[tuple[str, float], NDArray[np.float32] | None] = {}
+        self._spoken: dict[str, tuple[np.ndarray, int]] = {}  # the reference in each voice
+        self._references: dict[tuple[str, float], NDArray[np.float32] | None] = {}  # and pitch
 
     @property
     def _whole(self) -> _Complete:
@@ -228,8 +229,12 @@ class Listen(Stage[ListenSettings]):
     def _similarity(self, voice: str, pitch: float, audio: np.ndarray, rate: int) -> float | None:
         key = (voice, pitch)
         if key not in self._references:
-            reference, at = said(self._speaker, Saying(REFERENCE, voice), pitch, self._whole.clip)
-            self._references[key] = self._embedded(reference, at)
+            # Spoken once for each voice: nearly every conversation has a pitch of its own.
+            if voice not in self._spoken:
+                reference = Saying(REFERENCE, voice)
+                self._spoken[voice] = said(self._speaker, reference, 1.0, self._whole.clip)
+            spoken, at = self._spoken[voice]
+            self._references[key] = self._embedded(resample(spoken, round(at * pitch), at), at)
         mine, other = self._embedded(audio, rate), self._references[key]
         return None if mine is None or other is None else float(mine @ other)
 
