@@ -81,10 +81,10 @@ def run_build(
     print_summary(console, store, built.snapshot, summary)
     if built.computed and summary.ms_built:
         print_speed(console, summary.ms_built, built.seconds)
-        if profile_run:
-            print_stage_times(console, built.stages)
     elif not built.computed:
         console.print("nothing to do: everything was there already")
+    if built.computed and profile_run:
+        print_stage_times(console, built.stages)
     if truth is not None:
         print_truth(console, store, built.snapshot, truth)
     unused = not summary.used and not summary.conversations

@@ -21,10 +21,12 @@ def print_summary(console: Terminal, store: Store, snapshot: Snapshot, summary: 
     table.add_column("what")
     table.add_column("audio", justify="right")
     table.add_column("count", justify="right")
-    table.add_row("recordings", hours(summary.ms_in), f"{summary.recordings}")
-    table.add_row("speech", hours(summary.ms_speech), "")
-    table.add_row("segments", hours(summary.ms_segments), f"{summary.segments}")
-    table.add_row("kept", hours(summary.ms_kept), f"{summary.segments_kept}", style="bold green")
+    if summary.recordings or not summary.conversations:
+        table.add_row("recordings", hours(summary.ms_in), f"{summary.recordings}")
+        table.add_row("speech", hours(summary.ms_speech), "")
+        table.add_row("segments", hours(summary.ms_segments), f"{summary.segments}")
+        kept = f"{summary.segments_kept}"
+        table.add_row("kept", hours(summary.ms_kept), kept, style="bold green")
     for rule in summary.rejected:
         table.add_row(f"  rejected: {rule.rule}", hours(rule.ms), f"{rule.segments}")
     if summary.conversations:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from tests.command import wavemill
 from tests.manifests.support import write_lines
 from tests.stages.servers import serving
 from wavemill.model.data.corpus import Corpus
@@ -121,6 +122,24 @@ def server() -> Server:
     return Server()
 
 
+def settings_of(url: str) -> list[str]:
+    """Return settings with which the server at `url` speaks, and nothing varies."""
+    return [
+        "execution.executor=inline",
+        "speak.engine=openai_speech",
+        f"speak.openai_speech.url={url}",
+        "speak.openai_speech.seeds=true",
+        "speak.openai_speech.tries=1",
+        "speak.clip.peak=1",
+        "cast.user_voices=[ann,bob]",
+        "cast.blends=0",
+        "cast.pitch=0",
+        "cast.assistant_voice=eve",
+        "listen.again.max_words_per_second=100",
+        "verdict_spoken.max_words_per_second=100",
+    ]
+
+
 Curate = Callable[..., Any]
 
 
@@ -130,21 +149,7 @@ def curate(server: Server, tmp_path: Path) -> Iterator[Curate]:
     with serving(server) as url:
 
         def run(lines: Sequence[Any], *overrides: str, name: str = "chats.jsonl") -> Any:
-            settings = [
-                "execution.executor=inline",
-                "speak.engine=openai_speech",
-                f"speak.openai_speech.url={url}",
-                "speak.openai_speech.seeds=true",
-                "speak.openai_speech.tries=1",
-                "speak.clip.peak=1",
-                "cast.user_voices=[ann,bob]",
-                "cast.blends=0",
-                "cast.pitch=0",
-                "cast.assistant_voice=eve",
-                "listen.again.max_words_per_second=100",
-                "verdict_spoken.max_words_per_second=100",
-                *overrides,
-            ]
+            settings = [*settings_of(url), *overrides]
             config: Any = load_config(Config, "embedded", None, settings)
             source = write_lines(tmp_path / name, lines)
             return build_corpus([str(source)], str(tmp_path / "W"), config, "test").summary
@@ -196,6 +201,19 @@ def test_from_text_to_corpus(curate: Curate, tmp_path: Path) -> None:
         ("manifest", "bad_manifest_line"),
         ("speak", "not_spoken"),
     ]
+
+
+def test_the_command_tells_of_conversations(server: Server, tmp_path: Path) -> None:
+    source, out = write_lines(tmp_path / "chats.jsonl", CHATS[:1]), tmp_path / "W"
+    with serving(server) as url:
+        settings = [f"--set={setting}" for setting in settings_of(url)]
+        done = wavemill("curate", source, "--out", out, "--profile-run", *settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 rows in sft_spoken" in done.stdout
+    assert "conversations" in done.stdout
+    assert "segments" not in done.stdout  # there are no recordings
+    stages = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
+    assert {"speak", "listen", "tokenize_spoken"} <= set(stages)
 
 
 def test_what_fails_is_spoken_again(curate: Curate, tmp_path: Path, server: Server) -> None:
