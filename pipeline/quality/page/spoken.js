@@ -1,7 +1,7 @@
 // What came of written conversations that were spoken: the yield, by voice and kind of text.
 
 function showSpoken(rows) {
-  byId("spoken").hidden = rows.length === 0;
+  byId("spoken").hidden = byId("spoken-link").hidden = rows.length === 0;
   if (rows.length === 0) return;
   const summed = (field) => {
     const groups = new Map();
