@@ -23,6 +23,7 @@ import typer
 from wavemill.jobs.lazy import MARKUP, Command
 
 GOES_ON = "stopped; the same command goes on"
+AGAIN_SECONDS = 0.05
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler = Callable[[int, Any], None]
 
@@ -57,6 +58,39 @@ def stopping(handler: Handler) -> Iterator[None]:
             signal.signal(number, earlier)
 
 
+@contextmanager
+def _repeating(handler: Handler) -> Iterator[None]:
+    """Have a signal come again whose Stopped was lost, within the block.
+
+    Python drops every exception that is raised while an object is removed, or in a callback of a
+    library, and the command would go on as if nobody had asked.
+    """
+    before = sys.unraisablehook
+    waiting: list[threading.Timer] = []
+
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        error = unraisable.exc_value
+        if not isinstance(error, Stopped):
+            before(unraisable)
+            return
+        number = error.exit_code - 128
+        signal.signal(number, handler)
+        # Not at once: what is raised here is lost as well.
+        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        waiting.append(again)
+
+    sys.unraisablehook = lost
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for again in waiting:  # after the block nobody handles the signal
+            again.cancel()
+            again.join()
+
+
 def run_app(app: typer.Typer) -> None:
     """Run a command line and leave the process with its exit code."""
     _name_files_in_utf8()
@@ -71,7 +105,7 @@ def run_app(app: typer.Typer) -> None:
         raise Stopped(number)
 
     try:
-        with stopping(stop):
+        with stopping(stop), _repeating(stop):
             app()
     except Stopped as stopped:
         print(f"wavemill: {stopped}", file=sys.stderr)

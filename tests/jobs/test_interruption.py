@@ -59,6 +59,39 @@ def test_a_build_says_that_it_goes_on(number: int, code: int, tmp_path: Path) ->
     assert not list(work.rglob("*.tmp"))
 
 
+LOSING = """
+import os, signal, time
+import typer
+from wavemill.jobs.entry import run_command
+
+class Removed:
+    def __del__(self):  # what is raised here is lost
+        os.kill(os.getpid(), NUMBER)
+        time.sleep(60)
+
+def command():
+    for _ in range(3):  # also the second time
+        Removed()
+    time.sleep(60)
+    print("it went on")
+
+run_command(command)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_comes_while_an_object_is_removed_is_not_lost(number: int, code: int) -> None:
+    program = LOSING.replace("NUMBER", str(int(number)))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=GIVE_UP_SECONDS,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", LINE)
+
+
 def test_a_dashboard_leaves_no_transcripts(tmp_path: Path) -> None:
     shard, rec = Shard(), recording(1, 4000)
     shard.recordings = [rec]
