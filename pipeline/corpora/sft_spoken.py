@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from wavemill.manifests.copies import EARLIER
+from wavemill.manifests.copies import ADDED
 from wavemill.manifests.recording import Recording
 from wavemill.pipeline.corpora.sft import HUGGINGFACE, SCHEMA
 from wavemill.stages.conversation import system_of
@@ -127,7 +127,7 @@ def _metadata(
             about |= {name: heard[name] for name in ("voice", "seed", "heard")}
             about["word_error"] = round(heard["word_error"], 4)
         spoken.append(about)
-    own = {k: v for k, v in json.loads(recording.metadata).items() if k != EARLIER}
+    own = {k: v for k, v in json.loads(recording.metadata).items() if k not in ADDED}
     if (system := system_of(recording)) is not None:
         own["system"] = system
     return json.dumps({**own, "spoken": spoken}, ensure_ascii=False, sort_keys=True)

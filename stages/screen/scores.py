@@ -82,4 +82,22 @@ SCORES = (
         digits=0,
         rules=(AtMost("repeated_prompt", asr=0),),
     ),
+    Score(
+        column="nearest_earlier",
+        title="Nearest earlier",
+        description="Share of three words in a row that the users of an earlier conversation say, "
+        "too, of all that either says; 0: less than a half",
+        aspect=Aspect.WORDING,
+        scale="share",
+        better="lower",
+        nullable=False,
+        rules=(AtMost("nearly_repeated_prompt", asr=0.8),),
+    ),
+    _count(
+        "benchmark_runs",
+        "In a benchmark",
+        "Runs of words that also stand in the benchmarks that are named",
+        "in_benchmark",
+        0,
+    ),
 )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from wavemill.manifests.copies import EARLIER
+from wavemill.manifests.copies import EARLIER, NEAREST
+from wavemill.manifests.filesystems import anchored
 from wavemill.manifests.recording import Recording
 from wavemill.stages.conversation import Message, messages_of
 from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.score import stored
 from wavemill.stages.screen import text as texts
+from wavemill.stages.screen.benchmarks import BenchmarkTexts, digests
 from wavemill.stages.screen.scores import SCORES
 from wavemill.stages.stage import Stage
 from wavemill.stages.tables import batch, field
@@ -37,31 +40,49 @@ class _Settings(asr_thresholds(SCORES)):  # type: ignore[misc]
     """Thresholds, and how scores are made."""
 
     english_least_words: int = Field(12, ge=1)  # with fewer, nobody can tell the language
+    benchmarks: tuple[Path, ...] = ()  # prepared folders, whose questions nobody may learn
+    benchmark_words: int = Field(8, ge=1)  # in a row, that both have
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _from_any_folder(cls, folders: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(Path(anchored(str(folder))) for folder in folders)
 
 
 class Screen(Stage[AsrThresholds]):
     """The stage: text alone, so a moved threshold costs milliseconds."""
 
     name = "screen"
-    version = 1
+    version = 2
     schema = SCHEMA
     Settings = _Settings
     reads_labels = True  # the language that is stated, and copies elsewhere
     written = True
 
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings, and what is in the benchmarks in place of where they are."""
+        values = super().parameters()
+        return {**values, "benchmarks": digests(self.settings.model_dump()["benchmarks"])}
+
+    def load(self, device: str) -> None:
+        del device
+        values = self.settings.model_dump()
+        self._benchmarks = BenchmarkTexts(values["benchmarks"], values["benchmark_words"])
+
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         del upstream
-        scores = scores_of(
-            messages_of(recording), recording, self.settings.model_dump()["english_least_words"]
-        )
+        messages = messages_of(recording)
+        scores = scores_of(messages, recording, self.settings.model_dump()["english_least_words"])
+        scores["benchmark_runs"] = sum(self._benchmarks.matches(one.text) for one in messages)
         ids = {"recording_id": recording.recording_id, "segment_id": recording.recording_id}
         yield batch(judged([{**ids, **scores}], self.settings, SCORES), SCHEMA)
 
 
 def scores_of(messages: list[Message], recording: Recording, least_words: int) -> dict[str, Any]:
-    """Return the values of SCORES by column."""
+    """Return the values of SCORES by column, but for those that benchmarks decide."""
     said = [message.text for message in messages]
     stated = recording.language
+    known = json.loads(recording.metadata)
     return {
         "messages": len(said),
         "longest_message": max(map(len, said)),
@@ -74,5 +95,6 @@ def scores_of(messages: list[Message], recording: Recording, least_words: int) -
         "symbols": texts.symbols(said),
         "language": stated,
         "english_words": texts.english_words(said, least_words) if stated is None else None,
-        "earlier_copies": json.loads(recording.metadata).get(EARLIER, 0),
+        "earlier_copies": known.get(EARLIER, 0),
+        "nearest_earlier": known.get(NEAREST, 0.0),
     }

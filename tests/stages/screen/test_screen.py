@@ -17,7 +17,7 @@ def screened(question: str, answer: str = "Yes, it is.", **settings: Any) -> set
     language = settings.pop("language", None)
     messages = [(MessageOf.USER, question), (MessageOf.ASSISTANT, answer)]
     made = conversation(messages, "c:1", language)
-    stage = Screen(Screen.Settings(**settings))
+    stage = Screen.build(Screen.Settings(**settings))
     (found,) = stage(made, MemoryUpstream(made.recording_id, {}))
     (row,) = found.to_pylist()
     assert row["kept"] is not bool(row["broken"])
