@@ -30,6 +30,7 @@ from wavemill.pipeline.task import ERRORS_SCHEMA
 from wavemill.pipeline.tombstones import SCHEMA as WITHDRAWN_SCHEMA
 from wavemill.stages.audio.limits import DecodeLimits
 from wavemill.stages.audio.version import AudioVersionSettings
+from wavemill.stages.augment.stage import Augment
 from wavemill.stages.cast.stage import Cast
 from wavemill.stages.decode.stage import Decode
 from wavemill.stages.denoise.stage import Denoise
@@ -85,6 +86,7 @@ CONVERSATION_STAGES: tuple[type[Stage[Any]], ...] = (
     Speak,
     Listen,
     VerdictSpoken,
+    Augment,
     TokenizeSpoken,
     SftSpoken,
 )

@@ -45,6 +45,11 @@ def clip_id(dialogue_id: str, index: int, *said: Any) -> str:
     return f"{dialogue_id}-{index}-{digest_of(said)}"
 
 
+def role_of(clip_id: str) -> Speaker:
+    """Return who says a clip: roles take turns, and the user begins."""
+    return "assistant" if int(clip_id.split("-")[1]) % 2 else "user"
+
+
 def digest_of(values: Sequence[Any]) -> str:
     """Return a short hash of JSON values."""
     text = json.dumps(list(values), separators=(",", ":"), ensure_ascii=True)

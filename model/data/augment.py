@@ -87,12 +87,12 @@ def reverberant(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.fft.irfft(spectrum, size)[: len(sound)].astype(np.float32)
 
 
-def coloured_noise(samples: int, rng: np.random.Generator) -> np.ndarray:
+def coloured_noise(samples: int, rng: np.random.Generator, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Return noise of level 1 that falls by 0 to 7 dB an octave above 50 Hz: (samples,)."""
     size = 1 << max(1, samples - 1).bit_length()
     count = size // 2 + 1
     spectrum = rng.standard_normal((count, 2), np.float32).view(np.complex64)[:, 0]
-    hz = np.arange(count, dtype=np.float32) * (SAMPLE_RATE / size)
+    hz = np.arange(count, dtype=np.float32) * (rate / size)
     noise = np.fft.irfft(spectrum / np.maximum(hz, 50.0) ** rng.uniform(0, 1.2), size)[:samples]
     return noise / max(_rms(noise), 1e-12)
 

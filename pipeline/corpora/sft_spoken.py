@@ -17,14 +17,15 @@ from pydantic import BaseModel, ConfigDict
 from wavemill.manifests.copies import ADDED
 from wavemill.manifests.recording import Recording
 from wavemill.pipeline.corpora.sft import HUGGINGFACE, SCHEMA
+from wavemill.stages.augment.stage import clips_of
 from wavemill.stages.conversation import system_of
 from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.stage import Stage
 from wavemill.stages.tables import batch
-from wavemill.stages.tokenize_spoken.stage import clips_of
 
 SpokenTask = Literal["chat", "conversation"]
 ASSISTANT = "assistant"
+SURROUNDINGS = ("rt60_s", "direct_db", "noise", "snr_db", "telephone")
 
 
 class SftSpokenSettings(BaseModel):
@@ -39,8 +40,8 @@ class SftSpoken(Stage[SftSpokenSettings]):
     """The corpus as a stage."""
 
     name = "sft_spoken"
-    version = 1
-    inputs = ("cast", "speak", "listen", "verdict_spoken", "tokenize_spoken")
+    version = 2
+    inputs = ("cast", "speak", "listen", "verdict_spoken", "augment", "tokenize_spoken")
     schema = SCHEMA.with_metadata({"huggingface": HUGGINGFACE})
     Settings = SftSpokenSettings
     reads_labels = True
@@ -71,6 +72,8 @@ class _Clips:
         columns = ["segment_id", "voice", "seed", "heard", "word_error"]
         heard = upstream.table("listen", columns).to_pylist()
         self.heard = {row["segment_id"]: row for row in heard}
+        places = upstream.table("augment", ["segment_id", *SURROUNDINGS]).to_pylist()
+        self.places = {row["segment_id"]: row for row in places}
 
 
 def _row(
@@ -126,6 +129,10 @@ def _metadata(
             about |= {name: message[name] for name in ("pace", "pitch")}
             about |= {name: heard[name] for name in ("voice", "seed", "heard")}
             about["word_error"] = round(heard["word_error"], 4)
+            about["clip"] = message["segment_id"]
+            place = clips.places[message["segment_id"]]
+            if changed := {name: place[name] for name in SURROUNDINGS if place[name]}:
+                about["surroundings"] = changed
         spoken.append(about)
     own = {k: v for k, v in json.loads(recording.metadata).items() if k not in ADDED}
     if (system := system_of(recording)) is not None:

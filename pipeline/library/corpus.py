@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import dataset
 
 from wavemill.manifests.filesystems import anchored
 from wavemill.pipeline.build import Watcher, build_corpus
 from wavemill.pipeline.config import ConfigError, load_config
 from wavemill.pipeline.curation import Config
-from wavemill.pipeline.quality.database import create_views
+from wavemill.pipeline.quality.database import create_views, has_conversations, outputs_of
 from wavemill.pipeline.snapshots import Snapshot, all_snapshots
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.version import version
@@ -168,6 +169,24 @@ class Workdir:
             made = Dataset(pa.concat_tables([self.store.read_table(key) for key in keys]))
         return made if decode else made.cast(_undecoded(made.features))
 
+    def clip(self, clip_id: str) -> bytes:
+        """Return a message of a spoken conversation as it was spoken: a FLAC file.
+
+        It is without what `augment` has added. `clip_id` is that of the view `clips`. Raises
+        ConfigError for one that is not there.
+        """
+        found = None
+        for (shard_id,) in self._shards_of(clip_id):
+            outputs = outputs_of(self.store, self.snapshot, ("speak", "listen"), shard_id)
+            for stage in ("speak", "listen"):  # which has what was spoken again
+                for key in outputs.get(stage, ()):
+                    rows = self.store.read_table(key, ["segment_id", "audio"])
+                    rows = rows.filter(pc.field("segment_id") == clip_id)
+                    found = next((a for a in rows["audio"].to_pylist() if a is not None), found)
+        if found is None:
+            raise ConfigError(f"there is no clip {clip_id!r}; the view `clips` has their ids")
+        return bytes(found)
+
     def close(self) -> None:
         """Close the database, if anything was asked of it."""
         if "database" in self.__dict__:
@@ -181,6 +200,12 @@ class Workdir:
 
     def __repr__(self) -> str:
         return f"<wavemill.Workdir {self.store.root}, snapshot {self.number}>"
+
+    def _shards_of(self, clip_id: str) -> list[tuple[str]]:
+        if not has_conversations(self.snapshot):
+            return []
+        query = "select distinct shard_id from base.cast where segment_id = ?"
+        return self.database.execute(query, [clip_id]).fetchall()
 
     def _parts(self, name: str) -> list[str]:
         if name not in self.corpora:

@@ -29,10 +29,12 @@ select c.recording_id, c.segment_id, c.segment_index, c.role, c.kind, c.text, h.
        c.voice as cast_voice, h.voice, c.pace, c.pitch, h.seed, len(h.attempts) as attempts,
        h.duration_s, h.word_error, h.dnsmos_overall, h.similarity, h.words_per_second,
        h.longest_pause_s, h.edge_silence_s, h.clipped, h.asr_confidence,
+       a.rt60_s, a.direct_db, a.noise, a.snr_db, a.telephone,
        v.kept, list_transform(v.broken, lambda b: b.rule) as rules
 from base.cast c
 join base.listen h using (recording_id, shard_id, segment_id)
-join base.verdict_spoken v using (recording_id, shard_id, segment_id);
+join base.verdict_spoken v using (recording_id, shard_id, segment_id)
+left join base.augment a using (recording_id, shard_id, segment_id);
 
 -- Yield: of what was spoken, how much was kept, by voice and kind of text.
 create or replace view spoken_yield as

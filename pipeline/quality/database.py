@@ -62,7 +62,7 @@ ONCE_OF = {"score_signal": "score_audio", "decode": "denoise"}
 CORPORA = {"pretrain": "corpus", "sft": "sft", "sft_spoken": "sft_spoken"}  # -> name of the view
 SCRIPTS = ("segments.sql", "rules.sql", "accounting.sql", "summaries.sql")
 OF_CONVERSATIONS = "conversations.sql"  # only where the snapshot has some
-CONVERSATION_TABLES = ("screen", "cast", "listen", "verdict_spoken")  # that it reads
+CONVERSATION_TABLES = ("screen", "cast", "listen", "verdict_spoken", "augment")  # that it reads
 HEAVY = frozenset({"audio", "messages", "semantic_tokens", "text_tokens"})  # never copied
 ALL = "columns(lambda c: c <> 'filename')"
 # Of a stage what it declares, without audio, and the shard, after which a file is named:

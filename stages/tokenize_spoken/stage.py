@@ -11,6 +11,7 @@ from wavemill.manifests.recording import Recording
 from wavemill.model.tokenizer.kmeans import tokens_in
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.audio.resample import resample
+from wavemill.stages.augment.stage import clips_of
 from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.stage import EngineStage, NoSettings, Stage
 from wavemill.stages.tables import batch, field
@@ -29,8 +30,8 @@ class TokenizeSpoken(Stage[Any]):
     """The stage; its settings are those of tokenize."""
 
     name = "tokenize_spoken"
-    version = 1
-    inputs = ("speak", "listen")
+    version = 2
+    inputs = ("speak", "listen", "augment")
     schema = SCHEMA
     Settings = NoSettings
     selected_by = "verdict_spoken"
@@ -76,14 +77,3 @@ class TokenizeSpoken(Stage[Any]):
                 "semantic_tokens": codes.tolist(),
             }
             yield batch([row], SCHEMA)
-
-
-def clips_of(upstream: Upstream) -> dict[str, tuple[bytes, int]]:
-    """Return FLAC and rate of every clip: of the attempt that listen took, else of speak."""
-    columns = ["segment_id", "audio", "sample_rate"]
-    found: dict[str, tuple[bytes, int]] = {}
-    for stage in ("speak", "listen"):
-        for row in upstream.table(stage, columns).to_pylist():
-            if row["audio"] is not None:
-                found[row["segment_id"]] = row["audio"], row["sample_rate"]
-    return found

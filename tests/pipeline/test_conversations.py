@@ -24,7 +24,7 @@ from tests.manifests.support import write_lines
 from tests.stages.servers import serving
 from wavemill.model.data.corpus import Corpus
 from wavemill.pipeline.build import build_corpus
-from wavemill.pipeline.config import load_config
+from wavemill.pipeline.config import ConfigError, load_config
 from wavemill.pipeline.curation import CONVERSATION_STAGES, Config, make_graph
 from wavemill.pipeline.library.corpus import open_workdir
 from wavemill.stages.diarize.campplus_network import CamPlusPlus
@@ -232,6 +232,35 @@ def test_what_fails_is_spoken_again(curate: Curate, tmp_path: Path, server: Serv
         assert work.table("spoken_yield").to_arrow_table().num_rows > 0
         statuses = work.table("conversations").to_arrow_table()["status"].to_pylist()
         assert sorted(statuses) == ["kept", "partly kept"]
+
+
+def test_a_user_elsewhere_has_a_clean_twin(curate: Curate, tmp_path: Path, server: Server) -> None:
+    curate(CHATS[:4], "augment.telephone_share=1", "augment.room_share=0")
+    rows = {(row["task"], row["license"]): row for row in table(tmp_path / "W")}
+    question, answer = rows["conversation", "CC0"]["messages"]
+    assert soundfile.info(io.BytesIO(question["audio"]["bytes"])).samplerate == 8_000
+    assert soundfile.info(io.BytesIO(answer["audio"]["bytes"])).samplerate == RATE
+    spoken = json.loads(rows["conversation", "CC0"]["metadata"])["spoken"]
+    assert spoken[0]["surroundings"]["telephone"] is True
+    assert "surroundings" not in spoken[1]
+    with open_workdir(tmp_path / "W") as work:
+        clean, _ = soundfile.read(io.BytesIO(work.clip(spoken[0]["clip"])))
+        assert letters(clean) == CHATS[0]["messages"][0]["content"]
+        (again,) = work.table("clips").filter("attempts = 2").select("segment_id").fetchall()
+        mumbled, _ = soundfile.read(io.BytesIO(work.clip(again[0])))
+        assert letters(mumbled) == CHATS[3]["messages"][0]["content"]
+        with pytest.raises(ConfigError, match="there is no clip 'x'"):
+            work.clip("x")
+    asked = len(server.asked)
+    curate(CHATS[:4], "augment.telephone_share=0", "augment.room_share=0", "augment.noise_share=0")
+    assert len(server.asked) == asked
+    rates = {
+        soundfile.info(io.BytesIO(message["audio"]["bytes"])).samplerate
+        for row in table(tmp_path / "W")
+        for message in row["messages"]
+        if message["audio"]
+    }
+    assert rates == {RATE}
 
 
 def test_a_moved_threshold_speaks_nothing(curate: Curate, tmp_path: Path, server: Server) -> None:
