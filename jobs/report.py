@@ -63,7 +63,7 @@ def report(
             if page:
                 figures = read_figures(database, store, snapshot)
                 totals = figures.totals
-                write_page(store, figures, read_samples(database, store))
+                write_page(store, figures, read_samples(database, store, snapshot))
             else:
                 totals = read_totals(database)
     print_totals(console, snapshot, totals)

@@ -23,6 +23,7 @@ from wavemill.pipeline.quality.database import create_views, has_conversations, 
 from wavemill.pipeline.snapshots import Snapshot, all_snapshots
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.version import version
+from wavemill.stages.augment.stage import CLEAN
 
 if TYPE_CHECKING:
     import datasets
@@ -177,8 +178,8 @@ class Workdir:
         """
         found = None
         for (shard_id,) in self._shards_of(clip_id):
-            outputs = outputs_of(self.store, self.snapshot, ("speak", "listen"), shard_id)
-            for stage in ("speak", "listen"):  # which has what was spoken again
+            outputs = outputs_of(self.store, self.snapshot, CLEAN, shard_id)
+            for stage in CLEAN:  # the later has what was spoken again
                 for key in outputs.get(stage, ()):
                     rows = self.store.read_table(key, ["segment_id", "audio"])
                     rows = rows.filter(pc.field("segment_id") == clip_id)

@@ -8,9 +8,8 @@ from typing import Any
 
 from wavemill.pipeline.quality import browse
 from wavemill.pipeline.quality.browse import BadQuery
-from wavemill.pipeline.quality.listening import VERSIONS, find_place, read_clips
+from wavemill.pipeline.quality.listening import VERSIONS, find_place, read_clips, sound
 from wavemill.pipeline.quality.live import Shown
-from wavemill.pipeline.quality.samples import sound
 from wavemill.pipeline.quality.timeline import timeline
 from wavemill.pipeline.quality.what_if import kept_with
 from wavemill.stages.audio.flac import encode_flac

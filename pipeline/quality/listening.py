@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -10,12 +11,15 @@ import duckdb
 import numpy as np
 
 from wavemill.manifests.recording import Recording
+from wavemill.pipeline.quality.details import Sound
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import ShardUpstream
 from wavemill.stages.audio.flac import decode_flac
+from wavemill.stages.audio.opus import encode_opus, peaks
 from wavemill.stages.audio.track import open_tracks
 
 VERSIONS = ("original", "enhanced")
+PEAKS = 240  # of a waveform
 # What stored the audio in snapshots of earlier versions.
 ONCE_BY = {"decode": "denoise", "store_audio": "tokenize"}
 STAGES = ("decode", "denoise", "store_audio", "tokenize")  # whose tables hold audio
@@ -85,6 +89,17 @@ def read_clips(store: Store, place: Place, limit_ms: int | None = None) -> list[
             return _stored(upstream, place, end_ms)
     except (FileNotFoundError, soundfile.SoundFileError):
         return []
+
+
+def sound(clip: Clip, encoded: bool) -> Sound:
+    """Return what the page has of a clip: its peaks and, if `encoded`, its sound."""
+    heights = (peaks(clip.audio, PEAKS) * 255).clip(0, 255).astype("uint8")
+    webm = _base64(encode_opus(clip.audio, clip.sample_rate)) if encoded else ""
+    return Sound(clip.version, _base64(heights.tobytes()), webm)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
 
 
 def _cut(upstream: ShardUpstream, place: Place, end_ms: int) -> list[Clip]:

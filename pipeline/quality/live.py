@@ -74,7 +74,7 @@ class Shown:
     @cached_property
     def _samples_json(self) -> bytes:
         with self.cursor() as cursor:
-            return _encoded(read_samples(cursor, self.store, silent=True))
+            return _encoded(read_samples(cursor, self.store, self.snapshot, silent=True))
 
     def samples_json(self) -> bytes:
         """Return what to listen to, without the sound, as JSON."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -10,16 +9,16 @@ from typing import Any
 
 import duckdb
 
-from wavemill.pipeline.quality.details import Sample, Sound, read_details
-from wavemill.pipeline.quality.listening import Clip, Place, find_places, read_clips
+from wavemill.pipeline.quality.details import Sample, read_details
+from wavemill.pipeline.quality.listening import Place, find_places, read_clips, sound
+from wavemill.pipeline.quality.spoken import SpokenConversation, read_spoken
 from wavemill.pipeline.quality.timeline import Timeline, timeline
+from wavemill.pipeline.snapshots import Snapshot
 from wavemill.pipeline.store import Store
-from wavemill.stages.audio.opus import encode_opus, peaks
 
 PER_SIDE = 4  # accepted and rejected segments per rule
 CLIP_MS = 12_000  # longer segments are cut
 AUDIO_BYTES = 4_500_000  # of all clips; base64 makes a third more of it
-PEAKS = 240
 TIMELINES, TIMELINE_SEGMENTS = 6, 400
 
 
@@ -39,6 +38,7 @@ class Samples:
     left_out: int  # segments that the limit on bytes left out
     timelines: tuple[Timeline, ...]
     recordings: int  # of which timelines are shown
+    conversations: tuple[SpokenConversation, ...] = ()
 
 
 @dataclass
@@ -49,17 +49,18 @@ class _Budget:
 
 
 def read_samples(
-    database: duckdb.DuckDBPyConnection, store: Store, silent: bool = False
+    database: duckdb.DuckDBPyConnection, store: Store, snapshot: Snapshot, silent: bool = False
 ) -> Samples:
     """Choose samples and read their audio, from a database with all views and `seen`.
 
-    `silent`: without audio and timelines, which a server gives when they are asked for.
+    `silent`: without timelines and the audio of segments, which a server gives when it is asked.
     """
+    spoken = read_spoken(database, store, snapshot)
     groups = [_by_chance(database), *_by_rule(database)]
     details = read_details(database, sorted(set(_in_turn(groups))))
     ((count,),) = database.execute("select count(*) from recordings").fetchall()
     if silent:
-        return Samples(tuple(groups), details, 0, (), count)
+        return Samples(tuple(groups), details, 0, (), count, spoken)
     budget = _Budget()
     places = find_places(database, list(details))
     for key in _in_turn(groups):
@@ -68,7 +69,7 @@ def read_samples(
     recordings = database.execute(_RECORDINGS, [TIMELINE_SEGMENTS, TIMELINES]).fetchall()
     lines = tuple(timeline(database, key) for (key,) in recordings)
     found = tuple(_only(group, budget.taken) for group in groups)
-    return Samples(found, budget.taken, budget.left_out, lines, count)
+    return Samples(found, budget.taken, budget.left_out, lines, count, spoken)
 
 
 def _only(group: Group, taken: Mapping[str, Sample]) -> Group:
@@ -168,17 +169,6 @@ def _take(store: Store, sample: Sample, place: Place | None, budget: _Budget) ->
     sounds = tuple(sound(clip, encoded=True) for clip in clips)
     budget.left -= sum(len(one.webm) * 3 // 4 for one in sounds)
     budget.taken[sample.segment_id] = replace(sample, sounds=sounds)
-
-
-def sound(clip: Clip, encoded: bool) -> Sound:
-    """Return what the page has of a clip: its peaks and, if `encoded`, its sound."""
-    heights = (peaks(clip.audio, PEAKS) * 255).clip(0, 255).astype("uint8")
-    webm = _base64(encode_opus(clip.audio, clip.sample_rate)) if encoded else ""
-    return Sound(clip.version, _base64(heights.tobytes()), webm)
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 # Names of rules and columns are those of this program: thresholds has no others.

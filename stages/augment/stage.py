@@ -28,6 +28,7 @@ from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.stage import Stage
 from wavemill.stages.tables import batch, field
 
+CLEAN = ("speak", "listen")  # the stages that have clips as they were spoken
 SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Conversation: hash of its messages"),
@@ -59,7 +60,7 @@ class Augment(Stage[AugmentSettings]):
 
     name = "augment"
     version = 1
-    inputs = ("speak", "listen")  # not cast: a new one keeps what there is
+    inputs = CLEAN  # not cast: a new one keeps what there is
     schema = SCHEMA
     Settings = AugmentSettings
     selected_by = "verdict_spoken"
@@ -80,7 +81,7 @@ class Augment(Stage[AugmentSettings]):
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield a row for each clip. Raises RecordingError: `bad_noise`."""
         place = surroundings_of(recording.recording_id, self.settings, self._noises.names)
-        clips = clips_of(upstream, ("speak", "listen"))
+        clips = clips_of(upstream, CLEAN)
         for key in upstream.table("verdict_spoken", ["segment_id"])["segment_id"].to_pylist():
             data, rate = clips[key]
             changed = role_of(key) == "user" and not place.quiet
@@ -107,7 +108,7 @@ class Augment(Stage[AugmentSettings]):
 
 
 def clips_of(
-    upstream: Upstream, stages: tuple[str, ...] = ("speak", "listen", "augment")
+    upstream: Upstream, stages: tuple[str, ...] = (*CLEAN, "augment")
 ) -> dict[str, tuple[bytes, int]]:
     """Return FLAC and rate of every clip, as the last of `stages` has it that changed it."""
     columns = ["segment_id", "audio", "sample_rate"]

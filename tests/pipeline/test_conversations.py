@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from tests.browser import installed, running_browser, visit
 from tests.command import wavemill
 from tests.manifests.support import write_lines
 from tests.stages.servers import serving
@@ -27,6 +28,12 @@ from wavemill.pipeline.build import build_corpus
 from wavemill.pipeline.config import ConfigError, load_config
 from wavemill.pipeline.curation import CONVERSATION_STAGES, Config, make_graph
 from wavemill.pipeline.library.corpus import open_workdir
+from wavemill.pipeline.quality.database import newest_snapshot
+from wavemill.pipeline.quality.figures import read_figures
+from wavemill.pipeline.quality.page import PAGE
+from wavemill.pipeline.quality.samples import read_samples
+from wavemill.pipeline.quality.shard_rows import page_database
+from wavemill.pipeline.store import Store
 from wavemill.stages.diarize.campplus_network import CamPlusPlus
 from wavemill.stages.listen.stage import REFERENCE
 from wavemill.stages.score_audio.dnsmos import Dnsmos
@@ -261,6 +268,44 @@ def test_a_user_elsewhere_has_a_clean_twin(curate: Curate, tmp_path: Path, serve
         if message["audio"]
     }
     assert rates == {RATE}
+
+
+def test_the_page_has_questions_and_answers(curate: Curate, tmp_path: Path) -> None:
+    curate(CHATS[:5], "augment.telephone_share=1")
+    store = Store.open(str(tmp_path / "W"))
+    snapshot = newest_snapshot(store)
+    with page_database(store, snapshot, "test") as database:
+        figures = read_figures(database, store, snapshot)
+        samples = read_samples(database, store, snapshot)
+    assert figures.spoken
+    statuses = [one.status for one in samples.conversations]
+    assert statuses == ["kept"] * 3 + ["partly kept"]
+    for conversation in samples.conversations:
+        for message in conversation.messages:
+            versions = [sound.version for sound in message.sounds]
+            elsewhere = message.role == "user" and message.kept
+            assert versions == ["as spoken", *["in its surroundings"] * elsewhere]
+            assert all(sound.webm and sound.peaks for sound in message.sounds)
+            assert bool(message.rules) is not message.kept
+
+
+def test_the_page_plays_them(curate: Curate, tmp_path: Path) -> None:
+    installed()  # skip before any work
+    curate(CHATS[:5])
+    assert wavemill("report", tmp_path / "W").returncode == 0
+    with running_browser() as browser, visit(browser, (tmp_path / "W" / PAGE).as_uri()) as seen:
+        cards = seen.page.locator("#spoken-conversations article")
+        assert cards.count() == 4
+        assert CHATS[0]["messages"][0]["content"] in seen.text("#spoken-conversations")
+        seconds = seen.page.evaluate(
+            """() => new Promise((done) => {
+              const audio = document.querySelector("#spoken-conversations audio");
+              const told = () => done(audio.duration);
+              if (audio.readyState) told(); else audio.addEventListener("loadedmetadata", told);
+            })"""
+        )
+    shortest = min(len(chat["messages"][0]["content"]) for chat in CHATS[:5]) * FRAME / RATE
+    assert seconds >= shortest
 
 
 def test_a_moved_threshold_speaks_nothing(curate: Curate, tmp_path: Path, server: Server) -> None:

@@ -125,5 +125,5 @@ def test_a_score_is_found_in_the_views_in_the_report_and_in_the_corpus(built: St
         ids = database.execute("select segment_id from segments order by start_ms").fetchall()
         scores = read_details(database, [key for (key,) in ids])[ids[2][0]].scores
         assert (scores["calm"], scores["calm_less_duration"]) == (3.0, 0.0)
-        write_page(built, figures, read_samples(database, built))
+        write_page(built, figures, read_samples(database, built, snapshot))
     assert '"title": "Calmness"' in (built.read_text(PAGE) or "")

@@ -146,7 +146,7 @@ function sound(segment, sounds) {
 }
 
 const source = (segment, one) =>
-  data.live
+  !one.webm
     ? `/api/audio?${new URLSearchParams({ segment: segment.segment_id, version: one.version })}`
     : URL.createObjectURL(new Blob([bytes(one.webm)], { type: "audio/webm" }));
 

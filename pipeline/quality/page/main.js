@@ -16,7 +16,7 @@ function show(figures, samples) {
   showWhatIf(figures.what_if);
   showListen(samples, figures.headline.segments);
   showTimeline(samples);
-  showSpoken(figures.spoken);
+  showSpoken(figures.spoken, samples.conversations);
   showChange(figures.change, figures.snapshot);
   showErrors(figures);
   showSpeed(figures.speed);

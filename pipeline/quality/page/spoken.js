@@ -1,6 +1,7 @@
-// What came of written conversations that were spoken: the yield, by voice and kind of text.
+// What came of written conversations that were spoken: the yield, by voice and kind of text, and some
+// of them to listen to.
 
-function showSpoken(rows) {
+function showSpoken(rows, conversations) {
   byId("spoken").hidden = byId("spoken-link").hidden = rows.length === 0;
   if (rows.length === 0) return;
   const summed = (field) => {
@@ -29,5 +30,50 @@ function showSpoken(rows) {
       ["voice", "Voice"],
       ["kind", "Kind of text"],
     ].map(([field, title]) => el("div", { class: "card" }, table(summed(field), columns(title)))),
+  );
+  byId("spoken-conversations").querySelectorAll("audio").forEach(release);
+  byId("spoken-conversations").replaceChildren(...conversations.map(conversationCard));
+}
+
+function conversationCard(conversation) {
+  const kept = conversation.status === "kept";
+  return el(
+    "article",
+    { class: `card segment ${kept ? "kept" : "rejected"}` },
+    el(
+      "p",
+      { class: "where" },
+      el("span", { class: "badge" }, conversation.status),
+      wild(fileName(conversation.source), "bdi", { class: "file", title: plain(conversation.source) }),
+    ),
+    conversation.messages.map(messageBlock),
+  );
+}
+
+function messageBlock(message) {
+  const tries = message.attempts > 1 ? `, attempt ${number(message.attempts)}` : "";
+  return el(
+    "div",
+    { class: "message" },
+    el(
+      "p",
+      { class: "where" },
+      el("span", { class: "strong" }, message.role),
+      el("span", { class: "muted" }, " by ", wild(message.voice), tries),
+    ),
+    message.sounds.length
+      ? el(
+          "div",
+          { class: "player" },
+          sound({ segment_id: message.segment_id, start_ms: 0, audio_version: "in its surroundings" }, message.sounds),
+        )
+      : el("p", { class: "note" }, "The WORKDIR holds no audio of this message."),
+    wild(message.text, "p", { class: "transcript" }),
+    el(
+      "p",
+      { class: "note" },
+      message.word_error ? ["heard as: ", wild(message.heard || "nothing")] : "heard as it was written",
+    ),
+    el("ul", { class: "broken" }, message.rules.map((rule) => el("li", {}, words(rule)))),
   );
 }

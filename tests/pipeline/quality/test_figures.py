@@ -145,7 +145,7 @@ def test_what_if_of_many_is_a_sample(store: Store) -> None:
 def test_samples_stand_at_the_threshold(store: Store) -> None:
     with page_of(store) as (snapshot, database):
         read_figures(database, store, snapshot)
-        samples = read_samples(database, store)
+        samples = read_samples(database, store, snapshot)
         group = next(group for group in samples.groups if group.rule == "low_snr")
         ((worst, best),) = database.execute(
             "select max(snr_db), min(snr_db) from (select * from segments where kept or "

@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     store = judged_workdir(root, text=EVIL, message=EVIL)
     with page_of(store) as (snapshot, database):
         figures = read_figures(database, store, snapshot)
-        samples = asdict(read_samples(database, store))
+        samples = asdict(read_samples(database, store, snapshot))
         some = read_what_if(database, limit=50)
     sampled = replace(figures, what_if=some)
     folder = tmp_path_factory.mktemp("moved")
@@ -160,7 +160,7 @@ def test_a_corpus_without_segments_has_a_page(browser: Any, tmp_path: Path) -> N
     store = write_workdir(tmp_path, [Shard(recordings=[failed])], [error_of(failed, "decode")])
     with page_of(store) as (snapshot, database):
         figures = read_figures(database, store, snapshot)
-        write_page(store, figures, read_samples(database, store))
+        write_page(store, figures, read_samples(database, store, snapshot))
     with visit(browser, (tmp_path / "report/index.html").as_uri()) as seen:
         assert seen.text("#chart-rules") == "There is nothing to show."
         assert "it went wrong" in seen.text("#errors")

@@ -32,7 +32,7 @@ NAMES = "abcdef"
 
 def report(store: Store) -> tuple[Figures, Samples]:
     with page_of(store) as (snapshot, database):
-        return read_figures(database, store, snapshot), read_samples(database, store)
+        return read_figures(database, store, snapshot), read_samples(database, store, snapshot)
 
 
 def shards(seed: int = 1, count: int = 6) -> list[Shard]:
