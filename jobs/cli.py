@@ -62,6 +62,11 @@ COMMANDS = {
         "Print one recording: who speaks when, what is said, what is kept and what is not, and "
         "why.",
     ),
+    "export": Place(
+        "export",
+        "export",
+        "Write conversations of a corpus in a format that other projects train on.",
+    ),
     "schema": Place(
         "inspection",
         "schema",

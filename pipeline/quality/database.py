@@ -264,7 +264,7 @@ def outputs_of(
     columns = ["stage", "output", "shard_id"]
     lineage = store.read_table(f"{snapshot.folder}/lineage.parquet", columns)
     earlier = [ONCE_OF[stage] for stage in stages if stage in ONCE_OF]
-    wanted = pc.is_in(lineage["stage"], pa.array([*stages, *earlier]))
+    wanted = pc.is_in(lineage["stage"], pa.array([*stages, *earlier], pa.string()))
     if shard_id is not None:
         wanted = pc.and_(wanted, pc.equal(lineage["shard_id"], shard_id))
     unique = lineage.filter(wanted).group_by(["stage", "output"]).aggregate([])
