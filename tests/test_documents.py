@@ -172,6 +172,7 @@ def before(document: str) -> list[str]:
             "model init --preset tiny --out model",
             "benchmark prepare corpus --source made --split test --out my-own-folder",
         ],
+        "docs/conversations.md": [corpus.replace("--out made", "--out work")],
         "examples/digits/speech.md": [
             corpus,
             "train sft --corpus made --out runs/seed-0 --set tokens=200",
