@@ -123,10 +123,12 @@ class ClipBatches(Batches[ClipBatch]):
         clips: list[SpeechClip] = []
         row = start.row
         for file in range(start.file, len(order)):
+            ended = row  # behind the last clip: several may be in one row, and stay together
             for clip, next_row in clips_in(self._plan, int(order[file]), self.settings, row):
+                if len(clips) >= self.settings.window_clips and next_row != ended:
+                    return clips, _WindowStart(start.epoch, file, ended)
                 clips.append(clip)
-                if len(clips) >= self.settings.window_clips:
-                    return clips, _WindowStart(start.epoch, file, next_row)
+                ended = next_row
             row = 0
         if not clips and start == _WindowStart(start.epoch):
             raise DataError(f"{self.corpus.files.place}: no clip to learn from{_why(self)}")

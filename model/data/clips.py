@@ -1,6 +1,6 @@
 """Clips of speech with their words and semantic tokens, at the sample rate of a network.
 
-From `pretrain`, or from the recognition samples of `sft`.
+From `pretrain`, or from `sft`: its recognition samples, and all that is said in its conversations.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from wavemill.model.data.sound import SoundError, too_short, waveform_of
 from wavemill.model.data.source import Problems
 
 TOKEN_MS = 80
+ASSISTANT = "assistant"  # the role, and the speaker of what it says
+SPOKEN = "conversation"  # task of conversations that are spoken on both sides
 TOKENS_PER_SECOND = 12.5
 
 
@@ -29,7 +31,9 @@ class ClipSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     corpus: Literal["pretrain", "sft"] = "pretrain"
-    speaker: str | None = None  # only this one's; `pretrain` has the column
+    # Only this one's, by the column `speaker`; in conversations that is the user's voice, and what
+    # the assistant says is of the speaker "assistant".
+    speaker: str | None = None
     shortest_s: float = Field(0.1, ge=0)
     longest_s: float = Field(30.0, gt=0)  # longer clips are skipped
     crop_tokens: int | None = Field(None, ge=1)  # a random part of so many tokens; without words
@@ -191,11 +195,28 @@ def _all_in(corpus: Corpus, file: int, kind: str, start: int) -> Iterator[tuple[
             yield clip, segment.row + 1
         return
     for conversation in corpus.conversations(file, start):
-        if (found := _recognised(conversation)) is not None:
-            message, sound = found
-            text = conversation.messages[-1].text or ""
-            stored = Stored(file, conversation.row, message)
-            yield SpeechClip(conversation.sample_id, text, "", sound, stored), conversation.next_row
+        for clip in _said_in(conversation, file):
+            yield clip, conversation.next_row
+
+
+def _said_in(conversation: Conversation, file: int) -> Iterator[SpeechClip]:
+    """Yield what is recognised in a conversation, or all that is said in one spoken on both sides.
+
+    The user's messages of the latter have no text.
+    """
+    row, name = conversation.row, conversation.sample_id
+    if (found := _recognised(conversation)) is not None:
+        message, sound = found
+        text = conversation.messages[-1].text or ""
+        yield SpeechClip(name, text, "", sound, Stored(file, row, message))
+    if conversation.task != SPOKEN:
+        return
+    for number, message_ in enumerate(conversation.messages):
+        if message_.sound is not None:
+            speaker = ASSISTANT if message_.role == ASSISTANT else conversation.speaker
+            stored = Stored(file, row, number)
+            text = message_.text or ""
+            yield SpeechClip(f"{name}-{number}", text, speaker, message_.sound, stored)
 
 
 def _recognised(conversation: Conversation) -> tuple[int, Sound] | None:

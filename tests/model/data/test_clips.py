@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.model.data.made import spoken_row, write
 from tests.model.train.speech.made import RATE, made_audio, made_clip, write_corpus
 from wavemill.model.data.clip_batches import ClipBatches
 from wavemill.model.data.clips import ClipSettings, SpeechClip, batch_of, clips_of, cut
@@ -170,3 +171,24 @@ def test_recognition_samples_of_sft_are_clips(tmp_path: Path) -> None:
     corpus = Corpus.open(str(tmp_path), "sft")
     found = list(clips_of(corpus, ClipSettings(corpus="sft")))
     assert found == [SpeechClip("s", "one", "", found[0].sound)]
+
+
+def test_all_that_is_said_in_a_spoken_conversation_is_clips(tmp_path: Path) -> None:
+    row = spoken_row(1)
+    corpus = Corpus.open(str(write(tmp_path, "sft", [[row]])), "sft")
+    asked, answered = clips_of(corpus, ClipSettings(corpus="sft"))
+    assert (asked.text, asked.speaker, asked.id) == ("", "anna", "s1-0")
+    assert (answered.text, answered.speaker, answered.id) == ("n1", "assistant", "s1-1")
+    assert answered.sound.codes.tolist() == row["messages"][1]["semantic_tokens"]
+    only = ClipSettings(corpus="sft", speaker="assistant")
+    assert [clip.id for clip in clips_of(corpus, only)] == ["s1-1"]
+
+
+def test_clips_of_one_conversation_stay_in_one_window(tmp_path: Path) -> None:
+    rows = [spoken_row(number) for number in range(6)]
+    corpus = Corpus.open(str(write(tmp_path, "sft", [rows[:4], rows[4:]])), "sft")
+    settings = ClipSettings(corpus="sft", window_clips=3, batch_clips=1)
+    with ClipBatches(corpus, settings, 16_000) as batches:
+        for _ in range(2):
+            epoch = [next(batches).ids[0] for _ in range(12)]
+            assert sorted(epoch) == [f"s{n}-{m}" for n in range(6) for m in range(2)]
