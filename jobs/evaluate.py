@@ -163,8 +163,9 @@ def evaluate(
 
     wavemill evaluate http://localhost:8000/v1 --served my-model -b voicebench-mmsu -o runs
 
-    --speaks adds the word error rate of what a transcriber understands, DNSMOS, similarity to
-    --voice, time to the first sound and real-time factor; --profile and --set choose the engines.
+    --speaks has a transcriber listen to the spoken answers: heard_accuracy and the like score what
+    it understands as answers, speech_wer compares it with the text. DNSMOS, similarity to --voice,
+    time to the first sound and real-time factor follow; --profile and --set choose the engines.
 
     Open questions need an LLM judge behind an OpenAI-compatible API: set WAVEMILL_JUDGE_URL,
     WAVEMILL_JUDGE_MODEL and WAVEMILL_JUDGE_KEY. Its replies are kept in DIR/judge.
