@@ -133,6 +133,14 @@ def evaluate(
             help="With --speaks: recording of the voice to imitate, up to 15 s.",
         ),
     ] = None,
+    detokenizer: Annotated[
+        str | None,
+        typer.Option(
+            parser=places.model,
+            metavar="MODEL",
+            help="With --speaks: detokenizer, if not in MODEL: a folder or hub id.",
+        ),
+    ] = None,
     speaker_model: Annotated[
         Path | None,
         typer.Option(
@@ -209,6 +217,7 @@ def evaluate(
             device=device,
             dtype=dtype,
             semantic=semantic,
+            detokenizer=detokenizer,
             speaks=speaks,
             voice=None if voice is None else str(voice),
             seed=seed,
