@@ -23,6 +23,7 @@ from wavemill.model.data.documents import (
     Task,
     Tasks,
     conversation_document,
+    has_reference,
 )
 from wavemill.model.data.sound import SoundError
 from wavemill.model.data.source import DataError, Problems
@@ -272,6 +273,8 @@ class PretrainPlanner(Planner):
             else:
                 add("no_text_tokens", segment.segment_id)
         able = [t for t in self._spoken() if len(said) > (1 if t in INTERLEAVED else 0)]
+        if Task.TTS_WITH_REFERENCE in able and not has_reference(said):
+            able.remove(Task.TTS_WITH_REFERENCE)
         if not able:
             if said:
                 add("no_task_fits", one.recording_id, f"segments: {len(said)}")

@@ -190,9 +190,7 @@ class Listen(Stage[ListenSettings]):
                 SCHEMA,
             )
 
-    def _known_attempts(
-        self, row: Mapping[str, Any], clip: Mapping[str, Any]
-    ) -> tuple[_Try, ...]:
+    def _known_attempts(self, row: Mapping[str, Any], clip: Mapping[str, Any]) -> tuple[_Try, ...]:
         """Return the attempts at a message; those at the same sound, as of short answers, once."""
         key = (row["text"], row["voice"], row["other_voice"], row["pace"], row["pitch"])
         found = self._lately.get((*key, clip["audio"]))
