@@ -134,7 +134,7 @@ def generate(
         raise ConfigError(f"--device: there is no {device!r} here")
     speaks = say is not None or output == "both"
     if speaks:
-        _check_out(out)
+        check_out(out)
     messages = [] if instruction is None else [Message(Role.USER, text=instruction)]
     messages += [Message(Role.USER, audio=sound_of(path, SAMPLE_RATE)) for path in audio or ()]
     wanted = None if dtype == "stored" else getattr(torch, dtype)
@@ -157,10 +157,10 @@ def generate(
     except ValueError as error:  # what the parts say of a prompt, a voice or a setting
         raise ConfigError(" ".join(str(error).split())) from None
     if assistant.detokenizer is not None:
-        _write(out, said, assistant.detokenizer.config.vocoder.sampling_rate)
+        write_sound(out, said, assistant.detokenizer.config.vocoder.sampling_rate)
 
 
-def _check_out(path: Path) -> None:
+def check_out(path: Path) -> None:
     """Raise ConfigError, before any work, if `path` cannot become a file of audio."""
     from wavemill.pipeline.config import ConfigError
 
@@ -212,7 +212,8 @@ def _printed(pieces: Iterable[ReplyPiece], words: bool) -> np.ndarray:
     return np.concatenate(said)
 
 
-def _write(path: Path, sound: np.ndarray, rate: int) -> None:
+def write_sound(path: Path, sound: np.ndarray, rate: int) -> None:
+    """Write speech, float32 (samples,), and say so. Raises ConfigError."""
     import soundfile
 
     from wavemill.pipeline.config import ConfigError
