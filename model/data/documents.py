@@ -54,6 +54,18 @@ class Document:
         return int(self.audio_loss_mask.sum() + self.text_loss_mask.sum())
 
 
+def with_hidden_codes(
+    one: Document, share: float, blank: int, rng: np.random.Generator
+) -> Document:
+    """Return a document of which a share of the codes that are heard are `blank`.
+
+    Their acoustic features stay, so that a network does not learn recordings by heart by their
+    codes. Codes of the assistant stay, too.
+    """
+    hidden = one.continuous & (rng.random(len(one)) < share)
+    return replace(one, audio_ids=np.where(hidden, blank, one.audio_ids))
+
+
 def document(name: str, task: str, layout: Layout, sounds: Sequence[Sound], pad: int) -> Document:
     """Return the document of a layout; position p predicts p + 1 (docs/published-format.md)."""
     audio_labels, audio_loss_mask = shifted(layout.audio_ids, layout.audio_loss_mask, pad)

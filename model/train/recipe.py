@@ -136,6 +136,9 @@ class SftRecipe(LlmRecipe):
     """Report section 4.2."""
 
     augment: AugmentSettings | None = None
+    # Share of the codes of what is heard that are left blank, others in each epoch: a small corpus
+    # is otherwise learnt by heart by its codes, which other voices do not have.
+    hidden_codes: float = Field(0.0, ge=0, le=1)
 
 
 def shipped(training: str, name: str) -> dict[str, Any]:
