@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +46,14 @@ class Sums:
     """The folder that everything is in."""
 
     def __init__(self, out: Path, sizes: Sizes, workers: int, overrides: Sequence[str]) -> None:
-        self.out, self.sizes, self.workers, self.overrides = out, sizes, workers, overrides
-        self.seconds: dict[str, tuple[float, float]] = {}  # of each step: wall clock, CPU
+        self.out, self.sizes, self.overrides = out, sizes, overrides
+        # One process by itself, or several that Ray supervises.
+        self.executor = ["--workers", str(workers)] if workers > 1 else ["--executor", "inline"]
+        out.mkdir(parents=True, exist_ok=True)
+        self.file = out / "seconds.json"
+        stored = json.loads(self.file.read_text(encoding="utf-8")) if self.file.is_file() else {}
+        # Of each step: wall clock and CPU, of all times that it was run.
+        self.seconds: dict[str, tuple[float, float]] = stored
 
     def __call__(self) -> dict[str, Any]:
         """Do all steps; return the figures."""
@@ -95,7 +100,7 @@ class Sums:
             self._timed(
                 f"curate {name}", "curate", *files, "--out", out / name, "--set",
                 "shard_seconds=30", *_each("--set", [f"cast.{option}" for option in options]),
-                "--workers", str(self.workers),
+                *self.executor,
             )  # fmt: skip
         return out / "work", out / "asked"
 
@@ -143,7 +148,10 @@ class Sums:
         return folder
 
     def _timed(self, name: str, *words: str | Path) -> None:
-        self.seconds[name] = wavemill(*words)
+        wall, cpu = wavemill(*words)
+        before = self.seconds.get(name, (0.0, 0.0))
+        self.seconds[name] = (before[0] + wall, before[1] + cpu)
+        self.file.write_text(json.dumps(self.seconds), encoding="utf-8")
 
 
 def _each(option: str, values: Sequence[str]) -> Iterator[str]:
@@ -225,11 +233,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     sizes = Sizes(given.chats, VALIDATED, given.questions, min(ASKED, given.questions))
-    began = time.monotonic()
     sums = Sums(given.out, sizes, given.workers, given.set)
     found = sums()
     (given.out / "result.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print(table(found, {**sums.seconds, "all": (time.monotonic() - began, 0.0)}))
+    print(table(found, sums.seconds))
 
 
 if __name__ == "__main__":
