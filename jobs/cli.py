@@ -83,6 +83,11 @@ COMMANDS = {
         "generate",
         "Print a model's reply while it is generated, and write its speech to a file.",
     ),
+    "convert": Place(
+        "convert",
+        "convert",
+        "Say what a recording says in the voice of another one.",
+    ),
     "transcribe": Place(
         "transcribe",
         "transcribe",

@@ -133,6 +133,14 @@ def evaluate(
             help="With --speaks: recording of the voice to imitate, up to 15 s.",
         ),
     ] = None,
+    detokenizer: Annotated[
+        str | None,
+        typer.Option(
+            parser=places.model,
+            metavar="MODEL",
+            help="With --speaks: detokenizer, if not in MODEL: a folder or hub id.",
+        ),
+    ] = None,
     speaker_model: Annotated[
         Path | None,
         typer.Option(
@@ -163,8 +171,9 @@ def evaluate(
 
     wavemill evaluate http://localhost:8000/v1 --served my-model -b voicebench-mmsu -o runs
 
-    --speaks adds the word error rate of what a transcriber understands, DNSMOS, similarity to
-    --voice, time to the first sound and real-time factor; --profile and --set choose the engines.
+    --speaks has a transcriber listen to the spoken answers: heard_accuracy and the like score what
+    it understands as answers, speech_wer compares it with the text. DNSMOS, similarity to --voice,
+    time to the first sound and real-time factor follow; --profile and --set choose the engines.
 
     Open questions need an LLM judge behind an OpenAI-compatible API: set WAVEMILL_JUDGE_URL,
     WAVEMILL_JUDGE_MODEL and WAVEMILL_JUDGE_KEY. Its replies are kept in DIR/judge.
@@ -208,6 +217,7 @@ def evaluate(
             device=device,
             dtype=dtype,
             semantic=semantic,
+            detokenizer=detokenizer,
             speaks=speaks,
             voice=None if voice is None else str(voice),
             seed=seed,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from wavemill.model.assistant import Assistant, ReplyPiece
     from wavemill.model.detokenizer.history import History
+    from wavemill.model.prompt.layout import TokenMessage
 
 FORMATS = (".wav", ".flac")
 Output = Literal["text", "both"]
@@ -60,6 +61,14 @@ def generate(
             help="Recording of the voice to imitate, up to 15 s; 3 s are enough.",
         ),
     ] = None,
+    voice_text: Annotated[
+        str | None,
+        typer.Option(
+            help="With --say and --voice: what is said in that recording. [default: what the "
+            "profile's transcriber hears; '': only its sound is imitated]",
+        ),
+    ] = None,
+    profile: options.Profile = "embedded",
     semantic: options.Semantic = None,
     detokenizer: Annotated[
         str | None,
@@ -100,6 +109,12 @@ def generate(
     wavemill generate model/ --audio question.wav --output both --out answer.wav --voice me.wav
 
     wavemill generate speak/model --say seven --detokenizer voice/model --out seven.wav
+
+    wavemill generate speak/model --say "Good morning." --voice me.wav --voice-text "Where to now?"
+
+    A model that was pre-trained on the task tts, or better on tts_with_reference, reads a text in a
+    voice that it never heard: the recording, its tokens and its words, is put before the text, as
+    an earlier sentence of the same speaker, and the detokenizer is given its sound.
     """
     from wavemill.pipeline.config import ConfigError
     from wavemill.pipeline.library.sound import SAMPLE_RATE, sound_of
@@ -119,7 +134,7 @@ def generate(
         raise ConfigError(f"--device: there is no {device!r} here")
     speaks = say is not None or output == "both"
     if speaks:
-        _check_out(out)
+        check_out(out)
     messages = [] if instruction is None else [Message(Role.USER, text=instruction)]
     messages += [Message(Role.USER, audio=sound_of(path, SAMPLE_RATE)) for path in audio or ()]
     wanted = None if dtype == "stored" else getattr(torch, dtype)
@@ -133,19 +148,19 @@ def generate(
         )
         assistant = Assistant.from_pretrained(source, device, wanted, semantic, speaks, detokenizer)
         sounds_like = _voice(assistant, voice) if voice is not None and speaks else None
-        pieces = (
-            assistant.reply(messages, settings, sounds_like)
-            if say is None
-            else assistant.say(say, settings, sounds_like)
-        )
+        if say is None:
+            pieces = assistant.reply(messages, settings, sounds_like)
+        else:
+            spoken = None if voice is None else _reference(assistant, voice, voice_text, profile)
+            pieces = assistant.say(say, settings, sounds_like, spoken)
         said = _printed(pieces, words=say is None)
     except ValueError as error:  # what the parts say of a prompt, a voice or a setting
         raise ConfigError(" ".join(str(error).split())) from None
     if assistant.detokenizer is not None:
-        _write(out, said, assistant.detokenizer.config.vocoder.sampling_rate)
+        write_sound(out, said, assistant.detokenizer.config.vocoder.sampling_rate)
 
 
-def _check_out(path: Path) -> None:
+def check_out(path: Path) -> None:
     """Raise ConfigError, before any work, if `path` cannot become a file of audio."""
     from wavemill.pipeline.config import ConfigError
 
@@ -167,6 +182,19 @@ def _voice(assistant: Assistant, path: Path) -> History:
         raise ConfigError(f"--voice: {path}: {error}") from None
 
 
+def _reference(
+    assistant: Assistant, path: Path, words: str | None, profile: str
+) -> TokenMessage | None:
+    """Return a recording as what stands before a text; None if it is to have no words."""
+    from wavemill.pipeline.library.sound import SAMPLE_RATE, sound_of
+    from wavemill.pipeline.listeners import heard_in
+
+    if words is None:
+        words = heard_in(path, profile)
+        typer.echo(f"--voice: {path} says: {words}", err=True)
+    return assistant.reference(sound_of(path, SAMPLE_RATE), words) if words.strip() else None
+
+
 def _printed(pieces: Iterable[ReplyPiece], words: bool) -> np.ndarray:
     """Print the text of a reply piece by piece, if `words`, and return its audio."""
     import numpy as np
@@ -184,7 +212,8 @@ def _printed(pieces: Iterable[ReplyPiece], words: bool) -> np.ndarray:
     return np.concatenate(said)
 
 
-def _write(path: Path, sound: np.ndarray, rate: int) -> None:
+def write_sound(path: Path, sound: np.ndarray, rate: int) -> None:
+    """Write speech, float32 (samples,), and say so. Raises ConfigError."""
     import soundfile
 
     from wavemill.pipeline.config import ConfigError

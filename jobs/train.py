@@ -85,7 +85,10 @@ def sft(
     executor: Executor = None,
     address: Address = None,
 ) -> None:
-    """Fine-tune the audio LLM on the conversations of `sft`.
+    """Fine-tune the audio LLM on the conversations of `sft` and `sft_spoken`.
+
+    It learns what the assistant writes and, where the assistant is spoken, to speak it beside the
+    text, six steps behind.
 
     Example: wavemill train sft --corpus work --init run/model --out tuned
     """

@@ -173,9 +173,23 @@ class Assistant:
             for message in messages
         ]
 
-    def text_prompt(self, text: str) -> LlmPrompt:
-        """Return the prompt to read a text aloud, as in pre-training; raises LayoutError."""
-        return LlmPrompt.of(read_aloud(self.text.encode(text), self._vocabulary))
+    def text_prompt(self, text: str, reference: TokenMessage | None = None) -> LlmPrompt:
+        """Return the prompt to read a text aloud, as in pre-training; raises LayoutError.
+
+        With a `reference`, it is read in the voice of who said that.
+        """
+        return LlmPrompt.of(read_aloud(self.text.encode(text), self._vocabulary, reference))
+
+    def reference(self, heard: np.ndarray, said: str) -> TokenMessage:
+        """Return a recording, float32 (samples,) mono at 16 kHz, and its words as a reference.
+
+        3 to 10 seconds are enough. Raises LayoutError where there are no words or no sound.
+        """
+        (codes,) = self.semantic.encode([heard])
+        text = self.text.encode(said)
+        if not text or not len(codes):
+            raise LayoutError("the reference of a voice needs sound, and what is said in it")
+        return TokenMessage(Role.ASSISTANT, tuple(text), tuple(codes.tolist()))
 
     @property
     def _vocabulary(self) -> Vocabulary:
@@ -207,13 +221,41 @@ class Assistant:
         return self._pieces(self.prompt(messages, settings.reply), settings, voice)
 
     def say(
-        self, text: str, settings: GenerateSettings, voice: History | None = None
+        self,
+        text: str,
+        settings: GenerateSettings,
+        voice: History | None = None,
+        reference: TokenMessage | None = None,
     ) -> Iterator[ReplyPiece]:
         """Yield a text read aloud, as it comes, by an LLM that was pre-trained on that task.
 
-        `settings.reply` and `settings.audio_only` are ignored. Raises the errors of `reply`.
+        With a `reference` the LLM goes on in the manner of who said that, and with a `voice` the
+        detokenizer sounds like it; both are of one recording, usually. `settings.reply` and
+        `settings.audio_only` are ignored. Raises the errors of `reply`.
         """
-        return self._pieces(self.text_prompt(text), read_aloud_settings(settings), voice)
+        return self._pieces(self.text_prompt(text, reference), read_aloud_settings(settings), voice)
+
+    def say_all(
+        self,
+        texts: Sequence[str],
+        settings: GenerateSettings,
+        voice: History | None = None,
+        reference: TokenMessage | None = None,
+    ) -> list[Tensor]:
+        """Return texts read aloud as `say` does, their tokens made together.
+
+        Each is float32 (samples,) at the detokenizer's rate. Raises the errors of `say`.
+        """
+        if self.detokenizer is None:
+            raise ValueError("a spoken reply needs the detokenizer")
+        prompts = [self.text_prompt(text, reference) for text in texts]
+        replies = self.engine.replies(prompts, read_aloud_settings(settings))
+        return [
+            self.detokenizer.decode(
+                reply.codes, torch.Generator().manual_seed(settings.seed), voice
+            ).cpu()
+            for reply in replies
+        ]
 
     def _pieces(
         self, prompt: LlmPrompt, settings: GenerateSettings, voice: History | None

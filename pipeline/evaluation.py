@@ -164,9 +164,12 @@ class RunScoring:
     ) -> RunScores:
         """Score all answers of a run and store the scores. Raises RunError and EvaluationError."""
         scores, most_errors = None, list[ItemScore]()
-        if (scorer := self.scorer(test.benchmark)) is not None:
+        scorer = self.scorer(test.benchmark)
+        if scorer is not None:
             scores = score_run(folder, record, test.items, scorer, self._mode)
             if worst_count and isinstance(scorer, AsrScorer):
                 most_errors = worst(read_item_scores(folder), worst_count)
-        speech = score_speech(folder, test.items, self.listeners) if self._speaks else None
+        speech = None
+        if self._speaks:
+            speech = score_speech(folder, test.items, self.listeners, record=record, scorer=scorer)
         return RunScores(scores, most_errors, speech)

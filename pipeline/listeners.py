@@ -50,6 +50,18 @@ def listeners(
     )
 
 
+def heard_in(recording: Path, profile: str) -> str:
+    """Return what the transcriber of a profile hears in a recording.
+
+    Raises ConfigError and EngineUnavailable.
+    """
+    engine = Transcribe(load_config(Config, profile, None, []).settings_of(Transcribe)).engine
+    engine.check()
+    engine.load("cpu")
+    (transcript,) = engine.transcribe([sound_of(recording, engine.sample_rate)])
+    return transcript.text
+
+
 def _name(engine: Any) -> str:
     return f"{engine.name} {engine.version}, {engine.weights_identity()}"
 

@@ -49,6 +49,7 @@ NOT_RUN = {
     "... -- python -m": "needs a cluster",
     "python -m examples.digits.run": "minutes; runs the commands below it",
     "python -m examples.digits.speak": "half an hour; runs the commands below it",
+    "python -m examples.sums.": "an hour; runs commands of wavemill",
     "python -m examples.digits_whisper.train": "minutes",
     "python -m examples.evaluation.run": "minutes",
     "python examples/make_examples.py": "needs flite and espeak-ng",

@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from wavemill.model.data.clips import ClipBatch, ClipSettings, SpeechClip, batch_of, clips_in, cut
+from wavemill.model.data.clips import (
+    ClipBatch,
+    ClipSettings,
+    SpeechClip,
+    batch_of,
+    clips_in,
+    cut,
+    prompted,
+)
 from wavemill.model.data.corpus import Corpus
 from wavemill.model.data.files import stored_audio
 from wavemill.model.data.source import Batches, DataError, Share
@@ -111,6 +119,8 @@ class ClipBatches(Batches[ClipBatch]):
         clips, after = self._planned(start)
         rng = np.random.default_rng((self.settings.seed, start.epoch, start.file, start.row))
         batches = cut(clips, self.settings, rng)
+        if self.settings.prompt_share:
+            batches = prompted(batches, self.settings, rng)
         mine = range(first, len(batches), self.share.world)
         read = self._with_audio([batches[number] for number in mine])
         return _ClipWindow(batches, dict(zip(mine, read, strict=True)), after)
@@ -123,10 +133,12 @@ class ClipBatches(Batches[ClipBatch]):
         clips: list[SpeechClip] = []
         row = start.row
         for file in range(start.file, len(order)):
+            ended = row  # behind the last clip: several may be in one row, and stay together
             for clip, next_row in clips_in(self._plan, int(order[file]), self.settings, row):
+                if len(clips) >= self.settings.window_clips and next_row != ended:
+                    return clips, _WindowStart(start.epoch, file, ended)
                 clips.append(clip)
-                if len(clips) >= self.settings.window_clips:
-                    return clips, _WindowStart(start.epoch, file, next_row)
+                ended = next_row
             row = 0
         if not clips and start == _WindowStart(start.epoch):
             raise DataError(f"{self.corpus.files.place}: no clip to learn from{_why(self)}")
@@ -135,16 +147,29 @@ class ClipBatches(Batches[ClipBatch]):
     def _with_audio(self, batches: Sequence[Sequence[SpeechClip]]) -> list[list[SpeechClip]]:
         """Return micro-batches with their audio; a clip that has none is left out."""
         files, problems = self.corpus.files, self.corpus.problems
-        places = [clip.stored for clips in batches for clip in clips if clip.stored is not None]
+        wanted = [clip for clips in batches for clip in clips]
+        wanted += [clip.prompt.clip for clip in wanted if clip.prompt is not None]
+        places = list({clip.stored for clip in wanted if clip.stored is not None})
         sounds = stored_audio(files, self.settings.corpus, places, problems)
+
+        def sounding(clip: SpeechClip) -> SpeechClip | None:
+            data = None if clip.stored is None else sounds.get(clip.stored)
+            if data:
+                return replace(clip, sound=replace(clip.sound, data=data))
+            if data is not None and clip.stored is not None:
+                problems.add("no_audio", f"{files.files[clip.stored.file].name} {clip.id}")
+            return None
+
         read: list[list[SpeechClip]] = [[] for _ in batches]
         for mine, clips in zip(read, batches, strict=True):
             for clip in clips:
-                data = None if clip.stored is None else sounds.get(clip.stored)
-                if data:
-                    mine.append(replace(clip, sound=replace(clip.sound, data=data)))
-                elif data is not None and clip.stored is not None:
-                    problems.add("no_audio", f"{files.files[clip.stored.file].name} {clip.id}")
+                if (found := sounding(clip)) is None:
+                    continue
+                if found.prompt is not None:
+                    before = sounding(found.prompt.clip)
+                    prompt = None if before is None else replace(found.prompt, clip=before)
+                    found = replace(found, prompt=prompt)
+                mine.append(found)
         return read
 
     def _made(self, clips: Sequence[SpeechClip]) -> ClipBatch | None:

@@ -22,7 +22,7 @@ SEGMENT_COLUMNS = [
     "recording_id", "segment_id", "split", "speaker", "text", "text_tokens", "semantic_tokens",
     "audio",
 ]  # fmt: skip
-CONVERSATION_COLUMNS = ["sample_id", "task", "split", "messages"]
+CONVERSATION_COLUMNS = ["sample_id", "task", "split", "speaker", "messages"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Spoken:
-    """One message of a conversation: text, or sound."""
+    """One message of a conversation: text, or sound, or (the assistant's) both."""
 
     role: str
     text: str | None
@@ -88,6 +88,7 @@ class Conversation:
     task: str
     split: str | None
     messages: tuple[Spoken, ...]
+    speaker: str = ""  # of the user's messages
 
     @property
     def id(self) -> str:
@@ -257,6 +258,7 @@ def _conversation(how: _Read, number: int, row: dict[str, Any]) -> Conversation:
         task=row["task"] or "",
         split=row["split"],
         messages=messages,
+        speaker=row.get("speaker") or "",
     )
 
 

@@ -54,6 +54,18 @@ class Document:
         return int(self.audio_loss_mask.sum() + self.text_loss_mask.sum())
 
 
+def with_hidden_codes(
+    one: Document, share: float, blank: int, rng: np.random.Generator
+) -> Document:
+    """Return a document of which a share of the codes that are heard are `blank`.
+
+    Their acoustic features stay, so that a network does not learn recordings by heart by their
+    codes. Codes of the assistant stay, too.
+    """
+    hidden = one.continuous & (rng.random(len(one)) < share)
+    return replace(one, audio_ids=np.where(hidden, blank, one.audio_ids))
+
+
 def document(name: str, task: str, layout: Layout, sounds: Sequence[Sound], pad: int) -> Document:
     """Return the document of a layout; position p predicts p + 1 (docs/published-format.md)."""
     audio_labels, audio_loss_mask = shifted(layout.audio_ids, layout.audio_loss_mask, pad)
@@ -110,7 +122,7 @@ def _user_sounds(layout: Layout, roles: list[str]) -> tuple[bool, ...]:
 
 
 class Task(StrEnum):
-    """The seven pre-training tasks (report section 4.1): a recording as sequences.
+    """The pre-training tasks (report section 4.1, and one more): a recording as sequences.
 
     Segments are S1, S2 ...: `a` is a segment as input (codes with acoustic features), `ad` one as
     output (codes alone), `t` its text. Codes stand between media markers, as in conversations. A
@@ -125,6 +137,9 @@ class Task(StrEnum):
     TO_AUDIO = "audio_to_semantic"  # a1 ad2 a3 ad4 ..., loss on ad
     TO_TEXT = "audio_to_text"  # a1 t2 a3 t4 ..., loss on t
     TO_BOTH = "audio_to_both"  # a1 ad2/t2 a3 ad4/t4 ..., loss on ad and t
+    # Not among the report's seven, but how its speech synthesis is prompted (section 3.2):
+    # t1 ad1 t2 ad2 of one speaker, a pair a document, loss on ad2
+    TTS_WITH_REFERENCE = "tts_with_reference"
 
 
 # Table 3 of the report; the text of its section 4.1.4 has the first two the other way round.
@@ -137,6 +152,7 @@ WEIGHTS = {
     Task.TO_TEXT: 1.0,
     Task.TO_BOTH: 2.0,
 }
+REFERENCE_TOKENS = (25, 125)  # of a reference, 2 to 10 s, where the speaker has such a segment
 # These answer a segment with the next one: a recording needs two of them.
 INTERLEAVED = frozenset({Task.TO_AUDIO, Task.TO_TEXT, Task.TO_BOTH})
 
@@ -165,6 +181,9 @@ class Tasks:
         Interleaving keeps pairs together and leaves a last single segment out. `too_long` is
         called with the id of a segment (or the first of a pair) that is too long by itself.
         """
+        if task is Task.TTS_WITH_REFERENCE:
+            yield from self._referenced(segments, too_long)
+            return
         size = 2 if task in INTERLEAVED else 1
         held = LayoutBuilder(self.vocabulary.blank)
         sounds: list[Sound] = []
@@ -184,6 +203,26 @@ class Tasks:
             sounds += heard
         if held.positions:
             yield self._document(first, task, held, sounds)
+
+    def _referenced(
+        self, segments: Sequence[Said], too_long: Callable[[str], None]
+    ) -> Iterator[Document]:
+        """Yield each segment behind another one of its speaker, if there is one."""
+        for at, said in enumerate(segments):
+            reference = _reference(segments, at)
+            if reference is None:
+                continue
+            streams = LayoutBuilder(self.vocabulary.blank)
+            streams.text(reference.text)
+            streams.audio([self.vocabulary.media_begin])
+            streams.audio([*self._codes(reference), self.vocabulary.media_end])
+            streams.text(said.text)
+            self._spoken(streams, said)
+            name = said.segment.segment_id
+            if len(streams.positions) > self.positions:
+                too_long(name)
+                continue
+            yield self._document(name, Task.TTS_WITH_REFERENCE, streams, [])
 
     def text(self, name: str, ids: Sequence[int]) -> Iterator[Document]:
         """Yield a text, cut where it is too long; the last piece ends with TEXT_EOS."""
@@ -229,3 +268,24 @@ class Tasks:
 
     def _codes(self, said: Said) -> list[int]:
         return [self.vocabulary.audio_offset + int(code) for code in said.segment.sound.codes]
+
+
+def has_reference(segments: Sequence[Said]) -> bool:
+    """Whether any segment has another one of its speaker."""
+    speakers = [said.segment.speaker for said in segments if said.segment.speaker]
+    return len(set(speakers)) < len(speakers)
+
+
+def _reference(segments: Sequence[Said], at: int) -> Said | None:
+    """Return the nearest other segment of a segment's speaker, one of 2 to 10 s where there is one.
+
+    Earlier ones come before later ones; None for a speaker without another.
+    """
+    speaker = segments[at].segment.speaker
+    shortest, longest = REFERENCE_TOKENS
+    others = [
+        (not shortest <= len(said.segment.sound.codes) <= longest, abs(place - at), place)
+        for place, said in enumerate(segments)
+        if place != at and speaker and said.segment.speaker == speaker
+    ]
+    return segments[min(others)[2]] if others else None

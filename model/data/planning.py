@@ -6,6 +6,7 @@ determined by the place where it begins, so a position in the data is a few numb
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from wavemill.model.data.documents import (
     Task,
     Tasks,
     conversation_document,
+    has_reference,
+    with_hidden_codes,
 )
 from wavemill.model.data.sound import SoundError
 from wavemill.model.data.source import DataError, Problems
@@ -166,6 +169,8 @@ class ConversationPlanner(Planner):
     form: Format
     positions: int  # of the longest document
     augmentation: Augmentation | None = None  # another sound in each epoch
+    hidden_codes: float = 0.0  # share, others in each epoch
+    seed: int = 0  # of which codes are hidden
 
     def window(self, place: Place, span: Span) -> tuple[list[Document], Place]:
         walk: Walk[Conversation] = Walk(
@@ -202,6 +207,9 @@ class ConversationPlanner(Planner):
         if len(made) > self.positions:
             self.corpus.problems.add("too_long", conversation.sample_id, f"{len(made)} positions")
             return None
+        if self.hidden_codes:
+            rng = np.random.default_rng((self.seed, epoch, zlib.crc32(made.id.encode())))
+            made = with_hidden_codes(made, self.hidden_codes, self.form.vocabulary.blank, rng)
         return made
 
 
@@ -272,6 +280,8 @@ class PretrainPlanner(Planner):
             else:
                 add("no_text_tokens", segment.segment_id)
         able = [t for t in self._spoken() if len(said) > (1 if t in INTERLEAVED else 0)]
+        if Task.TTS_WITH_REFERENCE in able and not has_reference(said):
+            able.remove(Task.TTS_WITH_REFERENCE)
         if not able:
             if said:
                 add("no_task_fits", one.recording_id, f"segments: {len(said)}")

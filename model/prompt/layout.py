@@ -276,15 +276,27 @@ class Format:
         return self.vocabulary.audio_offset + code
 
 
-def read_aloud(text: Sequence[int], vocabulary: Vocabulary) -> Layout:
+def read_aloud(
+    text: Sequence[int], vocabulary: Vocabulary, reference: TokenMessage | None = None
+) -> Layout:
     """Return the prompt after which a model continues with the codes of `text` and MEDIA_END.
 
     It is what the text-to-speech task of pre-training (report section 4.1,
-    `wavemill.model.data.documents`) puts before the codes. Raises LayoutError for an empty text.
+    `wavemill.model.data.documents`) puts before the codes. A `reference`, text and codes of what
+    somebody said, stands before the text, as an earlier segment of their recording would: the
+    model goes on in their voice. Raises LayoutError for an empty text, and for a reference that
+    lacks text or codes.
     """
     if not text:
         raise LayoutError("there is no text to read aloud")
     streams = LayoutBuilder(vocabulary.blank)
+    if reference is not None:
+        if not reference.text or not reference.codes:
+            raise LayoutError("the reference of a voice needs sound, and what is said in it")
+        streams.text(reference.text)
+        streams.audio([vocabulary.media_begin])
+        streams.audio([vocabulary.audio_offset + code for code in reference.codes])
+        streams.audio([vocabulary.media_end])
     streams.text(text)
     streams.audio([vocabulary.media_begin])
     return streams.layout()

@@ -24,6 +24,7 @@ from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
 from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig, presets
 from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
+from wavemill.model.train.kept_features import KeptFeatures
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
 from wavemill.model.train.llm_data import LlmData
 from wavemill.model.train.llm_output import decoded, export_llm
@@ -52,6 +53,8 @@ class LlmTraining(JobFromModel):
         network = build_network(recipe.network, self.init, codes, recipe.loop.seed)
         network.llm.model.recompute = network.acoustic.recompute = recipe.loop.recompute
         network.always_runs_all = recipe.loop.shard
+        if recipe.keep_features_mb:
+            network.kept = KeptFeatures(recipe.keep_features_mb)
         return LlmLearner(
             network,
             recipe.frozen_acoustic,
@@ -135,6 +138,7 @@ class LearningLlm(nn.Module):
         self.llm = llm
         self.acoustic = acoustic
         self.always_runs_all = False
+        self.kept: KeptFeatures | None = None  # while the encoder is frozen
 
     def forward(self, batch: PackedBatch) -> PositionLosses:
         """Return the losses of a row.
@@ -166,13 +170,20 @@ class LearningLlm(nn.Module):
         mels = rows.new_zeros(1, self.acoustic.config.num_mel_bins, TOKEN_FRAMES)
         return 0.0 * self.llm.model.vq_adaptor(self.acoustic.encode(mels)).sum()
 
+    def _encoded(self, mels: Tensor) -> Tensor | list[Tensor]:
+        if self.kept is None:
+            return self.acoustic.encode(mels)
+        if self.acoustic.encoder.conv1.weight.requires_grad:
+            self.kept.clear()
+            return self.acoustic.encode(mels)
+        return self.kept.of(mels, self.acoustic.encode)
+
     def features(self, groups: tuple[Mels, ...]) -> Tensor:
         """Return the features of all pieces, in order: (rows, width)."""
         pieces: dict[int, Tensor] = {}
         for group in groups:
-            for number, tokens, rows in zip(
-                group.numbers, group.tokens, self.acoustic.encode(group.mels), strict=True
-            ):
+            found = self._encoded(group.mels)
+            for number, tokens, rows in zip(group.numbers, group.tokens, found, strict=True):
                 pieces[number] = rows[:tokens]
         if not pieces:
             return self.acoustic.encoder.conv1.weight.new_zeros(0, self.acoustic.width)

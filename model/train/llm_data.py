@@ -85,11 +85,14 @@ class LlmData:
         return LlmBatches(planner, self.encoder, recipe.data.positions, span, share)
 
     def planner(self, corpus: Corpus, texts: Texts | None, augmented: bool = True) -> Planner:
-        """Return the planner of a corpus; with `augmented` False, sounds stay as they are."""
+        """Return the planner of a corpus; with `augmented` False, what is heard stays as it is."""
         recipe = self.recipe
         if isinstance(recipe, SftRecipe):
             augmentation = self._augmentation(recipe) if augmented else None
-            return ConversationPlanner(corpus, self.text, self.form, self.positions, augmentation)
+            return ConversationPlanner(
+                corpus, self.text, self.form, self.positions, augmentation,
+                recipe.hidden_codes if augmented else 0.0, recipe.loop.seed,
+            )  # fmt: skip
         whisper = corpus.metadata.get("text_tokenizer", "").startswith("whisper_bpe")
         stored = whisper and isinstance(self.text, WhisperBpe)
         return PretrainPlanner(corpus, texts, self.text, self.tasks, recipe.weights, stored)

@@ -116,6 +116,14 @@ class LlmRecipe(TrainingRecipe):
     tokens: int | None = Field(None, ge=1)  # positions to learn; null: `epochs` of the corpus
     epochs: float = Field(1.0, gt=0)
     frozen_acoustic: float = Field(0.0, ge=0, le=1)  # share of the training with a frozen encoder
+    # Memory for features of sounds, in MB, while the encoder is frozen: each sound is then encoded
+    # once, unless augmentation makes another one of it. 0: none are kept.
+    keep_features_mb: float = Field(0.0, ge=0)
+
+    def identity(self) -> dict[str, Any]:
+        found = super().identity()
+        del found["keep_features_mb"]  # it decides nothing but the time
+        return found
 
 
 class PretrainRecipe(LlmRecipe):
@@ -128,6 +136,9 @@ class SftRecipe(LlmRecipe):
     """Report section 4.2."""
 
     augment: AugmentSettings | None = None
+    # Share of the codes of what is heard that are left blank, others in each epoch: a small corpus
+    # is otherwise learnt by heart by its codes, which other voices do not have.
+    hidden_codes: float = Field(0.0, ge=0, le=1)
 
 
 def shipped(training: str, name: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.score import stored
 from wavemill.stages.score_audio.engine import QualityEngine
 from wavemill.stages.speak.engine import Saying, SpeakEngine
+from wavemill.stages.speak.lately import Lately
 from wavemill.stages.speak.saying import ClipConfig, said
 from wavemill.stages.speak.silence import FRAME_S, loud_frames, speech_bounds
 from wavemill.stages.stage import SharedSettings, Stage
@@ -131,6 +132,7 @@ class Listen(Stage[ListenSettings]):
         super().__init__(settings, shared)
         self._spoken: dict[str, tuple[np.ndarray, int]] = {}  # the reference in each voice
         self._references: dict[tuple[str, float], NDArray[np.float32] | None] = {}  # and pitch
+        self._lately: Lately[tuple[Any, ...], tuple[_Try, ...]] = Lately()
 
     @property
     def _whole(self) -> _Complete:
@@ -169,7 +171,7 @@ class Listen(Stage[ListenSettings]):
         """Yield a row per message. Raises RecordingError where a further attempt fails."""
         clips = {row["segment_id"]: row for row in upstream.table("speak").to_pylist()}
         for row in upstream.table("cast").to_pylist():
-            attempts = self._attempts(row, clips[row["segment_id"]])
+            attempts = self._known_attempts(row, clips[row["segment_id"]])
             best = min(attempts, key=lambda one: (bool(one.broken), len(one.broken), _error(one)))
             yield batch(
                 [
@@ -187,6 +189,15 @@ class Listen(Stage[ListenSettings]):
                 ],
                 SCHEMA,
             )
+
+    def _known_attempts(self, row: Mapping[str, Any], clip: Mapping[str, Any]) -> tuple[_Try, ...]:
+        """Return the attempts at a message; those at the same sound, as of short answers, once."""
+        key = (row["text"], row["voice"], row["other_voice"], row["pace"], row["pitch"])
+        found = self._lately.get((*key, clip["audio"]))
+        if found is None:
+            found = tuple(self._attempts(row, clip))
+            self._lately.keep((*key, clip["audio"]), found)
+        return found
 
     def _attempts(self, row: Mapping[str, Any], clip: Mapping[str, Any]) -> list[_Try]:
         """Return attempts up to the first that passes, at most as many as allowed."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from wavemill.manifests.recording import Recording
@@ -13,6 +15,7 @@ from wavemill.stages.engine import StageSettings, with_engines
 from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.speak.engine import Saying, SpeakEngine
 from wavemill.stages.speak.engines import ENGINES
+from wavemill.stages.speak.lately import Lately
 from wavemill.stages.speak.saying import ClipConfig, said
 from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
@@ -49,11 +52,14 @@ class Speak(EngineStage[SpeakSettings, SpeakEngine[Any]]):
     selected_by = "cast"
     written = True
 
+    @cached_property
+    def _lately(self) -> Lately[tuple[Saying, float], tuple[np.ndarray, int]]:
+        return Lately()
+
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield a row per message. Raises RecordingError, as `said` does."""
         for row in upstream.table("cast").to_pylist():
-            saying = Saying(row["text"], row["voice"], row["pace"])
-            audio, rate = said(self.engine, saying, row["pitch"], self.settings.clip)
+            audio, rate = self._said(Saying(row["text"], row["voice"], row["pace"]), row["pitch"])
             made = {
                 "recording_id": recording.recording_id,
                 "segment_id": row["segment_id"],
@@ -62,3 +68,11 @@ class Speak(EngineStage[SpeakSettings, SpeakEngine[Any]]):
                 "audio": encode_flac(audio, rate),
             }
             yield batch([made], SCHEMA)
+
+    def _said(self, saying: Saying, pitch: float) -> tuple[np.ndarray, int]:
+        """Return a clip; what is said again in the same way, as short answers are, is kept."""
+        found = self._lately.get((saying, pitch))
+        if found is None:
+            found = said(self.engine, saying, pitch, self.settings.clip)
+            self._lately.keep((saying, pitch), found)
+        return found

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
+import torch
 from typer.testing import CliRunner
 
 from tests.model.data.made import segment_row, write
 from wavemill.jobs.cli import app
+from wavemill.model.assistant import Assistant
 from wavemill.model.creation import create
+from wavemill.model.generate.settings import GenerateSettings
 from wavemill.model.io.folders import WeightsError
 from wavemill.pipeline.config import ConfigError
 from wavemill.stages.tokenize.codebook import SHIPPED, codebook_identity
@@ -100,3 +104,28 @@ def test_what_cannot_be_said_is_told(place: Path, tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises((ConfigError, WeightsError), match=message):
             CliRunner().invoke(app, [str(word) for word in told], catch_exceptions=False)
+
+
+def test_a_text_is_said_in_the_voice_of_a_recording(place: Path, tmp_path: Path) -> None:
+    """The recording and its words stand before the text; what is said in it can be told."""
+    voice = tmp_path / "voice.wav"
+    rng = np.random.default_rng(0)
+    soundfile.write(voice, 0.1 * rng.standard_normal(2 * 16_000), 16_000)
+    told = ("generate", place / "speak" / "model", "--say", "one", "--detokenizer",
+            place / "model", "--max-new-tokens", "8", "--voice", voice)  # fmt: skip
+    sounds = []
+    for words in ("four", "two one", ""):
+        wavemill(*told, "--voice-text", words, "--out", tmp_path / "out.wav")
+        sounds.append(soundfile.read(tmp_path / "out.wav")[0])
+    assert not np.array_equal(sounds[0], sounds[1]) or not np.array_equal(sounds[0], sounds[2])
+
+
+def test_several_texts_are_said_at_once_as_each_is_alone(place: Path) -> None:
+    model = Assistant.from_pretrained(place / "speak" / "model", detokenizer=place / "model")
+    settings = GenerateSettings(max_new_tokens=8, seed=3)
+    reference = model.reference(np.zeros(16_000, np.float32), "two")
+    both = model.say_all(["one", "four"], settings, reference=reference)
+    for text, sound in zip(("one", "four"), both, strict=True):
+        pieces = model.say(text, settings, reference=reference)
+        alone = torch.cat([piece.audio for piece in pieces])
+        torch.testing.assert_close(sound, alone, atol=1e-4, rtol=1e-3)

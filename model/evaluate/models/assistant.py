@@ -34,8 +34,11 @@ class AssistantModel:
         speaks: bool = False,
         voice: Path | None = None,
         seed: int = 0,
+        detokenizer: str | None = None,
     ) -> None:
         """`voice` is a WAV, FLAC, OGG or MP3 file of the voice to speak with.
+
+        `detokenizer`, a folder or hub id, speaks in place of the model's own.
 
         Raises ModelError, and RecipeError for a recipe that this model cannot follow.
         """
@@ -44,7 +47,9 @@ class AssistantModel:
             raise RecipeError(f"recipe {recipe.name!r}: `as_is` is not for this project's model")
         self._text_first = recipe.text_first
         try:
-            self._assistant = Assistant.from_pretrained(source, device, dtype, semantic, speaks)
+            self._assistant = Assistant.from_pretrained(
+                source, device, dtype, semantic, speaks, detokenizer if speaks else None
+            )
         except WeightsError as error:
             raise ModelError(str(error)) from None
         self._voice: History | None = None

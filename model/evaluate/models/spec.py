@@ -26,6 +26,7 @@ class ModelSpec:
     device: str = "cpu"
     dtype: Precision = "stored"
     semantic: str | None = None  # assistant: folder or hub id of its semantic tokenizer
+    detokenizer: str | None = None  # assistant: folder or hub id, in place of its own
     speaks: bool = False  # only this project's model does
     voice: str | None = None  # path of a recording to sound like
     seed: int = 0
@@ -80,6 +81,7 @@ def load_model(spec: ModelSpec, recipe: Recipe) -> Model:
             semantic=spec.semantic,
             speaks=spec.speaks,
             voice=voice,
+            detokenizer=spec.detokenizer,
             seed=spec.seed,
         )
     from wavemill.model.evaluate.models.transformers_audio import TransformersModel
@@ -110,6 +112,8 @@ def identity_of(spec: ModelSpec) -> dict[str, str]:
     found = {"kind": spec.kind, "name": name, "sha256": folder_hash(folder)}
     if spec.semantic is not None:
         found["semantic_sha256"] = folder_hash(resolve(spec.semantic))
+    if spec.detokenizer is not None:
+        found["detokenizer_sha256"] = folder_hash(resolve(spec.detokenizer))
     if spec.class_name is not None:
         found["class"] = spec.class_name
     if spec.speaks:

@@ -2,6 +2,8 @@
 
 The caller passes the engines that transcribe, rate and compare voices. Metrics:
 
+    heard_accuracy ...  score of the benchmark, given the transcript of the speech as the answer;
+                        what was heard of each item is in `heard.parquet`
     speech_wer          errors of the transcript of the speech against the answer's text (%)
     speech_quality      predicted overall rating of listeners (DNSMOS), 1 to 5
     speaker_similarity  cosine of the answer's voice and the wanted voice
@@ -17,18 +19,30 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wavemill.model.evaluate.benchmarks.items import Items
 from wavemill.model.evaluate.metrics import ratio
 from wavemill.model.evaluate.runs.answers import Answers, Row
-from wavemill.model.evaluate.runs.record import RunError, now, write_json
-from wavemill.model.evaluate.runs.score import StoredMetric, stored_metric
+from wavemill.model.evaluate.runs.record import Record, RunError, now, write_json
+from wavemill.model.evaluate.runs.score import StoredMetric, answered_items, stored_metric
 from wavemill.model.evaluate.scorers.asr import AsrScorer
-from wavemill.model.evaluate.scoring import Answered, Better, Metric
+from wavemill.model.evaluate.scorers.choice import LabelScorer
+from wavemill.model.evaluate.scoring import Answered, Better, Metric, Scorer
 from wavemill.model.evaluate.sound import decoded
+from wavemill.model.evaluate.text.words import words
 
 SPEECH_FILE = "speech.json"
+HEARD_FILE = "heard.parquet"
+HEARD = pa.schema(
+    [
+        pa.field("item_id", pa.string(), False),
+        pa.field("heard", pa.string()),  # what the transcriber wrote of the spoken answer
+        pa.field("value", pa.float64()),  # its score as an answer; null: not scored
+    ]
+)
 AT_ONCE = 16  # clips in memory
 
 T = TypeVar("T")
@@ -69,15 +83,24 @@ def score_speech(
     items: Items,
     listeners: Listeners,
     progress: Callable[[int, int], None] | None = None,
+    record: Record | None = None,
+    scorer: Scorer | None = None,
 ) -> SpeechScores:
-    """Rate the spoken answers and store the ratings. Raises RunError if there are none."""
+    """Rate the spoken answers and store the ratings. Raises RunError if there are none.
+
+    With the `record` of the run and a `scorer`, what was heard is scored as the answers are.
+    """
     languages = {item.item_id: item.language for item in items.read(sound=False)}
     answers = [row for row in Answers(folder).rows() if row.answer is not None]
     spoken = [row for row in answers if row.speech_s]
     if not spoken:
         raise RunError(f"{folder}: no answer was spoken; --speaks makes a model speak")
     heard = _heard(folder, listeners, len(spoken), progress)
-    metrics = [*_transcripts(spoken, heard.texts, languages)]
+    metrics = []
+    if record is not None and scorer is not None and heard.texts:
+        answered, _, _ = answered_items(folder, record, items)
+        metrics += _scored_as_heard(folder, answered, heard.texts, scorer)
+    metrics += _transcripts(spoken, heard.texts, languages)
     metrics += _means("speech_quality", heard.qualities, "higher")
     metrics += _means("speaker_similarity", heard.similarities, "higher")
     metrics += _means("first_chunk_s", {r.item_id: r.first_chunk_s for r in spoken}, "lower")
@@ -137,6 +160,39 @@ def _heard(
             listen()
     listen()
     return heard
+
+
+def _scored_as_heard(
+    folder: Path, answered: Sequence[Answered], texts: dict[str, str | None], scorer: Scorer
+) -> list[Metric]:
+    """Return the scorer's metrics of what was heard, and store it; silence is heard as nothing."""
+    said = [replace(item, answer=texts.get(item.item_id) or "") for item in answered]
+    if isinstance(scorer, LabelScorer):
+        # A transcriber writes "8" for "eight".
+        said = [_in_words(item) for item in said]
+    scores = scorer.score(said)
+    values = {one.item_id: one.value for one in scores.item_scores}
+    rows = [
+        {"item_id": name, "heard": text, "value": values.get(name)} for name, text in texts.items()
+    ]
+    temporary = folder / f".{HEARD_FILE}.tmp"
+    pq.write_table(pa.Table.from_pylist(rows, HEARD), temporary, compression="zstd")
+    temporary.replace(folder / HEARD_FILE)
+    return [replace(metric, name=f"heard_{metric.name}") for metric in scores.metrics]
+
+
+def _in_words(item: Answered) -> Answered:
+    """Return an item with all its texts in the words that are compared."""
+
+    def plain(text: str) -> str:
+        return " ".join(words(text, item.language))
+
+    return replace(
+        item,
+        answer=plain(item.answer),
+        references=tuple(map(plain, item.references)),
+        options=tuple(map(plain, item.options)),
+    )
 
 
 def _transcripts(

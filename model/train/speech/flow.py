@@ -107,21 +107,30 @@ class FlowLearner(Learner[ClipBatch]):
         return list(self.flow.blocks)
 
     def loss(self, optimizer: str, batch: ClipBatch, progress: Progress) -> Loss:
-        """Return squared errors of the velocity, mean over bands, summed over real frames."""
+        """Return squared errors of the velocity, mean over bands, summed over real frames.
+
+        Prompts are given as clean frames, and are not learnt.
+        """
         del optimizer, progress
         clean, tokens, real = self.frames(batch)
         noise = torch.randn_like(clean)
         time = torch.randint(TIMES, (len(clean),), device=clean.device)
         share = (time / TIMES)[:, None, None]
         noisy = noise + share * (clean - noise)
-        if self.settings.chunked:
-            found = self._chunked(noisy, clean, tokens, real, time)
+        given = _places(real) < batch.prompt_counts[:, None] * self.repeats
+        prompted = bool(batch.prompt_counts.any())
+        if self.settings.chunked or prompted:
+            chunks = self._chunks(real) if self.settings.chunked else torch.zeros_like(tokens)
+            if prompted:
+                chunks = torch.where(given, 0, chunks + 1)  # the prompt is the first chunk
+            found = self.behind_clean(noisy, clean, tokens, real, time, chunks)
         else:
-            positions = _positions(real)
+            positions = _places(real)
             # A padded frame sees the real ones, which do not see it.
             found, _ = self.flow(noisy, tokens, time, positions, mask=real[:, None, None])
-        errors = (found.float() - (clean - noise)).square().mean(-1)[real].sum()
-        frames = real.sum()
+        learnt = real & ~given
+        errors = (found.float() - (clean - noise)).square().mean(-1)[learnt].sum()
+        frames = learnt.sum()
         return Loss(errors, float(frames), {"loss/velocity": (errors.detach(), frames)})
 
     def flops(self, batch: ClipBatch) -> float:
@@ -137,15 +146,12 @@ class FlowLearner(Learner[ClipBatch]):
         places = torch.arange(mel.shape[1], device=mel.device)
         return mel, tokens, places < batch.token_counts[:, None] * self.repeats
 
-    def _chunked(
-        self, noisy: Tensor, clean: Tensor, tokens: Tensor, real: Tensor, time: Tensor
-    ) -> Tensor:
+    def _chunks(self, real: Tensor) -> Tensor:
         config = self.vocoder.config
         shortest, longest = self.settings.chunk_frames(config.sampling_rate / config.hop_size)
-        lengths = real.sum(1).cpu()
         draw = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-        chunks = random_chunks(lengths, shortest, longest, self.repeats, draw).to(noisy.device)
-        return self.behind_clean(noisy, clean, tokens, real, time, chunks)
+        lengths = real.sum(1).cpu()
+        return random_chunks(lengths, shortest, longest, self.repeats, draw).to(real.device)
 
     def behind_clean(
         self,
@@ -161,7 +167,7 @@ class FlowLearner(Learner[ClipBatch]):
         As `ChunkSolver` evaluates them, chunk by chunk; `chunks` int64 (B, T) numbers them.
         """
         earlier, own = visible(chunks, real, self.settings.history_frames)
-        positions = _positions(real)
+        positions = _places(real)
         clean_time = torch.full_like(time, CLEAN_TIME)
         _, read = self.flow(clean, tokens, clean_time, positions, mask=earlier | own)
         rotation = self.flow.rotation(positions)
@@ -202,5 +208,5 @@ def start_quiet(flow: FlowNetwork) -> None:
     nn.init.zeros_(flow.final_layer.linear.bias)
 
 
-def _positions(real: Tensor) -> Tensor:
+def _places(real: Tensor) -> Tensor:
     return torch.arange(real.shape[1], device=real.device).expand(real.shape)

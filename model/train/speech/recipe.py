@@ -37,6 +37,15 @@ def _without_recompute(loop: LoopSettings) -> LoopSettings:
     return loop
 
 
+def _without_prompts(clips: ClipSettings) -> ClipSettings:
+    """Raise ValueError for prompts before clips, which the flow network alone knows."""
+    if clips.prompt_share:
+        raise ValueError(
+            "clips.prompt_share: prompts are for the flow network; remedy: leave it out"
+        )
+    return clips
+
+
 class FlowRecipe(SpeechRecipe):
     flow: FlowSettings = FlowSettings()
 
@@ -44,6 +53,7 @@ class FlowRecipe(SpeechRecipe):
 class VocoderRecipe(SpeechRecipe):
     vocoder: VocoderSettings = VocoderSettings()
 
+    _no_prompts = field_validator("clips")(_without_prompts)
     _no_recompute = field_validator("loop")(_without_recompute)
 
 
@@ -54,6 +64,7 @@ class TokenizerRecipe(SpeechRecipe):
     whisper: str | None = None
     tokenizer: TokenizerSettings = TokenizerSettings()
 
+    _no_prompts = field_validator("clips")(_without_prompts)
     _no_recompute = field_validator("loop")(_without_recompute)
 
     @field_validator("whisper")

@@ -97,3 +97,17 @@ def write(
         table = pa.Table.from_pylist(rows, schema.with_metadata(metadata))
         pq.write_table(table, place / f"{number:03}.parquet", row_group_size=group)
     return folder
+
+
+def spoken_row(number: int, answer: str = "", **changes: Any) -> dict[str, Any]:
+    """Return a row of `sft_spoken`: a question as sound, its answer as text and sound."""
+    asked, answered = sound(number, 3 + number % 5), sound(500 + number, 4 + number % 3)
+    messages = [
+        {"role": role, "kind": "audio", "text": text, "audio": {"bytes": data, "path": "x.flac"},
+         "semantic_tokens": codes}
+        for role, text, (data, codes) in (
+            ("user", None, asked), ("assistant", answer or f"n{number}", answered)
+        )
+    ]  # fmt: skip
+    row = conversation_row(number, answer, task="conversation", speaker="anna", messages=messages)
+    return row | changes

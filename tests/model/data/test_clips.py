@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.model.data.made import spoken_row, write
 from tests.model.train.speech.made import RATE, made_audio, made_clip, write_corpus
 from wavemill.model.data.clip_batches import ClipBatches
-from wavemill.model.data.clips import ClipSettings, SpeechClip, batch_of, clips_of, cut
+from wavemill.model.data.clips import ClipSettings, Prompt, SpeechClip, batch_of, clips_of, cut
 from wavemill.model.data.corpus import Corpus, Sound
 from wavemill.model.data.source import DataError, Problems, Share
 
@@ -170,3 +171,56 @@ def test_recognition_samples_of_sft_are_clips(tmp_path: Path) -> None:
     corpus = Corpus.open(str(tmp_path), "sft")
     found = list(clips_of(corpus, ClipSettings(corpus="sft")))
     assert found == [SpeechClip("s", "one", "", found[0].sound)]
+
+
+def test_all_that_is_said_in_a_spoken_conversation_is_clips(tmp_path: Path) -> None:
+    row = spoken_row(1)
+    corpus = Corpus.open(str(write(tmp_path, "sft", [[row]])), "sft")
+    asked, answered = clips_of(corpus, ClipSettings(corpus="sft"))
+    assert (asked.text, asked.speaker, asked.id) == ("", "anna", "s1-0")
+    assert (answered.text, answered.speaker, answered.id) == ("n1", "assistant", "s1-1")
+    assert answered.sound.codes.tolist() == row["messages"][1]["semantic_tokens"]
+    only = ClipSettings(corpus="sft", speaker="assistant")
+    assert [clip.id for clip in clips_of(corpus, only)] == ["s1-1"]
+
+
+def test_clips_of_one_conversation_stay_in_one_window(tmp_path: Path) -> None:
+    rows = [spoken_row(number) for number in range(6)]
+    corpus = Corpus.open(str(write(tmp_path, "sft", [rows[:4], rows[4:]])), "sft")
+    settings = ClipSettings(corpus="sft", window_clips=3, batch_clips=1)
+    with ClipBatches(corpus, settings, 16_000) as batches:
+        for _ in range(2):
+            epoch = [next(batches).ids[0] for _ in range(12)]
+            assert sorted(epoch) == [f"s{n}-{m}" for n in range(6) for m in range(2)]
+
+
+def test_a_prompt_is_another_clip_of_the_speaker(place: str) -> None:
+    wanted = replace_settings(prompt_share=1.0, prompt_s=0.24)
+    speakers = {clip.id: clip.speaker for clip in CLIPS}
+    codes = {clip.id: clip.sound.codes for clip in CLIPS}
+    source, again = batches(place, wanted=wanted), batches(place, wanted=wanted)
+    first = next(source)
+    assert torch.equal(first.audio, next(again).audio)
+    for row, name in enumerate(first.ids):
+        count, whole = int(first.prompt_counts[row]), int(first.token_counts[row])
+        assert 0 < count <= 3
+        given = first.tokens[row, :count].tolist()
+        assert first.tokens[row, count:whole].tolist() == codes[name].tolist()
+        others = [n for n in codes if n != name and speakers[n] == speakers[name]]
+        assert any(given == codes[n][at : at + count].tolist() for n in others for at in range(9))
+    assert first.units == 80 * sum(len(codes[name]) for name in first.ids)
+
+
+def test_the_sound_of_a_prompt_stands_before_the_clip() -> None:
+    clip, other = CLIPS[4], CLIPS[3]
+    behind = replace(clip, prompt=Prompt(other.part(2, 3), 2))
+    made = batch_of([behind, CLIPS[0]], RATE, Problems())
+    alone = batch_of([clip], RATE, Problems())
+    before = batch_of([(other.part(2, 3), 2)], RATE, Problems())
+    assert made is not None
+    assert alone is not None
+    assert before is not None
+    samples = 3 * RATE * 80 // 1000
+    assert torch.equal(made.audio[0, :samples], before.audio[0])
+    assert torch.equal(made.audio[0, samples:], alone.audio[0])
+    assert made.prompt_counts.tolist() == [3, 0]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.model.conformance import LLM, TABLE, notes
 from wavemill.model.data.corpus import Conversation, Sound, Spoken
-from wavemill.model.data.documents import conversation_document
+from wavemill.model.data.documents import conversation_document, with_hidden_codes
 from wavemill.model.prompt.layout import Format, Vocabulary
 from wavemill.model.prompt.text import Utf8
 
@@ -81,3 +81,17 @@ def test_only_the_user_is_heard() -> None:
     )  # fmt: skip
     assert [len(sound.codes) for sound in made.sounds] == [2, 1]
     assert made.continuous.sum() == 3
+
+
+def test_hidden_codes_are_those_that_are_heard() -> None:
+    given = conversation(
+        Spoken("user", None, heard(*range(1, 41))), Spoken("assistant", "ok", heard(4, 5))
+    )
+    made = conversation_document(given, Utf8(), FORM)
+    hidden = with_hidden_codes(made, 0.5, FORM.vocabulary.blank, np.random.default_rng(0))
+    changed = np.flatnonzero(hidden.audio_ids != made.audio_ids)
+    assert 10 < len(changed) < 30
+    assert made.continuous[changed].all()
+    assert (hidden.audio_ids[changed] == FORM.vocabulary.blank).all()
+    assert (hidden.audio_labels == made.audio_labels).all()
+    assert hidden.continuous.tolist() == made.continuous.tolist()

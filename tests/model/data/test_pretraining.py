@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from wavemill.model.data.corpus import Segment, Sound
-from wavemill.model.data.documents import WEIGHTS, Document, Said, Task, Tasks
-from wavemill.model.prompt.layout import LayoutError, Vocabulary, read_aloud
+from wavemill.model.data.documents import (
+    WEIGHTS,
+    Document,
+    Said,
+    Task,
+    Tasks,
+    has_reference,
+)
+from wavemill.model.prompt.layout import LayoutError, Role, TokenMessage, Vocabulary, read_aloud
 
 V = Vocabulary(text_tokens=256, audio_offset=320)
 A0, B, EOS = V.audio_offset, V.blank, V.text_eos
@@ -124,3 +133,38 @@ def test_interleaving_keeps_pairs_and_drops_a_last_single_segment() -> None:
 
 def test_the_weights_are_those_of_table_3() -> None:
     assert [WEIGHTS[task] for task in Task] == [7, 1, 1, 1, 1, 1, 2]
+
+
+def spoken_by(speaker: str, one: Said) -> Said:
+    return replace(one, segment=replace(one.segment, speaker=speaker))
+
+
+def test_a_reference_is_another_segment_of_the_speaker() -> None:
+    anna, bob, again = (
+        spoken_by("anna", ONE), spoken_by("bob", said(3, [9], [30])), spoken_by("anna", TWO)
+    )  # fmt: skip
+    first, second = laid_out(Task.TTS_WITH_REFERENCE, anna, bob, again)
+    assert (first.id, second.id) == ("s1", "s2")
+    assert second.audio_ids.tolist() == [B, B, *MEDIA_ONE, B, *MEDIA_TWO]
+    assert second.text_ids.tolist() == [10, 11] + [B] * 4 + [20] + [B] * 3
+    assert counted(second) == ([A0 + 3, END], [])
+    assert counted(first) == ([A0 + 1, A0 + 2, END], [])
+    assert not second.continuous.any()
+
+
+def test_the_prompt_with_a_reference_is_what_was_learnt() -> None:
+    _, learnt = laid_out(Task.TTS_WITH_REFERENCE, spoken_by("a", ONE), spoken_by("a", TWO))
+    reference = TokenMessage(Role.ASSISTANT, (10, 11), (1, 2))
+    prompt = read_aloud([20], V, reference)
+    length = len(prompt)
+    assert learnt.audio_ids.tolist()[:length] == list(prompt.audio_ids)
+    assert learnt.text_ids.tolist()[:length] == list(prompt.text_ids)
+    assert learnt.audio_labels[length - 1 :].tolist() == [A0 + 3, END, PAD]
+    with pytest.raises(LayoutError, match="what is said in it"):
+        read_aloud([20], V, TokenMessage(Role.ASSISTANT, (10,)))
+
+
+def test_speakers_without_another_segment_have_no_reference() -> None:
+    assert laid_out(Task.TTS_WITH_REFERENCE, spoken_by("a", ONE), spoken_by("b", TWO)) == []
+    assert not has_reference([spoken_by("a", ONE), spoken_by("b", TWO)])
+    assert not has_reference([ONE, TWO])  # nobody knows who speaks

@@ -14,6 +14,8 @@ from wavemill.model.evaluate.benchmarks.schema import Benchmark, Data, MetricSpe
 
 COLUMNS = ["sample_id", "task", "language", "split", *ABOUT, "messages"]
 LABELS = ("ser", "sec", "asc")  # tasks whose answer is a class of a closed set
+CHAT = "chat"  # spoken questions: a closed set if each answer is right for several of them
+FEWEST_OF_EACH = 4  # questions on average, for an answer of such a set
 MAX_LABELS = 100  # with more different answers, it is not a closed set
 ALL_SPLITS = "all"  # as --split: rows of every split, and without one
 WER = MetricSpec(name="wer", unit="%", better="lower", meaning="word errors by reference words")
@@ -27,7 +29,10 @@ def benchmark_of(source: str, split: str, task: str, name: str) -> Benchmark:
     for row in _rows(source, split, task):
         languages[row["language"] or "en"] += 1
         answers[_said(row)] += 1
-    options = tuple(sorted(answers)) if task in LABELS and len(answers) <= MAX_LABELS else ()
+    closed = len(answers) <= MAX_LABELS and (
+        task in LABELS or (task == CHAT and len(answers) * FEWEST_OF_EACH <= answers.total())
+    )
+    options = tuple(sorted(answers)) if closed else ()
     kind: Literal["asr", "classification", "reference_qa"] = "reference_qa"
     if task == "asr":
         kind = "asr"
@@ -87,6 +92,8 @@ def _rows(source: str, split: str, task: str, sound: bool = False) -> Iterator[d
     problems = Problems()
     for file in files.files:
         for _, row in file.rows(COLUMNS if sound else [*COLUMNS[:-1], *_PARTS], problems):
+            if row["task"] == CHAT and len(row["messages"]) != 2:
+                continue  # a reply to a conversation that went on is no answer to a question
             seen[(row["split"] or "none", row["task"])] += 1
             if split in (row["split"], ALL_SPLITS) and row["task"] == task:
                 yield row

@@ -99,3 +99,18 @@ def test_a_corpus_of_before_has_neither_speaker_nor_recording(workdir: Path) -> 
         pq.write_table(pq.read_table(path).drop_columns(["recording_id", "speaker"]), path)
     found = list(corpus.read(str(workdir), "test", "asr"))
     assert [(item.speaker, item.recording_id) for item in found] == [(None, None)] * 2
+
+
+def test_questions_with_few_different_answers_are_a_closed_set(tmp_path: Path) -> None:
+    folder = tmp_path / "work/corpus/sft"
+    folder.mkdir(parents=True)
+    rows = [row(str(n), "test", "chat", f"The answer is {'six' if n % 2 else 'two'}.")
+            for n in range(8)]  # fmt: skip
+    for one in rows:
+        del one["messages"][0]
+    longer = row("long", "test", "chat", "The answer is nine.")
+    pq.write_table(pa.Table.from_pylist([*rows, longer], sft.SCHEMA), folder / "1.parquet")
+    asked = corpus.benchmark_of(str(tmp_path / "work"), "test", "chat", "mine")
+    assert asked.task == "classification"
+    assert asked.options == ("The answer is six.", "The answer is two.")
+    assert asked.data.items == 8

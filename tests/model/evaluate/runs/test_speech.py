@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from wavemill.model.evaluate.benchmarks.items import BenchmarkItem, Items, write_items
+from wavemill.model.evaluate.benchmarks.schema import benchmark_named
+from wavemill.model.evaluate.recipes.recipe import load_recipe
 from wavemill.model.evaluate.runs.answers import Answers, Row
-from wavemill.model.evaluate.runs.record import RunError
-from wavemill.model.evaluate.runs.speech import Listener, Listeners, read_speech, score_speech
+from wavemill.model.evaluate.runs.record import Record, RunError
+from wavemill.model.evaluate.runs.speech import (
+    HEARD_FILE,
+    Listener,
+    Listeners,
+    read_speech,
+    score_speech,
+)
+from wavemill.model.evaluate.scorers.choice import LabelScorer
 from wavemill.model.evaluate.sound import encoded
 
 RATE = 24_000
@@ -78,3 +88,30 @@ def test_silence_is_an_error_with_its_remedy(tmp_path: Path) -> None:
     items = run_of(tmp_path, [Row("a", answer="x")])
     with pytest.raises(RunError, match="--speaks"):
         score_speech(tmp_path, items, Listeners())
+
+
+def test_what_is_heard_is_scored_as_the_answers_are(tmp_path: Path) -> None:
+    answers = {"a": "The answer is eight.", "b": "The answer is two.", "c": "The answer is two."}
+    write_items(
+        tmp_path / "items.parquet",
+        [BenchmarkItem(name, question="?", references=(text,)) for name, text in answers.items()],
+    )
+    rows = [spoken(name, text, 0.5, 1.0, 0.25) for name, text in answers.items()]
+    items = Items(tmp_path / "items.parquet")
+    Answers(tmp_path).append(rows)
+    ears = heard_as("The answer is 8.", "The answer is too", "The answer is two.")
+    run = Record(
+        label="model",
+        benchmark=benchmark_named("meld").model_copy(
+            update={"options": tuple(sorted(set(answers.values())))}
+        ),
+        items=len(answers), items_sha256="", model={}, recipe=load_recipe("plain"), seed=0,
+        versions={}, created="2025-01-01",
+    )  # fmt: skip
+    found = score_speech(tmp_path, items, Listeners(ears), record=run, scorer=LabelScorer())
+    assert found.metrics[0].name == "heard_accuracy"
+    assert found.metrics[0].value == pytest.approx(200 / 3)
+    stored = pq.read_table(tmp_path / HEARD_FILE).to_pylist()
+    assert [(one["heard"], one["value"]) for one in stored] == [
+        ("The answer is 8.", 1.0), ("The answer is too", 0.0), ("The answer is two.", 1.0)
+    ]  # fmt: skip
