@@ -67,6 +67,11 @@ COMMANDS = {
         "export",
         "Write conversations of a corpus in a format that other projects train on.",
     ),
+    "voices": Place(
+        "voices",
+        "voices",
+        "Choose voices to speak in from a corpus: short clean recordings of one speaker each.",
+    ),
     "schema": Place(
         "inspection",
         "schema",

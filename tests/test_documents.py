@@ -88,6 +88,7 @@ SHORT = {
     "perplexity": "--documents 1",
     "resynthesise": "--limit 1 --sounds 1",
     "evaluate": "--max-new-tokens 2 --limit 1",
+    "voices": "--set shortest_s=0.1 --set min_snr_db=0 --set min_dnsmos_overall=1",
 }
 RATE = 16_000
 

@@ -7,18 +7,23 @@ that what follows works only on what was never said in just this way.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from wavemill.manifests.filesystems import anchored
 from wavemill.manifests.recording import Recording
 from wavemill.stages.conversation import clip_id, drawn
-from wavemill.stages.recording_stage import Upstream
+from wavemill.stages.recording_stage import RecordingError, Upstream
+from wavemill.stages.speak.voices import VoiceRow, read_voices
 from wavemill.stages.stage import Stage
 from wavemill.stages.tables import batch, field
 
 KOKORO = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
+TRAIN = "train"
 SCHEMA = pa.schema(
     [
         field("recording_id", pa.string(), "Conversation: hash of its messages"),
@@ -45,11 +50,19 @@ class CastSettings(BaseModel):
     seed: int = 0
     user_voices: tuple[str, ...] = KOKORO  # as the speak engine names them
     assistant_voice: str = "jf_alpha"  # one for the corpus
+    # A file of `wavemill voices`, in place of user_voices and blends: each conversation has voices
+    # of its own split, or of none.
+    voices: Path | None = None
     # So many further user voices, each a blend of two; 0 for engines that know no blends.
     blends: int = Field(20, ge=0)
     # Users speak this much faster or slower, and higher or lower; recorded in each row.
     pace: float = Field(0.12, ge=0, lt=0.5)
     pitch: float = Field(0.06, ge=0, lt=0.5)
+
+    @field_validator("voices")
+    @classmethod
+    def _from_any_folder(cls, place: Path | None) -> Path | None:
+        return None if place is None else Path(anchored(str(place)))
 
     @model_validator(mode="after")
     def _can_be_blended(self) -> CastSettings:
@@ -70,13 +83,26 @@ class Cast(Stage[CastSettings]):
     Settings = CastSettings
     written = True
 
+    def parameters(self) -> dict[str, Any]:
+        """Return the settings, with the names of the voices in place of the file that has them."""
+        values = super().parameters()
+        del values["voices"]
+        if self.settings.voices is None:
+            return values
+        named = [[one.name, one.split] for one in self._voices]
+        return {**values, "user_voices": named, "blends": 0}
+
+    @cached_property
+    def _voices(self) -> list[VoiceRow]:
+        return [] if self.settings.voices is None else read_voices(self.settings.voices)
+
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         if not any(row["kept"] for row in upstream.table("screen", ["kept"]).to_pylist()):
             return
         dialogue = recording.recording_id
         rows = []
         for script in upstream.table("rewrite", ["messages"]).to_pylist():
-            of_user = self._manner(dialogue)
+            of_user = self._manner(recording)
             of_assistant = {
                 "voice": self.settings.assistant_voice,
                 "other_voice": self.settings.assistant_voice,
@@ -100,20 +126,30 @@ class Cast(Stage[CastSettings]):
         if rows:
             yield batch(rows, SCHEMA)
 
-    @property
-    def user_voices(self) -> list[str]:
-        """All voices of users: those that are named, and blends of them."""
+    def user_voices(self, split: str | None) -> list[str]:
+        """Return the voices of users: those that are named, and blends of them.
+
+        Of a file of voices, those of a split; a conversation without one is to learn from.
+        """
+        if self.settings.voices is not None:
+            splits = (None, split or TRAIN)
+            return [voice.name for voice in self._voices if voice.split in splits]
         named = self.settings.user_voices
         return [*named, *blends(named, self.settings.blends)]
 
-    def _manner(self, dialogue: str) -> dict[str, Any]:
-        """Return voice, other voice, pace and pitch of the user of a conversation.
+    def _manner(self, recording: Recording) -> dict[str, Any]:
+        """Return voice, other voice, pace and pitch of the user. Raises RecordingError: `no_voice`.
 
         The voices are the two with the highest hashes: a further one takes its share and moves
         nothing else.
         """
-        seed = self.settings.seed
-        ranked = sorted(self.user_voices, key=lambda name: drawn(seed, dialogue, "voice", name))
+        seed, dialogue = self.settings.seed, recording.recording_id
+        voices = self.user_voices(recording.split)
+        if not voices:
+            raise RecordingError(
+                "no_voice", f"{self.settings.voices} has no voice of the split {recording.split!r}"
+            )
+        ranked = sorted(voices, key=lambda name: drawn(seed, dialogue, "voice", name))
         pace = 1 + self.settings.pace * (2 * drawn(seed, dialogue, "pace") - 1)
         pitch = 1 + self.settings.pitch * (2 * drawn(seed, dialogue, "pitch") - 1)
         return {

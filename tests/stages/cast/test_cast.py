@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support import MemoryUpstream
 from wavemill.manifests.conversations import conversation
 from wavemill.manifests.recording import MessageOf
 from wavemill.stages.cast.stage import Cast, CastSettings, blends, kind_of
+from wavemill.stages.recording_stage import RecordingError
 from wavemill.stages.rewrite.stage import SCHEMA as REWRITTEN
 
 
-def cast(text: str, **settings: Any) -> list[dict[str, Any]]:
-    made = conversation([(MessageOf.USER, text), (MessageOf.ASSISTANT, "Yes.")], "c:1")
+def cast(text: str, split: str | None = None, **settings: Any) -> list[dict[str, Any]]:
+    written = [(MessageOf.USER, text), (MessageOf.ASSISTANT, "Yes.")]
+    made = replace(conversation(written, "c:1"), split=split)
     key = made.recording_id
     messages = [
         {"role": "user", "text": text, "written": text},
@@ -79,3 +84,37 @@ def test_a_blend_needs_two_voices() -> None:
 )
 def test_kinds(written: str, text: str, kind: str) -> None:
     assert kind_of(written, text) == kind
+
+
+@pytest.fixture
+def voices(tmp_path: Path) -> Path:
+    rows = [{"voice": f"{split}{n}", "split": split} for split in ("train", "test") for n in "ab"]
+    rows.append({"voice": "any", "split": None})
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "voices.parquet")
+    return tmp_path / "voices.parquet"
+
+
+def test_voices_of_a_file_are_kept_apart_by_split(voices: Path) -> None:
+    def used(split: str | None) -> set[str]:
+        rows = [cast(f"Is it {n}?", split, voices=voices)[0] for n in range(60)]
+        return {row[name] for row in rows for name in ("voice", "other_voice")}
+
+    assert used("train") == used(None) == {"traina", "trainb", "any"}
+    assert used("test") == {"testa", "testb", "any"}
+
+
+def test_a_split_without_voices_is_a_row(voices: Path) -> None:
+    rows = [{"voice": "a", "split": "test"}]
+    pq.write_table(pa.Table.from_pylist(rows), voices)
+    with pytest.raises(RecordingError, match="no voice of the split 'train'"):
+        cast("Is it so?", "train", voices=voices)
+
+
+def test_the_names_in_a_file_of_voices_decide_and_not_its_place(voices: Path) -> None:
+    before = Cast(CastSettings(voices=voices)).parameters()
+    moved = voices.rename(voices.with_name("moved.parquet"))
+    assert Cast(CastSettings(voices=moved)).parameters() == before
+    assert str(moved) not in str(before)
+    plain = Cast(CastSettings()).parameters()
+    assert "voices" not in plain
+    assert plain != before
