@@ -96,11 +96,14 @@ class Sums:
             files = [out / f"{split}.jsonl" for split, _ in splits]
             for file, (split, count) in zip(files, splits, strict=True):
                 write(file, chats(split, count))
-            options = [*voices[name], f"assistant_voice={ASSISTANT}"]
+            options = [f"cast.{one}" for one in voices[name]]
+            options += [
+                f"cast.assistant_voice={ASSISTANT}", "shard_seconds=30",
+                "sft_spoken.tasks=[chat,conversation,asr]",
+            ]  # fmt: skip
             self._timed(
-                f"curate {name}", "curate", *files, "--out", out / name, "--set",
-                "shard_seconds=30", *_each("--set", [f"cast.{option}" for option in options]),
-                *self.executor,
+                f"curate {name}", "curate", *files, "--out", out / name, *self.executor,
+                *_each("--set", options),
             )  # fmt: skip
         return out / "work", out / "asked"
 
