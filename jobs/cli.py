@@ -51,6 +51,11 @@ COMMANDS = {
         "Write WORKDIR/quality.duckdb and report/index.html; print what became of every hour of "
         "input.",
     ),
+    "voices": Place(
+        "voices",
+        "voices",
+        "Pick prompts of voices from a corpus: clean stretches of one speaker, with their words.",
+    ),
     "dashboard": Place(
         "dashboard",
         "dashboard",
