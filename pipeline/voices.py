@@ -114,11 +114,11 @@ def write_voices(workdir: str, out: Path, rules: VoiceRules) -> Voices:
         found.speakers += 1
         chosen += [(at, row | {"voice": voice}) for at, row in rows[: rules.of_each]]
     sounds = stored_audio(files, "pretrain", [at for at, _ in chosen], problems)
-    rows = list(_with_audio(chosen, sounds))
-    found.prompts = len(rows)
+    prompts = list(_with_audio(chosen, sounds))
+    found.prompts = len(prompts)
     partial = out.with_name(f".{out.name}.partial")
     try:
-        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), partial, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(prompts, SCHEMA), partial, compression="zstd")
         partial.replace(out)
     except OSError as error:
         raise ConfigError(f"--out: cannot write {out}: {error.strerror or error}") from None
