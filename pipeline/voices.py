@@ -95,14 +95,20 @@ _RULES = {
     "noisy": "snr_db < $min_snr_db",
     "low DNSMOS": "dnsmos_overall < $min_dnsmos_overall",
     "text not sure": "asr_confidence < $min_asr_confidence",
+    # So that a voice that is tested with was never learnt from.
+    "speaker in several splits": "splits > 1",
 }
 _CASES = " ".join(f"when {test} then '{rule}'" for rule, test in _RULES.items())
 _JUDGED = f"""
-with judged as (
-    select segment_id, dnsmos_overall, case {_CASES} end as broken,
-           case when text_source = 'manifest' and speaker <> $unknown then speaker
-                else recording_id[:12] || '-' || speaker end as owner
+with owned as (
+    select *, case when text_source = 'manifest' and speaker <> $unknown then speaker
+                   else recording_id[:12] || '-' || speaker end as owner
     from segments
+), spread as (
+    select owner, count(distinct coalesce(split, '')) as splits from owned group by owner
+), judged as (
+    select segment_id, dnsmos_overall, owner, case {_CASES} end as broken
+    from owned join spread using (owner)
 )
 select segment_id, owner, broken,
        case when broken is null then row_number() over (

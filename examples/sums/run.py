@@ -26,6 +26,8 @@ UNHEARD = (  # voices that ask, and that nothing was learnt from
     "jf_tebukuro", "jf_tebukuro+jm_kumo:0.5", "jf_tebukuro+jf_alpha:0.35",
     "jf_tebukuro+jf_nezumi:0.35", "jf_tebukuro+jf_gongitsune:0.35",
 )  # fmt: skip
+# Clean clips: what is learnt from them is measured, and not what rooms do to it.
+QUIET = tuple(f"augment.{name}_share=0" for name in ("room", "noise", "telephone"))
 QUESTIONS = 108  # that are spoken: of those that are understood, ASKED are asked
 ASKED = 100
 SOUNDS = 10  # answers that are kept as WAV
@@ -96,11 +98,14 @@ class Sums:
             files = [out / f"{split}.jsonl" for split, _ in splits]
             for file, (split, count) in zip(files, splits, strict=True):
                 write(file, chats(split, count))
-            options = [*voices[name], f"assistant_voice={ASSISTANT}"]
+            options = [f"cast.{one}" for one in voices[name]]
+            options += [
+                f"cast.assistant_voice={ASSISTANT}", "shard_seconds=30",
+                "sft_spoken.tasks=[chat,conversation,asr]", *QUIET,
+            ]  # fmt: skip
             self._timed(
-                f"curate {name}", "curate", *files, "--out", out / name, "--set",
-                "shard_seconds=30", *_each("--set", [f"cast.{option}" for option in options]),
-                *self.executor,
+                f"curate {name}", "curate", *files, "--out", out / name, *self.executor,
+                *_each("--set", options),
             )  # fmt: skip
         return out / "work", out / "asked"
 

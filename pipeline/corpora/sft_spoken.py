@@ -2,20 +2,23 @@
 
 Its rows are those of `sft`, in a folder of its own beside it; training on `sft` reads both.
 Task `chat`: spoken questions, written answers. Task `conversation`: both sides are spoken, and a
-message of the assistant has its text with its sound.
+message of the assistant has its text with its sound. Task `asr`: what a user says, to be written
+down, behind an instruction as in `sft`; its text is known, since it was spoken from text.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from wavemill.manifests.copies import ADDED
 from wavemill.manifests.recording import Recording
+from wavemill.pipeline.corpora.instructions import instructions_digest
+from wavemill.pipeline.corpora.instructions.choice import choose_instruction, written_language
 from wavemill.pipeline.corpora.sft import HUGGINGFACE, SCHEMA
 from wavemill.stages.augment.stage import clips_of
 from wavemill.stages.conversation import system_of
@@ -23,9 +26,10 @@ from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.stage import Stage
 from wavemill.stages.tables import batch
 
-SpokenTask = Literal["chat", "conversation"]
+SpokenTask = Literal["chat", "conversation", "asr"]
 ASSISTANT = "assistant"
 SURROUNDINGS = ("rt60_s", "direct_db", "noise", "snr_db", "telephone")
+ASR: Final = "asr"
 
 
 class SftSpokenSettings(BaseModel):
@@ -34,6 +38,7 @@ class SftSpokenSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: tuple[SpokenTask, ...] = ("chat", "conversation")
+    seed: int = 0  # of which instruction asks for a transcript
 
 
 class SftSpoken(Stage[SftSpokenSettings]):
@@ -48,8 +53,15 @@ class SftSpoken(Stage[SftSpokenSettings]):
     written = True
     corpus = True
 
+    def parameters(self) -> dict[str, Any]:
+        found = super().parameters()
+        if ASR in self.settings.tasks:
+            return {**found, "instructions": instructions_digest()}
+        del found["seed"]  # which says nothing without instructions
+        return found
+
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
-        """Yield a row for each task of which all that is spoken was kept."""
+        """Yield a row for each task of which all that is spoken was kept; `asr`: for each clip."""
         messages = upstream.table("cast").to_pylist()
         if not messages:
             return
@@ -57,9 +69,32 @@ class SftSpoken(Stage[SftSpokenSettings]):
         kept = {row["segment_id"] for row in verdicts if row["kept"]}
         clips = _Clips(upstream)
         for task in self.settings.tasks:
+            if task == ASR:
+                for message in messages:
+                    if message["role"] != ASSISTANT and message["segment_id"] in kept:
+                        row = self._transcript(recording, message, clips, upstream.lineage_id)
+                        yield batch([row], SCHEMA)
+                continue
             spoken = [m for m in messages if task == "conversation" or m["role"] != ASSISTANT]
             if all(message["segment_id"] in kept for message in spoken):
                 yield batch([_row(recording, task, messages, clips, upstream.lineage_id)], SCHEMA)
+
+    def _transcript(
+        self, recording: Recording, message: Mapping[str, Any], clips: _Clips, lineage_id: str
+    ) -> dict[str, Any]:
+        name = f"{recording.recording_id}-{message['segment_index']}-{ASR}"
+        row = _row(recording, ASR, [message], clips, lineage_id)
+        empty = {"kind": "text", "audio": None, "semantic_tokens": None}
+        language = written_language(message["text"], recording.language)
+        asked = choose_instruction(ASR, None, language, self.settings.seed, name)
+        return row | {
+            "sample_id": name,
+            "messages": [
+                {"role": "user", "text": asked, **empty},
+                *row["messages"],
+                {"role": ASSISTANT, "text": message["text"], **empty},
+            ],
+        }
 
 
 class _Clips:

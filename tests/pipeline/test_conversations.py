@@ -144,6 +144,9 @@ def settings_of(url: str) -> list[str]:
         "cast.assistant_voice=eve",
         "listen.again.max_words_per_second=100",
         "verdict_spoken.max_words_per_second=100",
+        "augment.room_share=0",
+        "augment.noise_share=0",
+        "augment.telephone_share=0",
     ]
 
 
@@ -208,6 +211,18 @@ def test_from_text_to_corpus(curate: Curate, tmp_path: Path) -> None:
         ("manifest", "bad_manifest_line"),
         ("speak", "not_spoken"),
     ]
+
+
+def test_what_users_say_can_be_written_down(curate: Curate, tmp_path: Path) -> None:
+    curate(CHATS[:1], "sft_spoken.tasks=[asr]")
+    (row,) = table(tmp_path / "W")
+    asked, heard, said = row["messages"]
+    assert (row["task"], row["sample_id"]) == ("asr", f"{row['recording_id']}-0-asr")
+    assert [m["role"] for m in row["messages"]] == ["user", "user", "assistant"]
+    assert (asked["kind"], heard["kind"], said["kind"]) == ("text", "audio", "text")
+    clip, _ = soundfile.read(io.BytesIO(heard["audio"]["bytes"]))
+    assert said["text"] == letters(clip)
+    assert len(json.loads(row["metadata"])["spoken"]) == 1
 
 
 def test_the_command_tells_of_conversations(server: Server, tmp_path: Path) -> None:

@@ -75,6 +75,14 @@ def test_the_clearest_of_each_speaker_are_taken() -> None:
     assert ids(found(*nobody)) == ["r1-1", "r2-0"]
 
 
+def test_a_speaker_in_several_splits_is_in_none() -> None:
+    named = {"text_source": "manifest", "speaker": "anna"}
+    rows = [segment(1, **named), segment(2, split="test", **named), segment(3, split="test")]
+    voices = found(*rows)
+    assert ids(voices) == ["r3-0"]
+    assert voices.left_out == {"speaker in several splits": 2}
+
+
 def test_a_voice_has_its_sound_and_keeps_its_name() -> None:
     row = segment(1, split="test")
     first, again = found(row), found(segment(2), row)
