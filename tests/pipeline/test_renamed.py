@@ -153,7 +153,7 @@ def test_a_configuration_says_what_took_the_place(caplog: pytest.LogCaptureFixtu
     assert config.diarize.engine == "campplus"
     assert said(caplog) == [
         "config: diarize.engine silero is gone, campplus takes its place; its output is computed"
-        " anew"
+        " anew, from the original audio unless diarize.reads says otherwise"
     ]
 
 
