@@ -6,7 +6,8 @@
 WAVEMILL_AUDIO names the folder of recordings (default `../shared/audio`). Words and their
 confidences come from the clips of benchmarks/transcription.py, voices from
 benchmarks/diarization.py, denoisers from benchmarks/denoise.py. The rest is one build of real
-recordings by the default profile, `wavemill.curate`, and what its tables say. Needs the extra `evaluate`. Figures: real_models.md.
+recordings by the default profile, `wavemill.curate`, and what its tables say. Needs the extra
+`evaluate`. Figures: real_models.md.
 """
 
 from __future__ import annotations
@@ -100,11 +101,11 @@ def words() -> Iterator[Figure]:
         yield Figure(f"CPU s per s of transcribing, {name}", f"{spent / seconds:.3f}")
         pairs += own
     right = [one for truth, heard in pairs for one in judged_words(truth, heard)]
-    yield at_least("AUC of confidence for a word being right", auc(right), 0.9, ".2f")
+    yield Figure("AUC of confidence for a word being right", f"{auc(right):.2f}")
     kept = [pair for pair in pairs if pair[1].asr_confidence >= least]
     share = spoken(kept) / spoken(pairs)
-    yield at_least(f"words in clips at confidence {least:g} or more", share, 0.9)
-    yield at_most("word error of those", word_error(kept), 0.06)
+    yield Figure(f"words in clips at confidence {least:g} or more", f"{share:.1%}")
+    yield Figure("word error of those", f"{word_error(kept):.1%}")
 
 
 def word_error(pairs: Sequence[tuple[str, Transcript]]) -> float:
