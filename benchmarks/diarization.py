@@ -1,6 +1,8 @@
 """Diarization of known speakers: missed speech, false alarm and speaker confusion.
 
     python -m benchmarks.diarization              the tables, on original and denoised audio
+    python -m benchmarks.diarization extracts six --original    some of them
+    python -m benchmarks.diarization --speech silero    with the other model of speech; also below
     python -m benchmarks.diarization --tune 500   500 random settings, and leave one out
     python -m benchmarks.diarization --alike      cosines, for the thresholds of post-processing
     python -m benchmarks.diarization --hours 1    speed and memory on a long recording
@@ -135,13 +137,18 @@ def row(name: str, s: np.ndarray) -> str:
 class Bench:
     """Conversations, original or enhanced, with their diarizations by the engine."""
 
-    def __init__(self, known: Mapping[str, Conversation], version: str) -> None:
-        self.known, self.engine = known, loaded(CampplusConfig())
+    def __init__(
+        self, known: Mapping[str, Conversation], version: str, config: CampplusConfig
+    ) -> None:
+        self.known, self.engine = known, loaded(config)
         self.audio = {
             name: c.samples if version == "original" else enhanced(c.samples)
             for name, c in known.items()
         }
+        began = time.process_time()
         self.found = {n: self.engine.diarize(ArrayTrack(x)) for n, x in self.audio.items()}
+        self.cpu = time.process_time() - began
+        self.seconds = sum(len(x) for x in self.audio.values()) / RATE
 
     def scored(self, turns: Mapping[str, Sequence[Turn]]) -> Scores:
         return {name: score(c, turns[name]) for name, c in self.known.items()}
@@ -181,11 +188,14 @@ def loaded(config: CampplusConfig) -> Campplus:
     return engine
 
 
-def table(version: str, known: Mapping[str, Conversation]) -> None:
-    bench = Bench(known, version)
+def table(version: str, known: Mapping[str, Conversation], config: CampplusConfig) -> None:
+    bench = Bench(known, version, config)
     print(f"\n{version}: reference s, missed, false alarm, confused / reference, / detected")
     one, chosen, processed = bench.one_speaker(), bench.chosen(), bench.post_processed()
+    print(f"{bench.cpu / bench.seconds:.4f} CPU s per s of audio, the engine alone")
     for kind, described in KINDS.items():
+        if kind not in {c.kind for c in known.values()}:
+            continue
         print(row(f"{described}: one speaker", bench.of_kind(one, kind).sum(axis=0)))
         print(row("  campplus", bench.of_kind(chosen, kind).sum(axis=0)))
         print(row("  with post-processing", bench.of_kind(processed, kind).sum(axis=0)))
@@ -204,9 +214,9 @@ def objective(tables: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.sum(parts, axis=0) / sum(WEIGHTS.values())
 
 
-def tune(known: Mapping[str, Conversation], count: int) -> None:
+def tune(known: Mapping[str, Conversation], count: int, config: CampplusConfig) -> None:
     """Try settings at random; choose on all but one extract and score that one."""
-    bench, generator = Bench(known, "original"), np.random.default_rng(5)
+    bench, generator = Bench(known, "original", config), np.random.default_rng(5)
     settings = [
         {name: generator.choice(values).item() for name, values in CHOICES.items()}
         for _ in range(count)
@@ -225,9 +235,9 @@ def tune(known: Mapping[str, Conversation], count: int) -> None:
         print(f"leave one out, {kind}: {confusion(held_out):.3f}")
 
 
-def alike(known: Mapping[str, Conversation]) -> None:
+def alike(known: Mapping[str, Conversation], config: CampplusConfig) -> None:
     """Print cosines of 1.5 s of the same and of other speakers, neighbours, and of whole voices."""
-    bench = Bench(known, "original")
+    bench = Bench(known, "original", config)
     found: dict[str, list[float]] = {}
     for name, conversation in known.items():
         cells: dict[str, list[Span]] = {}
@@ -257,9 +267,9 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12))
 
 
-def long_recording(hours: float, known: Mapping[str, Conversation]) -> None:
+def long_recording(hours: float, known: Mapping[str, Conversation], config: CampplusConfig) -> None:
     track = LoopTrack(np.concatenate([c.samples for c in known.values()]), int(hours * 3600) * RATE)
-    engine = loaded(CampplusConfig())
+    engine = loaded(config)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began = time.process_time()
     segments = Diarize(Config(), engine=engine).segments(track)  # type: ignore[arg-type]
@@ -274,21 +284,25 @@ def long_recording(hours: float, known: Mapping[str, Conversation]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("kinds", nargs="*", default=list(KINDS), help=", ".join(KINDS))
+    parser.add_argument("--speech", choices=("segmentation", "silero"), default="segmentation")
+    parser.add_argument("--original", action="store_true", help="no table of denoised audio")
     parser.add_argument("--tune", type=int, help="number of random settings")
     parser.add_argument("--alike", action="store_true")
     parser.add_argument("--hours", type=float)
     arguments = parser.parse_args()
+    config = CampplusConfig(speech=arguments.speech)
     if arguments.hours:
-        long_recording(arguments.hours, extracts())
+        long_recording(arguments.hours, extracts(), config)
         return
-    known = conversations()
+    known = {n: c for n, c in conversations().items() if c.kind in arguments.kinds}
     if arguments.tune:
-        tune(known, arguments.tune)
+        tune(known, arguments.tune, config)
     elif arguments.alike:
-        alike(known)
+        alike(known, config)
     else:
-        for version in ("original", "enhanced"):
-            table(version, known)
+        for version in ("original", "enhanced")[: 1 if arguments.original else 2]:
+            table(version, known, config)
 
 
 if __name__ == "__main__":
