@@ -2,6 +2,7 @@
 
     python -m benchmarks.real_models             # 12 minutes on one core
     python -m benchmarks.real_models --quick     # 5 minutes: fewer voices and denoisers
+    python -m benchmarks.real_models build       # parts of it: words, build, voices, denoisers
 
 WAVEMILL_AUDIO names the folder of recordings (default `../shared/audio`). Words and their
 confidences come from the clips of benchmarks/transcription.py, voices from
@@ -18,7 +19,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,7 @@ QUIET = ("noise", "music", "events", "silence")  # folders where nobody speaks
 FOREIGN = "mandarin"
 QUICK_KINDS = ("extracts", "examples")
 DENOISERS = ("none", "rnnoise", "deepfilternet, 18 dB")
+AUDIO = "select sum(duration_ms) from recordings"
 CONFUSION_AIMS = {"extracts": 0.06, "six": 0.05}
 
 
@@ -60,18 +62,14 @@ class Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("--keep", type=Path, help="build in this WORKDIR, and leave it")
+    arguments = parser.parse_args()
     print("| figure | found | aim | reached |\n|---|---|---|---|")
-    for figure in figures(quick):
-        print(figure, flush=True)
-
-
-def figures(quick: bool) -> Iterator[Figure]:
-    yield from words()
-    yield from built()
-    yield from voices(quick)
-    yield from denoisers(quick)
+    for part in arguments.parts:
+        for figure in PARTS[part](arguments):
+            print(figure, flush=True)
 
 
 def at_most(name: str, found: float, aim: float | None, form: str = ".1%") -> Figure:
@@ -87,7 +85,7 @@ def at_least(name: str, found: float, aim: float, form: str = ".1%") -> Figure:
 # Words of the default transcriber, on clips along the truth
 
 
-def words() -> Iterator[Figure]:
+def words(_: argparse.Namespace) -> Iterator[Figure]:
     engine = transcription.loaded_engine("default")
     least = engine.thresholds()["min_asr_confidence"]
     pairs: list[tuple[str, Transcript]] = []
@@ -148,7 +146,7 @@ def auc(judged: Sequence[tuple[bool, float]]) -> float:
 # A build of real recordings
 
 
-def built() -> Iterator[Figure]:
+def built(arguments: argparse.Namespace) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="wavemill-real-") as folder:
         silence = Path(folder, "silence")
         silence.mkdir()
@@ -158,14 +156,13 @@ def built() -> Iterator[Figure]:
         sources = [*(audio_folder() / kind for kind in kinds), silence]
         before = cpu_seconds()
         with redirect_stdout(sys.stderr):
-            work = wavemill.curate(list(map(str, sources)), f"{folder}/work", executor="inline")
+            out = str(arguments.keep or Path(folder, "work"))
+            work = wavemill.curate(list(map(str, sources)), out, executor="inline")
         spent = cpu_seconds() - before
-        names = ("source", "start_ms", "end_ms", "text", "status", "text_source")
+        names = ("source", "start_ms", "end_ms", "text", "status")
         with work:
             rows = work.segments.select(", ".join(names)).fetchall()
-            (audio_ms,) = work.database.sql(
-                "select sum(duration_ms) from recordings"
-            ).fetchone() or (0,)
+            ((audio_ms,),) = work.database.sql(AUDIO).fetchall()
     segments = [dict(zip(names, row, strict=True)) for row in rows]
     by_kind = {
         kind: [s for s in segments if Path(s["source"]).parent.name == kind]
@@ -236,9 +233,9 @@ def through_the_pipeline(segments: Sequence[dict[str, Any]]) -> Figure:
 # Voices and denoisers
 
 
-def voices(quick: bool) -> Iterator[Figure]:
+def voices(arguments: argparse.Namespace) -> Iterator[Figure]:
     known = conversations()
-    if quick:
+    if arguments.quick:
         known = {name: c for name, c in known.items() if c.kind in QUICK_KINDS}
     bench = diarization.Bench(known, "original", CampplusConfig())
     scores = bench.post_processed()
@@ -257,7 +254,8 @@ def voices(quick: bool) -> Iterator[Figure]:
     yield at_most("CPU s per s of diarizing", bench.cpu / bench.seconds, 0.06, ".3f")
 
 
-def denoisers(quick: bool) -> Iterator[Figure]:
+def denoisers(arguments: argparse.Namespace) -> Iterator[Figure]:
+    quick = arguments.quick
     sets = denoise.conditions(quick)
     for way in DENOISERS[1:] if quick else DENOISERS:
         parts = map(partial(denoise.measured, denoise.WAYS[way]()), sets.values())
@@ -267,6 +265,13 @@ def denoisers(quick: bool) -> Iterator[Figure]:
             f"{found.overall:.2f}, {found.word_error or 0:.1%}, {found.cpu / found.seconds:.3f}",
         )
 
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {
+    "words": words,
+    "build": built,
+    "voices": voices,
+    "denoisers": denoisers,
+}
 
 if __name__ == "__main__":
     main()
