@@ -3,6 +3,7 @@
     python -m benchmarks.diarization              the tables, on original and denoised audio
     python -m benchmarks.diarization extracts six --original    some of them
     python -m benchmarks.diarization --speech silero    with the other model of speech; also below
+    python -m benchmarks.diarization extracts --thresholds    speech found, by both models of it
     python -m benchmarks.diarization --tune 500   500 random settings, and leave one out
     python -m benchmarks.diarization --alike      cosines, for the thresholds of post-processing
     python -m benchmarks.diarization --hours 1    speed and memory on a long recording
@@ -14,6 +15,7 @@ conversation, overlapped speech skipped, no collar. Figures: benchmarks/diarizat
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import time
 import warnings
@@ -26,8 +28,13 @@ from benchmarks.conversations import KINDS, RATE, Conversation, Samples, convers
 from wavemill.stages.denoise.rnnoise import RNNoise
 from wavemill.stages.diarize.campplus import Campplus, CampplusConfig
 from wavemill.stages.diarize.engine import Diarization, TrackAudio, Turn
+from wavemill.stages.diarize.segmentation import WEIGHTS as SEGMENTATION
+from wavemill.stages.diarize.segmentation import ChanceStream, SegmentationConfig, spans_of
+from wavemill.stages.diarize.segmentation_network import SegmentationNetwork
 from wavemill.stages.diarize.spans import Span, intersect
 from wavemill.stages.diarize.stage import Config, Diarize
+from wavemill.stages.diarize.vad import VadConfig, open_session
+from wavemill.stages.diarize.vad import find_speech as find_by_silero
 from wavemill.stages.diarize.vbx import ClusteringConfig, cluster
 from wavemill.stages.engine import EngineConfig
 
@@ -205,6 +212,46 @@ def table(version: str, known: Mapping[str, Conversation], config: CampplusConfi
                 print(row(f"    {name}", processed[name]), f" {processed[name][4]:.0f} of {there}")
 
 
+def thresholds(known: Mapping[str, Conversation]) -> None:
+    """Print the speech that each model misses and adds, and overlap, by threshold and padding."""
+    audio = [c.samples for c in known.values()]
+    seconds = sum(map(len, audio)) / RATE
+    print("model, threshold, padding: missed, false alarm / reference")
+    began = time.process_time()
+    session = open_session()
+    for threshold, pad in itertools.product((0.2, 0.3, 0.5), (30, 100)):
+        silero = VadConfig(threshold=threshold, speech_pad_ms=pad)
+        found = [find_by_silero(session, silero, [x]).speech for x in audio]
+        print(f"silero        {threshold} {pad:4d}  {speech_errors(known, found)}", flush=True)
+    print(f"  {(time.process_time() - began) / seconds / 6:.4f} CPU s per s")
+    network = SegmentationNetwork.load(SEGMENTATION.checked())
+    for step_ms in (9900, 5000, 2500):
+        began = time.process_time()
+        chances = [chances_of(network, x, step_ms) for x in audio]
+        spent = (time.process_time() - began) / seconds
+        print(f"segmentation, a window every {step_ms / 1000:g} s: {spent:.4f} CPU s per s")
+        for threshold, pad in itertools.product((0.5, 0.6, 0.7), (50, 100)):
+            config = SegmentationConfig(threshold=threshold, speech_pad_ms=pad)
+            found = [
+                spans_of(c, len(x), config).speech for c, x in zip(chances, audio, strict=True)
+            ]
+            print(f"segmentation  {threshold} {pad:4d}  {speech_errors(known, found)}", flush=True)
+
+
+def chances_of(network: SegmentationNetwork, samples: Samples, step_ms: int) -> Samples:
+    stream = ChanceStream(network, step_ms)
+    stream.feed(samples)
+    return stream.finish()
+
+
+def speech_errors(known: Mapping[str, Conversation], found: Sequence[Sequence[Span]]) -> str:
+    total = sum(
+        score(c, [Turn(start, end, 0) for start, end in spans])
+        for c, spans in zip(known.values(), found, strict=True)
+    )
+    return f"{total[1] / total[0]:.3f}  {total[2] / total[0]:.3f}"
+
+
 def objective(tables: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the weighted confusion of each setting; tables are (settings, conversations, 5)."""
     parts = []
@@ -288,6 +335,7 @@ def main() -> None:
     parser.add_argument("--speech", choices=("segmentation", "silero"), default="segmentation")
     parser.add_argument("--original", action="store_true", help="no table of denoised audio")
     parser.add_argument("--tune", type=int, help="number of random settings")
+    parser.add_argument("--thresholds", action="store_true")
     parser.add_argument("--alike", action="store_true")
     parser.add_argument("--hours", type=float)
     arguments = parser.parse_args()
@@ -296,7 +344,9 @@ def main() -> None:
         long_recording(arguments.hours, extracts(), config)
         return
     known = {n: c for n, c in conversations().items() if c.kind in arguments.kinds}
-    if arguments.tune:
+    if arguments.thresholds:
+        thresholds(known)
+    elif arguments.tune:
         tune(known, arguments.tune, config)
     elif arguments.alike:
         alike(known, config)
