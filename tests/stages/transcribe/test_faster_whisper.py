@@ -22,6 +22,8 @@ from wavemill.stages.transcribe.faster_whisper import (
     FasterWhisper,
     FasterWhisperConfig,
     PackingConfig,
+    _Aligned,
+    _with_punctuation,
 )
 from wavemill.stages.transcribe.faster_whisper_weights import TINY_EN, identity, model_folder
 from wavemill.stages.transcribe.stage import Config, Transcribe
@@ -106,6 +108,26 @@ def test_a_word_of_a_window_is_one_clip_s_alone(
     shared, alone = windows
     assert alone == []
     assert [word.word for one in found for word in one.words] == [w for one in shared for w in one]
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([" E", "-R", ".", " And"], [" E-R.", " And"]),
+        ([" twenty", "-one", " at", " 3", ".5", "%"], [" twenty-one", " at", " 3.5", "%"]),
+        ([" and", "/or", " so", "."], [" and/or", " so."]),
+        ([" -", "one", " (", "two", ")"], [" -one", " (two)"]),
+        (["你", "好", "，", "世", "界", "。"], ["你", "好，", "世", "界。"]),
+    ],
+)
+def test_a_word_with_a_mark_inside_is_one(parts: list[str], words: list[str]) -> None:
+    """It comes in parts, which a pause between two clips would divide among them."""
+    aligned = [_Aligned(text, at, at + 0.5, np.ones(1)) for at, text in enumerate(parts)]
+    found = _with_punctuation(aligned)
+    assert [word.text for word in found] == words
+    assert sum(len(word.probabilities) for word in found) == len(parts)
+    if words[0] == " E-R.":
+        assert (found[0].start, found[0].end) == (0, 1.5)
 
 
 def test_a_window_each(dialogue: tuple[list[np.ndarray], list[str]]) -> None:
