@@ -31,7 +31,7 @@ from wavemill.stages.diarize.engine import Diarization, TrackAudio, Turn
 from wavemill.stages.diarize.segmentation import WEIGHTS as SEGMENTATION
 from wavemill.stages.diarize.segmentation import ChanceStream, SegmentationConfig, spans_of
 from wavemill.stages.diarize.segmentation_network import SegmentationNetwork
-from wavemill.stages.diarize.spans import Span, intersect
+from wavemill.stages.diarize.spans import Span, intersect, length, union
 from wavemill.stages.diarize.stage import Config, Diarize
 from wavemill.stages.diarize.vad import VadConfig, open_session
 from wavemill.stages.diarize.vad import find_speech as find_by_silero
@@ -236,6 +236,26 @@ def thresholds(known: Mapping[str, Conversation]) -> None:
                 spans_of(c, len(x), config).speech for c, x in zip(chances, audio, strict=True)
             ]
             print(f"segmentation  {threshold} {pad:4d}  {speech_errors(known, found)}", flush=True)
+        config = SegmentationConfig()
+        several = [spans_of(c, len(x), config).overlap for c, x in zip(chances, audio, strict=True)]
+        print(f"  overlap: {overlap_found(known, several)}")
+
+
+def overlap_found(known: Mapping[str, Conversation], found: Sequence[Sequence[Span]]) -> str:
+    """Return how much of what several say at once is missed, and added, by what they say."""
+    total = missed = added = 0
+    for conversation, spans in zip(known.values(), found, strict=True):
+        turns = [(round(a * 1000), round(b * 1000), who) for a, b, who in conversation.spoken]
+        pairs = [
+            (max(a, c), min(b, d))
+            for (a, b, who), (c, d, other) in itertools.combinations(turns, 2)
+            if who != other and max(a, c) < min(b, d)
+        ]
+        there = union(sorted(pairs))
+        right = length(intersect(there, spans))
+        total, missed = total + length(there), missed + length(there) - right
+        added += length(spans) - right
+    return f"{missed / total:.3f}  {added / total:.3f}"
 
 
 def chances_of(network: SegmentationNetwork, samples: Samples, step_ms: int) -> Samples:
