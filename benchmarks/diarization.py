@@ -1,6 +1,9 @@
 """Diarization of known speakers: missed speech, false alarm and speaker confusion.
 
     python -m benchmarks.diarization              the tables, on original and denoised audio
+    python -m benchmarks.diarization extracts six --original    some of them
+    python -m benchmarks.diarization --speech silero    with the other model of speech; also below
+    python -m benchmarks.diarization extracts --thresholds    speech found, by both models of it
     python -m benchmarks.diarization --tune 500   500 random settings, and leave one out
     python -m benchmarks.diarization --alike      cosines, for the thresholds of post-processing
     python -m benchmarks.diarization --hours 1    speed and memory on a long recording
@@ -12,6 +15,7 @@ conversation, overlapped speech skipped, no collar. Figures: benchmarks/diarizat
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import time
 import warnings
@@ -24,8 +28,13 @@ from benchmarks.conversations import KINDS, RATE, Conversation, Samples, convers
 from wavemill.stages.denoise.rnnoise import RNNoise
 from wavemill.stages.diarize.campplus import Campplus, CampplusConfig
 from wavemill.stages.diarize.engine import Diarization, TrackAudio, Turn
-from wavemill.stages.diarize.spans import Span, intersect
+from wavemill.stages.diarize.segmentation import WEIGHTS as SEGMENTATION
+from wavemill.stages.diarize.segmentation import ChanceStream, SegmentationConfig, spans_of
+from wavemill.stages.diarize.segmentation_network import SegmentationNetwork
+from wavemill.stages.diarize.spans import Span, intersect, length, union
 from wavemill.stages.diarize.stage import Config, Diarize
+from wavemill.stages.diarize.vad import VadConfig, open_session
+from wavemill.stages.diarize.vad import find_speech as find_by_silero
 from wavemill.stages.diarize.vbx import ClusteringConfig, cluster
 from wavemill.stages.engine import EngineConfig
 
@@ -135,13 +144,18 @@ def row(name: str, s: np.ndarray) -> str:
 class Bench:
     """Conversations, original or enhanced, with their diarizations by the engine."""
 
-    def __init__(self, known: Mapping[str, Conversation], version: str) -> None:
-        self.known, self.engine = known, loaded(CampplusConfig())
+    def __init__(
+        self, known: Mapping[str, Conversation], version: str, config: CampplusConfig
+    ) -> None:
+        self.known, self.engine = known, loaded(config)
         self.audio = {
             name: c.samples if version == "original" else enhanced(c.samples)
             for name, c in known.items()
         }
+        began = time.process_time()
         self.found = {n: self.engine.diarize(ArrayTrack(x)) for n, x in self.audio.items()}
+        self.cpu = time.process_time() - began
+        self.seconds = sum(len(x) for x in self.audio.values()) / RATE
 
     def scored(self, turns: Mapping[str, Sequence[Turn]]) -> Scores:
         return {name: score(c, turns[name]) for name, c in self.known.items()}
@@ -181,11 +195,14 @@ def loaded(config: CampplusConfig) -> Campplus:
     return engine
 
 
-def table(version: str, known: Mapping[str, Conversation]) -> None:
-    bench = Bench(known, version)
+def table(version: str, known: Mapping[str, Conversation], config: CampplusConfig) -> None:
+    bench = Bench(known, version, config)
     print(f"\n{version}: reference s, missed, false alarm, confused / reference, / detected")
     one, chosen, processed = bench.one_speaker(), bench.chosen(), bench.post_processed()
+    print(f"{bench.cpu / bench.seconds:.4f} CPU s per s of audio, the engine alone")
     for kind, described in KINDS.items():
+        if kind not in {c.kind for c in known.values()}:
+            continue
         print(row(f"{described}: one speaker", bench.of_kind(one, kind).sum(axis=0)))
         print(row("  campplus", bench.of_kind(chosen, kind).sum(axis=0)))
         print(row("  with post-processing", bench.of_kind(processed, kind).sum(axis=0)))
@@ -193,6 +210,66 @@ def table(version: str, known: Mapping[str, Conversation]) -> None:
             if conversation.kind == kind:
                 there = len({speaker for *_, speaker in conversation.spoken})
                 print(row(f"    {name}", processed[name]), f" {processed[name][4]:.0f} of {there}")
+
+
+def thresholds(known: Mapping[str, Conversation]) -> None:
+    """Print the speech that each model misses and adds, and overlap, by threshold and padding."""
+    audio = [c.samples for c in known.values()]
+    seconds = sum(map(len, audio)) / RATE
+    print("model, threshold, padding: missed, false alarm / reference")
+    began = time.process_time()
+    session = open_session()
+    for threshold, pad in itertools.product((0.2, 0.3, 0.5), (30, 100)):
+        silero = VadConfig(threshold=threshold, speech_pad_ms=pad)
+        found = [find_by_silero(session, silero, [x]).speech for x in audio]
+        print(f"silero        {threshold} {pad:4d}  {speech_errors(known, found)}", flush=True)
+    print(f"  {(time.process_time() - began) / seconds / 6:.4f} CPU s per s")
+    network = SegmentationNetwork.load(SEGMENTATION.checked())
+    for step_ms in (9900, 5000, 2500):
+        began = time.process_time()
+        chances = [chances_of(network, x, step_ms) for x in audio]
+        spent = (time.process_time() - began) / seconds
+        print(f"segmentation, a window every {step_ms / 1000:g} s: {spent:.4f} CPU s per s")
+        for threshold, pad in itertools.product((0.5, 0.6, 0.7), (50, 100)):
+            config = SegmentationConfig(threshold=threshold, speech_pad_ms=pad)
+            found = [
+                spans_of(c, len(x), config).speech for c, x in zip(chances, audio, strict=True)
+            ]
+            print(f"segmentation  {threshold} {pad:4d}  {speech_errors(known, found)}", flush=True)
+        config = SegmentationConfig()
+        several = [spans_of(c, len(x), config).overlap for c, x in zip(chances, audio, strict=True)]
+        print(f"  overlap: {overlap_found(known, several)}")
+
+
+def overlap_found(known: Mapping[str, Conversation], found: Sequence[Sequence[Span]]) -> str:
+    """Return how much of what several say at once is missed, and added, by what they say."""
+    total = missed = added = 0
+    for conversation, spans in zip(known.values(), found, strict=True):
+        turns = [(round(a * 1000), round(b * 1000), who) for a, b, who in conversation.spoken]
+        pairs = [
+            (max(a, c), min(b, d))
+            for (a, b, who), (c, d, other) in itertools.combinations(turns, 2)
+            if who != other and max(a, c) < min(b, d)
+        ]
+        there = union(sorted(pairs))
+        right = length(intersect(there, spans))
+        total, missed = total + length(there), missed + length(there) - right
+        added += length(spans) - right
+    return f"{missed / total:.3f}  {added / total:.3f}"
+
+
+def chances_of(network: SegmentationNetwork, samples: Samples, step_ms: int) -> Samples:
+    stream = ChanceStream(network, step_ms)
+    stream.feed(samples)
+    return stream.finish()
+
+
+def speech_errors(known: Mapping[str, Conversation], found: Sequence[Sequence[Span]]) -> str:
+    total = sum(
+        score(c, [Turn(start, end, 0) for start, end in spans])
+        for c, spans in zip(known.values(), found, strict=True)
+    )
+    return f"{total[1] / total[0]:.3f}  {total[2] / total[0]:.3f}"
 
 
 def objective(tables: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -204,9 +281,9 @@ def objective(tables: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.sum(parts, axis=0) / sum(WEIGHTS.values())
 
 
-def tune(known: Mapping[str, Conversation], count: int) -> None:
+def tune(known: Mapping[str, Conversation], count: int, config: CampplusConfig) -> None:
     """Try settings at random; choose on all but one extract and score that one."""
-    bench, generator = Bench(known, "original"), np.random.default_rng(5)
+    bench, generator = Bench(known, "original", config), np.random.default_rng(5)
     settings = [
         {name: generator.choice(values).item() for name, values in CHOICES.items()}
         for _ in range(count)
@@ -225,9 +302,9 @@ def tune(known: Mapping[str, Conversation], count: int) -> None:
         print(f"leave one out, {kind}: {confusion(held_out):.3f}")
 
 
-def alike(known: Mapping[str, Conversation]) -> None:
+def alike(known: Mapping[str, Conversation], config: CampplusConfig) -> None:
     """Print cosines of 1.5 s of the same and of other speakers, neighbours, and of whole voices."""
-    bench = Bench(known, "original")
+    bench = Bench(known, "original", config)
     found: dict[str, list[float]] = {}
     for name, conversation in known.items():
         cells: dict[str, list[Span]] = {}
@@ -257,9 +334,9 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12))
 
 
-def long_recording(hours: float, known: Mapping[str, Conversation]) -> None:
+def long_recording(hours: float, known: Mapping[str, Conversation], config: CampplusConfig) -> None:
     track = LoopTrack(np.concatenate([c.samples for c in known.values()]), int(hours * 3600) * RATE)
-    engine = loaded(CampplusConfig())
+    engine = loaded(config)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began = time.process_time()
     segments = Diarize(Config(), engine=engine).segments(track)  # type: ignore[arg-type]
@@ -274,21 +351,28 @@ def long_recording(hours: float, known: Mapping[str, Conversation]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("kinds", nargs="*", default=list(KINDS), help=", ".join(KINDS))
+    parser.add_argument("--speech", choices=("segmentation", "silero"), default="segmentation")
+    parser.add_argument("--original", action="store_true", help="no table of denoised audio")
     parser.add_argument("--tune", type=int, help="number of random settings")
+    parser.add_argument("--thresholds", action="store_true")
     parser.add_argument("--alike", action="store_true")
     parser.add_argument("--hours", type=float)
     arguments = parser.parse_args()
+    config = CampplusConfig(speech=arguments.speech)
     if arguments.hours:
-        long_recording(arguments.hours, extracts())
+        long_recording(arguments.hours, extracts(), config)
         return
-    known = conversations()
-    if arguments.tune:
-        tune(known, arguments.tune)
+    known = {n: c for n, c in conversations().items() if c.kind in arguments.kinds}
+    if arguments.thresholds:
+        thresholds(known)
+    elif arguments.tune:
+        tune(known, arguments.tune, config)
     elif arguments.alike:
-        alike(known)
+        alike(known, config)
     else:
-        for version in ("original", "enhanced"):
-            table(version, known)
+        for version in ("original", "enhanced")[: 1 if arguments.original else 2]:
+            table(version, known, config)
 
 
 if __name__ == "__main__":

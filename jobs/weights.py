@@ -62,12 +62,12 @@ def verify_weights(
     """
     from wavemill.pipeline.weights import faults
 
-    console, wanted = Terminal(), _needed(profile, config, overrides)
-    found = faults(wanted)
+    console = Terminal()
+    files = [file for one in _needed(profile, config, overrides) for file in one.files()]
+    found = faults(files)
     for fault in found:
         console.print(fault, style="red", soft_wrap=True, markup=False)
-    files = sum(len(one.files()) for one in wanted)
-    console.print(f"{files:,} files checked, {len(found):,} missing or changed")
+    console.print(f"{len(files):,} files checked, {len(found):,} missing or changed")
     raise typer.Exit(bool(found))
 
 

@@ -89,7 +89,12 @@ def _current(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any
         LOG.warning("config: %s", line)
     result, gone = with_engines_of_today(result, model.replaced)
     for old, new in gone.items():
-        LOG.warning("config: %s is gone, %s takes its place; its output is computed anew", old, new)
+        reads = f"{old.partition('.')[0]}.reads"
+        LOG.warning(
+            "config: %s is gone, %s takes its place; its output is computed anew, from the "
+            "original audio unless %s says otherwise",
+            *(old, new, reads),
+        )
     return result
 
 

@@ -9,11 +9,11 @@ from wavemill.pipeline.estimate import Cost
 from wavemill.pipeline.execution.events import Event, Progress, TaskDone
 from wavemill.pipeline.plan import StageLoad
 
-# CPU seconds per second of audio of the embedded profile (benchmarks/long_recording.md), for a
-# WORKDIR in which a stage has never run. What is measured in the run takes their place.
+# CPU seconds per second of audio of the embedded profile (benchmarks/long_recording.md; denoise.md,
+# of half the recordings, and diarization.md), for a WORKDIR in which a stage has never run. What is measured in the run takes their place.
 TYPICAL = {
-    "denoise": 0.02,
-    "diarize": 0.022,
+    "denoise": 0.045,
+    "diarize": 0.026,
     "transcribe": 0.05,
     "score_audio": 0.023,
     "decode": 0.003,

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-CONFIG_FORMAT = 4  # of saved configurations; raised with every field or engine that is renamed
+CONFIG_FORMAT = 5  # of saved configurations; raised with every field or engine that is renamed
 # Saved configurations hold every field. One of a format below the number lacks these, and what was
-# built with it had these values, whatever the default is now.
+# built with it had these values, whatever the default is now. A stage whose engine is gone is
+# computed anew anyway, with today's defaults: they are those of the engine that takes its place.
 BEFORE: dict[int, dict[str, Any]] = {
     3: {"diarize": {"reads": "enhanced"}, "transcribe": {"reads": "enhanced"}},
+    5: {"diarize": {"campplus": {"speech": "silero"}}},
 }
 _OF_DECODING = (  # fields that stood in section denoise, when that stage decoded, too
     *("channels", "max_sample_rate", "block_seconds"),
@@ -121,12 +123,18 @@ def as_it_was(values: Mapping[str, Any], config_format: int) -> dict[str, Any]:
     result = dict(values)
     for newer, fields in BEFORE.items():
         if config_format < newer:
-            result = merged(fields, result)
+            kept = {name: own for name, own in fields.items() if not _engine_is_gone(values, name)}
+            result = merged(kept, result)
     for name in (name for newer, names in GONE.items() if config_format < newer for name in names):
         *path, last = name.split(".")
         if last in (_section(result, path) or {}):
             result = without(result, name)
     return result
+
+
+def _engine_is_gone(values: Mapping[str, Any], section: str) -> bool:
+    chosen = (_section(values, [section]) or {}).get("engine")
+    return chosen in REPLACED.get(f"{section}.engine", {})
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

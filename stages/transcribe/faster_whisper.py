@@ -37,6 +37,7 @@ PREPENDED, APPENDED = (
     "\"'“¿([{-",
     "\"'.。,，!！?？:：”)]}、",
 )  # as faster-whisper joins them to words
+CONNECTING = ("-", "/", ".", ",", ":", "@", "_")  # inside of a word or a number
 
 
 class PackingConfig(BaseModel):
@@ -101,7 +102,7 @@ class FasterWhisper(TranscribeEngine[FasterWhisperConfig]):
     """
 
     name = "faster_whisper"
-    version = 3
+    version = 4
     Config = FasterWhisperConfig
     packages = ("faster-whisper", "ctranslate2")
 
@@ -351,7 +352,11 @@ def _words(result: Any, tokens: list[int], tokenizer: Any, seconds: float) -> li
 
 
 def _with_punctuation(words: Sequence[_Aligned]) -> list[_Aligned]:
-    """Join marks to the word before them, or after them where they open."""
+    """Join marks to the word before them, or after them where they open, and parts of a word.
+
+    The tokenizer begins a word at every mark: "E-R." comes as "E" and "-R.", of which a pause
+    between two clips would make two.
+    """
     joined: list[_Aligned] = []
     opening: _Aligned | None = None
     for word in words:
@@ -360,10 +365,23 @@ def _with_punctuation(words: Sequence[_Aligned]) -> list[_Aligned]:
             opening = word if opening is None else _both(opening, word)
         elif mark and mark in APPENDED and joined and not word.text.startswith(" "):
             joined[-1] = _both(joined[-1], word)
+        elif joined and opening is None and _goes_on(joined[-1].text, word.text):
+            joined[-1] = _whole(joined[-1], word)
         else:
             joined.append(word if opening is None else _both(opening, word))
             opening = None
     return joined if opening is None else [*joined, opening]
+
+
+def _goes_on(before: str, text: str) -> bool:
+    """Whether a text is the rest of a word that has a mark inside: "-R." after "E"."""
+    return before[-1:].isalnum() and text[:1] in CONNECTING and text[1:2].isalnum()
+
+
+def _whole(one: _Aligned, other: _Aligned) -> _Aligned:
+    """Return one word of two parts, each with a time."""
+    probabilities = np.concatenate([one.probabilities, other.probabilities])
+    return _Aligned(one.text + other.text, one.start, other.end, probabilities)
 
 
 def _both(one: _Aligned, other: _Aligned) -> _Aligned:

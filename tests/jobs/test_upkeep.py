@@ -23,7 +23,7 @@ from wavemill.jobs.cli import app
 from wavemill.pipeline.lock import locked
 from wavemill.pipeline.request import REQUEST
 from wavemill.pipeline.store import Store
-from wavemill.stages.denoise.rnnoise import RNNoise
+from wavemill.stages.denoise.deepfilternet import DeepFilterNet
 
 RECORDINGS = ROOT / "examples" / "recordings"
 NAMES = ("clean_dialogue", "low_level_with_hum", "stereo_call")
@@ -238,7 +238,7 @@ def test_retry_failed_tries_again_what_an_engine_could_not_do(
     enhanced = "--set=denoise.recordings=all"
     arguments = ("curate", source, "--out", tmp_path / "work", *SETTINGS, enhanced)
     with monkeypatch.context() as patch:
-        patch.setattr(RNNoise, "enhance", _broken)
+        patch.setattr(DeepFilterNet, "enhance", _broken)
         wavemill(*arguments)
     assert _reasons(tmp_path) == ["unexpected_error"]
     assert "nothing to do" in wavemill(*arguments).stdout

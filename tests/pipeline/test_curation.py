@@ -192,7 +192,7 @@ def test_lineage_leads_from_a_row_to_parameters(inline: Path) -> None:
     assert {r["lineage_id"] for r in rows(inline)} <= set(lineage)
     stages = pq.read_table(inline / "corpus/stages.parquet").to_pylist()
     parameters = {r["stage"]: json.loads(r["parameters"]) for r in stages}
-    assert parameters["denoise"]["engine"] == "rnnoise"
+    assert parameters["denoise"]["engine"] == "deepfilternet"
     assert len(parameters["transcribe"]["weights"]) == 32  # a hash of the files
 
 

@@ -39,9 +39,9 @@ LINES = [
     "decode is computed for 2 recordings (8 s of audio): it is a new stage",
     "denoise is computed anew for 2 recordings (8 s of audio): stage version 3 -> 4",
     "diarize is computed anew for 2 recordings (8 s of audio): engine silero -> campplus, "
-    "reads enhanced, a new setting; with it score_text, tokenize_text, pretrain, sft",
+    "reads original, a new setting; with it score_text, tokenize_text, pretrain, sft",
     "transcribe is computed anew for 2 recordings (8 s of audio): engine pocketsphinx -> "
-    "faster_whisper, reads enhanced, a new setting",
+    "faster_whisper, reads original, a new setting",
     "score_audio is computed anew for 2 recordings (8 s of audio): engine version 1 -> 2, "
     "dnsmos.precision int8, a new setting; with it verdict",
     "score_signal is computed for 2 recordings (8 s of audio): it is a new stage",
@@ -65,8 +65,9 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_build_goes_on(workdir: Path) -> None:
     out = workdir / "work"
     config = config_from(Config, remembered(Store.open(str(out))).config)
-    for stage in ("diarize", "transcribe"):  # as before this could be chosen
-        assert getattr(config, stage).reads == "enhanced"
+    for stage in ("diarize", "transcribe"):  # their engines are gone: it is computed anew anyway
+        assert getattr(config, stage).reads == "original"
+    assert config.denoise.engine == "rnnoise"  # type: ignore[attr-defined]
     sources = [str(workdir / "call.flac"), str(workdir / "manifest.jsonl")]
     build = prepare(sources, str(out), config)
     stages = pq.read_table(MADE_SNAPSHOT / "stages.parquet").to_pylist()

@@ -15,6 +15,7 @@ from wavemill.pipeline.renamed import (
     CONFIG_FORMAT,
     RENAMED,
     REPLACED,
+    as_it_was,
     with_engines_of_today,
     with_new_names,
 )
@@ -148,12 +149,31 @@ def test_an_engine_that_is_gone_is_replaced(
     assert with_engines_of_today(old, REPLACED) == (new, used)
 
 
+@pytest.mark.parametrize(
+    ("saved", "config_format", "reads", "speech"),
+    [
+        # Its engine is gone, and it is computed anew: by today's defaults, unless one was chosen.
+        ({"engine": "silero", "silero": {}}, 1, "original", "segmentation"),
+        ({"engine": "silero", "reads": "enhanced"}, 3, "enhanced", "segmentation"),
+        # What is there stays what it was.
+        ({"engine": "pyannote", "silero": {}}, 2, "enhanced", "silero"),
+        ({"engine": "campplus", "reads": "original"}, 4, "original", "silero"),
+        ({"engine": "campplus", "reads": "original"}, CONFIG_FORMAT, "original", "segmentation"),
+    ],
+)
+def test_a_saved_configuration_keeps_what_it_was_built_with(
+    saved: dict[str, Any], config_format: int, reads: str, speech: str
+) -> None:
+    diarize = config_from(Config, as_it_was({"diarize": saved}, config_format)).diarize
+    assert (diarize.reads, diarize.campplus.speech) == (reads, speech)
+
+
 def test_a_configuration_says_what_took_the_place(caplog: pytest.LogCaptureFixture) -> None:
     config = config_from(Config, {"diarize": {"engine": "silero", "silero": {"block_ms": 9}}})
     assert config.diarize.engine == "campplus"
     assert said(caplog) == [
         "config: diarize.engine silero is gone, campplus takes its place; its output is computed"
-        " anew"
+        " anew, from the original audio unless diarize.reads says otherwise"
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jiwer
 import numpy as np
@@ -17,7 +18,13 @@ from tests.support import ROOT
 from wavemill.stages.engine import EngineUnavailable, selected_engine
 from wavemill.stages.text import normalize
 from wavemill.stages.transcribe.engine import Transcript
-from wavemill.stages.transcribe.faster_whisper import FasterWhisper, FasterWhisperConfig
+from wavemill.stages.transcribe.faster_whisper import (
+    FasterWhisper,
+    FasterWhisperConfig,
+    PackingConfig,
+    _Aligned,
+    _with_punctuation,
+)
 from wavemill.stages.transcribe.faster_whisper_weights import TINY_EN, identity, model_folder
 from wavemill.stages.transcribe.stage import Config, Transcribe
 from wavemill.stages.verdict.stage import with_engine
@@ -27,6 +34,7 @@ EXAMPLES = ROOT / "examples"
 NAME = "clean_dialogue.flac"
 LONGEST = 30 * RATE
 COMMIT = "0123456789" * 4
+ANY_RATE = PackingConfig(min_words_per_second=0, max_words_per_second=100)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +84,50 @@ def test_clips_in_shared_windows(
         assert transcript.avg_logprob < 0
         assert transcript.compression_ratio is not None
     assert engine.transcribe(clips) == found  # nothing is drawn, nothing is remembered
+
+
+def test_a_word_of_a_window_is_one_clip_s_alone(
+    engine: FasterWhisper,
+    dialogue: tuple[list[np.ndarray], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where two clips say the same: one word after the other, none twice, none lost."""
+    clips = [clip for clip in dialogue[0] for _ in range(2)]  # each is echoed
+    windows = []
+    decoded = engine._decoded
+
+    def noted(audio: list[np.ndarray]) -> list[Any]:
+        found = decoded(audio)
+        windows.append([[word.text.strip() for word in one.words] for one in found])
+        return found
+
+    monkeypatch.setattr(engine, "_decoded", noted)
+    config = FasterWhisperConfig(packing=ANY_RATE, compression_ratio=100)  # none goes alone
+    monkeypatch.setattr(engine, "config", config)
+    found = engine.transcribe(clips)
+    shared, alone = windows
+    assert alone == []
+    assert [word.word for one in found for word in one.words] == [w for one in shared for w in one]
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([" E", "-R", ".", " And"], [" E-R.", " And"]),
+        ([" twenty", "-one", " at", " 3", ".5", "%"], [" twenty-one", " at", " 3.5", "%"]),
+        ([" and", "/or", " so", "."], [" and/or", " so."]),
+        ([" -", "one", " (", "two", ")"], [" -one", " (two)"]),
+        (["你", "好", "，", "世", "界", "。"], ["你", "好，", "世", "界。"]),
+    ],
+)
+def test_a_word_with_a_mark_inside_is_one(parts: list[str], words: list[str]) -> None:
+    """It comes in parts, which a pause between two clips would divide among them."""
+    aligned = [_Aligned(text, at, at + 0.5, np.ones(1)) for at, text in enumerate(parts)]
+    found = _with_punctuation(aligned)
+    assert [word.text for word in found] == words
+    assert sum(len(word.probabilities) for word in found) == len(parts)
+    if words[0] == " E-R.":
+        assert (found[0].start, found[0].end) == (0, 1.5)
 
 
 def test_a_window_each(dialogue: tuple[list[np.ndarray], list[str]]) -> None:
