@@ -19,6 +19,7 @@ import pytest
 import soundfile
 import yaml
 
+from tests.command import wavemill
 from tests.support import ROOT
 from wavemill.pipeline.config import load_config
 from wavemill.pipeline.curation import Config, make_graph
@@ -162,17 +163,8 @@ def test_a_job_survives_the_loss_of_a_node(cluster: Cluster, tmp_path: Path) -> 
         samples, rate = soundfile.read(file)
         soundfile.write(clips / file.name, samples[: CLIP_SECONDS * rate], rate)
     job = ("curate", str(clips), "--set", f"shard_seconds={CLIP_SECONDS}", "--out")
-    alone = [
-        sys.executable,
-        "-m",
-        "wavemill.jobs.cli",
-        *job,
-        str(tmp_path / "a"),
-        "--executor",
-        "inline",
-    ]
-    subprocess.run(alone, cwd=ROOT, check=True, capture_output=True)
-
+    alone = wavemill(*job, tmp_path / "a", "--executor", "inline")
+    assert alone.returncode == 0, alone.stdout + alone.stderr
     module, *arguments = job
     command = [sys.executable, "-m", f"wavemill.jobs.{module}", *arguments, str(tmp_path / "b")]
     submitted = cluster.submit(*command, "--address", "auto")
