@@ -5,11 +5,14 @@
 #
 # PYTHON=python3.13 takes another Python. VERSIONS=locked (the default) installs the versions in
 # constraints/, VERSIONS=newest or lowest what pyproject.toml allows, each in a folder of its own.
-# TEST_WORKERS=4 runs the tests in four processes, each with about 3 GB; 0 runs them in one.
+# TEST_WORKERS=4 runs the tests in four processes; 0 runs them in one. The default is two for each
+# core, as tests wait for other programs, and not more than there is memory for: 3.5 GB for each.
 
 PYTHON ?= python3
 VERSIONS ?= locked
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; \
+	memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"); \
+	print(max(1, min(2 * os.cpu_count(), int(memory / 3.5e9))))')
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv$(patsubst %,-%,$(filter-out locked,$(VERSIONS)))
 BIN := $(VENV)/bin

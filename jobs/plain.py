@@ -36,6 +36,10 @@ class Terminal(Console):
         return Text(printable(text), style, justify=justify, overflow=overflow)
 
 
+def print_note(console: Terminal, text: str) -> None:
+    console.print(f"note: {text}", soft_wrap=True)
+
+
 def plain(text: str, style: str = "") -> Text:
     """Return `text` as one literal line, without control codes and with markup as it is."""
     return Text(printable("".join(" " if c.isspace() else c for c in text)), style)

@@ -10,7 +10,7 @@ from functools import partial
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from wavemill.jobs.durations import hours, time_text
-from wavemill.jobs.plain import Terminal
+from wavemill.jobs.plain import Terminal, print_note
 from wavemill.pipeline import build
 from wavemill.pipeline.build import ScanProgress, Watcher
 from wavemill.pipeline.estimate import estimate
@@ -102,10 +102,6 @@ def hold(
 ) -> AbstractContextManager[Held]:
     """Hold the WORKDIR's lock as `pipeline.build.hold` does, with its notes on the console."""
     return build.hold(store, command, partial(print_note, console), finishing)
-
-
-def print_note(console: Terminal, text: str) -> None:
-    console.print(f"note: {text}", soft_wrap=True)
 
 
 class _Lines:

@@ -11,7 +11,7 @@ import typer
 
 from wavemill.jobs import places
 from wavemill.jobs.entry import Stopped, stopping
-from wavemill.jobs.plain import Terminal
+from wavemill.jobs.plain import Terminal, print_note
 
 if TYPE_CHECKING:
     from wavemill.model.train.loop import Job
@@ -99,7 +99,6 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     Raises ConfigError for what a person can mend, WorkdirBusy if another training has the folder,
     and Stopped after a signal.
     """
-    from wavemill.jobs.progress import hold
     from wavemill.jobs.training_progress import following
     from wavemill.model.data.source import DataError
     from wavemill.model.train import stopping as stop
@@ -108,6 +107,7 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     from wavemill.model.train.on_ray import TrainingFailed
     from wavemill.model.train.step import NotFinite
     from wavemill.pipeline.config import ConfigError
+    from wavemill.pipeline.lock import locked
     from wavemill.pipeline.store import Store
     from wavemill.pipeline.training_launch import check_launch, launch_training
 
@@ -115,7 +115,7 @@ def run_training(job: Job, launch: Launch, unit: Literal["tokens", "s"] = "token
     check_launch(job, launch)
     try:
         # Two at once would write over each other's checkpoints.
-        with hold(console, Store.open(job.run), "wavemill train"):
+        with locked(Store.open(job.run), "wavemill train", partial(print_note, console)):
             standing = run_status(job)
             if standing.finished:
                 typer.echo(

@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from wavemill.jobs import options
-from wavemill.jobs.plain import Terminal
+from wavemill.jobs.plain import Terminal, print_note
 
 if TYPE_CHECKING:
     from wavemill.pipeline.store import Store
@@ -37,7 +37,7 @@ def verify(
 
     Example: wavemill verify work
     """
-    from wavemill.jobs.progress import hold, print_note
+    from wavemill.jobs.progress import hold
     from wavemill.pipeline.build import finish_interrupted
     from wavemill.pipeline.config import ConfigError
     from wavemill.pipeline.store import Store

@@ -218,9 +218,7 @@ def hold(
 
     With `finishing`, `finish_interrupted` is done first.
     """
-    with locked(store, command) as held:
-        if held.taken_from is not None:
-            note(f"took over the lock of a run that has died: {held.taken_from}")
+    with locked(store, command, note) as held:
         if finishing:
             finish_interrupted(store, note)
         yield held

@@ -24,7 +24,7 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -135,8 +135,8 @@ class Held:
 
 
 @contextmanager
-def locked(store: Store, command: str) -> Iterator[Held]:
-    """Hold the lock of a WORKDIR; the lock of a dead run is taken over.
+def locked(store: Store, command: str, note: Callable[[str], None] | None = None) -> Iterator[Held]:
+    """Hold the lock of a WORKDIR; the lock of a dead run is taken over, and `note` is told so.
 
     Raises WorkdirBusy, which names the run that holds it.
     """
@@ -144,6 +144,8 @@ def locked(store: Store, command: str) -> Iterator[Held]:
     try:
         held = _acquire(store, Holder.this_process(command))
         try:
+            if note is not None and held.taken_from is not None:
+                note(f"took over the lock of a run that has died: {held.taken_from}")
             yield held
         finally:
             held.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -81,6 +82,8 @@ def _on_ray(
 
     # On this machine, Ray counts as many CPUs as there are workers, so that all of them start.
     settings = ExecutionSettings(address=launch.address, workers=launch.workers)
+    if launch.address is None:  # a process less: nobody takes this machine away with a warning
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     note(starting_ray(launch.address))
     with ray_session(settings) as ray:
         ready()

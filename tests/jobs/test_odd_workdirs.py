@@ -63,6 +63,9 @@ def test_every_reader_works_as_anywhere_else(work: Path) -> None:
     assert code == 0
     assert shown(f"{work}/quality.duckdb") in output
     assert (work / "report/index.html").is_file()
+    if "\\" not in str(work):  # which DuckDB takes for a slash in the name of a database
+        with duckdb.connect(str(work / "quality.duckdb"), read_only=True) as database:
+            assert database.sql("select text from segments").fetchall() == [("kept",)]
     code, output = run("show", work, "1.flac")
     assert code == 0
     assert "kept" in output
@@ -80,10 +83,9 @@ def test_no_column_comes_from_the_name_of_a_folder(work: Path) -> None:
         assert errors == [("decode", "/audio/set/2.flac", "went_wrong")]
 
 
-def test_the_database_can_be_opened(work: Path) -> None:
+@pytest.mark.parametrize("work", ["corpus [v2]"], indirect=True)
+def test_the_database_can_be_made_without_the_page(work: Path) -> None:
     assert run("report", work, "--no-page")[0] == 0
-    if "\\" in str(work):
-        pytest.skip("DuckDB takes the backslash for a slash in the name of a database")
     with duckdb.connect(str(work / "quality.duckdb"), read_only=True) as database:
         assert database.sql("select text from segments").fetchall() == [("kept",)]
 

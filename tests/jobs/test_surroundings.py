@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pickle
 import resource
@@ -60,13 +61,17 @@ def test_names_are_utf8_whatever_the_locale(source: Path, tmp_path: Path) -> Non
 
 
 def test_a_limit_is_one_line_and_the_next_run_goes_on(source: Path, tmp_path: Path) -> None:
-    command = ("curate", source, "--out", tmp_path, "--executor", "inline")
+    manifest = tmp_path / "labelled.jsonl"  # what has its text needs no recogniser
+    (audio,) = source.iterdir()
+    line = {"audio_filepath": str(audio), "text": "hello"}
+    manifest.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    command = ("curate", manifest, "--out", tmp_path / "work", "--executor", "inline")
     code, errors = wavemill(*command, limit=20_000)
     assert code == 2
     assert errors.count("\n") == 1
     assert "ulimit -f" in errors
     assert wavemill(*command) == (0, "")
-    code, errors = wavemill("report", tmp_path, limit=20_000)
+    code, errors = wavemill("report", tmp_path / "work", limit=20_000)
     assert (code, errors.count("\n")) == (2, 1)
     assert not list(tmp_path.rglob(".*.tmp"))
 

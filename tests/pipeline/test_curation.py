@@ -73,7 +73,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inline(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("inline")
     arguments = ("curate", sources / "recordings", sources / "manifest.jsonl", "--out", out)
-    program(*arguments, "--executor", "inline", "--set", "shard_seconds=15")
+    wavemill(*arguments, "--executor", "inline", "--set", "shard_seconds=15")
     return out
 
 

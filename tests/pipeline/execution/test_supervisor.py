@@ -35,8 +35,8 @@ from wavemill.stages.engine import EngineUnavailable
 
 HEALTHY = [recording(f"r{i}") for i in range(8)]
 SHORT = Limits(
-    recording_timeout_s=3.0,
-    timeout_per_audio_s=0.01,
+    recording_timeout_s=1.0,
+    timeout_per_audio_s=0.1,  # what is healthy lasts a minute: 6 s for it
     load_timeout_s=60.0,
     memory_bytes=600_000_000,
     attempts=2,
@@ -50,9 +50,9 @@ def supervisor_of(build: TroubleBuild, limits: Limits = SHORT) -> Supervisor:
 
 def test_every_trouble_is_one_error_row_and_the_rest_is_as_ever(tmp_path: Path) -> None:
     build = TroubleBuild(tmp_path / "a")
-    # What must not time out has a minute, even on a busy machine: it is 100 minutes long.
-    minutes = {name: 1 if TROUBLES[name][0] == "timed_out" else 100 for name in TROUBLES}
-    troubled = [recording(name, 60_000 * minutes[name]) for name in TROUBLES]
+    # What must not time out has ten minutes, even on a busy machine: it is 100 minutes long.
+    seconds = {name: 1 if TROUBLES[name][0] == "timed_out" else 6000 for name in TROUBLES}
+    troubled = [recording(name, 1000 * seconds[name]) for name in TROUBLES]
     plan = build.plan([*HEALTHY, *troubled])
     with no_child_left(), closing(supervisor_of(build)) as supervisor:
         build.finish(plan, run_supervised(plan, supervisor))
