@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
@@ -28,6 +29,7 @@ from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.pipeline.build import make_plan
 from wavemill.pipeline.catalogue import Catalogue
 from wavemill.pipeline.curation import Config, make_graph
+from wavemill.pipeline.ledger import GROUP_ROWS
 from wavemill.pipeline.ledger import SCHEMA as LEDGER
 from wavemill.pipeline.plan import stem_of
 from wavemill.pipeline.store import Store
@@ -97,13 +99,17 @@ def finished_workdir(folder: Path, size: int) -> None:
             "kept": [kept] * len(stems),
         }
         for field in LEDGER:
-            if field.name not in columns:
+            if field.name == "sha256":
+                columns["sha256"] = [sha256(output.encode()).hexdigest() for output in outputs]
+            elif field.name not in columns:
                 zero = "0" if pa.types.is_string(field.type) else 0
                 columns[field.name] = [zero] * len(stems)
         store.write_table(
             f"manifest/ledger/{len(list(store.names('manifest/ledger'))) + 1:08d}.parquet",
-            pa.table(columns, schema=LEDGER),
+            pa.table(columns, schema=LEDGER).sort_by("shard_id"),
+            row_group_size=GROUP_ROWS,
         )
+    make_plan(store, Config(), catalogue).remember_finished(store)
 
 
 def plan_once(folder: Path, size: int) -> dict[str, float]:
@@ -115,6 +121,7 @@ def plan_once(folder: Path, size: int) -> dict[str, float]:
     started, cpu = time.perf_counter(), time.process_time()
     catalogue = Catalogue(store, today, SHARD_SECONDS)
     plan = make_plan(store, Config(), catalogue)
+    assert plan.errors(store).num_rows == 0
     pending, shards = plan.pending, plan.shards
     loads = {load.stage: load.shards for load in plan.loads()}
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu

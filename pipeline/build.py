@@ -282,6 +282,7 @@ def publish(build: Build) -> Snapshot:
     config = result_config(build.config)
     errors = build.sources.errors
     snapshot = write_snapshot(build.store, build.plan, errors, config, version())
+    build.plan.remember_finished(build.store)
     relink(build.store)
     return snapshot
 
