@@ -97,6 +97,7 @@ class Plan:
         self._metadata = metadata or {}
         self._database = catalogue.database
         self._was_finished = self._known_as_finished()
+        self._loads: list[StageLoad] | None = None
         self._find_todo()
 
     @property
@@ -131,7 +132,9 @@ class Plan:
 
     def loads(self) -> list[StageLoad]:
         """Return what each stage has to do, in build order."""
-        return [self._load(stage) for stage in self.graph.stages.values()]
+        if self._loads is None:
+            self._loads = [self._load(stage) for stage in self.graph.stages.values()]
+        return list(self._loads)
 
     def _load(self, stage: ConfiguredStage) -> StageLoad:
         near = f"{self._stem(stage)} in (select stem from ledger_near)"
