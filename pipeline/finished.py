@@ -11,7 +11,7 @@ are added to the ledger take nothing from it; files of the ledger that are repla
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
 
@@ -39,6 +39,7 @@ class Finished:
     catalogue: str = ""  # mark of the catalogue whose shards these are
     graph: str = ""  # `Graph.digest`
     ledger: dict[str, int] = field(default_factory=dict)  # its files and their bytes
+    published: str = ""  # digest of the snapshot's number and of what else it was made of
 
     @classmethod
     def read(cls, store: Store) -> Finished:
@@ -52,7 +53,8 @@ class Finished:
 
     def write(self, store: Store) -> None:
         """Write the file."""
-        about = {"catalogue": self.catalogue, "graph": self.graph, "ledger": self.ledger}
+        names = [f.name for f in fields(self) if f.name != "shards"]
+        about = {name: getattr(self, name) for name in names}
         metadata = {_ABOUT: json.dumps(about).encode()}
         store.write_table(FINISHED, self.shards.cast(SHARDS).replace_schema_metadata(metadata))
 

@@ -193,20 +193,29 @@ class Plan:
             .cast(ERRORS_SCHEMA)
         )
 
-    def remember_finished(self, store: Store) -> None:
+    def is_published(self, published: str) -> bool:
+        """Whether there is nothing in the plan that was not there when `published` was written.
+
+        `published` is what `remember_finished` was given.
+        """
+        finished = self.catalogue.finished
+        known = finished.holds_for(self.graph.digest, self.ledger.files())
+        same = finished.catalogue == self.catalogue.mark != ""
+        return known and same and finished.published == published and not self.pending
+
+    def remember_finished(self, store: Store, published: str = "") -> None:
         """Write down which shards have all their outputs, for the next plan.
 
-        The catalogue must have been saved, and the outputs be in the ledger.
+        The catalogue must have been saved, and the outputs be in the ledger. `published` is a
+        digest of the snapshot that was made of the plan and of what else it was made of.
         """
-        finished, ledger = self.catalogue.finished, self.ledger.files()
-        known = finished.holds_for(self.graph.digest, ledger)
-        if known and finished.catalogue == self.catalogue.mark and not self.pending:
+        if self.is_published(published):
             return
+        ledger = self.ledger.files()
         self._find_todo()
-        shards = self._database.sql("from shards anti join todo using (shard_id)")
-        Finished(shards.to_arrow_table(), self.catalogue.mark, self.graph.digest, ledger).write(
-            store
-        )
+        shards = self._database.sql("from shards anti join todo using (shard_id)").to_arrow_table()
+        mark, graph = self.catalogue.mark, self.graph.digest
+        Finished(shards, mark, graph, ledger, published).write(store)
 
     def _known_as_finished(self) -> pa.Table:
         """Return the shards that were found to be finished for this graph (SHARDS)."""
