@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import uuid
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
@@ -109,18 +109,22 @@ def _check_rows(store: Store, file: pq.ParquetFile, rows: int) -> None:
         raise store.damaged(CATALOGUE, "holds another number of rows than it says")
 
 
-def write_catalogue(store: Store, table: pa.Table) -> str:
-    """Write the catalogue (SCHEMA); returns the mark by which this writing is known.
+def write_catalogue(store: Store, batches: Iterable[pa.RecordBatch]) -> str:
+    """Write the catalogue (SCHEMA), sorted by id; returns the mark by which this writing is known.
 
     Rows that are not active have no hash of their content.
     """
     mark = uuid.uuid4().hex
-    with memory_database() as database:
-        database.register("rows", table.select(SCHEMA.names).cast(SCHEMA))
-        hashed = database.sql(f"select *, if(active, {_HASH}, null) as content from rows")
-        table = hashed.to_arrow_table().cast(pa.schema([*SCHEMA, CONTENT]))
     metadata = {_HASHED_BY: HASHED_BY, _WRITTEN_AS: mark.encode()}
-    store.write_table(CATALOGUE, table.replace_schema_metadata(metadata))
+    schema = pa.schema([*SCHEMA, CONTENT], metadata)
+    with memory_database() as database, store.replacing(CATALOGUE) as path:
+        options = {"compression": "zstd", "write_page_checksum": True}
+        with pq.ParquetWriter(path, schema, **options) as writer:
+            for batch in batches:
+                rows = pa.Table.from_batches([batch]).select(SCHEMA.names).cast(SCHEMA)
+                database.register("rows", rows)
+                hashed = database.sql(f"select *, if(active, {_HASH}, null) as content from rows")
+                writer.write_table(hashed.to_arrow_table().cast(schema))
     return mark
 
 
@@ -168,8 +172,8 @@ class Catalogue:
     def save(self) -> None:
         """Write the catalogue, if it differs from the one in the store."""
         if self.changes.any or not self._hashed:
-            table = self.database.sql(_CATALOGUE).to_arrow_table()
-            self.mark = write_catalogue(self._store, table)
+            rows = self.database.sql(_CATALOGUE).to_arrow_reader(BATCH_ROWS)
+            self.mark = write_catalogue(self._store, rows)
             self._hashed = True
 
     def _update(self, renewed: pa.Table) -> Changes:

@@ -246,7 +246,7 @@ def _purge_catalogue(store: Store, ids: pa.Array) -> None:
         store.view(database, "catalogue", [CATALOGUE], CATALOGUE_SCHEMA)
         database.register("purged", pa.table({"recording_id": ids}))
         table = database.sql(_CATALOGUE).to_arrow_table()
-    write_catalogue(store, table)
+    write_catalogue(store, table.to_batches())
 
 
 _CATALOGUE = """

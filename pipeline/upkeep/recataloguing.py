@@ -48,7 +48,7 @@ def recatalogue(store: Store, ledger: pa.Table, newest: Snapshot | None) -> None
         }
         for recording_id, shard_id, active in places
     ]
-    write_catalogue(store, pa.Table.from_pylist(rows, schema=SCHEMA))
+    write_catalogue(store, pa.Table.from_pylist(rows, schema=SCHEMA).to_batches())
 
 
 _NOTHING = {"uri": "", "duration_ms": 0, "regions": [], "metadata": "{}", "items": []}
