@@ -258,19 +258,20 @@ def written_sql(items: str) -> str:
 
 
 # What is needed of every recording, and a hash of all that is known of it.
-_HASH = f"hash({', '.join(COLUMNS)})"
+_HASH = f"hash({', '.join(RECORDINGS.names)})"
 _LIGHT = (
     f"recording_id, duration_ms, len(items) > 0 as labelled, {written_sql('items')} as written, "
     f"{_HASH} as content"
 )
 
-# What is new, changed (`present` and with a shard) or gone.
+# What is new (in no shard), gone (not `present`) or changed. Only the hashes are compared; a
+# recording that changed is in two rows.
 _DIFFERENT = """
 create table different as
 select coalesce(n.recording_id, k.recording_id) as recording_id,
        n.recording_id is not null as present, k.shard_id
-from now n full join (from known where active) k using (recording_id)
-where n.content is distinct from k.content
+from now n full join (from known where active) k using (content)
+where n.recording_id is null or k.recording_id is null
 """
 
 # The shards whose members are looked at.
@@ -291,7 +292,10 @@ select k.recording_id, k.shard_id, k.audio_digest,
          and (f.recording_id is null or f.audio_digest = k.audio_digest) as active,
        k.active as was_active, f.recording_id is not null as relabelled,
        t.duration_ms, t.labelled, t.written
-from (from known semi join touched using (shard_id)) k left join now t using (recording_id)
+from (from known semi join touched using (shard_id)) k
+left join (
+    from now semi join (from known semi join touched using (shard_id)) using (recording_id)
+) t using (recording_id)
 left join fresh f using (recording_id) left join renewed r using (recording_id)
 """
 
