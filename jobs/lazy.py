@@ -10,6 +10,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from wavemill.jobs.pandas_import import keep_pandas_out
 from wavemill.jobs.threads import read_with_all_cores
 
 MARKUP: Final = "markdown"
@@ -20,6 +21,7 @@ class Command(TyperCommand):
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         context = super().make_context(*arguments, **options)  # `--help` leaves here
+        keep_pandas_out()
         read_with_all_cores()
         return context
 

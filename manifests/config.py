@@ -43,7 +43,7 @@ class ScanConfig(BaseModel):
     # A file that gives no data for so long (a stuck mount, a decoder in a loop) is given up.
     stalled_after_s: float = Field(900.0, gt=0)
     # A long scan stores its hash cache this often, so that a crash loses little.
-    cache_interval_s: float = Field(120.0, gt=0)
+    cache_interval_s: float = Field(10.0, gt=0)
 
     @field_validator("allow", mode="before")
     @classmethod

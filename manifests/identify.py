@@ -144,7 +144,7 @@ def identify(
         progress(done, total)
         if time.monotonic() - saved > config.cache_interval_s:
             with suppress(OSError):  # for example a full disk: the last save reports it
-                cache.save()
+                cache.save_new()
             saved = time.monotonic()
     watch.end()
     progress(total, total)

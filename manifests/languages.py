@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from langcodes import Language, find, standardize_tag
-
 from wavemill.manifests.values import cached_by_text
 
 _NONE = frozenset(
@@ -36,6 +34,8 @@ def language_code(stated: str) -> str | None:
 
 
 def _of_tag(tag: str) -> str | None:
+    from langcodes import Language, standardize_tag  # large, and few sources state languages
+
     try:
         language = Language.get(standardize_tag(tag, macro=True)).language
     except ValueError:  # not the form of a tag
@@ -53,6 +53,8 @@ def _of_name(name: str) -> str | None:
 def _of_part(name: str) -> str | None:
     if len(name.strip()) < _MIN_NAME and name.isascii():
         return None
+    from langcodes import find
+
     try:
         return _of_tag(str(find(name.strip())))
     except (LookupError, ValueError):  # ValueError: half a character

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavemill.manifests.cache import HashCache
-from wavemill.manifests.recording import Sources
+from wavemill.manifests.recording import SourceError, Sources
 from wavemill.manifests.scan import scan_sources
 from wavemill.manifests.table import recordings_table
 from wavemill.pipeline.catalogue import Catalogue
@@ -37,6 +37,7 @@ from wavemill.pipeline.request import remember
 from wavemill.pipeline.snapshots import (
     Snapshot,
     latest_snapshot,
+    point_corpus_at,
     point_corpus_at_newest,
     write_snapshot,
 )
@@ -44,6 +45,7 @@ from wavemill.pipeline.stage_times import StageTime, StageTimes
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.summary import Summary, summarise
 from wavemill.pipeline.task import failed_in, read_errors
+from wavemill.pipeline.tombstones import known_of, read_tombstones
 from wavemill.pipeline.upkeep.purge import finish_purge
 from wavemill.pipeline.upkeep.repair import relink
 from wavemill.pipeline.upkeep.withdrawal import purged_ids, without_withdrawn
@@ -115,6 +117,9 @@ class CacheUnderLock:
 
     def open_file(self, key: str) -> pa.NativeFile:
         return self.store.open_file(key)
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        self.store.delete_all(keys)
 
     @contextmanager
     def replacing(self, key: str) -> Iterator[Path]:
@@ -276,12 +281,25 @@ def publish(build: Build) -> Snapshot:
 
     Raises WorkdirDamaged where something is not what the stages wrote.
     """
-    check_parts(build.store, build.plan)
+    store, errors = build.store, build.sources.errors
+    latest = latest_snapshot(store)
+    if latest is not None and build.plan.is_published(_published(store, latest, errors)):
+        point_corpus_at(store, latest)
+        relink(store)
+        return latest
+    check_parts(store, build.plan)
     config = result_config(build.config)
-    errors = build.sources.errors
-    snapshot = write_snapshot(build.store, build.plan, errors, config, version())
-    relink(build.store)
+    snapshot = write_snapshot(store, build.plan, errors, config, version())
+    build.plan.remember_finished(store, _published(store, snapshot, errors))
+    relink(store)
     return snapshot
+
+
+def _published(store: Store, snapshot: Snapshot, errors: Sequence[SourceError]) -> str:
+    """Return a digest of a snapshot and of what went into it beside the plan."""
+    tombstones = known_of(read_tombstones(store))
+    lines = sorted(f"{e.source}\t{e.reason}\t{e.message}" for e in errors)
+    return digest_of([snapshot.content, snapshot.number, tombstones.sha256, lines])
 
 
 def make_plan(store: Store, config: Config, catalogue: Catalogue) -> Plan:

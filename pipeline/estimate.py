@@ -29,16 +29,18 @@ def estimate(plan: Plan) -> dict[str, Cost]:
     with the same fingerprint, and otherwise from the newest outputs of the stage, which may have
     another engine or other settings.
     """
+    loads = [load for load in plan.loads() if load.shards]
+    if not loads:
+        return {}
     costs = {}
     with memory_database() as database:
         plan.ledger.show(database)
-        for load in plan.loads():
-            if load.shards:
-                rates = database.execute(_RATES, [load.stage]).fetchall()
-                fingerprint = plan.graph.fingerprints[load.stage]
-                rates.sort(key=lambda row: (row[0] != fingerprint, -row[1]))
-                at_most = load.additions > 0
-                costs[load.stage] = _cost(load.audio_ms, rates[0][2:], at_most) if rates else Cost()
+        for load in loads:
+            rates = database.execute(_RATES, [load.stage]).fetchall()
+            fingerprint = plan.graph.fingerprints[load.stage]
+            rates.sort(key=lambda row: (row[0] != fingerprint, -row[1]))
+            at_most = load.additions > 0
+            costs[load.stage] = _cost(load.audio_ms, rates[0][2:], at_most) if rates else Cost()
     return costs
 
 

@@ -102,6 +102,20 @@ class Graph:
             )
         return found
 
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all that decides which outputs a shard must have."""
+        return digest_of(
+            {
+                name: [
+                    self.fingerprints[name],
+                    name in self.label_dependent,
+                    *(stage.selected_by, stage.corpus, stage.labelled_only, stage.written),
+                ]
+                for name, stage in self.stages.items()
+            }
+        )
+
     def ancestors(self, name: str) -> tuple[str, ...]:
         """Return all stages that `name` depends on, directly or not, in build order."""
         wanted: set[str] = set()

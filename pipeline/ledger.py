@@ -1,19 +1,24 @@
 """The ledger: one row per finished output, so that planning lists no folders and reads no tables.
 
-It is a sequence of files, `manifest/ledger/<number>.parquet`; each flush adds one. A run that dies
-loses at most the rows of its last seconds: a worker that finds such an output uses it as it is. If
-an output has several rows, the last one counts.
+It is a sequence of files, `manifest/ledger/<number>.parquet`; each flush adds one, and small ones
+are merged when there are many. A run that dies loses at most the rows of its last seconds: a worker
+that finds such an output uses it as it is. If an output has several rows, the last one counts.
+
+Rows are sorted by shard within a file and read in groups of which those without a wanted shard are
+passed over.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wavemill.pipeline.damage import parsing
 from wavemill.pipeline.memory_database import memory_database
@@ -26,7 +31,9 @@ FLUSH_SECONDS = 5.0  # between two files of a run
 _FILE = re.compile(r"[0-9]{8}\.parquet")
 # SQL, after a query of rows: of several rows of an output, the last one.
 LAST_OF_OUTPUT = "qualify row_number() over (partition by output order by finished_ms desc) = 1"
-MAX_FILES = 64  # more of them are merged into one
+MAX_FILES = 64  # more small ones are merged into one
+SMALL_BYTES = 16 << 20  # of a file that is merged
+GROUP_ROWS = 1 << 16  # that are read at a time
 
 
 def _field(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
@@ -73,7 +80,6 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: dict[str, pa.Table] = {}  # by file, which never change
         self._rows: list[dict[str, object]] = []
         self._flushed = time.monotonic()
 
@@ -99,15 +105,51 @@ class Ledger:
         All rows are in a second view, `<name>_rows`. Raises WorkdirDamaged.
         """
         self.flush()
-        self._read = {
-            key: self._read[key] if key in self._read else read_ledger_file(self._store, key)
-            for key in ledger_files(self._store)
-        }
-        table = pa.concat_tables([SCHEMA.empty_table(), *self._read.values()])
-        database.register(f"{name}_rows", table)
+        tables = [read_ledger_file(self._store, key) for key in ledger_files(self._store)]
+        database.register(f"{name}_rows", pa.concat_tables([SCHEMA.empty_table(), *tables]))
         database.execute(
-            f"create or replace view {name} as select * from {name}_rows {LAST_OF_OUTPUT}"
+            f"create or replace temp view {name} as select * from {name}_rows {LAST_OF_OUTPUT}"
         )
+
+    def files(self) -> dict[str, int]:
+        """Return the keys of the files and their bytes."""
+        self.flush()
+        keys = set(ledger_files(self._store))
+        found = self._store.files(FOLDER, recursive=False)
+        return {file.key: file.bytes for file in found if file.key in keys}
+
+    def rows_of_shards(self, shard_ids: pa.Array, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of all rows of these shards: several rows of an output, perhaps.
+
+        Raises WorkdirDamaged.
+        """
+        if not len(shard_ids):
+            return pa.schema([SCHEMA.field(column) for column in columns]).empty_table()
+        return self._where("shard_id", lambda ids: pc.is_in(ids, value_set=shard_ids), columns)
+
+    def shards_with_errors(self) -> pa.Array:
+        """Return the ids of shards that have, or had, an output with errors."""
+        found = self._where("errors", lambda errors: pc.greater(errors, 0), ["shard_id"])
+        return found["shard_id"].combine_chunks().unique()
+
+    def _where(
+        self,
+        name: str,
+        wanted: Callable[[pa.ChunkedArray], pa.ChunkedArray],
+        columns: Sequence[str],
+    ) -> pa.Table:
+        """Return `columns` of the rows of which the column `name` is wanted."""
+        self.flush()
+        schema = pa.schema([SCHEMA.field(column) for column in columns])
+        parts = [schema.empty_table()]
+        for key in ledger_files(self._store):
+            with closing(self._store.opened(key)) as file, parsing(self._store.root, key):
+                for group in range(file.num_row_groups):
+                    mask = wanted(file.read_row_group(group, [name])[name])
+                    if pc.any(mask).as_py():
+                        rows = file.read_row_group(group, list(columns)).filter(mask)
+                        parts.append(rows.select(schema.names).cast(schema))
+        return pa.concat_tables(parts)
 
     def rows(self, outputs: Iterable[str] | None = None) -> pa.Table:
         """Return the rows (SCHEMA) of these outputs, or of all outputs, in any order."""
@@ -123,16 +165,18 @@ class Ledger:
         """Replace all rows of the ledger by these (SCHEMA)."""
         self._rows = []
         old = ledger_files(self._store)
-        table = table.sort_by([("stage", "ascending"), ("stem", "ascending")])
         self._append(table)
         self._store.delete_all(old)
 
     def compact(self) -> None:
-        """Merge the files into one if there are more than MAX_FILES."""
-        self.flush()
-        if len(ledger_files(self._store)) > MAX_FILES:
-            self.replace(self.rows())
+        """Merge the small files into one if there are more than MAX_FILES."""
+        small = [key for key, size in self.files().items() if size < SMALL_BYTES]
+        if len(small) > MAX_FILES:
+            self._append(pa.concat_tables(read_ledger_file(self._store, key) for key in small))
+            self._store.delete_all(small)
 
     def _append(self, table: pa.Table) -> None:
         last = max((int(Path(key).stem) for key in ledger_files(self._store)), default=0)
-        self._store.write_table(f"{FOLDER}/{last + 1:08d}.parquet", table)
+        table = table.sort_by([("shard_id", "ascending"), ("stem", "ascending")])
+        key = f"{FOLDER}/{last + 1:08d}.parquet"
+        self._store.write_table(key, table, row_group_size=GROUP_ROWS)

@@ -13,6 +13,7 @@ from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import recordings_from_table
 from wavemill.pipeline.catalogue import Catalogue
 from wavemill.pipeline.damage import Recorded
+from wavemill.pipeline.finished import SHARDS, Finished
 from wavemill.pipeline.graph import ConfiguredStage, Graph
 from wavemill.pipeline.ledger import LAST_OF_OUTPUT, Ledger
 from wavemill.pipeline.output_key import OutputKey, errors_key, stem_sql, table_key, with_kept_sql
@@ -95,7 +96,8 @@ class Plan:
         self.graph, self.catalogue, self.ledger = graph, catalogue, ledger
         self._metadata = metadata or {}
         self._database = catalogue.database
-        ledger.show(self._database)
+        self._was_finished = self._known_as_finished()
+        self._loads: list[StageLoad] | None = None
         self._find_todo()
 
     @property
@@ -130,10 +132,13 @@ class Plan:
 
     def loads(self) -> list[StageLoad]:
         """Return what each stage has to do, in build order."""
-        return [self._load(stage) for stage in self.graph.stages.values()]
+        if self._loads is None:
+            self._loads = [self._load(stage) for stage in self.graph.stages.values()]
+        return list(self._loads)
 
     def _load(self, stage: ConfiguredStage) -> StageLoad:
-        begun = f"{self._stem(stage)} in (select stem from begun)" if stage.selected_by else "false"
+        near = f"{self._stem(stage)} in (select stem from ledger_near)"
+        begun = near if stage.selected_by else "false"
         query = (
             f"select count(*), coalesce(sum(duration_ms), 0)::bigint, "
             f"count(*) filter ({begun}) from shards "
@@ -145,6 +150,7 @@ class Plan:
 
     def unfinished(self) -> Iterator[ShardPlan]:
         """Yield the shards with work, the longest first, so that workers end together."""
+        self._find_begun()
         order = self._database.sql(
             "select shard_id from shards semi join todo using (shard_id) "
             "order by duration_ms desc, shard_id"
@@ -161,19 +167,23 @@ class Plan:
     def errors(self, store: Store) -> pa.Table:
         """Return the errors (ERRORS_SCHEMA) of all finished stages, each of a recording that is
         still in the shard in which it failed."""
-        self.ledger.show(self._database)
+        shards = self.ledger.shards_with_errors()
+        self._database.register("with_errors", pa.table({"shard_id": shards}))
+        columns = ("shard_id", "stem", "output", "errors", "finished_ms")
+        self._database.register("failed_rows", self.ledger.rows_of_shards(shards, columns))
         rows = self._database.execute(
-            f"select l.shard_id, l.output from ledger l semi join ({self._stems()}) w using (stem) "
-            "where l.errors > 0"
+            f"select shard_id, output from (from failed_rows {LAST_OF_OUTPUT}) "
+            f"semi join ({self._stems('shards semi join with_errors using (shard_id)')}) w "
+            "using (stem) where errors > 0"
         ).fetchall()
         found = store.read_tables(errors_key(output) for _, output in rows)
         tables = [ERRORS_SCHEMA.empty_table(), *map(as_errors, found)]
-        shards = [
+        of_shards = [
             shard for (shard, _), table in zip(rows, found, strict=True) for _ in range(len(table))
         ]
         errors = pa.concat_tables(tables)
         self._database.register(
-            "failures", errors.append_column("shard_id", pa.array(shards, pa.string()))
+            "failures", errors.append_column("shard_id", pa.array(of_shards, pa.string()))
         )
         query = "from failures semi join (from members where active) using (shard_id, recording_id)"
         return (
@@ -183,40 +193,85 @@ class Plan:
             .cast(ERRORS_SCHEMA)
         )
 
+    def is_published(self, published: str) -> bool:
+        """Whether there is nothing in the plan that was not there when `published` was written.
+
+        `published` is what `remember_finished` was given.
+        """
+        finished = self.catalogue.finished
+        known = finished.holds_for(self.graph.digest, self.ledger.files())
+        same = finished.catalogue == self.catalogue.mark != ""
+        return known and same and finished.published == published and not self.pending
+
+    def remember_finished(self, store: Store, published: str = "") -> None:
+        """Write down which shards have all their outputs, for the next plan.
+
+        The catalogue must have been saved, and the outputs be in the ledger. `published` is a
+        digest of the snapshot that was made of the plan and of what else it was made of.
+        """
+        if self.is_published(published):
+            return
+        ledger = self.ledger.files()
+        self._find_todo()
+        shards = self._database.sql("from shards anti join todo using (shard_id)").to_arrow_table()
+        mark, graph = self.catalogue.mark, self.graph.digest
+        Finished(shards, mark, graph, ledger, published).write(store)
+
+    def _known_as_finished(self) -> pa.Table:
+        """Return the shards that were found to be finished for this graph (SHARDS)."""
+        finished = self.catalogue.finished
+        holds = finished.holds_for(self.graph.digest, self.ledger.files())
+        return finished.shards if holds else SHARDS.empty_table()
+
     def _find_todo(self) -> None:
         """Make the table `todo` (shard_id, stage): everything that a lacking corpus needs."""
+        self._database.register("finished", self._was_finished)
+        self._database.execute(
+            "create or replace table unknown as "
+            "from shards anti join finished using (shard_id, label_digest)"
+        )
+        # What is unknown is mostly little, so that the ledger's other rows need not be compared.
+        ids = self._database.sql("select shard_id from unknown").to_arrow_table()["shard_id"]
+        columns = ("stage", "fingerprint", "shard_id", "stem", "output", "kept")
+        rows = self.ledger.rows_of_shards(ids.combine_chunks(), columns)
+        self._database.register("rows", rows)
+        self._database.execute("create or replace table ledger_near as from rows")
+        self._database.unregister("rows")
         lacking = " or ".join(
             f"({_wanted(stage)} and not {self._is_done(stage)})" for stage in self.graph.corpora
         )
         self._database.execute(
-            f"create or replace table lacking as from shards where {lacking or 'false'}"
-        )
-        # What is lacking is mostly little, so that the ledger's other rows need not be compared.
-        self._database.execute(
-            "create or replace table ledger_near as "
-            "select stage, fingerprint, shard_id, stem, output, kept from ledger_rows "
-            "semi join lacking using (shard_id)"
+            f"create or replace table lacking as from unknown shards where {lacking or 'false'}"
         )
         parts = [
             f"select shard_id, '{stage.name}' as stage from lacking shards "
-            f"where {_wanted(stage)} and not {self._is_done(stage, 'ledger_near')}"
+            f"where {_wanted(stage)} and not {self._is_done(stage)}"
             for stage in self.graph.stages.values()
         ]
         self._database.execute(f"create or replace table todo as {' union all '.join(parts)}")
+
+    def _find_begun(self) -> None:
+        """Make the table `begun`: the ledger's rows of the shards with work."""
+        todo = self._database.sql("select distinct shard_id from todo").to_arrow_table()
+        columns = ("stem", "output", "errors", "bytes", "sha256", "errors_sha256", "shard_id")
+        rows = self.ledger.rows_of_shards(
+            todo["shard_id"].combine_chunks(), (*columns, "finished_ms")
+        )
+        self._database.register("rows", rows)
         self._database.execute(
-            "create or replace table begun as select stem, output, errors, bytes, sha256, "
-            "errors_sha256, shard_id from ledger_rows semi join todo using (shard_id) "
+            f"create or replace table begun as select {', '.join(columns)} from rows "
             f"{LAST_OF_OUTPUT}"
         )
+        self._database.unregister("rows")
 
-    def _is_done(self, stage: ConfiguredStage, rows: str = "ledger_rows") -> str:
-        """SQL: whether the shard's output of a stage is in these rows of the ledger."""
+    def _is_done(self, stage: ConfiguredStage) -> str:
+        """SQL: whether the shard's output of a stage is in the ledger."""
         stem = self._stem(stage)
         if stage.selected_by is None:
-            return f"{stem} in (select stem from {rows} where stage = '{stage.name}')"
+            return f"{stem} in (select stem from ledger_near where stage = '{stage.name}')"
         selecting = self._stem(self.graph.stages[stage.selected_by])
         return (
-            f"{selecting} in (select v.stem from {rows} v join {rows} c "
+            f"{selecting} in (select v.stem from ledger_near v join ledger_near c "
             f"on c.shard_id = v.shard_id and c.output = {with_kept_sql('c.stem', 'v.kept')} "
             f"where v.stage = '{stage.selected_by}' and c.stage = '{stage.name}' "
             f"and c.fingerprint = '{self.graph.fingerprints[stage.name]}')"
@@ -228,10 +283,10 @@ class Plan:
         fingerprint = self.graph.fingerprints[stage.name]
         return stem_sql(stage.name, fingerprint, "shards.shard_id", label)
 
-    def _stems(self) -> str:
-        """SQL: the stems of all stages of all shards."""
+    def _stems(self, shards: str = "shards") -> str:
+        """SQL: the stems of all stages of all shards, or of some."""
         return " union all ".join(
-            f"select {self._stem(stage)} as stem from shards where {_wanted(stage)}"
+            f"select {self._stem(stage)} as stem from (from {shards}) shards where {_wanted(stage)}"
             for stage in self.graph.stages.values()
         )
 

@@ -170,10 +170,12 @@ class Store:
         """Open a file for reading, seekable. Raises FileNotFoundError."""
         return self.filesystem.open_input_file(self._full(key))
 
-    def write_table(self, key: str, table: pa.Table) -> None:
-        """Write a Parquet file."""
+    def write_table(self, key: str, table: pa.Table, row_group_size: int | None = None) -> None:
+        """Write a Parquet file; None: row groups of a million rows."""
         with self.replacing(key) as path:
-            pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+            pq.write_table(
+                table, path, row_group_size, compression="zstd", write_page_checksum=True
+            )
 
     def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
         """Return a table. Raises FileNotFoundError, and WorkdirDamaged."""

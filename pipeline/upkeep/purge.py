@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavemill.pipeline.catalogue import CATALOGUE
+from wavemill.pipeline.catalogue import CATALOGUE, write_catalogue
 from wavemill.pipeline.catalogue import SCHEMA as CATALOGUE_SCHEMA
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.ledger import SCHEMA as LEDGER_SCHEMA
@@ -245,8 +245,8 @@ def _purge_catalogue(store: Store, ids: pa.Array) -> None:
     with memory_database() as database:
         store.view(database, "catalogue", [CATALOGUE], CATALOGUE_SCHEMA)
         database.register("purged", pa.table({"recording_id": ids}))
-        table = database.sql(_CATALOGUE).to_arrow_table().select(CATALOGUE_SCHEMA.names)
-    store.write_table(CATALOGUE, table.cast(CATALOGUE_SCHEMA))
+        table = database.sql(_CATALOGUE).to_arrow_table()
+    write_catalogue(store, table.to_batches())
 
 
 _CATALOGUE = """

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from wavemill.manifests.table import SCHEMA as RECORDINGS
 from wavemill.manifests.table import audio_digest, label_digest, recordings_from_table
-from wavemill.pipeline.catalogue import CATALOGUE, DIGITS, SCHEMA
+from wavemill.pipeline.catalogue import DIGITS, SCHEMA, write_catalogue
 from wavemill.pipeline.memory_database import memory_database
 from wavemill.pipeline.output_key import errors_key, table_key
 from wavemill.pipeline.snapshots import Snapshot
@@ -48,7 +48,7 @@ def recatalogue(store: Store, ledger: pa.Table, newest: Snapshot | None) -> None
         }
         for recording_id, shard_id, active in places
     ]
-    store.write_table(CATALOGUE, pa.Table.from_pylist(rows, schema=SCHEMA))
+    write_catalogue(store, pa.Table.from_pylist(rows, schema=SCHEMA).to_batches())
 
 
 _NOTHING = {"uri": "", "duration_ms": 0, "regions": [], "metadata": "{}", "items": []}

@@ -8,6 +8,7 @@ A (day), I (my), W (how), O (go), Y (boy), and IPA.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 VOWELS = "AIOWYiuæɑɐɔəɛɜɪʊʌᵊᵻ"
 
@@ -36,6 +37,7 @@ b=b d=d f=f h=h j=ʤ k=k l=l m=m n=n p=p q=k r=ɹ s=s t=t v=v w=w x=ks z=z
 """
 
 
+@cache
 def _compiled() -> list[tuple[re.Pattern[str], str]]:
     rules = []
     for rule in _RULES.split():
@@ -44,14 +46,11 @@ def _compiled() -> list[tuple[re.Pattern[str], str]]:
     return rules
 
 
-_COMPILED = _compiled()
-
-
 def letter_sounds(word: str) -> str:
     """Return the phonemes of a word in small letters a to z; the first vowel is stressed."""
     sounds, at = "", 0
     while at < len(word):
-        for letters, made in _COMPILED:
+        for letters, made in _compiled():
             found = letters.match(word, at)
             if found:
                 sounds += made

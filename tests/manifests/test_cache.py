@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.manifests.support import CountingProbe, known_files, wav_bytes, write_wav
-from wavemill.manifests.cache import SCHEMA, HashCache
+from wavemill.manifests import cache as module
+from wavemill.manifests.cache import SCHEMA, HashCache, Known
 from wavemill.manifests.scan import scan_sources
 from wavemill.pipeline.store import Store
 
@@ -121,3 +126,60 @@ def test_interrupted_scan_keeps_what_it_did(tmp_path: Path) -> None:
     found = scan_sources([str(tmp_path / "in")], probe, load(path))
     assert len(found.recordings) == 40
     assert len(probe.asked) == 30
+
+
+SLOW_SCAN = """
+import sys, time
+from types import SimpleNamespace
+from wavemill.manifests.cache import HashCache
+from wavemill.manifests.config import ScanConfig
+from wavemill.manifests.scan import scan_sources
+from wavemill.pipeline.store import Store
+
+def probe(uri):
+    time.sleep(0.01)
+    return SimpleNamespace(duration_ms=1000, channels=1)
+
+cache = HashCache.load(Store.open(sys.argv[2]), "hash-cache.parquet")
+config = ScanConfig(cache_interval_s=0.05, threads=1)
+scan_sources([sys.argv[1]], probe, cache, config=config)
+"""
+
+
+def test_a_killed_scan_goes_on(tmp_path: Path) -> None:
+    for value in range(200):
+        write_wav(tmp_path / "in" / f"{value:03}.wav", value=value)
+    work, files = tmp_path / "work", str(tmp_path / "in")
+    with subprocess.Popen([sys.executable, "-c", SLOW_SCAN, files, str(work)]) as scan:
+        while len(list(work.glob("hash-cache-*.parquet"))) < 3 and scan.poll() is None:
+            time.sleep(0.01)
+        scan.send_signal(signal.SIGKILL)
+    assert scan.returncode == -signal.SIGKILL
+    path, probe = work / "hash-cache.parquet", CountingProbe()
+    known = known_files(load(path))
+    assert 0 < known < 200
+    found = scan_sources([files], probe, load(path))
+    assert len(found.recordings) == 200
+    assert len(probe.asked) == 200 - known
+    assert [p.name for p in work.iterdir()] == [path.name]  # the parts were joined
+
+
+def test_many_parts_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PARTS", 3)
+    path = tmp_path / "hash-cache.parquet"
+    cache = load(path)
+    for number in range(6):
+        cache.put(f"{number}.wav", Known(1, 2, f"{number}", 3, channels=1))
+        cache.save_new()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "hash-cache-0000.parquet",
+        "hash-cache-0001.parquet",
+        path.name,
+    ]
+    assert known_files(load(path)) == 6
+    (tmp_path / "hash-cache-0000.parquet").write_text("no table", encoding="utf-8")
+    assert known_files(load(path)) == 5
+    cache = load(path)
+    cache.forget("5.wav")
+    cache.save()
+    assert known_files(load(path)) == 4
