@@ -16,7 +16,7 @@ def application(config: ServeConfig) -> Any:
     """Return the application, for `ray.serve.run`. Raises ConfigError and WeightsError."""
     from ray import serve
 
-    from wavemill.serve.gateway.gateway import Gateway, app
+    from wavemill.serve.gateway.gateway import Gateway, ingress
     from wavemill.serve.parts.detokenizer import Detokenizer
     from wavemill.serve.parts.llm import Llm
     from wavemill.serve.parts.tokenizer import Tokenizer
@@ -25,7 +25,8 @@ def application(config: ServeConfig) -> Any:
     speaks = config.detokenizer is not None or has_detokenizer(resolve(config.model))
 
     def service(kind: Any, name: str, options: dict[str, Any]) -> Any:
-        return serve.deployment(kind, name=name).options(**options)
+        deployment: Any = serve.deployment(kind)
+        return deployment.options(name=name, **options)
 
     tokenizer = service(Tokenizer, "Tokenizer", config.tokenizer_service.options()).bind(config)
     llm = service(Llm, "Llm", config.llm_service.options()).bind(config)
@@ -33,7 +34,7 @@ def application(config: ServeConfig) -> Any:
     if speaks:
         options = config.detokenizer_service.options()
         detokenizer = service(Detokenizer, "Detokenizer", options).bind(config, llm)
-    gateway = service(serve.ingress(app)(Gateway), "Gateway", config.gateway_service.options())
+    gateway = service(serve.ingress(ingress)(Gateway), "Gateway", config.gateway_service.options())
     return gateway.bind(config, keys, tokenizer, llm, detokenizer)
 
 

@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ class Item:
 
     def to_bytes(self) -> bytes:
         """Return what a store keeps: a header in JSON, then the features as they are in memory."""
-        header = {
+        header: dict[str, Any] = {
             "id": self.id,
             "role": self.role,
             "text": self.text,

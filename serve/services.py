@@ -58,7 +58,6 @@ class Services:
         self, owner: str, asked: Asked
     ) -> AsyncGenerator[Begun | list[ReplyPiece], None]:
         """Yield a reply, once there is a place for it. Raises Full and what `Backend` does."""
-        self.metrics.waiting.set(self.places.waiting)
         async with self.places.place(owner), aclosing(self.backend.reply(asked)) as answers:
             async for answer in answers:
                 yield answer

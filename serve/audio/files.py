@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import av
 import numpy as np
@@ -48,7 +49,7 @@ def read_file(content: bytes, rate: int, most_seconds: float) -> Samples:
     if form is None:
         raise AudioRefused("the file is none of WAV, FLAC, MP3, Ogg, WebM and MP4")
     try:
-        with av.open(io.BytesIO(content), format=form) as opened:
+        with av.open(io.BytesIO(content), "r", format=form) as opened:
             return _bounded(_decoded(opened, rate), rate, most_seconds)
     except (av.FFmpegError, ValueError, IndexError) as error:
         if isinstance(error, AudioRefused):
@@ -71,14 +72,15 @@ def _decoded(opened: av.container.InputContainer, rate: int) -> Iterator[Samples
 
 
 def _mono(frame: av.AudioFrame) -> Samples:
-    values = frame.to_ndarray()
+    values: Any = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
     if values.dtype.kind == "u":
         values = values.astype(np.float32) / 128 - 1
     elif values.dtype.kind == "i":
         values = values / np.float32(-float(np.iinfo(values.dtype).min))
-    return values.mean(axis=0, dtype=np.float32)
+    mixed: Samples = values.mean(axis=0, dtype=np.float32)
+    return mixed
 
 
 def _bounded(blocks: Iterator[Samples], rate: int, most_seconds: float) -> Samples:

@@ -38,7 +38,8 @@ def decoded(content: bytes, form: Format) -> Samples:
         raise AudioRefused(f"{len(content)} bytes are not whole samples of {form.width} bytes")
     if form is Format.PCM:
         return np.frombuffer(content, "<i2").astype(np.float32) / 32768
-    return _levels(form)[np.frombuffer(content, np.uint8)] / np.float32(32768)
+    levels = _levels(form)[np.frombuffer(content, np.uint8)]
+    return (levels / 32768).astype(np.float32)
 
 
 def encoded(samples: Samples, form: Format) -> bytes:

@@ -1,4 +1,4 @@
-"""The services as the gateway sees them. A replica that dies costs a reply its time, not its end."""
+"""The services as the gateway sees them. A replica that dies delays a reply; it is made again."""
 
 from __future__ import annotations
 
@@ -72,6 +72,10 @@ class Backend:
 
     async def facts(self) -> Facts:
         return await self._call(lambda: self._llm.facts.remote())
+
+    async def rows(self) -> int:
+        """Return how many replies one LLM is making."""
+        return await self._call(lambda: self._llm.rows.remote())
 
     async def text(self, text: str) -> tuple[int, ...]:
         """Return the ids of a text."""
@@ -149,4 +153,4 @@ def _line(error: Exception) -> str:
 
 def sound_of(pieces: list[ReplyPiece]) -> np.ndarray:
     """Return the sound of pieces, float32 (samples,)."""
-    return torch.cat([piece.audio for piece in pieces]).numpy()
+    return torch.cat([torch.zeros(0), *(piece.audio for piece in pieces)]).numpy()

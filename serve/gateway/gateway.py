@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import FileResponse, JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from wavemill.serve.config import ServeConfig
 from wavemill.serve.gateway.access import Access, Denied
@@ -22,9 +22,17 @@ from wavemill.serve.rest.speech import SpeechRequest, TranscriptionRequest, spee
 from wavemill.serve.services import Services
 from wavemill.serve.store.interface import open_store
 
-app = FastAPI(title="wavemill", docs_url=None, redoc_url=None, openapi_url=None)
-logger = logging.getLogger("ray.serve")
 Answering = Callable[[Services, str], Awaitable[Response]]
+
+
+async def ingress(scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand what comes to the gateway of this replica, which Ray Serve has made."""
+    from ray import serve
+
+    if scope["type"] == "lifespan":  # comes before there is a gateway, which needs none
+        await FastAPI()(scope, receive, send)
+        return
+    await serve.get_replica_context().servable_object.asgi(scope, receive, send)
 
 
 class Gateway:
@@ -39,6 +47,26 @@ class Gateway:
         self._detokenizer = detokenizer
         self._store = open_store(config.store, config.limits)
         self._known: Services | None = None
+        self.asgi = self._routes()
+
+    def _routes(self) -> FastAPI:
+        app = FastAPI(title="wavemill", docs_url=None, redoc_url=None, openapi_url=None)
+        app.add_api_websocket_route("/v1/realtime", self.realtime)
+        for path, answer in (
+            ("/v1/chat/completions", self.chat_completions),
+            ("/v1/audio/speech", self.audio_speech),
+            ("/v1/audio/transcriptions", self.audio_transcriptions),
+        ):
+            app.add_api_route(path, answer, methods=["POST"])
+        for path, show in (
+            ("/v1/models", self.models),
+            ("/metrics", self.figures),
+            ("/healthz", self.healthy),
+            ("/", self.page),
+            ("/page/{name}", self.page),
+        ):
+            app.add_api_route(path, show, methods=["GET"])
+        return app
 
     async def _services(self) -> Services:
         """Return what all requests share, once the services have answered."""
@@ -77,12 +105,10 @@ class Gateway:
         except Unavailable as error:
             return problem(503, "unavailable", str(error))
 
-    @app.websocket("/v1/realtime")
     async def realtime(self, socket: WebSocket) -> None:
         """Talk with the model (OpenAI Realtime)."""
         await talk(socket, await self._services(), self._access)
 
-    @app.post("/v1/chat/completions")
     async def chat_completions(self, request: Request) -> Response:
         """Answer messages of text and audio."""
 
@@ -92,7 +118,6 @@ class Gateway:
 
         return await self._answer(request, answering)
 
-    @app.post("/v1/audio/speech")
     async def audio_speech(self, request: Request) -> Response:
         """Read a text aloud."""
 
@@ -102,7 +127,6 @@ class Gateway:
 
         return await self._answer(request, answering)
 
-    @app.post("/v1/audio/transcriptions")
     async def audio_transcriptions(self, request: Request) -> Response:
         """Write down what is said in a recording."""
 
@@ -113,7 +137,6 @@ class Gateway:
 
         return await self._answer(request, answering)
 
-    @app.get("/v1/models")
     async def models(self, request: Request) -> Response:
         """Name the model."""
 
@@ -123,7 +146,17 @@ class Gateway:
 
         return await self._answer(request, answering)
 
-    @app.get("/healthz")
+    async def figures(self, request: Request) -> Response:
+        """Give figures to Prometheus, which needs a key like everybody else."""
+
+        async def answering(services: Services, _owner: str) -> Response:
+            metrics = services.metrics
+            metrics.rows.set(await services.backend.rows())
+            metrics.waiting.set(services.places.waiting)
+            return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+        return await self._answer(request, answering)
+
     async def healthy(self) -> Response:
         """Say whether all services answer."""
         try:
@@ -132,8 +165,6 @@ class Gateway:
             return problem(503, "unavailable", str(error))
         return JSONResponse({"status": "ok"})
 
-    @app.get("/")
-    @app.get("/page/{name}")
     async def page(self, name: str = "index.html") -> Response:
         """Show the page to talk with."""
         file = file_of(name) if self._config.page else None

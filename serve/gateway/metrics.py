@@ -1,40 +1,57 @@
-"""Figures for Prometheus: Ray collects those of every replica, and serves them on each node."""
+"""Figures for Prometheus, at /metrics of each gateway."""
 
 from __future__ import annotations
 
 import json
-import sys
+import os
 from typing import Any
 
-SECONDS = [0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30]
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 
 
 class Metrics:
-    """What a gateway counts."""
+    """What a gateway counts. With several gateways, the label `gateway` tells them apart."""
 
     def __init__(self) -> None:
-        from ray.util.metrics import Counter, Gauge, Histogram
+        self._registry = CollectorRegistry()
+        name = f"{os.uname().nodename}:{os.getpid()}"
 
-        self.sessions = Gauge("wavemill_sessions", "Sessions that are open.")
-        self.waiting = Gauge("wavemill_replies_waiting", "Replies that wait for a place.")
-        self.turns = Counter("wavemill_turns", "Replies, by how they ended.", ("status",))
-        self.commits = Counter("wavemill_commits", "Turns of users, by who ended them.", ("by",))
-        self.cancels = Counter("wavemill_cancels", "Replies that were interrupted.")
-        self.tokens = Counter("wavemill_tokens", "Tokens of replies.", ("kind",))
-        self.first = Histogram(
-            "wavemill_first_audio_seconds",
+        def one(
+            kind: Any, title: str, help_: str, labels: tuple[str, ...] = (), **more: Any
+        ) -> Any:
+            names = ("gateway", *labels)
+            made = kind(f"wavemill_{title}", help_, names, registry=self._registry, **more)
+            return made if labels else made.labels(name)
+
+        self._name = name
+        self.sessions = one(Gauge, "sessions", "Sessions that are open.")
+        self.waiting = one(Gauge, "replies_waiting", "Replies that wait for a place.")
+        self.rows = one(Gauge, "llm_rows", "Replies that an LLM is making, or has queued.")
+        self.first = one(
+            Histogram,
+            "first_audio_seconds",
             "From the end of a user's turn to the first audio of the reply.",
-            boundaries=SECONDS,
+            buckets=SECONDS,
         )
+        self._turns = one(Counter, "turns", "Replies, by how they ended.", ("status",))
+        self._commits = one(Counter, "commits", "Turns of users, by who ended them.", ("by",))
+        self._tokens = one(Counter, "tokens", "Tokens of replies.", ("kind",))
+
+    def commit(self, by: str) -> None:
+        """Count a turn of a user, ended by `server` or `client`."""
+        self._commits.labels(self._name, by).inc()
 
     def turn(self, line: dict[str, Any]) -> None:
         """Count a reply, and print it as a line of JSON."""
-        self.turns.inc(tags={"status": line["status"]})
+        self._turns.labels(self._name, line["status"]).inc()
         for kind in ("text", "audio"):
-            if line[f"{kind}_tokens"]:
-                self.tokens.inc(line[f"{kind}_tokens"], tags={"kind": kind})
+            self._tokens.labels(self._name, kind).inc(line[f"{kind}_tokens"])
         if line.get("first_audio_s") is not None:
             self.first.observe(line["first_audio_s"])
-        if line["status"] == "cancelled":
-            self.cancels.inc()
-        print(json.dumps({"event": "turn"} | line), file=sys.stdout, flush=True)
+        print(json.dumps({"event": "turn"} | line), flush=True)
+
+    def text(self) -> bytes:
+        """Return all figures as Prometheus reads them."""
+        return generate_latest(self._registry)

@@ -30,6 +30,10 @@ CLIENT_EVENTS: dict[str, type[BaseModel]] = {
 Event = TypeVar("Event", bound=BaseModel)
 
 
+class Gone(Exception):
+    """The client has left, or does not take what is sent."""
+
+
 class EventRefused(Exception):
     """An event of a client is not carried out: says why, in the words of the protocol."""
 

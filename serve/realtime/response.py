@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from wavemill.serve.realtime.events import made, shown
 from wavemill.serve.realtime.settings import SessionSettings
 from wavemill.serve.services import Services
 
+logger = logging.getLogger("ray.serve")
 Reason = Literal["turn_detected", "client_cancelled"]
 Send = Callable[[BaseModel], Awaitable[None]]
 
@@ -99,6 +101,9 @@ class Response:
                     raise
             except (ReplyRefused, Unavailable, Full) as error:
                 self._failure = getattr(error, "code", _code(error)), str(error)
+            except Exception:
+                logger.exception("a response failed")
+                self._failure = "internal_error", "the server failed"
         await self._end(since)
 
     async def _consume(self, owner: str, messages: Sequence[Message]) -> None:
@@ -117,7 +122,7 @@ class Response:
                 else:
                     await self._take(answer)
         if self.spoken:
-            await self._say(self._rates.push(sound_of([])[:0], last=True))
+            await self._say(self._rates.push(sound_of([]), last=True))
 
     async def _take(self, pieces: list[ReplyPiece]) -> None:
         """Send what pieces add, text before the sound that it belongs to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,6 +19,7 @@ from wavemill.serve.gateway.fair import Full
 from wavemill.serve.realtime.ear import Ear, TooLong
 from wavemill.serve.realtime.events import (
     EventRefused,
+    Gone,
     bytes_of,
     failure,
     made,
@@ -30,6 +32,7 @@ from wavemill.serve.realtime.settings import SessionSettings, Updater
 from wavemill.serve.services import Services
 from wavemill.stages.diarize.vad import SAMPLE_RATE
 
+logger = logging.getLogger("ray.serve")
 MOST_WORK = 64  # events that wait to be carried out; then no more are read
 AT_ONCE = 48_000  # bytes of audio that are looked at without a thread
 
@@ -66,10 +69,10 @@ class Session:
 
     async def end(self) -> None:
         """Stop everything; what was said until now is kept."""
-        if self._response is not None and self._responding is not None:
-            if not self._responding.done():
-                self._response.item.truncate(self._response.played_ms)
-                self._response.item.status = "incomplete"
+        if self._response is not None and self._busy:
+            self._response.item.truncate(self._response.played_ms)
+            self._response.item.status = "incomplete"
+            if self._talk.find(self._response.item.id) is not None:
                 self._talk.touch(self._response.item)
         for task in list(self._tasks):
             task.cancel()
@@ -99,7 +102,7 @@ class Session:
             case "session.update":
                 await self._update(event)
             case _:
-                work = {
+                work: Callable[[Any], Awaitable[None]] = {
                     "conversation.item.create": self._create_item,
                     "conversation.item.delete": self._delete_item,
                     "conversation.item.retrieve": self._retrieve_item,
@@ -118,14 +121,25 @@ class Session:
             except Unavailable as error:
                 refused = EventRefused("unavailable", str(error), event_id=event_id)
                 await self._send(failure(refused, "server_error"))
+            except Exception as error:
+                if isinstance(error, Gone):
+                    raise
+                logger.exception("an event failed")
+                refused = EventRefused("internal_error", "the server failed", event_id=event_id)
+                await self._send(failure(refused, "server_error"))
             if self._talk.changed:
                 await self._services.save(self._owner, self._talk)
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and not isinstance(task.exception(), Gone | None):
+            logger.error("a task of a session failed", exc_info=task.exception())
 
     # What is heard.
 
@@ -174,7 +188,7 @@ class Session:
         """Make what was heard an item of the conversation, and answer it if `respond`."""
         item_id, self._turn_id = self._turn_id, new_id("item")
         since = time.monotonic()
-        self._services.metrics.commits.inc(tags={"by": by})
+        self._services.metrics.commit(by)
         last = self._talk.items[-1].id if self._talk.items else None
         await self._send(
             made(types.InputAudioBufferCommittedEvent, item_id=item_id, previous_item_id=last)

@@ -14,17 +14,13 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from wavemill.serve.conversation import Conversation, new_id
 from wavemill.serve.gateway.access import PROTOCOL, Access, Denied
 from wavemill.serve.gateway.fair import Full
-from wavemill.serve.realtime.events import EventRefused, as_json, failure, read_event
+from wavemill.serve.realtime.events import EventRefused, Gone, as_json, failure, read_event
 from wavemill.serve.realtime.session import Session
 from wavemill.serve.services import Services
 
 # Of the WebSocket protocol.
 GOING_AWAY, POLICY, TRY_AGAIN = 1001, 1008, 1013
 logger = logging.getLogger("ray.serve")
-
-
-class Gone(Exception):
-    """The client has left, or does not take what is sent."""
 
 
 @dataclass
