@@ -187,7 +187,7 @@ class Session:
     async def _commit(self, sound: Samples, by: str, respond: bool) -> None:
         """Make what was heard an item of the conversation, and answer it if `respond`."""
         item_id, self._turn_id = self._turn_id, new_id("item")
-        since = time.monotonic()
+        since, rules = time.monotonic(), self._settings.turn_detection
         self._services.metrics.commit(by)
         last = self._talk.items[-1].id if self._talk.items else None
         await self._send(
@@ -199,6 +199,8 @@ class Session:
             await self._add(item, None)
             if self._settings.transcribes:
                 self._spawn(self._transcribe(item, len(sound) / SAMPLE_RATE))
+            if respond and rules is not None and rules.interrupt_response:
+                await self._interrupt("turn_detected")  # a reply to a turn just before
             if respond and not self._busy:
                 await self._respond(self._settings, since)
 
