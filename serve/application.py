@@ -16,7 +16,7 @@ def application(config: ServeConfig) -> Any:
     """Return the application, for `ray.serve.run`. Raises ConfigError and WeightsError."""
     from ray import serve
 
-    from wavemill.serve.gateway.gateway import Gateway, ingress
+    from wavemill.serve.gateway.gateway import Gateway, Ingress
     from wavemill.serve.parts.detokenizer import Detokenizer
     from wavemill.serve.parts.llm import Llm
     from wavemill.serve.parts.tokenizer import Tokenizer
@@ -34,7 +34,9 @@ def application(config: ServeConfig) -> Any:
     if speaks:
         options = config.detokenizer_service.options()
         detokenizer = service(Detokenizer, "Detokenizer", options).bind(config, llm)
-    gateway = service(serve.ingress(ingress)(Gateway), "Gateway", config.gateway_service.options())
+    gateway = service(
+        serve.ingress(Ingress())(Gateway), "Gateway", config.gateway_service.options()
+    )
     return gateway.bind(config, keys, tokenizer, llm, detokenizer)
 
 

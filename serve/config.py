@@ -117,6 +117,7 @@ class ServeConfig(_Frozen):
     port: int = Field(8430, ge=0, le=65535)
     keys_file: str | None = None  # one bearer key a line; or the variable WAVEMILL_SERVE_KEYS
     origins: tuple[str, ...] = ()  # of pages of other sites that may connect; "*": all
+    turn_log: str = "-"  # each reply is a line of JSON: in a file, or on the standard output
     page: bool = True  # serve the page at /
 
     @model_validator(mode="after")

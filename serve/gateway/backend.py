@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -141,6 +142,8 @@ class Backend:
 
 def _lost() -> tuple[type[Exception], ...]:
     """Return the errors of a service that is gone, or that refuses work for now."""
+    if "ray" not in sys.modules:
+        return ()
     from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
 

@@ -25,14 +25,16 @@ from wavemill.serve.store.interface import open_store
 Answering = Callable[[Services, str], Awaitable[Response]]
 
 
-async def ingress(scope: Scope, receive: Receive, send: Send) -> None:
-    """Hand what comes to the gateway of this replica, which Ray Serve has made."""
-    from ray import serve
+class Ingress:
+    """Hands what comes to the gateway of this replica, which Ray Serve has made."""
 
-    if scope["type"] == "lifespan":  # comes before there is a gateway, which needs none
-        await FastAPI()(scope, receive, send)
-        return
-    await serve.get_replica_context().servable_object.asgi(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from ray import serve
+
+        if scope["type"] == "lifespan":  # comes before there is a gateway, which needs none
+            await FastAPI()(scope, receive, send)
+            return
+        await serve.get_replica_context().servable_object.asgi(scope, receive, send)
 
 
 class Gateway:
@@ -83,7 +85,7 @@ class Gateway:
                     facts,
                     tuple(voices),
                     self._store,
-                    Metrics(),
+                    Metrics(self._config.turn_log),
                     open_session(),
                     places,
                 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,7 +16,9 @@ SECONDS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 class Metrics:
     """What a gateway counts. With several gateways, the label `gateway` tells them apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn_log: str = "-") -> None:
+        """Lines of turns are appended to the file `turn_log`; "-" is the standard output."""
+        self._turn_log = turn_log
         self._registry = CollectorRegistry()
         name = f"{os.uname().nodename}:{os.getpid()}"
 
@@ -50,7 +54,13 @@ class Metrics:
             self._tokens.labels(self._name, kind).inc(line[f"{kind}_tokens"])
         if line.get("first_audio_s") is not None:
             self.first.observe(line["first_audio_s"])
-        print(json.dumps({"event": "turn"} | line), flush=True)
+        about = {"event": "turn", "at": round(time.time(), 3), "gateway": self._name}
+        text = json.dumps(about | line)
+        if self._turn_log == "-":
+            print(text, flush=True)
+            return
+        with Path(self._turn_log).open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
 
     def text(self) -> bytes:
         """Return all figures as Prometheus reads them."""
