@@ -98,6 +98,11 @@ COMMANDS = {
         "transcribe",
         "Print the transcript of each recording: a line each, the file first.",
     ),
+    "serve": Place(
+        "serve",
+        "serve",
+        "Talk with a model in real time, with the clients that people already have.",
+    ),
     "model": Place("models", "model_app", "Make a model folder, or look into one."),
     "train": Place(
         "train",

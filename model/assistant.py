@@ -131,7 +131,7 @@ class Assistant:
         return cls(
             llm=llm,
             text=load_text_tokenizer(folder, llm.config.text_vocab),
-            semantic=_semantic(folder, semantic, device),
+            semantic=semantic_tokenizer(folder, semantic, device),
             acoustic=AcousticEncoder.from_pretrained(folder / ACOUSTIC_FOLDER, device, dtype),
             detokenizer=(
                 Detokenizer.from_pretrained(detokenizer or folder, device) if speaks else None
@@ -291,10 +291,13 @@ def read_aloud_settings(settings: GenerateSettings) -> GenerateSettings:
     return settings.model_copy(update={"reply": Reply.BOTH, "audio_only": True})
 
 
-def _semantic(
+def semantic_tokenizer(
     folder: Path, given: str | Path | None, device: str
 ) -> SemanticTokenizer | KMeansTokenizer:
-    """Return the given tokenizer, or the folder's own, or the published one."""
+    """Return the given tokenizer, or that of a model folder, or the published one.
+
+    `given` is a folder or a hub id. Raises WeightsError.
+    """
     if given is None and (folder / kmeans.FOLDER).is_dir():
         given = folder / kmeans.FOLDER
     if given is not None and (Path(given) / kmeans.CODEBOOK_FILE).is_file():

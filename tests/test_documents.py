@@ -43,6 +43,7 @@ NOT_RUN = {
     "wavemill curate examples/chats": "minutes of speech, and the extra speak",
     "wavemill curate s3://": "needs a bucket; test_curate_remote.py has one",
     "wavemill dashboard": "serves until it is stopped",
+    "wavemill serve": "serves until it is stopped; tests/serve has servers",
     "wavemill weights fetch": "needs a hub; tests/jobs/test_weights.py has one",
     "wavemill diff work 3 7": "needs seven snapshots",
     "ray job submit": "needs a cluster; test_cluster.py has one",
@@ -63,6 +64,7 @@ NOT_RUN = {
 OTHERS = {
     "sudo apt-get install flite espeak-ng",
     "export HF_TOKEN=...",
+    "kubectl apply -f deploy/rayservice.yaml",
     "export WAVEMILL_CHAT_KEY=...",
     "export WAVEMILL_JUDGE_URL=https://api.openai.com/v1",
     "export WAVEMILL_JUDGE_MODEL=gpt-4o-mini",

@@ -14,7 +14,7 @@ from tests.support import ROOT
 
 pytest.importorskip("importlinter")  # the tests also run without the extra `dev`
 
-PACKAGES = ("jobs", "manifests", "model", "pipeline", "stages")
+PACKAGES = ("jobs", "manifests", "model", "pipeline", "serve", "stages")
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -49,6 +49,7 @@ def test_the_contracts_hold(project: Path) -> None:
         ("manifests/reasons.py", "import wavemill.jobs.plain", "Imports point down"),
         ("stages/recording_stage.py", "from wavemill.pipeline.store import Store", "Imports point"),
         ("model/new.py", "import wavemill.stages.stage", "Imports point down"),
+        ("pipeline/task.py", "import wavemill.serve.config", "Imports point down"),
         ("stages/recording_stage.py", "import ray", "Stages know nothing of Ray"),
         ("pipeline/task.py", "import wavemill.stages.audio.decode", "The build core"),
         ("pipeline/execution/limits.py", "import numpy", "The build core"),

@@ -15,7 +15,7 @@ import soundfile
 
 from tests.support import ROOT
 
-PACKAGES = ("jobs", "manifests", "model", "pipeline", "stages")
+PACKAGES = ("jobs", "manifests", "model", "pipeline", "serve", "stages")
 EXAMPLE = ROOT / "examples" / "recordings" / "low_level_with_hum.flac"
 
 

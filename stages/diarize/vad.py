@@ -93,11 +93,16 @@ class ProbabilityStream:
         for first in range(0, len(frames), BLOCK):
             self._run(frames[first : first + BLOCK])
 
+    def taken(self) -> NDArray[np.float32]:
+        """Return the probabilities of the whole frames so far, (frames,) float32; forget them."""
+        done, self._done = self._done, []
+        return np.concatenate(done) if done else np.zeros(0, np.float32)
+
     def finish(self) -> NDArray[np.float32]:
         """Return one probability per 32 ms, (frames,) float32; the last frame is zero-padded."""
         if len(self._rest):
             self.feed(np.zeros(FRAME - len(self._rest), np.float32))
-        return np.concatenate(self._done) if self._done else np.zeros(0, np.float32)
+        return self.taken()
 
     def _run(self, frames: NDArray[np.float32]) -> None:
         contexts = np.concatenate([self._context[None], frames[:-1, -CONTEXT:]])

@@ -1,0 +1,1 @@
+"""Sound as clients send it and take it."""

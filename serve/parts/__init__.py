@@ -1,0 +1,1 @@
+"""The three services behind the gateway: tokenizer, LLM, detokenizer."""

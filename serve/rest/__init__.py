@@ -1,0 +1,1 @@
+"""The REST interfaces: chat completions, speech, transcriptions."""
