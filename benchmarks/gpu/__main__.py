@@ -60,11 +60,11 @@ def main() -> None:
 def measured(part: str, setting: Setting, kept: Kept) -> None:
     """Measure a part in this process; whatever it raises becomes its error."""
     began, error = time.monotonic(), ""
-    run: Part = import_module(f"benchmarks.gpu.{part}").rows
     torch.manual_seed(0)
     if setting.quick:
         torch.set_num_threads(1)
     try:
+        run: Part = import_module(f"benchmarks.gpu.{part}").rows
         for row in run(setting):
             kept.add(part, row)
             print(row.cells(), file=sys.stderr, flush=True)

@@ -18,13 +18,15 @@ import soxr
 import torch
 
 from benchmarks.gpu.rows import Row, Setting, drawn
+from wavemill.model import blocks
 from wavemill.model.bsrnn.checkpoint import save_checkpoint
-from wavemill.model.bsrnn.config import BsrnnConfig
+from wavemill.model.bsrnn.config import PRESETS
 from wavemill.model.bsrnn.network import Bsrnn
 from wavemill.stages.denoise.bsrnn import BSRNN, BsrnnEngineConfig
-from wavemill.stages.denoise.demucs import Demucs, DemucsConfig
+from wavemill.stages.denoise.demucs import DemucsConfig, DemucsVocals
 from wavemill.stages.denoise.rnnoise import RNNoise
 from wavemill.stages.diarize.campplus import Campplus, CampplusConfig
+from wavemill.stages.engine import EngineConfig
 from wavemill.stages.score_audio.dnsmos import Dnsmos, DnsmosConfig
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "recordings"
@@ -32,7 +34,11 @@ VOCABULARY = 51_866
 WINDOW_S = 30
 WRITTEN = 100  # tokens of a window: random weights never end by themselves
 # encoder layers, decoder layers, heads, width of Whisper, as `transcribe` names them
-WHISPER = {"tiny": (1, 1, 2, 64), "large-v3-turbo": (32, 4, 20, 1280), "large-v3": (32, 32, 20, 1280)}
+WHISPER = {
+    "tiny": (1, 1, 2, 64),
+    "large-v3-turbo": (32, 4, 20, 1280),
+    "large-v3": (32, 32, 20, 1280),
+}
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -44,7 +50,8 @@ def rows(setting: Setting) -> Iterator[Row]:
         "BSRNN": bsrnn,
         "Demucs": demucs,
         "CAM++ diarization": campplus,
-        "networks of pyannote": pyannote,
+        # Its import takes half a minute.
+        **({} if setting.quick else {"networks of pyannote": pyannote}),
         **{f"Whisper {name}": lambda s, n=name: whisper(n, s) for name in whispers},
         "DNSMOS, on one core": dnsmos,
     }
@@ -80,16 +87,15 @@ def enhanced(engine: Any, seconds: float, rate: int, setting: Setting) -> float:
 
 
 def rnnoise(setting: Setting) -> float:
-    engine = RNNoise(RNNoise.Config())
+    engine = RNNoise(EngineConfig())
     engine.load("cpu")
     return enhanced(engine, setting.of(60, 2), RNNoise.sample_rate or 48_000, setting)
 
 
 def bsrnn(setting: Setting) -> float:
-    small = {"sample_rate": 48_000, "features": 8, "layers": 1} if setting.quick else {}
-    fields = {name: value for name, value in small.items() if name in BsrnnConfig.model_fields}
+    config = PRESETS["tiny" if setting.quick else "paper"]
     with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Bsrnn(BsrnnConfig(**fields)), Path(folder))
+        save_checkpoint(Bsrnn(config), Path(folder))
         engine = BSRNN(BsrnnEngineConfig(weights=folder))
         engine.load(str(setting.device))
     return enhanced(engine, setting.of(120, 1), BSRNN.sample_rate, setting)
@@ -100,13 +106,17 @@ def demucs(setting: Setting) -> float:
 
     sources = ["drums", "bass", "other", "vocals"]
     # The published htdemucs: its shapes are the class's own, but for these.
-    small = {"channels": 8, "t_layers": 1, "segment": 1} if setting.quick else {"segment": 39 / 5}
+    small = (
+        {"channels": 8, "t_layers": 1, "segment": 1, "bottom_channels": 0}
+        if setting.quick
+        else {"segment": 39 / 5}
+    )
     network = HTDemucs(sources, **({"bottom_channels": 512} | small)).to(setting.device).eval()
-    engine = Demucs(DemucsConfig())
+    engine = DemucsVocals(DemucsConfig())
     engine._device, engine._channels, engine._vocals = setting.device, 2, 3
     engine._networks = [(network, 1.0)]
-    engine._length = int(float(network.segment) * Demucs.sample_rate)
-    return enhanced(engine, setting.of(120, 1), Demucs.sample_rate, setting)
+    engine._length = int(float(network.segment) * DemucsVocals.sample_rate)
+    return enhanced(engine, setting.of(120, 1), DemucsVocals.sample_rate, setting)
 
 
 class Heard:
@@ -137,8 +147,6 @@ def campplus(setting: Setting) -> float:
 @torch.inference_mode()
 def pyannote(setting: Setting) -> float:
     """Segmentation of a window of 10 s each second, and a voice of two speakers in each."""
-    if setting.quick:
-        return 0.0  # its import takes half a minute
     from pyannote.audio.core.task import Problem, Resolution, Specifications
     from pyannote.audio.models.embedding import WeSpeakerResNet34
     from pyannote.audio.models.segmentation import PyanNet
@@ -187,10 +195,10 @@ def whisper(name: str, setting: Setting) -> float:
 
 def _write_whisper(folder: Path, encoder: int, decoder: int, heads: int, width: int) -> None:
     """Write a Whisper of random weights as CTranslate2 reads it."""
+    blocks.prepare_transformers()
+    from ctranslate2.converters.transformers import WhisperLoader
     from ctranslate2.specs import whisper_spec
     from transformers import WhisperConfig, WhisperForConditionalGeneration
-
-    from ctranslate2.converters.transformers import WhisperLoader
 
     config = WhisperConfig(
         vocab_size=VOCABULARY, num_mel_bins=128, d_model=width, encoder_layers=encoder,
@@ -207,8 +215,9 @@ def _write_whisper(folder: Path, encoder: int, decoder: int, heads: int, width: 
     loader.set_encoder(spec.encoder, network.model.encoder)
     loader.set_decoder(spec.decoder, network.model.decoder)
     loader.set_linear(spec.decoder.projection, network.proj_out)
-    spec.config.add_attribute("suppress_ids", [])
-    spec.register_vocabulary([f"<|{number}|>" for number in range(VOCABULARY)])
+    spec.config.suppress_ids, spec.config.lang_ids = [], [50_259]
+    spec.config.alignment_heads = [[0, 0]]
+    spec.register_vocabulary([f"<|{NAMED.get(n, n)}|>" for n in range(VOCABULARY)])
     spec.validate()
     spec.save(str(folder))
 
@@ -217,4 +226,4 @@ def dnsmos(setting: Setting) -> float:
     engine, seconds = Dnsmos(DnsmosConfig()), setting.of(30, 2)
     engine.load("cpu")
     clip = speech(seconds, 16_000)
-    return seconds / setting.seconds(lambda: engine.score(clip), 1)
+    return seconds / setting.seconds(lambda: engine.quality([clip]), 1)

@@ -30,11 +30,9 @@ def rows(setting: Setting) -> Iterator[Row]:
             _, step = timed(network, reply, batch, device, setting.of(48, 2))
             yield Row(f"decode, {reply}, batch {batch}", batch / step, "tokens/s")
             aim = "60 % or more" if batch == 1 else ""
-            yield Row(
-                f"decode, {reply}, batch {batch}: of bandwidth", 100 / step / limit, "%", aim
-            )
+            yield Row(f"decode, {reply}, batch {batch}: of bandwidth", 100 / step / limit, "%", aim)
     yield Row("prefill of one prompt", prefill(network, setting), "tokens/s")
-    yield from graphs(network, setting)
+    yield from graphs(network)
     first, thought, speed = spoken(
         setting.preset, network, device, setting.of(REPLY_STEPS, 12), setting.stream
     )
@@ -58,7 +56,7 @@ def prefill(network: AudioLlm, setting: Setting) -> float:
     return count / setting.seconds(read)
 
 
-def graphs(network: AudioLlm, setting: Setting) -> Iterator[Row]:
+def graphs(network: AudioLlm) -> Iterator[Row]:
     """Yield how often steps are recorded while conversations of two rounds come and go."""
     engine, recorded = Engine(network), [0]
     if engine._graphs is None:
