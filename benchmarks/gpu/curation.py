@@ -33,6 +33,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "recordings"
 VOCABULARY = 51_866
 WINDOW_S = 30
 WRITTEN = 100  # tokens of a window: random weights never end by themselves
+NAMED = {
+    50_257: "endoftext", 50_258: "startoftranscript", 50_259: "en", 50_360: "transcribe",
+    50_363: "nospeech", 50_364: "notimestamps",
+}  # fmt: skip
 # encoder layers, decoder layers, heads, width of Whisper, as `transcribe` names them
 WHISPER = {
     "tiny": (1, 1, 2, 64),
