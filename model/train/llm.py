@@ -9,8 +9,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from wavemill.model.assistant import ACOUSTIC_FOLDER
 from wavemill.model.data.batch import Mels, PackedBatch
@@ -18,7 +16,7 @@ from wavemill.model.data.corpus import Corpus
 from wavemill.model.data.source import DataError
 from wavemill.model.io.folders import validated
 from wavemill.model.llm.config import LlmConfig, preset
-from wavemill.model.llm.network import AudioLlm
+from wavemill.model.llm.network import AudioLlm, Head
 from wavemill.model.llm.packed import Documents
 from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
 from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder
@@ -30,8 +28,6 @@ from wavemill.model.train.llm_output import decoded, export_llm
 from wavemill.model.train.loop import JobFromModel, TrainingData
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
-
-SCORED_AT_ONCE = 2048  # positions: bounds the memory of scores over a large vocabulary
 
 
 @dataclass(frozen=True)
@@ -149,16 +145,16 @@ class LearningLlm(nn.Module):
             batch.audio_ids[None],
             batch.text_ids[None],
             features=rows if len(rows) else None,
-            continuous=batch.continuous[None],
+            continuous=batch.heard,
             position_ids=batch.position_ids[None],
             documents=Documents.of(batch.lengths, batch.audio_ids.device),
-            speaks=self.always_runs_all or bool(batch.audio_loss_mask.any()),
+            speaks=self.always_runs_all or bool(len(batch.audio_scored)),
         )
         if unused is not None:
             audio = audio + unused
         return PositionLosses(
-            _losses(audio[0], self.llm.mimo_output, batch.audio_labels, batch.audio_loss_mask),
-            _losses(text[0], self.llm.lm_head, batch.text_labels, batch.text_loss_mask),
+            _losses(audio[0], self.llm.mimo_output, batch.audio_labels, batch.audio_scored),
+            _losses(text[0], self.llm.lm_head, batch.text_labels, batch.text_scored),
         )
 
     def _zero(self, rows: Tensor) -> Tensor:
@@ -168,31 +164,19 @@ class LearningLlm(nn.Module):
 
     def features(self, groups: tuple[Mels, ...]) -> Tensor:
         """Return the features of all pieces, in order: (rows, width)."""
-        pieces: dict[int, Tensor] = {}
-        for group in groups:
-            for number, tokens, rows in zip(
-                group.numbers, group.tokens, self.acoustic.encode(group.mels), strict=True
-            ):
-                pieces[number] = rows[:tokens]
-        if not pieces:
+        if not groups:
             return self.acoustic.encoder.conv1.weight.new_zeros(0, self.acoustic.width)
+        pieces: dict[int, Tensor] = {}
+        encoded = self.acoustic.encode_together([group.mels for group in groups])
+        for group, some in zip(groups, encoded, strict=True):
+            for number, tokens, rows in zip(group.numbers, group.tokens, some, strict=True):
+                pieces[number] = rows[:tokens]
         return torch.cat([pieces[number] for number in sorted(pieces)])
 
 
-def _losses(hidden: Tensor, head: nn.Linear, labels: Tensor, loss_mask: Tensor) -> Tensor:
-    kept, wanted = hidden[loss_mask], labels[loss_mask]
-    if len(kept) <= SCORED_AT_ONCE:
-        # An empty result still connects the branch to the loss.
-        return _scored(kept, wanted, head)
-    pieces = zip(
-        torch.split(kept, SCORED_AT_ONCE), torch.split(wanted, SCORED_AT_ONCE), strict=True
-    )
-    parts = [checkpoint(_scored, some, ids, head, use_reentrant=False) for some, ids in pieces]
-    return torch.cat(parts)
-
-
-def _scored(hidden: Tensor, wanted: Tensor, head: nn.Linear) -> Tensor:
-    return functional.cross_entropy(head(hidden).float(), wanted, reduction="none")
+def _losses(hidden: Tensor, head: Head, labels: Tensor, scored: Tensor) -> Tensor:
+    found: Tensor = head(hidden.index_select(0, scored), labels.index_select(0, scored))
+    return found
 
 
 COUNT_FLOOR = 1e-4  # added to the number of positions in the loss, as in the published fine-tuning
@@ -244,8 +228,8 @@ class LlmLearner(Learner[PackedBatch]):
 
     def counts(self, batch: PackedBatch) -> Mapping[str, float]:
         return {
-            "text": float(batch.text_loss_mask.sum()),
-            "audio": float(batch.audio_loss_mask.sum()),
+            "text": float(len(batch.text_scored)),
+            "audio": float(len(batch.audio_scored)),
         }
 
     def loss(self, optimizer: str, batch: PackedBatch, progress: Progress) -> Loss:
@@ -261,10 +245,10 @@ class LlmLearner(Learner[PackedBatch]):
         """Return 6 operations per weight and position, and those of the attention."""
         config = self.network.llm.config
         attended = sum(length * length for length in batch.lengths) / 2
-        audio = bool(batch.audio_loss_mask.any())  # the audio branch runs
+        audio = bool(len(batch.audio_scored))  # the audio branch runs
         layers = config.num_hidden_layers + (config.audio_layers if audio else 0)
         weights = self._layer_weights + (self._audio_layer_weights if audio else 0)
-        scored = int(batch.text_loss_mask.sum()) + int(batch.audio_loss_mask.sum())
+        scored = len(batch.text_scored) + len(batch.audio_scored)
         frames = sum(group.mels.shape[0] * group.mels.shape[2] // 2 for group in batch.mels)
         return (
             6.0 * weights * batch.units
@@ -291,13 +275,14 @@ def _by_task(
     """Yield sum and count of each head's losses, over all tasks and by task."""
     tasks = sorted(set(batch.tasks))
     places = torch.tensor([tasks.index(task) for task in batch.tasks])
-    task_of = places.repeat_interleave(torch.tensor(batch.lengths)).to(batch.audio_ids.device)
-    for head, losses, loss_mask in (
-        ("text", text.detach(), batch.text_loss_mask),
-        ("audio", audio.detach(), batch.audio_loss_mask),
+    task_of = places.repeat_interleave(torch.tensor(batch.lengths))
+    task_of = task_of.to(batch.audio_ids.device, non_blocking=True)
+    for head, losses, scored in (
+        ("text", text.detach(), batch.text_scored),
+        ("audio", audio.detach(), batch.audio_scored),
     ):
-        yield head, (losses.sum(), loss_mask.sum())
-        owners = task_of[loss_mask]
+        owners = task_of.index_select(0, scored)
+        yield head, (losses.sum(), torch.ones_like(owners).sum())
         for number, task in enumerate(tasks):
             of_task = owners == number
             yield f"{task}/{head}", ((losses * of_task).sum(), of_task.sum())
