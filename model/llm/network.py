@@ -133,7 +133,6 @@ class Trunk(nn.Module):
         )
         self.mimo_norm = blocks.Qwen2RMSNorm(width, eps)
         self.vq_adaptor = Adaptor(config)
-        self.recompute = False  # activations, in the backward pass: slower, far less memory
 
     def embed(
         self,
@@ -180,7 +179,7 @@ class Trunk(nn.Module):
         """
         everywhere = Branch(None, attention)
         for layer in self.layers[: self.config.branch_layer + 1]:
-            hidden = self._through(layer, hidden, attention)
+            hidden = layer(hidden, **attention)
         rest = self.layers[self.config.branch_layer + 1 :]
         return (
             self._branch(hidden, audio or everywhere, self.mimo_layers, self.mimo_norm),
@@ -194,13 +193,8 @@ class Trunk(nn.Module):
             hidden = hidden[:, branch.at]
         if branch.attention is not None:
             for layer in layers if hidden.shape[1] else ():
-                hidden = self._through(layer, hidden, branch.attention)
+                hidden = layer(hidden, **branch.attention)
         return norm(hidden)
-
-    def _through(self, layer: nn.Module, hidden: Tensor, attention: Mapping[str, Any]) -> Tensor:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(layer, hidden, use_reentrant=False, **attention)
-        return layer(hidden, **attention)
 
 
 class AudioLlm(nn.Module):

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from wavemill.model import blocks
 from wavemill.model.audio import whisper_log_mel
@@ -43,7 +42,6 @@ class AcousticEncoder(nn.Module):
         block = whisper_config(config)
         block._attn_implementation = implementation()
         self.encoder = blocks.WhisperEncoder(block)
-        self.recompute = False  # activations, in the backward pass: slower, far less memory
 
     @property
     def width(self) -> int:
@@ -89,13 +87,8 @@ class AcousticEncoder(nn.Module):
         return hidden + encoder.embed_positions.weight[: hidden.shape[1]]
 
     def _through(self, hidden: Tensor, **given: Any) -> Tensor:
-        recompute = self.recompute and torch.is_grad_enabled()
         for layer in self.encoder.layers:
-            hidden = (
-                checkpoint(layer, hidden, None, use_reentrant=False, **given)
-                if recompute
-                else layer(hidden, None, **given)
-            )
+            hidden = layer(hidden, None, **given)
         return self.encoder.layer_norm(hidden)
 
     def features(self, waveforms: Sequence[np.ndarray | Tensor]) -> list[Tensor]:

@@ -15,13 +15,16 @@ from wavemill.model.data.batch import Mels, PackedBatch
 from wavemill.model.data.corpus import Corpus
 from wavemill.model.data.source import DataError
 from wavemill.model.io.folders import validated
+from wavemill.model.io.tensors import stored_tensors
 from wavemill.model.llm.config import LlmConfig, preset
-from wavemill.model.llm.network import AudioLlm, Head
+from wavemill.model.llm.network import IGNORED, AudioLlm, Head
 from wavemill.model.llm.packed import Documents
 from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
-from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder
+from wavemill.model.tokenizer.acoustic import IGNORED as IGNORED_OF_WHISPER
+from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder, prefix_of
 from wavemill.model.tokenizer.config import EncoderConfig, presets
 from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
+from wavemill.model.train.filling import draw_tensors, load_tensors
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
 from wavemill.model.train.llm_data import LlmData
 from wavemill.model.train.llm_output import decoded, export_llm
@@ -45,8 +48,13 @@ class LlmTraining(JobFromModel):
     def learner(self) -> LlmLearner:
         recipe, corpus = self.recipe, Corpus.open(self.corpus, self.name)
         codes = corpus.codebook_size
-        network = build_network(recipe.network, self.init, codes, recipe.loop.seed)
-        network.llm.model.recompute = network.acoustic.recompute = recipe.loop.recompute
+        seed = recipe.loop.seed
+        empty = recipe.loop.shard  # no worker has all of it
+        network = (
+            empty_network(recipe.network, self.init, codes)
+            if empty
+            else build_network(recipe.network, self.init, codes, seed)
+        )
         network.always_runs_all = recipe.loop.shard
         return LlmLearner(
             network,
@@ -55,6 +63,7 @@ class LlmTraining(JobFromModel):
                 made.llm, made.acoustic, folder, self.init, self.semantic, corpus.recording_ids()
             ),
             load_text_tokenizer(self.init or Path(), network.llm.config.text_vocab),
+            (lambda made: fill_network(made, self.init, seed)) if empty else None,
         )
 
     def data(self, ranks: Ranks) -> TrainingData[PackedBatch]:
@@ -113,6 +122,29 @@ def build_network(
     for parameter in network.parameters():
         parameter.data = parameter.data.clone()  # no longer a view of the file
     return network
+
+
+def empty_network(settings: NetworkSettings, init: Path | None, codes: int) -> LearningLlm:
+    """Return the network of `build_network` on the meta device. Raises the same errors."""
+    llm, encoder = network_configs(settings, init, codes)
+    with torch.device("meta"):
+        return LearningLlm(AudioLlm(llm), AcousticEncoder(encoder))
+
+
+def fill_network(network: LearningLlm, init: Path | None, seed: int) -> None:
+    """Give weights to a network whose memory holds none, one tensor at a time.
+
+    They are those of the model folder `init`, or random ones: each tensor is drawn from the seed
+    and its name, and so they differ from what `build_network` draws. Each worker keeps its part of
+    a sharded tensor. Raises WeightsError.
+    """
+    if init is None:
+        draw_tensors(network, seed, network.llm.config.initializer_range)
+        return
+    acoustic = init / ACOUSTIC_FOLDER
+    load_tensors(network.llm, stored_tensors(init, IGNORED), init)
+    stored = stored_tensors(acoustic, IGNORED_OF_WHISPER, prefix_of(acoustic))
+    load_tensors(network.acoustic, stored, acoustic)
 
 
 @dataclass(frozen=True)
@@ -195,11 +227,14 @@ class LlmLearner(Learner[PackedBatch]):
         frozen_acoustic: float = 0.0,
         exported: Callable[[LearningLlm, Path], None] | None = None,
         text: TextTokenizer | None = None,
+        filled: Callable[[LearningLlm], None] | None = None,
     ) -> None:
         """Train `network`; the acoustic encoder stays as it is for a share of the training.
 
-        `exported` writes the model folder, and `text` decodes the answers of `examples`.
+        `exported` writes the model folder, and `text` decodes the answers of `examples`. A network
+        on the meta device gets its weights from `filled`.
         """
+        self._filled = filled
         self.network, self.frozen_acoustic = network, frozen_acoustic
         self._exported, self._text = exported, text
         llm = network.llm
@@ -215,11 +250,26 @@ class LlmLearner(Learner[PackedBatch]):
         # The encoder's positions are fixed sinusoids.
         return {MAIN: [p for n, p in self.network.named_parameters() if not _fixed(n)]}
 
-    def shardable(self) -> Sequence[nn.Module]:
-        # Not the acoustic encoder's layers: it is called once for each length of sounds in a
-        # batch, so ranks call it differently often, but they must gather blocks in the same order.
-        llm = self.network.llm.model
-        return [*llm.layers, *llm.mimo_layers]
+    def shardable(self) -> Sequence[Sequence[nn.Module]]:
+        llm, model = self.network.llm, self.network.llm.model
+        return [
+            *([layer] for layer in self.layers()),
+            [model.embed_tokens],
+            [model.norm, llm.lm_head],
+            [model.mimo_norm, llm.mimo_output],
+        ]
+
+    @property
+    def is_empty(self) -> bool:
+        return self._filled is not None
+
+    def fill(self) -> None:
+        if self._filled is not None:
+            self._filled(self.network)
+
+    def layers(self) -> Sequence[nn.Module]:
+        model = self.network.llm.model
+        return [*self.network.acoustic.encoder.layers, *model.layers, *model.mimo_layers]
 
     def prepare(self, progress: Progress) -> None:
         learns = progress.fraction >= self.frozen_acoustic

@@ -61,6 +61,7 @@ class LoopSettings(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"  # weights stay in float32
     shard: bool = False  # FSDP2: the parameters are divided among the workers
     recompute: bool = False  # activations in the backward pass: slower, but less memory
+    compile: bool = False  # torch.compile of the layers: a slow start, then faster steps on a GPU
     threads: int = Field(1, ge=1)  # of torch on a CPU; another number sums in another order
     log_steps: int = Field(10, ge=1)  # between lines of metrics
     stop_after_steps: int | None = Field(None, ge=1)  # for tests: ends early, without checkpoint
@@ -70,7 +71,10 @@ class LoopSettings(Settings):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that the weights depend on, as JSON."""
-        free = {"log_steps", "stop_after_steps", "checkpoint", "evaluation", "recompute", "shard"}
+        free = {
+            "log_steps", "stop_after_steps", "checkpoint", "evaluation", "recompute", "compile",
+            "shard",
+        }  # fmt: skip
         return self.model_dump(mode="json", exclude=free)
 
 

@@ -34,11 +34,19 @@ def _without_recompute(loop: LoopSettings) -> LoopSettings:
     """Raise ValueError for a field that the training of this network would not read."""
     if loop.recompute:
         raise ValueError("loop.recompute: this network keeps its activations; remedy: leave it out")
+    return _not_compiled(loop)
+
+
+def _not_compiled(loop: LoopSettings) -> LoopSettings:
+    if loop.compile:
+        raise ValueError("loop.compile: this network is not compiled; remedy: leave it out")
     return loop
 
 
 class FlowRecipe(SpeechRecipe):
     flow: FlowSettings = FlowSettings()
+
+    _not_compiled = field_validator("loop")(_not_compiled)
 
 
 class VocoderRecipe(SpeechRecipe):
