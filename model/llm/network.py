@@ -68,22 +68,21 @@ class Head(nn.Linear):
         weights once, however many positions a worker has.
         """
         if wanted is None:
-            return super().forward(input)
+            return self.scores(input)
         if len(input) <= SCORED_AT_ONCE:
             # An empty result still connects the branch to the loss.
-            return _scored(input, wanted, self.weight)
+            return self._scored(input, wanted)
         pieces = zip(
             torch.split(input, SCORED_AT_ONCE), torch.split(wanted, SCORED_AT_ONCE), strict=True
         )
-        parts = [
-            checkpoint(_scored, some, ids, self.weight, use_reentrant=False) for some, ids in pieces
-        ]
+        parts = [checkpoint(self._scored, some, ids, use_reentrant=False) for some, ids in pieces]
         return torch.cat(parts)
 
+    def scores(self, input: Tensor) -> Tensor:
+        return super().forward(input)
 
-def _scored(hidden: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    scores = functional.linear(hidden, weight)
-    return functional.cross_entropy(scores.float(), wanted, reduction="none")
+    def _scored(self, hidden: Tensor, wanted: Tensor) -> Tensor:
+        return functional.cross_entropy(self.scores(hidden).float(), wanted, reduction="none")
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,10 @@ class Learner(ABC, Generic[B]):
         """Return the layers that are recomputed and compiled where the recipe says so."""
         return ()
 
+    def halve(self, module: nn.Module) -> None:
+        """Bring a network to bfloat16; what must stay float32 stays so."""
+        module.to(torch.bfloat16)
+
     @property
     def is_empty(self) -> bool:
         """Whether the networks are on the meta device, until `fill` gives them weights."""

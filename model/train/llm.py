@@ -29,6 +29,7 @@ from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
 from wavemill.model.train.llm_data import LlmData
 from wavemill.model.train.llm_output import decoded, export_llm
 from wavemill.model.train.loop import JobFromModel, TrainingData
+from wavemill.model.train.lora import adapt, matrices, merge
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
 
@@ -56,6 +57,9 @@ class LlmTraining(JobFromModel):
             else build_network(recipe.network, self.init, codes, seed)
         )
         network.always_runs_all = recipe.loop.shard
+        if recipe.lora is not None:
+            torch.manual_seed(seed)
+            adapt(network, matrices(network.llm), recipe.lora)
         return LlmLearner(
             network,
             recipe.frozen_acoustic,
@@ -235,6 +239,7 @@ class LlmLearner(Learner[PackedBatch]):
         on the meta device gets its weights from `filled`.
         """
         self._filled = filled
+        self._adapted = any(n.endswith("adapter_a") for n, _ in network.named_parameters())
         self.network, self.frozen_acoustic = network, frozen_acoustic
         self._exported, self._text = exported, text
         llm = network.llm
@@ -248,7 +253,10 @@ class LlmLearner(Learner[PackedBatch]):
 
     def optimized(self) -> Mapping[str, Sequence[nn.Parameter]]:
         # The encoder's positions are fixed sinusoids.
-        return {MAIN: [p for n, p in self.network.named_parameters() if not _fixed(n)]}
+        named = self.network.named_parameters()
+        if self._adapted:
+            return {MAIN: [p for n, p in named if _is_adapter(n)]}
+        return {MAIN: [p for n, p in named if not _fixed(n)]}
 
     def shardable(self) -> Sequence[Sequence[nn.Module]]:
         llm, model = self.network.llm, self.network.llm.model
@@ -258,6 +266,11 @@ class LlmLearner(Learner[PackedBatch]):
             [model.norm, llm.lm_head],
             [model.mimo_norm, llm.mimo_output],
         ]
+
+    def halve(self, module: nn.Module) -> None:
+        for name, parameter in module.named_parameters():
+            if not _is_adapter(name):
+                parameter.data = parameter.data.to(torch.bfloat16)
 
     @property
     def is_empty(self) -> bool:
@@ -272,7 +285,7 @@ class LlmLearner(Learner[PackedBatch]):
         return [*self.network.acoustic.encoder.layers, *model.layers, *model.mimo_layers]
 
     def prepare(self, progress: Progress) -> None:
-        learns = progress.fraction >= self.frozen_acoustic
+        learns = progress.fraction >= self.frozen_acoustic and not self._adapted
         for name, parameter in self.network.acoustic.named_parameters():
             parameter.requires_grad_(learns and not _fixed(name))
 
@@ -308,6 +321,7 @@ class LlmLearner(Learner[PackedBatch]):
         )
 
     def export(self, folder: Path) -> None:
+        merge(self.network)
         if self._exported is not None:
             self._exported(self.network, folder)
 
@@ -340,6 +354,10 @@ def _by_task(
 
 def _count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
+
+
+def _is_adapter(name: str) -> bool:
+    return name.endswith(("adapter_a", "adapter_b"))
 
 
 def _fixed(name: str) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wavemill.model.data.augment import AugmentSettings
 from wavemill.model.data.documents import WEIGHTS, Task
@@ -58,8 +58,11 @@ class LoopSettings(Settings):
 
     seed: int = Field(0, ge=0)
     micro_batches: int = Field(1, ge=1)  # in a step, on all workers together
-    precision: Literal["float32", "bfloat16"] = "float32"  # weights stay in float32
+    precision: Literal["float32", "bfloat16"] = "float32"  # of products
     shard: bool = False  # FSDP2: the parameters are divided among the workers
+    # Of weights, gradients and moments. bfloat16 takes half the memory; updates are then rounded at
+    # random, so that small ones are not lost. The moments of float32 weights stay float32.
+    weights: Literal["float32", "bfloat16"] = "float32"
     recompute: bool = False  # activations in the backward pass: slower, but less memory
     compile: bool = False  # torch.compile of the layers: a slow start, then faster steps on a GPU
     threads: int = Field(1, ge=1)  # of torch on a CPU; another number sums in another order
@@ -75,7 +78,10 @@ class LoopSettings(Settings):
             "log_steps", "stop_after_steps", "checkpoint", "evaluation", "recompute", "compile",
             "shard",
         }  # fmt: skip
-        return self.model_dump(mode="json", exclude=free)
+        found = self.model_dump(mode="json", exclude=free)
+        if self.weights == "float32":  # as runs were before there was a choice
+            del found["weights"]
+        return found
 
 
 class TrainingRecipe(Settings):
@@ -112,6 +118,13 @@ class DataSettings(Settings):
     held_out_split: str = "validation"  # evaluated, never learnt
 
 
+class LoraSettings(Settings):
+    """Low-rank additions to the matrices of all layers and both heads; nothing else is learnt."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0)  # the additions are multiplied by alpha / rank
+
+
 class LlmRecipe(TrainingRecipe):
     """Pre-training or fine-tuning of the audio LLM."""
 
@@ -120,6 +133,21 @@ class LlmRecipe(TrainingRecipe):
     tokens: int | None = Field(None, ge=1)  # positions to learn; null: `epochs` of the corpus
     epochs: float = Field(1.0, gt=0)
     frozen_acoustic: float = Field(0.0, ge=0, le=1)  # share of the training with a frozen encoder
+    # Low-rank additions are learnt alone, beside weights in `loop.weights`; the exported model has
+    # both in one. For trainings with --init.
+    lora: LoraSettings | None = None
+
+    @model_validator(mode="after")
+    def _fits_one_worker(self) -> Self:
+        if self.lora is not None and self.loop.shard:
+            raise ValueError("lora: its weights are not sharded; remedy: loop.shard=false")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        found = super().identity()
+        if self.lora is None:  # as runs were before there was a choice
+            del found["lora"]
+        return found
 
 
 class PretrainRecipe(LlmRecipe):

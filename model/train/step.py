@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from wavemill.model.train import layers
 from wavemill.model.train.learner import Learner, Loss, MicroBatch, Progress
 from wavemill.model.train.metrics import Means
+from wavemill.model.train.optimizers import RoundingAdamW
 from wavemill.model.train.ranks import Ranks, whole
 from wavemill.model.train.recipe import LoopSettings, OptimizerSettings
 
@@ -36,6 +37,7 @@ def learning_rate(settings: OptimizerSettings, progress: Progress, step_units: i
 
 B = TypeVar("B", bound=MicroBatch)
 MAX_NAMED_IDS = 8  # in a message
+UPDATE = 1 << 20  # in place of an optimizer's number, for what an update draws
 
 
 class NotFinite(Exception):
@@ -58,6 +60,9 @@ class Stepper(Generic[B]):
             )
         self.learner, self.ranks, self._settings = learner, ranks, settings
         self.modules = dict(learner.modules())
+        if settings.weights == "bfloat16":
+            for module in self.modules.values():
+                learner.halve(module)
         layers.prepare(learner.layers(), settings)
         if settings.shard:
             if not learner.is_empty:
@@ -137,7 +142,7 @@ class Stepper(Generic[B]):
         divided, losses = True, []
         for place, batch in enumerate(batches):
             number = progress.step * settings.micro_batches + ranks.rank + place * ranks.world
-            torch.manual_seed(hash((settings.seed, number, optimizer)) & 0x7FFF_FFFF_FFFF_FFFF)
+            torch.manual_seed(_seed(settings.seed, number, optimizer))
             loss = self.loss(name, batch, progress)
             loss.total.backward()  # type: ignore[no-untyped-call]
             if loss.weight is not None:
@@ -170,20 +175,29 @@ class Stepper(Generic[B]):
         for group in self.optimizers[name].param_groups:
             group["lr"] = rate
         self.means.add({"learning_rate": rate})
+        # What the optimizer draws depends on the step alone, and is the same on all workers.
+        torch.manual_seed(_seed(self._settings.seed, progress.step, UPDATE))
         self.optimizers[name].step()
 
     def _trained(self, name: str) -> list[nn.Parameter]:
         return [p for p in self._parameters[name] if p.requires_grad]
 
 
-def _adamw(parameters: Sequence[nn.Parameter], settings: LoopSettings) -> torch.optim.AdamW:
+def _seed(*numbers: int) -> int:
+    return hash(numbers) & 0x7FFF_FFFF_FFFF_FFFF
+
+
+def _adamw(parameters: Sequence[nn.Parameter], settings: LoopSettings) -> torch.optim.Optimizer:
     adamw = settings.optimizer
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": adamw.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
+    groups = [group for group in groups if group["params"]]
+    if any(parameter.dtype == torch.bfloat16 for parameter in parameters):
+        return RoundingAdamW(groups, adamw.learning_rate, adamw.betas, adamw.eps)
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        groups,
         lr=adamw.learning_rate, betas=adamw.betas, eps=adamw.eps,
         # Fused: without it, the update takes a fifth of a small model's step on a CPU.
         fused=not settings.shard,

@@ -40,6 +40,8 @@ def _without_recompute(loop: LoopSettings) -> LoopSettings:
 def _not_compiled(loop: LoopSettings) -> LoopSettings:
     if loop.compile:
         raise ValueError("loop.compile: this network is not compiled; remedy: leave it out")
+    if loop.weights != "float32":
+        raise ValueError("loop.weights: this network's are float32; remedy: leave it out")
     return loop
 
 
