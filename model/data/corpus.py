@@ -185,7 +185,8 @@ class Corpus:
         self, file: int, columns: list[str], start: int, made: Callable[[int, dict[str, Any]], Any]
     ) -> Iterator[Any]:
         source = self.files.files[file]
-        for number, row in source.rows(columns, self.problems, start):
+        rare = None if self.splits == TRAIN else self.splits
+        for number, row in source.rows(columns, self.problems, start, rare):
             if row["split"] not in self.splits:
                 continue
             try:

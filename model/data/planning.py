@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate, takewhile
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -42,6 +43,8 @@ class Entry(Protocol):
 
 
 T = TypeVar("T", bound=Entry)
+SAMPLED = 768  # rows that an estimate lays out: seconds
+STRETCH = 12  # of them that follow each other
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ class Span:
     streams: int = 1
     seed: int = 0
     window_bytes: int = 256 << 20  # of stored audio and text
+    # The window counts what documents take in memory as well: texts take ten times their bytes.
+    whole: bool = False
 
 
 class Planner(ABC):
@@ -180,6 +185,7 @@ class ConversationPlanner(Planner):
             held, behind, epoch = held + conversation.nbytes, next_, next_.epoch
             if (one := self._document(conversation, next_.epoch)) is not None:
                 documents.append(one)
+                held += one.array_bytes if span.whole else 0
         return documents, {"corpus": behind.to_json()}
 
     def problems(self) -> list[Problems]:
@@ -187,6 +193,32 @@ class ConversationPlanner(Planner):
 
     def digest(self) -> str:
         return self.corpus.files.digest
+
+    def estimated_positions(self, seed: int = 0) -> int:
+        """Return about how many positions an epoch has, from a sample of the rows.
+
+        Up to SAMPLED rows are laid out, in stretches that are spread over the corpus.
+        """
+        groups = [
+            (number, start, size)
+            for number, sizes in enumerate(self.corpus.files.sizes)
+            for start, size in zip(accumulate([0, *sizes]), sizes, strict=False)
+        ]
+        rows = np.array([size for *_, size in groups], np.float64)
+        rng = np.random.default_rng(seed)
+        count = min(len(groups), SAMPLED // STRETCH)
+        chosen = rng.choice(len(groups), count, replace=False, p=rows / rows.sum())
+        positions = seen = 0
+        for number, start, size in (groups[i] for i in sorted(chosen.tolist())):
+            end = start + min(size, SAMPLED // count)
+            for one in takewhile(
+                lambda one, end=end: one.row < end,  # type: ignore[misc]
+                self.corpus.conversations(number, start),
+            ):
+                made = self._document(one, 0)
+                positions += len(made) if made is not None and made.loss_positions else 0
+            seen += end - start
+        return round(positions * rows.sum() / max(1, seen))
 
     def _document(self, conversation: Conversation, epoch: int) -> Document | None:
         if self.augmentation is not None:
@@ -247,6 +279,7 @@ class PretrainPlanner(Planner):
             made = self._lay_out(one, done)
             for document in made:
                 done[Task(document.task)] += len(document)
+                held += document.array_bytes if span.whole else 0
             documents += made
         where: Place = {name: cursor.to_json() for name, cursor in at.items()}
         return documents, where | {"done": {str(k): v for k, v in done.items()}}

@@ -36,6 +36,7 @@ from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import PretrainRecipe, SftRecipe
 
 MB = 1 << 20
+COUNTED_ROWS = 1000  # of conversations that are all laid out to count their positions: seconds
 HELD_OUT_FILES = 64  # of a corpus, that are searched for held-out data
 
 
@@ -78,11 +79,14 @@ class LlmData:
         span = Span(
             streams=recipe.data.streams,
             seed=recipe.loop.seed,
-            window_bytes=int(recipe.data.window_mb * MB),
+            window_bytes=recipe.data.window_bytes,
+            whole=recipe.data.memory_gb is not None,
         )
         corpus = Corpus(self.files)
         planner = self.planner(corpus, self.opened_texts())
-        return LlmBatches(planner, self.encoder, recipe.data.positions, span, share)
+        return LlmBatches(
+            planner, self.encoder, recipe.data.positions, span, share, recipe.data.workers
+        )
 
     def planner(self, corpus: Corpus, texts: Texts | None, augmented: bool = True) -> Planner:
         """Return the planner of a corpus; with `augmented` False, sounds stay as they are."""
@@ -117,6 +121,9 @@ class LlmData:
         if recipe.tokens is not None:
             return recipe.tokens
         planner = self.planner(Corpus(self.files, audio=False), self.opened_texts(), False)
+        many = sum(map(sum, self.files.sizes)) > COUNTED_ROWS
+        if many and isinstance(planner, ConversationPlanner):
+            return max(1, round(recipe.epochs * planner.estimated_positions(recipe.loop.seed)))
         return max(1, round(recipe.epochs * epoch_positions(planner)))
 
     @cached_property

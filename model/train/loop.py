@@ -97,8 +97,9 @@ def work(job: Job, ranks: Ranks) -> Outcome:
         (job.run / OUTCOME).unlink(missing_ok=True)  # it would say that the model is complete
     learner, data = job.learner(), job.data(ranks)
     learner.held_out = data.examples
+    batches = Prefetched(data.batches, pinned=ranks.device.type == "cuda")
     training = Training(
-        learner, Prefetched(data.batches), job.loop, data.total_units,
+        learner, batches, job.loop, data.total_units,
         job.run, ranks, job.identity(), data.held_out, data.notes,
     )  # fmt: skip
     outcome = training()

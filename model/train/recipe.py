@@ -115,7 +115,26 @@ class DataSettings(Settings):
     # a training runs.
     streams: int = Field(1, ge=1)
     window_mb: float = Field(64.0, gt=0)  # of stored audio and text that are shuffled together
+    # The most memory that the windows of all workers together take: each stream holds two, and they
+    # are smaller if need be. A worker of n holds an n-th of it. null: no bound.
+    memory_gb: float | None = Field(None, gt=0)
+    workers: int = Field(0, ge=0)  # processes of each rank that decode sound; 0: a thread does
     held_out_split: str = "validation"  # evaluated, never learnt
+
+    @property
+    def window_bytes(self) -> int:
+        """Return the size of a window, within the bound of all of them."""
+        wanted = int(self.window_mb * (1 << 20))
+        if self.memory_gb is None:
+            return wanted
+        return max(1, min(wanted, int(self.memory_gb * (1 << 30) / (2 * self.streams))))
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that the order of the data depends on, as JSON."""
+        found = self.model_dump(mode="json", exclude={"workers"})
+        if self.memory_gb is None:  # as runs were before there was a choice
+            del found["memory_gb"]
+        return found
 
 
 class LoraSettings(Settings):
@@ -144,7 +163,7 @@ class LlmRecipe(TrainingRecipe):
         return self
 
     def identity(self) -> dict[str, Any]:
-        found = super().identity()
+        found = super().identity() | {"data": self.data.identity()}
         if self.lora is None:  # as runs were before there was a choice
             del found["lora"]
         return found
