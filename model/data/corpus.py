@@ -22,7 +22,7 @@ SEGMENT_COLUMNS = [
     "recording_id", "segment_id", "split", "speaker", "text", "text_tokens", "semantic_tokens",
     "audio",
 ]  # fmt: skip
-CONVERSATION_COLUMNS = ["sample_id", "task", "split", "messages"]
+CONVERSATION_COLUMNS = ["sample_id", "task", "source", "split", "messages"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Conversation:
     task: str
     split: str | None
     messages: tuple[Spoken, ...]
+    source: str = ""  # URI of the recording
 
     @property
     def id(self) -> str:
@@ -258,6 +259,7 @@ def _conversation(how: _Read, number: int, row: dict[str, Any]) -> Conversation:
         task=row["task"] or "",
         split=row["split"],
         messages=messages,
+        source=row.get("source") or "",
     )
 
 

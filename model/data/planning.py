@@ -7,10 +7,11 @@ determined by the place where it begins, so a position in the data is a few numb
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate, takewhile
+from itertools import accumulate
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from wavemill.model.data.documents import (
     Tasks,
     conversation_document,
 )
+from wavemill.model.data.mixture import Mixture
 from wavemill.model.data.sound import SoundError
 from wavemill.model.data.source import DataError, Problems
 from wavemill.model.data.texts import Text, Texts
@@ -171,6 +173,7 @@ class ConversationPlanner(Planner):
     form: Format
     positions: int  # of the longest document
     augmentation: Augmentation | None = None  # another sound in each epoch
+    mixture: Mixture | None = None  # which rows an epoch takes; None: all
 
     def window(self, place: Place, span: Span) -> tuple[list[Document], Place]:
         walk: Walk[Conversation] = Walk(
@@ -182,7 +185,10 @@ class ConversationPlanner(Planner):
         for conversation, next_ in walk.entries(behind):
             if held >= span.window_bytes or epoch not in (None, next_.epoch):
                 break
-            held, behind, epoch = held + conversation.nbytes, next_, next_.epoch
+            behind, epoch = next_, next_.epoch
+            if self.mixture is not None and not self.mixture.takes(conversation, epoch):
+                continue
+            held += conversation.nbytes
             if (one := self._document(conversation, next_.epoch)) is not None:
                 documents.append(one)
                 held += one.array_bytes if span.whole else 0
@@ -194,31 +200,40 @@ class ConversationPlanner(Planner):
     def digest(self) -> str:
         return self.corpus.files.digest
 
-    def estimated_positions(self, seed: int = 0) -> int:
-        """Return about how many positions an epoch has, from a sample of the rows.
+    def positions_by(
+        self, owner: Callable[[Conversation], str], estimated: bool, seed: int = 0
+    ) -> dict[str, int]:
+        """Return the positions of an epoch, by what `owner` says of a row.
 
-        Up to SAMPLED rows are laid out, in stretches that are spread over the corpus.
+        If `estimated`, at most SAMPLED rows are laid out, in stretches that are spread over the
+        corpus by the seed, and the rest is taken to be alike.
         """
-        groups = [
+        found: Counter[str] = Counter()
+        sizes = self.corpus.files.sizes
+        starts = [
             (number, start, size)
-            for number, sizes in enumerate(self.corpus.files.sizes)
-            for start, size in zip(accumulate([0, *sizes]), sizes, strict=False)
+            for number, of_file in enumerate(sizes)
+            for start, size in zip(accumulate([0, *of_file]), of_file, strict=False)
         ]
-        rows = np.array([size for *_, size in groups], np.float64)
-        rng = np.random.default_rng(seed)
-        count = min(len(groups), SAMPLED // STRETCH)
-        chosen = rng.choice(len(groups), count, replace=False, p=rows / rows.sum())
-        positions = seen = 0
-        for number, start, size in (groups[i] for i in sorted(chosen.tolist())):
-            end = start + min(size, SAMPLED // count)
-            for one in takewhile(
-                lambda one, end=end: one.row < end,  # type: ignore[misc]
-                self.corpus.conversations(number, start),
-            ):
-                made = self._document(one, 0)
-                positions += len(made) if made is not None and made.loss_positions else 0
+        rows = np.array([size for *_, size in starts], np.float64)
+        count, longest = len(starts), SAMPLED
+        if estimated:
+            count = min(count, SAMPLED // STRETCH)
+            share = rows / rows.sum()
+            chosen = np.random.default_rng(seed).choice(len(rows), count, replace=False, p=share)
+            starts = [starts[i] for i in sorted(chosen.tolist())]
+            longest = SAMPLED // count
+        seen = 0
+        for number, start, size in starts:
+            end = start + (min(size, longest) if estimated else size)
             seen += end - start
-        return round(positions * rows.sum() / max(1, seen))
+            for one in self.corpus.conversations(number, start):
+                if one.row >= end:
+                    break
+                made = self._document(one, 0)
+                if made is not None and made.loss_positions:
+                    found[owner(one)] += len(made)
+        return {name: round(n * rows.sum() / max(1, seen)) for name, n in found.items()}
 
     def _document(self, conversation: Conversation, epoch: int) -> Document | None:
         if self.augmentation is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from wavemill.model.data.corpus import Corpus, nothing_held_out
 from wavemill.model.data.documents import Document, Task, Tasks
 from wavemill.model.data.files import Files
 from wavemill.model.data.llm import LlmBatches, epoch, epoch_positions
+from wavemill.model.data.mixture import Mixture, owner
 from wavemill.model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
 from wavemill.model.data.source import DataError, Share
 from wavemill.model.data.texts import Texts
@@ -89,11 +90,17 @@ class LlmData:
         )
 
     def planner(self, corpus: Corpus, texts: Texts | None, augmented: bool = True) -> Planner:
-        """Return the planner of a corpus; with `augmented` False, sounds stay as they are."""
+        """Return the planner of a corpus.
+
+        With `augmented` False, sounds stay as they are, and every row comes once in an epoch.
+        """
         recipe = self.recipe
         if isinstance(recipe, SftRecipe):
             augmentation = self._augmentation(recipe) if augmented else None
-            return ConversationPlanner(corpus, self.text, self.form, self.positions, augmentation)
+            mixture = self._mixture if augmented else None
+            return ConversationPlanner(
+                corpus, self.text, self.form, self.positions, augmentation, mixture
+            )
         whisper = corpus.metadata.get("text_tokenizer", "").startswith("whisper_bpe")
         stored = whisper and isinstance(self.text, WhisperBpe)
         return PretrainPlanner(corpus, texts, self.text, self.tasks, recipe.weights, stored)
@@ -120,11 +127,36 @@ class LlmData:
         recipe = self.recipe
         if recipe.tokens is not None:
             return recipe.tokens
+        if isinstance(recipe, SftRecipe):
+            if self._mixture is not None:
+                return max(1, self._mixture.total(self._positions))
+            return max(1, round(recipe.epochs * sum(self._positions.values())))
         planner = self.planner(Corpus(self.files, audio=False), self.opened_texts(), False)
-        many = sum(map(sum, self.files.sizes)) > COUNTED_ROWS
-        if many and isinstance(planner, ConversationPlanner):
-            return max(1, round(recipe.epochs * planner.estimated_positions(recipe.loop.seed)))
         return max(1, round(recipe.epochs * epoch_positions(planner)))
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        """The positions of an epoch of each data set; of a large corpus, an estimate."""
+        sets = self.recipe.datasets if isinstance(self.recipe, SftRecipe) else ()
+        planner = self.planner(Corpus(self.files, audio=False), None, False)
+        assert isinstance(planner, ConversationPlanner)
+        many = sum(map(sum, self.files.sizes)) > COUNTED_ROWS
+        found = planner.positions_by(partial(owner, sets), many, self.recipe.loop.seed)
+        if not found:
+            raise DataError(f"{self.files.place}: nothing there to learn from")
+        return found
+
+    @cached_property
+    def _mixture(self) -> Mixture | None:
+        recipe = self.recipe
+        if not isinstance(recipe, SftRecipe) or not recipe.datasets:
+            return None
+        sets, seed = recipe.datasets, recipe.loop.seed
+        weighted = sets[0].weight is not None
+        found = Mixture.of(sets, recipe.epochs, self._positions if weighted else {}, seed)
+        if weighted and found.passes <= 0:
+            raise DataError(f"{self.files.place}: no row is of any of `datasets`")
+        return found
 
     @cached_property
     def _searched(self) -> Files:

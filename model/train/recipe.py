@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wavemill.model.data.augment import AugmentSettings
 from wavemill.model.data.documents import WEIGHTS, Task
+from wavemill.model.data.mixture import DataSet
 
 
 class Settings(BaseModel):
@@ -178,7 +179,23 @@ class PretrainRecipe(LlmRecipe):
 class SftRecipe(LlmRecipe):
     """Report section 4.2."""
 
+    # Data sets with epochs of their own (the report: 2 to 4), or all with weights. With epochs, the
+    # other rows have `epochs`; with weights they are left out, and `epochs` of all are shared out.
+    datasets: tuple[DataSet, ...] = ()
     augment: AugmentSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        names = [one.name for one in self.datasets]
+        if len({one.weight is None for one in self.datasets}) > 1 or len(names) > len(set(names)):
+            raise ValueError("data sets: each has its own name, and all have epochs or all weights")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        found = super().identity()
+        if not self.datasets:  # as runs were before there was a choice
+            del found["datasets"]
+        return found
 
 
 def shipped(training: str, name: str) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def training(corpus: Path, run: Path, shard: bool, thaw: float = 0.0) -> LlmTrai
             },
         }
     )  # fmt: skip
-    return LlmTraining(str(corpus), recipe, run, init=run.parent / "init")
+    init = run.parent / "init"
+    return LlmTraining(str(corpus), recipe, run, init=init if init.is_dir() else None)
 
 
 def begin(corpus: Path, folder: Path) -> None:
