@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from wavemill.model.detokenizer.config import StreamSettings
 
@@ -106,15 +105,6 @@ class Peak:
 
 
 Part = Callable[[Setting], Iterator[Row]]
-
-
-def drawn(network: nn.Module, std: float = 0.02) -> None:
-    """Draw weights where they are: matrices by a normal distribution, norms 1, biases 0."""
-    for name, parameter in network.named_parameters():
-        if parameter.ndim == 1:
-            parameter.data.fill_(0.0 if name.endswith("bias") else 1.0)
-        else:
-            parameter.data.normal_(std=std)
 
 
 @dataclass

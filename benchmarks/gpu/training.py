@@ -44,7 +44,7 @@ PROGRESS = Progress(0, 10**6, 10**9)
 
 def rows(setting: Setting) -> Iterator[Row]:
     failed = []
-    for part in (dense, whisper, divided, checkpoint, additions, small_weights, compiled, copies):
+    for part in (dense, whisper, divided, checkpoint, additions, small_weights, copies, compiled):
         try:
             yield from part(setting)
         except Exception as error:

@@ -70,7 +70,7 @@ class LlmData:
             batches=self.batches(Share(ranks.rank, ranks.world)),
             held_out=self._held_out_batches(ranks),
             examples=[] if self.recipe.loop.shard else self._prompts(),
-            notes=self._notes(),
+            notes=(*self._notes(), *self._memory_notes(ranks)),
             total_units=self._total(),
         )
 
@@ -186,6 +186,15 @@ class LlmData:
         )
         split, place = self.recipe.data.held_out_split, self.files.place + part
         return (nothing_held_out(place, split, "data.held_out_split", there),)
+
+    def _memory_notes(self, ranks: Ranks) -> tuple[str, ...]:
+        """Return how much memory the windows take, where the recipe bounds it."""
+        data = self.recipe.data
+        if data.memory_gb is None:
+            return ()
+        each = 2 * data.window_bytes * -(-data.streams // ranks.world) / (1 << 30)
+        size = data.window_bytes / MB
+        return (f"windows of {size:.0f} MB take up to {each:.1f} GB of memory on each worker",)
 
     def _held_out_batches(self, ranks: Ranks) -> list[PackedBatch]:
         """Return this rank's held-out micro-batches, as many as every other rank has."""

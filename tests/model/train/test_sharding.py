@@ -19,7 +19,7 @@ THAW = 0.5  # share of the training in which the acoustic encoder stays as it is
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
 
 
-def training(corpus: Path, run: Path, shard: bool, thaw: float = 0.0) -> LlmTraining:
+def training(corpus: Path, run: Path, shard: bool, thaw: float = 0.0, **loop: int) -> LlmTraining:
     recipe = SftRecipe.model_validate(
         {
             "network": {"llm": SMALL, "acoustic": {"d_model": 16, "encoder_ffn_dim": 32}},
@@ -29,6 +29,7 @@ def training(corpus: Path, run: Path, shard: bool, thaw: float = 0.0) -> LlmTrai
             "loop": {
                 "micro_batches": 2, "shard": shard, "recompute": shard,
                 "optimizer": {"learning_rate": 1e-3}, "checkpoint": {"steps": 3},
+                **loop,
             },
         }
     )  # fmt: skip
@@ -45,7 +46,9 @@ def begin(corpus: Path, folder: Path) -> None:
 def _rank(rank: int, corpus: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
-    work(training(corpus, folder / "two", True, THAW), Ranks(rank, 2))
+    stopped = training(corpus, folder / "two", True, THAW, stop_after_steps=4)
+    assert not work(stopped, Ranks(rank, 2)).complete
+    work(training(corpus, folder / "two", True, THAW), Ranks(rank, 2))  # goes on from a checkpoint
     dist.destroy_process_group()
 
 
