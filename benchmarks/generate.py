@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from wavemill.model import blocks
-from wavemill.model.detokenizer.config import DetokenizerConfig
+from wavemill.model.detokenizer.config import DetokenizerConfig, StreamSettings
 from wavemill.model.detokenizer.detokenizer import Detokenizer
 from wavemill.model.engine import Engine
 from wavemill.model.generate.prompt import LlmPrompt
@@ -226,24 +226,40 @@ def transformers_step(network: AudioLlm, batch: int, device: str, steps: int) ->
 
 def speak(name: str, network: AudioLlm, device: str) -> str:
     """Return a row: how long the first samples of a reply take, and how fast all come."""
+    first, first_thought, speed = spoken(name, network, device)
+    return f"| {name} | {first:.2f} | {first_thought:.2f} | {speed:.1f} |"
+
+
+def spoken(
+    name: str,
+    network: AudioLlm,
+    device: str,
+    steps: int = REPLY_STEPS,
+    stream: StreamSettings | None = None,
+) -> tuple[float, float, float]:
+    """Return seconds to the first samples, of them those of the LLM, and seconds a second.
+
+    The reply is the second one of its engine. The weights of the audio head are changed.
+    """
     network.mimo_output.weight.data[: network.config.audio_offset] = 0  # only codes: it never ends
     with torch.device(device):
-        detokenizer = Detokenizer.from_config(DetokenizerConfig.preset(name))
+        detokenizer = Detokenizer.from_config(DetokenizerConfig.preset(name), stream)
     settings = GenerateSettings(
         reply=Reply.BOTH,
-        max_new_tokens=REPLY_STEPS,
+        max_new_tokens=steps,
         audio=Sampling(temperature=0.8, top_k=10),
     )
-    asked = prompt(network.config, 0)
-    next(Engine(network).stream(asked, settings))  # warms up
+    asked, engine = prompt(network.config, 0), Engine(network)
+    for _, _ in zip(range(2), engine.stream(asked, settings), strict=False):
+        pass  # warms up: a prompt and a step
     detokenizer.decode([0] * 2, torch.Generator().manual_seed(0))
     voice = detokenizer.stream(torch.Generator().manual_seed(0))
-    clock, first, samples, thought = Clock(device), 0.0, 0, 0.0
+    clock, first, first_thought, samples, thought = Clock(device), 0.0, 0.0, 0, 0.0
     started = clock.now()
-    steps = Engine(network).stream(asked, settings)
+    reply = engine.stream(asked, settings)
     while True:
         with clock.running():
-            step = next(steps, None)
+            step = next(reply, None)
         thought += clock.seconds
         codes = [step.code] if step is not None and step.code is not None else []
         samples += len(voice.push(codes, final=step is None))
@@ -252,8 +268,7 @@ def speak(name: str, network: AudioLlm, device: str) -> str:
         if step is None:
             break
     played = samples / detokenizer.config.vocoder.sampling_rate
-    work = clock.now() - started
-    return f"| {name} | {first:.2f} | {first_thought:.2f} | {played / work:.1f} |"
+    return first, first_thought, played / (clock.now() - started)
 
 
 if __name__ == "__main__":

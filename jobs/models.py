@@ -1,4 +1,4 @@
-"""wavemill model: make a model folder, or look into one."""
+"""wavemill model: make a model folder, look into one, and see which GPUs can train which size."""
 
 from __future__ import annotations
 
@@ -112,6 +112,38 @@ def inspect_model(
             console.print(f"{part.name}: and {len(part.problems) - SHOWN} more problems")
     if any(part.problems for part in parts):
         raise typer.Exit(1)
+
+
+@model_app.command("fits", cls=Command)
+def fits_model(
+    positions: Annotated[
+        int, typer.Option(help="Of a micro-batch, as data.positions of the recipe.", min=16)
+    ] = 8192,
+    rank: Annotated[int, typer.Option(help="Of LoRA, as lora.rank of the recipe.", min=1)] = 16,
+    workers: Annotated[int, typer.Option(help="With loop.shard, on a card each.", min=1)] = 8,
+) -> None:
+    """Print the smallest GPU that can train each size, alone and shared out, by computation.
+
+    For `wavemill train pretrain` and `sft` with loop.recompute=true and loop.precision=bfloat16;
+    `learnt` is loop.weights, or the recipe's `lora` beside weights in bfloat16.
+    """
+    need_model_packages()
+    from wavemill.model.llm.config import PRESETS
+    from wavemill.model.train.memory import CARDS, WAYS, need
+    from wavemill.model.train.recipe import LoraSettings
+
+    view = Table("size", "learnt", "one: GB", "card", f"each of {workers}: GB", "card")
+    for size in reversed(PRESETS):
+        for way in WAYS:
+            found = need(size, way, positions, LoraSettings(rank=rank))
+            cells = []
+            for cards in (1, workers):
+                fitting = [name for name, card in CARDS.items() if found.fits(card, cards)]
+                cells += [f"{found.on(cards) / 1e9:.1f}", fitting[0] if fitting else "none"]
+            if way == "lora":
+                cells[2:] = ["not sharded", ""]
+            view.add_row(size, way, *cells)
+    Terminal().print(view)
 
 
 if __name__ == "__main__":

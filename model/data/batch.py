@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,13 @@ class Mels:
     tokens: tuple[int, ...]  # rows of features that each piece gives
 
 
+_MASKS = {
+    "heard": "continuous",
+    "audio_scored": "audio_loss_mask",
+    "text_scored": "text_loss_mask",
+}
+
+
 @dataclass(frozen=True)
 class PackedBatch:
     """One row of documents, one after another; attention stays within a document.
@@ -45,6 +52,16 @@ class PackedBatch:
     continuous: Tensor
     position_ids: Tensor  # int64, from 0 in each document
     mels: tuple[Mels, ...]  # the sounds, piece by piece
+    # int64: where `continuous` and the loss masks are set. They are found before the batch is on a
+    # GPU, where it would have to finish all work first.
+    heard: Tensor = field(default=None)  # type: ignore[assignment]
+    audio_scored: Tensor = field(default=None)  # type: ignore[assignment]
+    text_scored: Tensor = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        for name, mask in _MASKS.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(self, mask).nonzero()[:, 0])
 
     @property
     def units(self) -> int:
@@ -59,6 +76,16 @@ class PackedBatch:
         }
         mels = tuple(replace(m, mels=m.mels.to(device, non_blocking=True)) for m in self.mels)
         return replace(self, mels=mels, **moved)
+
+    def pinned(self) -> PackedBatch:
+        """Return the batch in memory from which a GPU copies while it computes."""
+        held: dict[str, Any] = {
+            name: value.pin_memory()
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        mels = tuple(replace(m, mels=m.mels.pin_memory()) for m in self.mels)
+        return replace(self, mels=mels, **held)
 
 
 def packed_batch(documents: Sequence[Document], encoder: EncoderConfig) -> PackedBatch:

@@ -22,7 +22,7 @@ SEGMENT_COLUMNS = [
     "recording_id", "segment_id", "split", "speaker", "text", "text_tokens", "semantic_tokens",
     "audio",
 ]  # fmt: skip
-CONVERSATION_COLUMNS = ["sample_id", "task", "split", "speaker", "messages"]
+CONVERSATION_COLUMNS = ["sample_id", "task", "source", "split", "speaker", "messages"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class Conversation:
     split: str | None
     messages: tuple[Spoken, ...]
     speaker: str = ""  # of the user's messages
+    source: str = ""  # URI of the recording
 
     @property
     def id(self) -> str:
@@ -186,7 +187,8 @@ class Corpus:
         self, file: int, columns: list[str], start: int, made: Callable[[int, dict[str, Any]], Any]
     ) -> Iterator[Any]:
         source = self.files.files[file]
-        for number, row in source.rows(columns, self.problems, start):
+        rare = None if self.splits == TRAIN else self.splits
+        for number, row in source.rows(columns, self.problems, start, rare):
             if row["split"] not in self.splits:
                 continue
             try:
@@ -259,6 +261,7 @@ def _conversation(how: _Read, number: int, row: dict[str, Any]) -> Conversation:
         split=row["split"],
         messages=messages,
         speaker=row.get("speaker") or "",
+        source=row.get("source") or "",
     )
 
 

@@ -49,6 +49,11 @@ class Document:
         )
 
     @property
+    def array_bytes(self) -> int:
+        """Return the bytes of its arrays, beside those of its sounds."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
+
+    @property
     def loss_positions(self) -> int:
         """Return how many positions are trained on, in both streams together."""
         return int(self.audio_loss_mask.sum() + self.text_loss_mask.sum())

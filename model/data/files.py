@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from wavemill.manifests.filesystems import exists, is_url, join_url, locate, open_file, walk
 from wavemill.model.data.source import DataError, Problems
 
+OPENED_AT_ONCE = 16
 LATEST = "snapshots/LATEST"  # names the newest snapshot where there are no links
 
 
@@ -30,9 +32,15 @@ class DataFile:
     size: int
 
     def rows(
-        self, columns: list[str], problems: Problems, start: int = 0
+        self,
+        columns: list[str],
+        problems: Problems,
+        start: int = 0,
+        splits: frozenset[str | None] | None = None,
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (number of the row, row) from row `start` on, a row group at a time.
+
+        With `splits`, row groups without a row of these splits are passed over, audio and all.
 
         A Parquet file or row group that cannot be read is skipped and counted as a problem
         (`corrupted_file`, `corrupted_row_group`); missing columns are None.
@@ -45,13 +53,32 @@ class DataFile:
                 first = 0
                 for group in range(file.num_row_groups):
                     count = file.metadata.row_group(group).num_rows
-                    if first + count > start:
+                    if first + count > start and self._has(file, group, splits):
                         rows = self._group(file, group, there, problems)
                         for offset in range(max(0, start - first), len(rows)):
                             yield first + offset, missing | rows[offset]
                     first += count
         except (OSError, pa.ArrowException) as error:
             problems.add("corrupted_file", self.name, line_of(error))
+
+    def sizes(self) -> list[int]:
+        """Return the rows of each row group; none if the file cannot be read."""
+        try:
+            with open_file(self.name) as opened, pq.ParquetFile(opened) as file:
+                return [
+                    file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)
+                ]
+        except (OSError, pa.ArrowException):
+            return []  # `rows` reports it as a problem
+
+    def _has(self, file: pq.ParquetFile, group: int, splits: frozenset[str | None] | None) -> bool:
+        if splits is None or "split" not in file.schema_arrow.names:
+            return True
+        try:
+            found = file.read_row_group(group, columns=["split"])["split"].unique().to_pylist()
+        except (OSError, pa.ArrowException, UnicodeDecodeError):
+            return True  # reading the rest of it reports the problem
+        return not splits.isdisjoint(found)
 
     def values(self, column: str) -> set[Any]:
         """Return the values of a column as far as it can be read; {None} if it is missing."""
@@ -96,6 +123,12 @@ class Files:
         """Return a hash of the files' names and sizes: 16 hex digits."""
         names = [(f.name.rstrip("/").rsplit("/", 1)[-1], f.size) for f in self.files]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
+
+    @cached_property
+    def sizes(self) -> list[list[int]]:
+        """Return the rows of each row group of each file; many files are opened at a time."""
+        with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
+            return list(pool.map(DataFile.sizes, self.files))
 
 
 def corpus_files(place: str, corpus: str) -> Files:

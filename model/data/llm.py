@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,7 @@ import numpy as np
 
 from wavemill.model.data.batch import PackedBatch, audible_batch, packed_batch
 from wavemill.model.data.documents import Document
+from wavemill.model.data.making import Made, Makers, unpacked
 from wavemill.model.data.planning import Place, Planner, Span
 from wavemill.model.data.source import Batches, DataError, Problems, Share
 from wavemill.model.tokenizer.config import EncoderConfig
@@ -44,6 +45,7 @@ def packed(lengths: Sequence[int], limit: int, rng: np.random.Generator) -> list
 
 
 MAX_SILENT_BATCHES = 16  # at the start of a training, without any audio that can be decoded
+AHEAD_PER_WORKER = 2  # micro-batches that are being made
 COUNTING_WINDOW_BYTES = 1 << 20  # of text and tokens, held at once while an epoch is measured
 
 
@@ -101,6 +103,16 @@ class _Stream:
         return _PackedWindow([[documents[i] for i in bin_] for bin_ in bins], behind)
 
 
+@dataclass(frozen=True)
+class _Making:
+    """A micro-batch that a process makes."""
+
+    documents: list[Document]
+    made: Future[Made] | None
+    state: dict[str, Any]  # the position behind it
+    error: Exception | None = None  # in place of it
+
+
 class LlmBatches(Batches[PackedBatch]):
     """Micro-batch i comes from stream i % streams, so that ranks read different files.
 
@@ -109,9 +121,23 @@ class LlmBatches(Batches[PackedBatch]):
     """
 
     def __init__(
-        self, planner: Planner, encoder: EncoderConfig, positions: int, span: Span, share: Share
+        self,
+        planner: Planner,
+        encoder: EncoderConfig,
+        positions: int,
+        span: Span,
+        share: Share,
+        workers: int = 0,
     ) -> None:
-        """Make batches of at most `positions`; `encoder` is whose log-mels they have."""
+        """Make batches of at most `positions`; `encoder` is whose log-mels they have.
+
+        With `workers`, so many processes decode sound, ahead of what is asked for; the batches and
+        positions are the same.
+        """
+        self._workers = workers
+        self._makers: Makers | None = None
+        self._making: deque[_Making] = deque()
+        self._state: dict[str, Any] | None = None  # behind the last batch that was handed out
         self._planner, self._encoder, self._positions = planner, encoder, positions
         self._span, self._share = span, share
         self._next = self._base = 0  # the ranks take micro-batches in turn from `_base` on
@@ -122,15 +148,50 @@ class LlmBatches(Batches[PackedBatch]):
         self._begin({})
 
     def __next__(self) -> PackedBatch:
+        if not self._workers:
+            return self._made(self._documents())
+        if self._makers is None:
+            self._makers = Makers(self._workers, self._encoder)
+        while len(self._making) < AHEAD_PER_WORKER * self._workers:
+            self._making.append(self._begun(self._makers))
+            if self._making[-1].error is not None:
+                break
+        one = self._making.popleft()
+        if one.error is not None or one.made is None:
+            assert one.error is not None
+            raise one.error
+        made = unpacked(one.made.result())
+        self._state = one.state
+        for problem in made.problems:
+            self._sounds.add(*problem)
+        return self._audible(made.batch, one.documents)
+
+    def _begun(self, makers: Makers) -> _Making:
+        """Let a process make the next micro-batch; an error is raised when it is its turn."""
+        try:
+            documents = self._documents()
+        except Exception as error:
+            return _Making([], None, {}, error)
+        made = makers.submit(documents) if documents else None
+        if made is None:
+            made = Future()
+            made.set_result(Made(None, ()))
+        return _Making(documents, made, self._position())
+
+    def _documents(self) -> list[Document]:
+        """Return what the next micro-batch of this rank is made of."""
         while True:
             number = self._next
             self._next += 1
             stream = self._streams.get(number % self._span.streams)
             documents = next(stream) if stream is not None else []
             if (number - self._base) % self._share.world == self._share.rank:
-                return self._made(documents)
+                return documents
 
     def state(self) -> dict[str, Any]:
+        return self._position() if self._state is None else self._state
+
+    def _position(self) -> dict[str, Any]:
         streams = {
             str(number): {"begin": s.begin, "taken": s.taken, "total": s.total}
             for number, s in self._streams.items()
@@ -145,6 +206,7 @@ class LlmBatches(Batches[PackedBatch]):
                 "another --out with --init to begin anew from what was learnt"
             )
         self._next = self._base = int(state["next"])
+        self._state = None
         self._begin(state["streams"])
 
     def merged(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -165,6 +227,10 @@ class LlmBatches(Batches[PackedBatch]):
         return total
 
     def close(self) -> None:
+        self._making.clear()
+        if self._makers is not None:
+            self._makers.close()
+            self._makers = None
         if self._planned is not None:
             self._planned.shutdown(wait=False, cancel_futures=True)
             self._planned = None
@@ -185,7 +251,10 @@ class LlmBatches(Batches[PackedBatch]):
             self._streams[number] = stream
 
     def _made(self, documents: list[Document]) -> PackedBatch:
-        made = audible_batch(documents, self._encoder, self._sounds)
+        return self._audible(audible_batch(documents, self._encoder, self._sounds), documents)
+
+    def _audible(self, made: PackedBatch | None, documents: list[Document]) -> PackedBatch:
+        """Return a micro-batch; where no sound can be decoded, one that is not trained on."""
         if made is not None:
             self._silent = None
             return made

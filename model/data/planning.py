@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -27,6 +29,7 @@ from wavemill.model.data.documents import (
     has_reference,
     with_hidden_codes,
 )
+from wavemill.model.data.mixture import Mixture
 from wavemill.model.data.sound import SoundError
 from wavemill.model.data.source import DataError, Problems
 from wavemill.model.data.texts import Text, Texts
@@ -45,6 +48,8 @@ class Entry(Protocol):
 
 
 T = TypeVar("T", bound=Entry)
+SAMPLED = 768  # rows that an estimate lays out: seconds
+STRETCH = 12  # of them that follow each other
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,8 @@ class Span:
     streams: int = 1
     seed: int = 0
     window_bytes: int = 256 << 20  # of stored audio and text
+    # The window counts what documents take in memory as well: texts take ten times their bytes.
+    whole: bool = False
 
 
 class Planner(ABC):
@@ -171,6 +178,7 @@ class ConversationPlanner(Planner):
     augmentation: Augmentation | None = None  # another sound in each epoch
     hidden_codes: float = 0.0  # share, others in each epoch
     seed: int = 0  # of which codes are hidden
+    mixture: Mixture | None = None  # which rows an epoch takes; None: all
 
     def window(self, place: Place, span: Span) -> tuple[list[Document], Place]:
         walk: Walk[Conversation] = Walk(
@@ -182,9 +190,13 @@ class ConversationPlanner(Planner):
         for conversation, next_ in walk.entries(behind):
             if held >= span.window_bytes or epoch not in (None, next_.epoch):
                 break
-            held, behind, epoch = held + conversation.nbytes, next_, next_.epoch
+            behind, epoch = next_, next_.epoch
+            if self.mixture is not None and not self.mixture.takes(conversation, epoch):
+                continue
+            held += conversation.nbytes
             if (one := self._document(conversation, next_.epoch)) is not None:
                 documents.append(one)
+                held += one.array_bytes if span.whole else 0
         return documents, {"corpus": behind.to_json()}
 
     def problems(self) -> list[Problems]:
@@ -192,6 +204,41 @@ class ConversationPlanner(Planner):
 
     def digest(self) -> str:
         return self.corpus.files.digest
+
+    def positions_by(
+        self, owner: Callable[[Conversation], str], estimated: bool, seed: int = 0
+    ) -> dict[str, int]:
+        """Return the positions of an epoch, by what `owner` says of a row.
+
+        If `estimated`, at most SAMPLED rows are laid out, in stretches that are spread over the
+        corpus by the seed, and the rest is taken to be alike.
+        """
+        found: Counter[str] = Counter()
+        sizes = self.corpus.files.sizes
+        starts = [
+            (number, start, size)
+            for number, of_file in enumerate(sizes)
+            for start, size in zip(accumulate([0, *of_file]), of_file, strict=False)
+        ]
+        rows = np.array([size for *_, size in starts], np.float64)
+        count, longest = len(starts), SAMPLED
+        if estimated:
+            count = min(count, SAMPLED // STRETCH)
+            share = rows / rows.sum()
+            chosen = np.random.default_rng(seed).choice(len(rows), count, replace=False, p=share)
+            starts = [starts[i] for i in sorted(chosen.tolist())]
+            longest = SAMPLED // count
+        seen = 0
+        for number, start, size in starts:
+            end = start + (min(size, longest) if estimated else size)
+            seen += end - start
+            for one in self.corpus.conversations(number, start):
+                if one.row >= end:
+                    break
+                made = self._document(one, 0)
+                if made is not None and made.loss_positions:
+                    found[owner(one)] += len(made)
+        return {name: round(n * rows.sum() / max(1, seen)) for name, n in found.items()}
 
     def _document(self, conversation: Conversation, epoch: int) -> Document | None:
         if self.augmentation is not None:
@@ -255,6 +302,7 @@ class PretrainPlanner(Planner):
             made = self._lay_out(one, done)
             for document in made:
                 done[Task(document.task)] += len(document)
+                held += document.array_bytes if span.whole else 0
             documents += made
         where: Place = {name: cursor.to_json() for name, cursor in at.items()}
         return documents, where | {"done": {str(k): v for k, v in done.items()}}

@@ -78,8 +78,9 @@ class DataError(Exception):
 class Prefetched(Batches[B]):
     """Makes batches ahead of time in a thread; positions are those of what was handed out."""
 
-    def __init__(self, batches: Batches[B], ahead: int = AHEAD) -> None:
-        self._batches = batches
+    def __init__(self, batches: Batches[B], ahead: int = AHEAD, pinned: bool = False) -> None:
+        """Make `ahead` batches, `pinned` in memory that a GPU copies from while it computes."""
+        self._batches, self._pinned = batches, pinned
         self._ahead = ahead
         self._state = batches.state()
         self.waited_seconds = 0.0  # that `__next__` had to wait in all
@@ -131,6 +132,8 @@ class Prefetched(Batches[B]):
         while not self._stop.is_set():
             try:
                 item: Any = next(self._batches)
+                if self._pinned and hasattr(item, "pinned"):
+                    item = item.pinned()
                 item = (item, self._batches.state())
             except BaseException as error:  # raised again in `__next__`, whatever it is
                 item = error

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from wavemill.model import blocks
@@ -23,6 +24,9 @@ from wavemill.model.llm.packed import Documents, implementation
 
 # The published files store rotary frequencies, which the published class ignores as well.
 IGNORED = r"\.rotary_emb\.inv_freq$"
+
+
+SCORED_AT_ONCE = 2048  # positions: bounds the memory of scores over a large vocabulary
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,34 @@ class Adaptor(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.layers(features)
+
+
+class Head(nn.Linear):
+    """Scores of the whole vocabulary, (..., vocab_size); with wanted ids, their losses."""
+
+    def forward(self, input: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Score (..., hidden); with `wanted`, int64 (positions,), return cross entropies.
+
+        These are float32 (positions,), in nats. Scores of more than SCORED_AT_ONCE positions are
+        made in parts, and again for the gradients. All in one call: a sharded network gathers the
+        weights once, however many positions a worker has.
+        """
+        if wanted is None:
+            return self.scores(input)
+        if len(input) <= SCORED_AT_ONCE:
+            # An empty result still connects the branch to the loss.
+            return self._scored(input, wanted)
+        pieces = zip(
+            torch.split(input, SCORED_AT_ONCE), torch.split(wanted, SCORED_AT_ONCE), strict=True
+        )
+        parts = [checkpoint(self._scored, some, ids, use_reentrant=False) for some, ids in pieces]
+        return torch.cat(parts)
+
+    def scores(self, input: Tensor) -> Tensor:
+        return super().forward(input)
+
+    def _scored(self, hidden: Tensor, wanted: Tensor) -> Tensor:
+        return functional.cross_entropy(self.scores(hidden).float(), wanted, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -100,7 +132,6 @@ class Trunk(nn.Module):
         )
         self.mimo_norm = blocks.Qwen2RMSNorm(width, eps)
         self.vq_adaptor = Adaptor(config)
-        self.recompute = False  # activations, in the backward pass: slower, far less memory
 
     def embed(
         self,
@@ -111,20 +142,27 @@ class Trunk(nn.Module):
     ) -> Tensor:
         """Return the sum of both embeddings and the features, (batch, positions, hidden).
 
-        Raises ValueError when features and `continuous` positions differ in number.
+        `continuous` tells where the features belong: a mask, bool (batch, positions), or places,
+        int64 (rows,), counted through the rows of the batch, which spares a GPU a look at the mask.
+        Raises ValueError when features and places differ in number.
         """
-        hidden = self.embed_tokens(audio_ids)
+        # One call for both streams: a sharded network gathers the embedding once.
+        both = [audio_ids] if text_ids is None else [audio_ids, text_ids]
+        hidden, *written = self.embed_tokens(torch.stack(both)).unbind()
         if features is not None:
-            if continuous is None or int(continuous.sum()) != len(features):
-                marked = None if continuous is None else int(continuous.sum())
+            places = continuous
+            if places is not None and places.dtype == torch.bool:
+                places = places.flatten().nonzero()[:, 0]
+            if places is None or len(places) != len(features):
+                marked = None if places is None else len(places)
                 raise ValueError(f"{len(features)} rows of features for {marked} positions")
             # On a GPU, autocast makes a norm's output float32, whatever the embedding's dtype is.
             adapted = self.vq_adaptor(features.to(hidden.dtype)).to(hidden.dtype)
-            scale = adapted.new_tensor(2.0).sqrt()  # rounded to the dtype, as published
-            hidden = hidden.masked_scatter(
-                continuous[..., None], (hidden[continuous] + adapted) * scale
-            )
-        return hidden if text_ids is None else hidden + self.embed_tokens(text_ids)
+            scale = adapted.new_full((), 2.0).sqrt()  # rounded to the dtype, as published
+            flat = hidden.flatten(0, 1)
+            heard = (flat.index_select(0, places) + adapted) * scale
+            hidden = flat.index_copy(0, places, heard).view_as(hidden)
+        return hidden + written[0] if written else hidden
 
     def forward(
         self,
@@ -140,7 +178,7 @@ class Trunk(nn.Module):
         """
         everywhere = Branch(None, attention)
         for layer in self.layers[: self.config.branch_layer + 1]:
-            hidden = self._through(layer, hidden, attention)
+            hidden = layer(hidden, **attention)
         rest = self.layers[self.config.branch_layer + 1 :]
         return (
             self._branch(hidden, audio or everywhere, self.mimo_layers, self.mimo_norm),
@@ -154,13 +192,8 @@ class Trunk(nn.Module):
             hidden = hidden[:, branch.at]
         if branch.attention is not None:
             for layer in layers if hidden.shape[1] else ():
-                hidden = self._through(layer, hidden, branch.attention)
+                hidden = layer(hidden, **branch.attention)
         return norm(hidden)
-
-    def _through(self, layer: nn.Module, hidden: Tensor, attention: Mapping[str, Any]) -> Tensor:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(layer, hidden, use_reentrant=False, **attention)
-        return layer(hidden, **attention)
 
 
 class AudioLlm(nn.Module):
@@ -171,8 +204,8 @@ class AudioLlm(nn.Module):
         super().__init__()
         self.config = config
         self.model = Trunk(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.mimo_output = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = Head(config.hidden_size, config.vocab_size, bias=False)
+        self.mimo_output = Head(config.hidden_size, config.vocab_size, bias=False)
         self.apply(self._draw)
 
     def forward(
@@ -288,7 +321,8 @@ class AudioLlm(nn.Module):
         """Return the inputs of the audio head and of the text head, (1, positions, hidden) each.
 
         Like `forward`, on one row (1, positions) of packed documents, none of which attends to
-        another; `position_ids` restart in each. With `speaks` False the input of the audio head
+        another; `position_ids` restart in each. `continuous` may be places, as in `Trunk.embed`;
+        then nothing here waits for a GPU. With `speaks` False the input of the audio head
         is meaningless.
         """
         hidden = self.model.embed(audio_ids, text_ids, features, continuous)

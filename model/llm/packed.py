@@ -31,8 +31,9 @@ class Documents:
 
     @classmethod
     def of(cls, lengths: Sequence[int], device: torch.device) -> Documents:
-        bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
-        return cls(tuple(lengths), bounds, max(lengths))
+        bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+        # Made elsewhere, so that a GPU need not finish its work first.
+        return cls(tuple(lengths), bounds.to(device, non_blocking=True), max(lengths))
 
 
 def attention(
@@ -48,6 +49,8 @@ def attention(
 ) -> tuple[Tensor, None]:
     """Attend causally, and within each of the `documents` if they are given.
 
+    Layers of an encoder, which say so by `is_causal`, attend to what comes later as well.
+
     `query` is (batch, heads, positions, width), `key` and `value` have fewer heads; returns
     (batch, positions, heads, width), the shape that decoder layers expect. With documents, batch
     is 1 and there is no mask: only the blocks on the diagonal are computed. With `rows`, each
@@ -60,6 +63,7 @@ def attention(
             module, query, key, value, attention_mask, scaling=scaling, **rest
         )
     query, key, value = autocast(query, key, value)
+    causal = bool(getattr(module, "is_causal", True))
     if flash(query):
         from torch.nn.attention.varlen import varlen_attn
 
@@ -67,13 +71,13 @@ def attention(
         bounds, longest = documents.bounds, documents.longest
         attended = varlen_attn(
             q, k, v, bounds, bounds, longest, longest,
-            scale=scaling, window_size=(-1, 0), enable_gqa=True,
+            scale=scaling, window_size=(-1, 0 if causal else -1), enable_gqa=True,
         )  # fmt: skip
         assert isinstance(attended, Tensor)
         return attended[None], None
     parts = (torch.split(x, list(documents.lengths), dim=2) for x in (query, key, value))
     seen = [
-        scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+        scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scaling, enable_gqa=True)
         for q, k, v in zip(*parts, strict=True)
     ]
     return torch.cat(seen, dim=2).transpose(1, 2), None

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from wavemill.model import blocks
 from wavemill.model.audio import whisper_log_mel
 from wavemill.model.io import ctranslate2
 from wavemill.model.io.folders import resolve, validated
 from wavemill.model.io.tensors import assign, fill, save, stored_tensors
+from wavemill.model.llm.packed import Documents, implementation
 from wavemill.model.tokenizer.config import EncoderConfig
 from wavemill.model.tokenizer.pieces import (
     PIECE_SAMPLES,
@@ -38,8 +39,9 @@ class AcousticEncoder(nn.Module):
         """Build with random weights; on the meta device, within `torch.device("meta")`."""
         super().__init__()
         self.config = config
-        self.encoder = blocks.WhisperEncoder(whisper_config(config))
-        self.recompute = False  # activations, in the backward pass: slower, far less memory
+        block = whisper_config(config)
+        block._attn_implementation = implementation()
+        self.encoder = blocks.WhisperEncoder(block)
 
     @property
     def width(self) -> int:
@@ -57,21 +59,37 @@ class AcousticEncoder(nn.Module):
 
     def encode(self, mels: Tensor) -> Tensor:
         """Encode log-mels (batch, bands, frames) as `forward` does; 8 frames give a row."""
+        frames = self._through(self._framed(mels))
+        return frames.reshape(len(frames), -1, self.width)
+
+    def encode_together(self, groups: Sequence[Tensor]) -> list[Tensor]:
+        """Encode groups of equally long log-mels, each (batch, bands, frames), as `encode` does.
+
+        All pieces go through the layers in one row, in which each attends to itself alone: there
+        is no padding, and a layer is called once, whatever lengths the pieces have.
+        """
+        framed = [self._framed(mels) for mels in groups]
+        lengths = [one.shape[1] for one in framed for _ in range(len(one))]
+        row = torch.cat([one.flatten(0, 1) for one in framed])[None]
+        encoded = self._through(row, documents=Documents.of(lengths, row.device))[0]
+        parts = torch.split(encoded, [one.shape[0] * one.shape[1] for one in framed])
+        return [
+            part.reshape(len(one), -1, self.width) for part, one in zip(parts, framed, strict=True)
+        ]
+
+    def _framed(self, mels: Tensor) -> Tensor:
+        """Return what the first layer is given, (batch, frames / 2, d_model)."""
         encoder = self.encoder
         mel = mels.to(encoder.conv1.weight.dtype)
         # As in WhisperEncoder.forward, which takes nothing but 30 s.
         hidden = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel))))
         hidden = hidden.transpose(1, 2)
-        hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
-        recompute = self.recompute and torch.is_grad_enabled()
-        for layer in encoder.layers:
-            hidden = (
-                checkpoint(layer, hidden, None, use_reentrant=False)
-                if recompute
-                else layer(hidden, None)
-            )
-        frames = encoder.layer_norm(hidden)
-        return frames.reshape(len(frames), -1, self.width)
+        return hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+
+    def _through(self, hidden: Tensor, **given: Any) -> Tensor:
+        for layer in self.encoder.layers:
+            hidden = layer(hidden, None, **given)
+        return self.encoder.layer_norm(hidden)
 
     def features(self, waveforms: Sequence[np.ndarray | Tensor]) -> list[Tensor]:
         """Return the features of each waveform, (ceil(samples / 1280), width).

@@ -1,7 +1,9 @@
 """The whole state of a training on disk, and how a training resumes from it.
 
-A checkpoint has whole tensors in safetensors, however the workers shard them, and all else in
-JSON: any number of workers can resume from it. A folder with its final name is complete.
+Each worker writes its own parts of the tensors by `torch.distributed.checkpoint`, as safetensors,
+while the training goes on; all else is JSON. Any number of workers can resume from it, and so they
+can from the checkpoints of earlier releases, which have whole tensors. A folder with its final
+name is complete.
 """
 
 from __future__ import annotations
@@ -9,33 +11,112 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
+import torch.distributed as dist
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import (
+    HuggingFaceStorageReader,
+    HuggingFaceStorageWriter,
+)
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load as load_parts
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from wavemill.model.data.source import Prefetched
 from wavemill.model.io.folders import WeightsError
-from wavemill.model.io.tensors import StoredTensor, tensors_of_file, write_tensors
 from wavemill.model.train.learner import MicroBatch
-from wavemill.model.train.ranks import Ranks, whole
+from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import CheckpointSettings
 from wavemill.model.train.step import Stepper
 
 FOLDER = "checkpoints"
 STATE = "state.json"
 PARTS = {"step", "units", "identity", "data"}  # of the state
-SHARD_BYTES = 4 << 30
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, AssertionError, SafetensorError)
 Optimizers = Mapping[str, torch.optim.Optimizer]
+
+
+# A single worker is what most trainings have.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable")
 
 
 def checkpoints(run: Path) -> list[Path]:
     """Return the complete checkpoints of a run, oldest first."""
     return sorted(path for path in (run / FOLDER).glob("step-*") if (path / STATE).is_file())
+
+
+@dataclass
+class Writer:
+    """Writes checkpoints of one run, one at a time, while the training goes on.
+
+    All ranks take part. What is written is the state at the time of `begin`.
+    """
+
+    run: Path
+    ranks: Ranks
+    _group: Any = None  # of its own, on the CPU: the training's exchanges go on meanwhile
+    _pending: tuple[Future[Any], Path, Mapping[str, Any]] | None = None
+
+    def begin(
+        self,
+        step: int,
+        modules: Mapping[str, nn.Module],
+        optimizers: Optimizers,
+        state: Mapping[str, Any],
+    ) -> Path:
+        """Begin to write a checkpoint, once the one before it is complete; return its folder."""
+        self.settle(wait=True)
+        final = self.run / FOLDER / f"step-{step:09}"
+        partial = _partial(final)
+        if self.ranks.first:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        self.ranks.gathered(None)  # nobody writes before the folder is there
+        if self._group is None and dist.is_initialized():
+            self._group = dist.new_group(backend="gloo")
+        tensors = {name: tensor.detach() for name, tensor in _tensors(modules, optimizers)}
+        writing: Any = None
+        if tensors:
+            writing = async_save(
+                tensors,
+                storage_writer=HuggingFaceStorageWriter(str(partial), save_distributed=True),
+                process_group=self._group,
+            )
+        else:
+            writing = Future()
+            writing.set_result(None)
+        self._pending = writing, final, state
+        return final
+
+    def settle(self, wait: bool = False) -> bool:
+        """Complete the checkpoint that is being written, if it is written or `wait`.
+
+        Returns whether one was completed. The first rank sees when all ranks have written their
+        parts, and gives the folder its name. Raises what kept it from being written.
+        """
+        if self._pending is None or not (wait or self._pending[0].done()):
+            return False
+        writing, final, state = self._pending
+        self._pending = None
+        writing.result()
+        if self.ranks.first:
+            partial = _partial(final)
+            (partial / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+            for file in partial.iterdir():
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+        return True
 
 
 def save(
@@ -46,22 +127,16 @@ def save(
     state: Mapping[str, Any],
     ranks: Ranks,
 ) -> Path:
-    """Write a checkpoint; all ranks take part, the first one writes."""
-    final = run / FOLDER / f"step-{step:09}"
-    partial = final.with_name(f".{final.name}.partial")
-    if ranks.first:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    _write(partial, (t for t in _tensors(modules, optimizers)), ranks.first)
-    if ranks.first:
-        (partial / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-        for file in partial.iterdir():
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-    ranks.gathered(None)  # all ranks wait until it is complete
+    """Write a checkpoint and wait for it; all ranks take part."""
+    writer = Writer(run, ranks)
+    final = writer.begin(step, modules, optimizers, state)
+    writer.settle(wait=True)
+    ranks.gathered(None)
     return final
+
+
+def _partial(final: Path) -> Path:
+    return final.with_name(f".{final.name}.partial")
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -76,22 +151,56 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def load(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizers) -> None:
-    """Fill networks and optimizers of the saved shapes; raises WeightsError."""
-    stored = _Stored(folder)
-    with torch.no_grad():
-        for name, tensor in _of_modules(modules):
-            tensor.copy_(stored.like(name, tensor))
-        for name, optimizer in optimizers.items():
-            for number, parameter in enumerate(_parameters(optimizer)):
-                prefix = f"optimizer/{name}/{number}/"
-                for key in stored.below(prefix):
-                    if key == f"{prefix}step":
-                        value = stored.read(key)
-                        if optimizer.defaults.get("fused"):  # kernels read it there
-                            value = value.to(parameter.device)
-                    else:
-                        value = stored.like(key, parameter)
-                    optimizer.state[parameter][key.removeprefix(prefix)] = value
+    """Fill networks and optimizers of the saved shapes; raises WeightsError.
+
+    Each rank reads its own parts, and nothing is exchanged.
+    """
+    try:
+        reader = HuggingFaceStorageReader(str(folder))
+        stored = reader.read_metadata().state_dict_metadata
+        wanted = dict(_of_modules(modules))
+        with torch.no_grad():
+            wanted |= _of_optimizers(stored, optimizers)
+            for name, tensor in wanted.items():
+                _fits(folder, stored.get(name), name, tensor)
+            # On the meta device there is nothing to fill.
+            there = {n: t.detach() for n, t in wanted.items() if t.device.type != "meta"}
+            if there:
+                load_parts(
+                    there,
+                    storage_reader=reader,
+                    no_dist=True,
+                )
+    except (CheckpointException, *UNREADABLE) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"cannot read the tensors in {folder}: {why}") from None
+
+
+def _of_optimizers(stored: Mapping[str, Any], optimizers: Optimizers) -> dict[str, Tensor]:
+    """Return tensors for the stored state of optimizers, which have them from now on."""
+    found: dict[str, Tensor] = {}
+    for name, optimizer in optimizers.items():
+        for number, parameter in enumerate(_parameters(optimizer)):
+            prefix = f"optimizer/{name}/{number}/"
+            for key in (key for key in stored if key.startswith(prefix)):
+                kind, dtype = key.removeprefix(prefix), stored[key].properties.dtype
+                if kind == "step":
+                    # Fused kernels read it where the parameters are.
+                    place = parameter.device if optimizer.defaults.get("fused") else "cpu"
+                    value = torch.zeros((), dtype=dtype, device=place)
+                else:
+                    value = torch.empty_like(parameter, dtype=dtype)
+                optimizer.state[parameter][kind] = found[key] = value
+    return found
+
+
+def _fits(folder: Path, stored: Any, name: str, wanted: Tensor) -> None:
+    if not isinstance(stored, TensorStorageMetadata):
+        raise WeightsError(f"{folder} has no tensor {name}")
+    if tuple(stored.size) != tuple(wanted.shape):
+        raise WeightsError(
+            f"{folder}: {name} is {tuple(stored.size)}, wanted {tuple(wanted.shape)}"
+        )
 
 
 def prune(run: Path, settings: CheckpointSettings) -> None:
@@ -127,52 +236,6 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _write(folder: Path, tensors: Iterator[tuple[str, Tensor]], first: bool) -> None:
-    held: dict[str, Tensor] = {}
-    size, number = 0, 0
-    for name, tensor in tensors:
-        value = whole(tensor)
-        if not first:
-            continue
-        if held and size + value.nbytes > SHARD_BYTES:
-            write_tensors(folder / f"{number:05}.safetensors", held)
-            held, size, number = {}, 0, number + 1
-        held[name] = value.clone()  # tensors that share memory are stored separately
-        size += value.nbytes
-    if first:
-        write_tensors(folder / f"{number:05}.safetensors", held)
-
-
-class _Stored:
-    """The tensors of a checkpoint, each read when it is needed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._tensors: dict[str, StoredTensor] = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            self._tensors.update(tensors_of_file(file))
-
-    def below(self, prefix: str) -> list[str]:
-        return [name for name in self._tensors if name.startswith(prefix)]
-
-    def read(self, name: str) -> Tensor:
-        if name not in self._tensors:
-            raise WeightsError(f"{self.folder} has no tensor {name}")
-        return self._tensors[name].read("cpu")
-
-    def like(self, name: str, other: Tensor) -> Tensor:
-        """Return a tensor on the device of `other`, sharded like it."""
-        value = self.read(name)
-        if tuple(value.shape) != tuple(other.shape):
-            raise WeightsError(
-                f"{self.folder}: {name} is {tuple(value.shape)}, wanted {tuple(other.shape)}"
-            )
-        value = value.to(other.device)
-        if isinstance(other, DTensor):
-            return distribute_tensor(value, other.device_mesh, other.placements)
-        return value
-
-
 B = TypeVar("B", bound=MicroBatch)
 T = TypeVar("T")
 
@@ -181,7 +244,7 @@ class RunChanged(Exception):
     """A run was begun with other settings than it is to resume with: says which."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Resuming(Generic[B]):
     """The checkpoints of one run; all ranks take part."""
 
@@ -191,17 +254,24 @@ class Resuming(Generic[B]):
     stepper: Stepper[B]
     batches: Prefetched[B]
 
+    def __post_init__(self) -> None:
+        self._writer = Writer(self.run, self.stepper.ranks)
+
     def save(self, step: int, units: int) -> None:
+        """Begin to write a checkpoint; it is there once `settle` has completed it."""
         ranks = self.stepper.ranks
+        self.settle(wait=True)
         state = {
             "step": step,
             "units": units,
             "identity": dict(self.identity),
             "data": self.batches.merged(ranks.gathered(self.batches.state())),
         }
-        modules, optimizers = self.stepper.modules, self.stepper.optimizers
-        save(self.run, step, modules, optimizers, state, ranks)
-        if ranks.first:
+        self._writer.begin(step, self.stepper.modules, self.stepper.optimizers, state)
+
+    def settle(self, wait: bool = False) -> None:
+        """Complete the checkpoint that is being written; see `Writer.settle`."""
+        if self._writer.settle(wait) and self.stepper.ranks.first:
             prune(self.run, self.settings)
 
     def resume(self) -> tuple[int, int]:
@@ -211,6 +281,7 @@ class Resuming(Generic[B]):
         """
         last = last_checkpoint(self.run, self.identity)
         if last is None:
+            self.stepper.learner.fill()
             return 0, 0
         place, state = last
         modules, optimizers = self.stepper.modules, self.stepper.optimizers

@@ -85,7 +85,7 @@ class Learner(ABC, Generic[B]):
     def modules(self) -> Mapping[str, nn.Module]:
         """Return the networks by name: they are in the checkpoint, with all their buffers.
 
-        The loop moves them to the device and, for a learner that has `shardable` blocks, shards
+        The loop moves them to the device and, for a learner that has `shardable` groups, shards
         them. Names and parameters must not change during the training.
         """
 
@@ -129,9 +129,28 @@ class Learner(ABC, Generic[B]):
         """
         del progress
 
-    def shardable(self) -> Sequence[nn.Module]:
-        """Return the blocks that FSDP2 gathers one at a time, inner ones first."""
+    def shardable(self) -> Sequence[Sequence[nn.Module]]:
+        """Return the groups of modules that FSDP2 gathers one at a time, inner ones first.
+
+        Each rank must call them equally often, and in the same order.
+        """
         return ()
+
+    def layers(self) -> Sequence[nn.Module]:
+        """Return the layers that are recomputed and compiled where the recipe says so."""
+        return ()
+
+    def halve(self, module: nn.Module) -> None:
+        """Bring a network to bfloat16; what must stay float32 stays so."""
+        module.to(torch.bfloat16)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the networks are on the meta device, until `fill` gives them weights."""
+        return False
+
+    def fill(self) -> None:
+        """Give networks that were empty their first weights, once they are sharded."""
 
     def flops(self, batch: B) -> float:
         """Return the floating-point operations of forward and backward; 0: not known."""

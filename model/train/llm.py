@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from wavemill.model.assistant import ACOUSTIC_FOLDER
 from wavemill.model.data.batch import Mels, PackedBatch
 from wavemill.model.data.corpus import Corpus
 from wavemill.model.data.source import DataError
 from wavemill.model.io.folders import validated
+from wavemill.model.io.tensors import stored_tensors
 from wavemill.model.llm.config import LlmConfig, preset
-from wavemill.model.llm.network import AudioLlm
+from wavemill.model.llm.network import IGNORED, AudioLlm, Head
 from wavemill.model.llm.packed import Documents
 from wavemill.model.prompt.text import TextTokenizer, load_text_tokenizer
-from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder
+from wavemill.model.tokenizer.acoustic import IGNORED as IGNORED_OF_WHISPER
+from wavemill.model.tokenizer.acoustic import STACKED, AcousticEncoder, prefix_of
 from wavemill.model.tokenizer.config import EncoderConfig, presets
 from wavemill.model.tokenizer.pieces import TOKEN_FRAMES
+from wavemill.model.train.filling import draw_tensors, load_tensors
 from wavemill.model.train.kept_features import KeptFeatures
 from wavemill.model.train.learner import MAIN, Example, Learner, Loss, Progress
 from wavemill.model.train.llm_data import LlmData
 from wavemill.model.train.llm_output import decoded, export_llm
 from wavemill.model.train.loop import JobFromModel, TrainingData
+from wavemill.model.train.lora import adapt, matrices, merge
 from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import NetworkSettings, PretrainRecipe, SftRecipe
-
-SCORED_AT_ONCE = 2048  # positions: bounds the memory of scores over a large vocabulary
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,19 @@ class LlmTraining(JobFromModel):
     def learner(self) -> LlmLearner:
         recipe, corpus = self.recipe, Corpus.open(self.corpus, self.name)
         codes = corpus.codebook_size
-        network = build_network(recipe.network, self.init, codes, recipe.loop.seed)
-        network.llm.model.recompute = network.acoustic.recompute = recipe.loop.recompute
+        seed = recipe.loop.seed
+        empty = recipe.loop.shard  # no worker has all of it
+        network = (
+            empty_network(recipe.network, self.init, codes)
+            if empty
+            else build_network(recipe.network, self.init, codes, seed)
+        )
         network.always_runs_all = recipe.loop.shard
         if recipe.keep_features_mb:
             network.kept = KeptFeatures(recipe.keep_features_mb)
+        if recipe.lora is not None:
+            torch.manual_seed(seed)
+            adapt(network, matrices(network.llm), recipe.lora)
         return LlmLearner(
             network,
             recipe.frozen_acoustic,
@@ -62,6 +70,7 @@ class LlmTraining(JobFromModel):
                 made.llm, made.acoustic, folder, self.init, self.semantic, corpus.recording_ids()
             ),
             load_text_tokenizer(self.init or Path(), network.llm.config.text_vocab),
+            (lambda made: fill_network(made, self.init, seed)) if empty else None,
         )
 
     def data(self, ranks: Ranks) -> TrainingData[PackedBatch]:
@@ -122,6 +131,29 @@ def build_network(
     return network
 
 
+def empty_network(settings: NetworkSettings, init: Path | None, codes: int) -> LearningLlm:
+    """Return the network of `build_network` on the meta device. Raises the same errors."""
+    llm, encoder = network_configs(settings, init, codes)
+    with torch.device("meta"):
+        return LearningLlm(AudioLlm(llm), AcousticEncoder(encoder))
+
+
+def fill_network(network: LearningLlm, init: Path | None, seed: int) -> None:
+    """Give weights to a network whose memory holds none, one tensor at a time.
+
+    They are those of the model folder `init`, or random ones: each tensor is drawn from the seed
+    and its name, and so they differ from what `build_network` draws. Each worker keeps its part of
+    a sharded tensor. Raises WeightsError.
+    """
+    if init is None:
+        draw_tensors(network, seed, network.llm.config.initializer_range)
+        return
+    acoustic = init / ACOUSTIC_FOLDER
+    load_tensors(network.llm, stored_tensors(init, IGNORED), init)
+    stored = stored_tensors(acoustic, IGNORED_OF_WHISPER, prefix_of(acoustic))
+    load_tensors(network.acoustic, stored, acoustic)
+
+
 @dataclass(frozen=True)
 class PositionLosses:
     """Cross entropies in nats where the loss mask is set, float32 (positions,), in their order."""
@@ -153,16 +185,16 @@ class LearningLlm(nn.Module):
             batch.audio_ids[None],
             batch.text_ids[None],
             features=rows if len(rows) else None,
-            continuous=batch.continuous[None],
+            continuous=batch.heard,
             position_ids=batch.position_ids[None],
             documents=Documents.of(batch.lengths, batch.audio_ids.device),
-            speaks=self.always_runs_all or bool(batch.audio_loss_mask.any()),
+            speaks=self.always_runs_all or bool(len(batch.audio_scored)),
         )
         if unused is not None:
             audio = audio + unused
         return PositionLosses(
-            _losses(audio[0], self.llm.mimo_output, batch.audio_labels, batch.audio_loss_mask),
-            _losses(text[0], self.llm.lm_head, batch.text_labels, batch.text_loss_mask),
+            _losses(audio[0], self.llm.mimo_output, batch.audio_labels, batch.audio_scored),
+            _losses(text[0], self.llm.lm_head, batch.text_labels, batch.text_scored),
         )
 
     def _zero(self, rows: Tensor) -> Tensor:
@@ -170,40 +202,27 @@ class LearningLlm(nn.Module):
         mels = rows.new_zeros(1, self.acoustic.config.num_mel_bins, TOKEN_FRAMES)
         return 0.0 * self.llm.model.vq_adaptor(self.acoustic.encode(mels)).sum()
 
-    def _encoded(self, mels: Tensor) -> Tensor | list[Tensor]:
-        if self.kept is None:
-            return self.acoustic.encode(mels)
-        if self.acoustic.encoder.conv1.weight.requires_grad:
+    def _encoded(self, groups: tuple[Mels, ...]) -> Iterable[Tensor | list[Tensor]]:
+        if self.kept is not None and not self.acoustic.encoder.conv1.weight.requires_grad:
+            return [self.kept.of(group.mels, self.acoustic.encode) for group in groups]
+        if self.kept is not None:
             self.kept.clear()
-            return self.acoustic.encode(mels)
-        return self.kept.of(mels, self.acoustic.encode)
+        return self.acoustic.encode_together([group.mels for group in groups])
 
     def features(self, groups: tuple[Mels, ...]) -> Tensor:
         """Return the features of all pieces, in order: (rows, width)."""
-        pieces: dict[int, Tensor] = {}
-        for group in groups:
-            found = self._encoded(group.mels)
-            for number, tokens, rows in zip(group.numbers, group.tokens, found, strict=True):
-                pieces[number] = rows[:tokens]
-        if not pieces:
+        if not groups:
             return self.acoustic.encoder.conv1.weight.new_zeros(0, self.acoustic.width)
+        pieces: dict[int, Tensor] = {}
+        for group, some in zip(groups, self._encoded(groups), strict=True):
+            for number, tokens, rows in zip(group.numbers, group.tokens, some, strict=True):
+                pieces[number] = rows[:tokens]
         return torch.cat([pieces[number] for number in sorted(pieces)])
 
 
-def _losses(hidden: Tensor, head: nn.Linear, labels: Tensor, loss_mask: Tensor) -> Tensor:
-    kept, wanted = hidden[loss_mask], labels[loss_mask]
-    if len(kept) <= SCORED_AT_ONCE:
-        # An empty result still connects the branch to the loss.
-        return _scored(kept, wanted, head)
-    pieces = zip(
-        torch.split(kept, SCORED_AT_ONCE), torch.split(wanted, SCORED_AT_ONCE), strict=True
-    )
-    parts = [checkpoint(_scored, some, ids, head, use_reentrant=False) for some, ids in pieces]
-    return torch.cat(parts)
-
-
-def _scored(hidden: Tensor, wanted: Tensor, head: nn.Linear) -> Tensor:
-    return functional.cross_entropy(head(hidden).float(), wanted, reduction="none")
+def _losses(hidden: Tensor, head: Head, labels: Tensor, scored: Tensor) -> Tensor:
+    found: Tensor = head(hidden.index_select(0, scored), labels.index_select(0, scored))
+    return found
 
 
 COUNT_FLOOR = 1e-4  # added to the number of positions in the loss, as in the published fine-tuning
@@ -222,11 +241,15 @@ class LlmLearner(Learner[PackedBatch]):
         frozen_acoustic: float = 0.0,
         exported: Callable[[LearningLlm, Path], None] | None = None,
         text: TextTokenizer | None = None,
+        filled: Callable[[LearningLlm], None] | None = None,
     ) -> None:
         """Train `network`; the acoustic encoder stays as it is for a share of the training.
 
-        `exported` writes the model folder, and `text` decodes the answers of `examples`.
+        `exported` writes the model folder, and `text` decodes the answers of `examples`. A network
+        on the meta device gets its weights from `filled`.
         """
+        self._filled = filled
+        self._adapted = any(n.endswith("adapter_a") for n, _ in network.named_parameters())
         self.network, self.frozen_acoustic = network, frozen_acoustic
         self._exported, self._text = exported, text
         llm = network.llm
@@ -240,23 +263,46 @@ class LlmLearner(Learner[PackedBatch]):
 
     def optimized(self) -> Mapping[str, Sequence[nn.Parameter]]:
         # The encoder's positions are fixed sinusoids.
-        return {MAIN: [p for n, p in self.network.named_parameters() if not _fixed(n)]}
+        named = self.network.named_parameters()
+        if self._adapted:
+            return {MAIN: [p for n, p in named if _is_adapter(n)]}
+        return {MAIN: [p for n, p in named if not _fixed(n)]}
 
-    def shardable(self) -> Sequence[nn.Module]:
-        # Not the acoustic encoder's layers: it is called once for each length of sounds in a
-        # batch, so ranks call it differently often, but they must gather blocks in the same order.
-        llm = self.network.llm.model
-        return [*llm.layers, *llm.mimo_layers]
+    def shardable(self) -> Sequence[Sequence[nn.Module]]:
+        llm, model = self.network.llm, self.network.llm.model
+        return [
+            *([layer] for layer in self.layers()),
+            [model.embed_tokens],
+            [model.norm, llm.lm_head],
+            [model.mimo_norm, llm.mimo_output],
+        ]
+
+    def halve(self, module: nn.Module) -> None:
+        for name, parameter in module.named_parameters():
+            if not _is_adapter(name):
+                parameter.data = parameter.data.to(torch.bfloat16)
+
+    @property
+    def is_empty(self) -> bool:
+        return self._filled is not None
+
+    def fill(self) -> None:
+        if self._filled is not None:
+            self._filled(self.network)
+
+    def layers(self) -> Sequence[nn.Module]:
+        model = self.network.llm.model
+        return [*self.network.acoustic.encoder.layers, *model.layers, *model.mimo_layers]
 
     def prepare(self, progress: Progress) -> None:
-        learns = progress.fraction >= self.frozen_acoustic
+        learns = progress.fraction >= self.frozen_acoustic and not self._adapted
         for name, parameter in self.network.acoustic.named_parameters():
             parameter.requires_grad_(learns and not _fixed(name))
 
     def counts(self, batch: PackedBatch) -> Mapping[str, float]:
         return {
-            "text": float(batch.text_loss_mask.sum()),
-            "audio": float(batch.audio_loss_mask.sum()),
+            "text": float(len(batch.text_scored)),
+            "audio": float(len(batch.audio_scored)),
         }
 
     def loss(self, optimizer: str, batch: PackedBatch, progress: Progress) -> Loss:
@@ -272,10 +318,10 @@ class LlmLearner(Learner[PackedBatch]):
         """Return 6 operations per weight and position, and those of the attention."""
         config = self.network.llm.config
         attended = sum(length * length for length in batch.lengths) / 2
-        audio = bool(batch.audio_loss_mask.any())  # the audio branch runs
+        audio = bool(len(batch.audio_scored))  # the audio branch runs
         layers = config.num_hidden_layers + (config.audio_layers if audio else 0)
         weights = self._layer_weights + (self._audio_layer_weights if audio else 0)
-        scored = int(batch.text_loss_mask.sum()) + int(batch.audio_loss_mask.sum())
+        scored = len(batch.text_scored) + len(batch.audio_scored)
         frames = sum(group.mels.shape[0] * group.mels.shape[2] // 2 for group in batch.mels)
         return (
             6.0 * weights * batch.units
@@ -285,6 +331,7 @@ class LlmLearner(Learner[PackedBatch]):
         )
 
     def export(self, folder: Path) -> None:
+        merge(self.network)
         if self._exported is not None:
             self._exported(self.network, folder)
 
@@ -302,13 +349,14 @@ def _by_task(
     """Yield sum and count of each head's losses, over all tasks and by task."""
     tasks = sorted(set(batch.tasks))
     places = torch.tensor([tasks.index(task) for task in batch.tasks])
-    task_of = places.repeat_interleave(torch.tensor(batch.lengths)).to(batch.audio_ids.device)
-    for head, losses, loss_mask in (
-        ("text", text.detach(), batch.text_loss_mask),
-        ("audio", audio.detach(), batch.audio_loss_mask),
+    task_of = places.repeat_interleave(torch.tensor(batch.lengths))
+    task_of = task_of.to(batch.audio_ids.device, non_blocking=True)
+    for head, losses, scored in (
+        ("text", text.detach(), batch.text_scored),
+        ("audio", audio.detach(), batch.audio_scored),
     ):
-        yield head, (losses.sum(), loss_mask.sum())
-        owners = task_of[loss_mask]
+        owners = task_of.index_select(0, scored)
+        yield head, (losses.sum(), torch.ones_like(owners).sum())
         for number, task in enumerate(tasks):
             of_task = owners == number
             yield f"{task}/{head}", ((losses * of_task).sum(), of_task.sum())
@@ -316,6 +364,10 @@ def _by_task(
 
 def _count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
+
+
+def _is_adapter(name: str) -> bool:
+    return name.endswith(("adapter_a", "adapter_b"))
 
 
 def _fixed(name: str) -> bool:

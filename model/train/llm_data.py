@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from wavemill.model.data.corpus import Corpus, nothing_held_out
 from wavemill.model.data.documents import Document, Task, Tasks
 from wavemill.model.data.files import Files
 from wavemill.model.data.llm import LlmBatches, epoch, epoch_positions
+from wavemill.model.data.mixture import Mixture, owner
 from wavemill.model.data.planning import ConversationPlanner, Planner, PretrainPlanner, Span
 from wavemill.model.data.source import DataError, Share
 from wavemill.model.data.texts import Texts
@@ -36,6 +37,7 @@ from wavemill.model.train.ranks import Ranks
 from wavemill.model.train.recipe import PretrainRecipe, SftRecipe
 
 MB = 1 << 20
+COUNTED_ROWS = 1000  # of conversations that are all laid out to count their positions: seconds
 HELD_OUT_FILES = 64  # of a corpus, that are searched for held-out data
 
 
@@ -68,7 +70,7 @@ class LlmData:
             batches=self.batches(Share(ranks.rank, ranks.world)),
             held_out=self._held_out_batches(ranks),
             examples=[] if self.recipe.loop.shard else self._prompts(),
-            notes=self._notes(),
+            notes=(*self._notes(), *self._memory_notes(ranks)),
             total_units=self._total(),
         )
 
@@ -78,21 +80,32 @@ class LlmData:
         span = Span(
             streams=recipe.data.streams,
             seed=recipe.loop.seed,
-            window_bytes=int(recipe.data.window_mb * MB),
+            window_bytes=recipe.data.window_bytes,
+            whole=recipe.data.memory_gb is not None,
         )
         corpus = Corpus(self.files)
         planner = self.planner(corpus, self.opened_texts())
-        return LlmBatches(planner, self.encoder, recipe.data.positions, span, share)
+        return LlmBatches(
+            planner, self.encoder, recipe.data.positions, span, share, recipe.data.workers
+        )
 
     def planner(self, corpus: Corpus, texts: Texts | None, augmented: bool = True) -> Planner:
-        """Return the planner of a corpus; with `augmented` False, what is heard stays as it is."""
+        """Return the planner of a corpus.
+
+        With `augmented` False, what is heard stays as it is, and every row comes once in an epoch.
+        """
         recipe = self.recipe
         if isinstance(recipe, SftRecipe):
-            augmentation = self._augmentation(recipe) if augmented else None
             return ConversationPlanner(
-                corpus, self.text, self.form, self.positions, augmentation,
-                recipe.hidden_codes if augmented else 0.0, recipe.loop.seed,
-            )  # fmt: skip
+                corpus,
+                self.text,
+                self.form,
+                self.positions,
+                self._augmentation(recipe) if augmented else None,
+                recipe.hidden_codes if augmented else 0.0,
+                recipe.loop.seed,
+                self._mixture if augmented else None,
+            )
         whisper = corpus.metadata.get("text_tokenizer", "").startswith("whisper_bpe")
         stored = whisper and isinstance(self.text, WhisperBpe)
         return PretrainPlanner(corpus, texts, self.text, self.tasks, recipe.weights, stored)
@@ -119,8 +132,36 @@ class LlmData:
         recipe = self.recipe
         if recipe.tokens is not None:
             return recipe.tokens
+        if isinstance(recipe, SftRecipe):
+            if self._mixture is not None:
+                return max(1, self._mixture.total(self._positions))
+            return max(1, round(recipe.epochs * sum(self._positions.values())))
         planner = self.planner(Corpus(self.files, audio=False), self.opened_texts(), False)
         return max(1, round(recipe.epochs * epoch_positions(planner)))
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        """The positions of an epoch of each data set; of a large corpus, an estimate."""
+        sets = self.recipe.datasets if isinstance(self.recipe, SftRecipe) else ()
+        planner = self.planner(Corpus(self.files, audio=False), None, False)
+        assert isinstance(planner, ConversationPlanner)
+        many = sum(map(sum, self.files.sizes)) > COUNTED_ROWS
+        found = planner.positions_by(partial(owner, sets), many, self.recipe.loop.seed)
+        if not found:
+            raise DataError(f"{self.files.place}: nothing there to learn from")
+        return found
+
+    @cached_property
+    def _mixture(self) -> Mixture | None:
+        recipe = self.recipe
+        if not isinstance(recipe, SftRecipe) or not recipe.datasets:
+            return None
+        sets, seed = recipe.datasets, recipe.loop.seed
+        weighted = sets[0].weight is not None
+        found = Mixture.of(sets, recipe.epochs, self._positions if weighted else {}, seed)
+        if weighted and found.passes <= 0:
+            raise DataError(f"{self.files.place}: no row is of any of `datasets`")
+        return found
 
     @cached_property
     def _searched(self) -> Files:
@@ -150,6 +191,15 @@ class LlmData:
         )
         split, place = self.recipe.data.held_out_split, self.files.place + part
         return (nothing_held_out(place, split, "data.held_out_split", there),)
+
+    def _memory_notes(self, ranks: Ranks) -> tuple[str, ...]:
+        """Return how much memory the windows take, where the recipe bounds it."""
+        data = self.recipe.data
+        if data.memory_gb is None:
+            return ()
+        each = 2 * data.window_bytes * -(-data.streams // ranks.world) / (1 << 30)
+        size = data.window_bytes / MB
+        return (f"windows of {size:.0f} MB take up to {each:.1f} GB of memory on each worker",)
 
     def _held_out_batches(self, ranks: Ranks) -> list[PackedBatch]:
         """Return this rank's held-out micro-batches, as many as every other rank has."""

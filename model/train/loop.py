@@ -97,8 +97,9 @@ def work(job: Job, ranks: Ranks) -> Outcome:
         (job.run / OUTCOME).unlink(missing_ok=True)  # it would say that the model is complete
     learner, data = job.learner(), job.data(ranks)
     learner.held_out = data.examples
+    batches = Prefetched(data.batches, pinned=ranks.device.type == "cuda")
     training = Training(
-        learner, Prefetched(data.batches), job.loop, data.total_units,
+        learner, batches, job.loop, data.total_units,
         job.run, ranks, job.identity(), data.held_out, data.notes,
     )  # fmt: skip
     outcome = training()
@@ -141,9 +142,15 @@ def run_status(job: Job) -> RunStatus:
 
 
 def _export(job: Job, learner: Learner[Any]) -> None:
-    """Write the model; a sharded network is first read from the checkpoint, where it is whole."""
+    """Write the model; a sharded network is first read from the last checkpoint, as a whole one.
+
+    Only here one worker holds all of it, in the memory of its machine.
+    """
     if job.loop.shard:
         learner = job.learner()
+        for module in learner.modules().values():
+            if learner.is_empty:
+                module.to_empty(device="cpu")
         load(checkpoints(job.run)[-1], learner.modules(), {})
     learner.export(job.run / MODEL)
 
@@ -198,6 +205,7 @@ class Training(Generic[B]):
         except NotFinite as error:
             raise self._named(error) from None
         finally:
+            self._resuming.settle(wait=True)
             metrics.close()
             self.batches.close()
 
@@ -213,6 +221,7 @@ class Training(Generic[B]):
             every = self.settings.evaluation.steps
             if every is not None and self.step % every == 0 and self.units < self.total_units:
                 self._evaluate(metrics)
+            self._resuming.settle()
             stopping = self.ranks.gathered(stopping_asked(self.run))[0]
             if self.units < self.total_units and (stopping or self._due(since)):
                 self._resuming.save(self.step, self.units)
@@ -226,6 +235,7 @@ class Training(Generic[B]):
             # Evaluate before the last checkpoint: a run that is killed in between does both again.
             self._evaluate(metrics)
             self._resuming.save(self.step, self.units)
+        self._resuming.settle(wait=True)
         problems = self.ranks.summed(dict(self.batches.problems()))
         return Outcome(self.step, self.units, complete, {k: int(v) for k, v in problems.items()})
 
@@ -309,7 +319,9 @@ def evaluate(
             progress = replace(at, counts=ranks.summed(learner.counts(moved)))
             for name in stepper.optimizers:
                 if learner.learns(name, progress):
-                    means.add(stepper.loss(name, moved, progress).parts)
+                    loss = stepper.loss(name, moved, progress)
+                    stepper.check(name, [loss], [moved], progress)
+                    means.add(loss.parts)
         values = means.taken(ranks)
         if values:
             metrics.write("held_out", at.step, values)

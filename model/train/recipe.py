@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wavemill.model.data.augment import AugmentSettings
 from wavemill.model.data.documents import WEIGHTS, Task
+from wavemill.model.data.mixture import DataSet
 
 
 class Settings(BaseModel):
@@ -58,9 +59,13 @@ class LoopSettings(Settings):
 
     seed: int = Field(0, ge=0)
     micro_batches: int = Field(1, ge=1)  # in a step, on all workers together
-    precision: Literal["float32", "bfloat16"] = "float32"  # weights stay in float32
+    precision: Literal["float32", "bfloat16"] = "float32"  # of products
     shard: bool = False  # FSDP2: the parameters are divided among the workers
+    # Of weights, gradients and moments. bfloat16 takes half the memory; updates are then rounded at
+    # random, so that small ones are not lost. The moments of float32 weights stay float32.
+    weights: Literal["float32", "bfloat16"] = "float32"
     recompute: bool = False  # activations in the backward pass: slower, but less memory
+    compile: bool = False  # torch.compile of the layers: a slow start, then faster steps on a GPU
     threads: int = Field(1, ge=1)  # of torch on a CPU; another number sums in another order
     log_steps: int = Field(10, ge=1)  # between lines of metrics
     stop_after_steps: int | None = Field(None, ge=1)  # for tests: ends early, without checkpoint
@@ -70,8 +75,21 @@ class LoopSettings(Settings):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that the weights depend on, as JSON."""
-        free = {"log_steps", "stop_after_steps", "checkpoint", "evaluation", "recompute", "shard"}
-        return self.model_dump(mode="json", exclude=free)
+        free = {
+            "log_steps", "stop_after_steps", "checkpoint", "evaluation", "recompute", "compile",
+            "shard",
+        }  # fmt: skip
+        return without_unused(self, self.model_dump(mode="json", exclude=free), "weights")
+
+
+def without_unused(model: BaseModel, found: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return an identity without the named fields that have their default.
+
+    They were added later: runs of before, whose identity lacks them, can still be resumed.
+    """
+    fields = type(model).model_fields
+    unused = {name for name in names if getattr(model, name) == fields[name].default}
+    return {name: value for name, value in found.items() if name not in unused}
 
 
 class TrainingRecipe(Settings):
@@ -105,7 +123,31 @@ class DataSettings(Settings):
     # a training runs.
     streams: int = Field(1, ge=1)
     window_mb: float = Field(64.0, gt=0)  # of stored audio and text that are shuffled together
+    # The most memory that the windows of all workers together take: each stream holds two, and they
+    # are smaller if need be. A worker of n holds an n-th of it. null: no bound.
+    memory_gb: float | None = Field(None, gt=0)
+    workers: int = Field(0, ge=0)  # processes of each rank that decode sound; 0: a thread does
     held_out_split: str = "validation"  # evaluated, never learnt
+
+    @property
+    def window_bytes(self) -> int:
+        """Return the size of a window, within the bound of all of them."""
+        wanted = int(self.window_mb * (1 << 20))
+        if self.memory_gb is None:
+            return wanted
+        return max(1, min(wanted, int(self.memory_gb * (1 << 30) / (2 * self.streams))))
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that the order of the data depends on, as JSON."""
+        found = self.model_dump(mode="json", exclude={"workers"})
+        return without_unused(self, found, "memory_gb")
+
+
+class LoraSettings(Settings):
+    """Low-rank additions to the matrices of all layers and both heads; nothing else is learnt."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0)  # the additions are multiplied by alpha / rank
 
 
 class LlmRecipe(TrainingRecipe):
@@ -119,11 +161,20 @@ class LlmRecipe(TrainingRecipe):
     # Memory for features of sounds, in MB, while the encoder is frozen: each sound is then encoded
     # once, unless augmentation makes another one of it. 0: none are kept.
     keep_features_mb: float = Field(0.0, ge=0)
+    # Low-rank additions are learnt alone, beside weights in `loop.weights`; the exported model has
+    # both in one. For trainings with --init.
+    lora: LoraSettings | None = None
+
+    @model_validator(mode="after")
+    def _fits_one_worker(self) -> Self:
+        if self.lora is not None and self.loop.shard:
+            raise ValueError("lora: its weights are not sharded; remedy: loop.shard=false")
+        return self
 
     def identity(self) -> dict[str, Any]:
-        found = super().identity()
+        found = super().identity() | {"data": self.data.identity()}
         del found["keep_features_mb"]  # it decides nothing but the time
-        return found
+        return without_unused(self, found, "lora")
 
 
 class PretrainRecipe(LlmRecipe):
@@ -135,10 +186,23 @@ class PretrainRecipe(LlmRecipe):
 class SftRecipe(LlmRecipe):
     """Report section 4.2."""
 
+    # Data sets with epochs of their own (the report: 2 to 4), or all with weights. With epochs, the
+    # other rows have `epochs`; with weights they are left out, and `epochs` of all are shared out.
+    datasets: tuple[DataSet, ...] = ()
     augment: AugmentSettings | None = None
     # Share of the codes of what is heard that are left blank, others in each epoch: a small corpus
     # is otherwise learnt by heart by its codes, which other voices do not have.
     hidden_codes: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        names = [one.name for one in self.datasets]
+        if len({one.weight is None for one in self.datasets}) > 1 or len(names) > len(set(names)):
+            raise ValueError("data sets: each has its own name, and all have epochs or all weights")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        return without_unused(self, super().identity(), "datasets", "hidden_codes")
 
 
 def shipped(training: str, name: str) -> dict[str, Any]:

@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
+from wavemill.model.train import layers
 from wavemill.model.train.learner import Learner, Loss, MicroBatch, Progress
 from wavemill.model.train.metrics import Means
+from wavemill.model.train.optimizers import RoundingAdamW
 from wavemill.model.train.ranks import Ranks, whole
 from wavemill.model.train.recipe import LoopSettings, OptimizerSettings
-
-
-def sharded(
-    modules: Mapping[str, nn.Module],
-    blocks: Sequence[nn.Module],
-    settings: LoopSettings,
-    ranks: Ranks,
-) -> None:
-    """Shard parameters by FSDP2, in place: blocks are gathered one at a time, the rest together.
-
-    Gradients are summed over ranks in float32, not averaged. The process group must exist.
-    """
-    mesh = init_device_mesh(ranks.device.type, (ranks.world,))
-    policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if settings.precision == "bfloat16" else None,
-        reduce_dtype=torch.float32,
-    )
-    for part in (*blocks, *modules.values()):
-        fully_shard(part, mesh=mesh, mp_policy=policy)
-        assert isinstance(part, FSDPModule)
-        part.set_gradient_divide_factor(1.0)
-        if ranks.device.type == "cpu":  # gloo knows no scaled sums
-            part.set_force_sum_reduction_for_comms(True)
 
 
 def learning_rate(settings: OptimizerSettings, progress: Progress, step_units: int) -> float:
@@ -60,6 +37,7 @@ def learning_rate(settings: OptimizerSettings, progress: Progress, step_units: i
 
 B = TypeVar("B", bound=MicroBatch)
 MAX_NAMED_IDS = 8  # in a message
+UPDATE = 1 << 20  # in place of an optimizer's number, for what an update draws
 
 
 class NotFinite(Exception):
@@ -81,14 +59,29 @@ class Stepper(Generic[B]):
                 f"{ranks.world} workers; remedy: a multiple of them"
             )
         self.learner, self.ranks, self._settings = learner, ranks, settings
-        self.modules = {n: module.to(ranks.device) for n, module in learner.modules().items()}
-        ranks.broadcast(self.modules.values())
+        self.modules = dict(learner.modules())
+        if settings.weights == "bfloat16":
+            for module in self.modules.values():
+                learner.halve(module)
+        layers.prepare(learner.layers(), settings)
         if settings.shard:
-            sharded(self.modules, learner.shardable(), settings, ranks)
+            if not learner.is_empty:
+                self._placed()
+            layers.divide(self.modules, learner.shardable(), settings, ranks)
+            if learner.is_empty:
+                for module in self.modules.values():
+                    module.to_empty(device=ranks.device)
+        else:
+            self._placed()
         self._parameters = {n: list(p) for n, p in learner.optimized().items()}
         self.optimizers = {n: _adamw(p, settings) for n, p in self._parameters.items()}
         self.means = Means()  # over the steps since they were last taken
         self.flops = 0.0  # of the steps since it was last set to 0
+
+    def _placed(self) -> None:
+        for module in self.modules.values():
+            module.to(self.ranks.device)
+        self.ranks.broadcast(self.modules.values())
 
     def __call__(self, batches: Sequence[B], before: Progress) -> int:
         """Take a step over this rank's micro-batches; return the units of all ranks' micro-batches.
@@ -117,14 +110,24 @@ class Stepper(Generic[B]):
         return units
 
     def loss(self, name: str, batch: B, progress: Progress) -> Loss:
-        """Return the loss of a micro-batch on the device. Raises NotFinite."""
+        """Return the loss of a micro-batch on the device.
+
+        Products are of bfloat16 by autocast, which is the one rule for dtypes: a sharded network
+        gathers its parameters in bfloat16 besides, which are then taken as they are.
+        """
         bfloat16 = self._settings.precision == "bfloat16"
         with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=bfloat16):
-            loss = self.learner.loss(name, batch, progress)
-        if not bool(torch.isfinite(loss.total)):
-            value = float(loss.total.detach())
-            raise _not_finite(progress, f"the loss of {name!r} is {value} for", [batch])
-        return loss
+            return self.learner.loss(name, batch, progress)
+
+    def check(self, name: str, losses: Sequence[Loss], batches: Sequence[B], at: Progress) -> None:
+        """Raise NotFinite if the loss of a micro-batch is not finite.
+
+        It waits for the device, once for all of them.
+        """
+        values = torch.stack([loss.total.detach().float() for loss in losses]).tolist()
+        for value, batch in zip(values, batches, strict=True):
+            if not math.isfinite(value):
+                raise _not_finite(at, f"the loss of {name!r} is {value} for", [batch])
 
     def _gradients(
         self, name: str, optimizer: int, batches: Sequence[B], progress: Progress
@@ -136,16 +139,18 @@ class Stepper(Generic[B]):
         settings, ranks = self._settings, self.ranks
         self.optimizers[name].zero_grad(set_to_none=True)
         weights: Tensor | float = 0.0
-        divided = True
+        divided, losses = True, []
         for place, batch in enumerate(batches):
             number = progress.step * settings.micro_batches + ranks.rank + place * ranks.world
-            torch.manual_seed(hash((settings.seed, number, optimizer)) & 0x7FFF_FFFF_FFFF_FFFF)
+            torch.manual_seed(_seed(settings.seed, number, optimizer))
             loss = self.loss(name, batch, progress)
             loss.total.backward()  # type: ignore[no-untyped-call]
             if loss.weight is not None:
                 divided = False
                 weights = weights + loss.weight
             self.means.add(loss.parts)
+            losses.append(loss)
+        self.check(name, losses, batches, progress)
         trained = self._trained(name)
         if not settings.shard:  # FSDP2 has summed them already
             ranks.sum_gradients(trained)
@@ -170,20 +175,29 @@ class Stepper(Generic[B]):
         for group in self.optimizers[name].param_groups:
             group["lr"] = rate
         self.means.add({"learning_rate": rate})
+        # What the optimizer draws depends on the step alone, and is the same on all workers.
+        torch.manual_seed(_seed(self._settings.seed, progress.step, UPDATE))
         self.optimizers[name].step()
 
     def _trained(self, name: str) -> list[nn.Parameter]:
         return [p for p in self._parameters[name] if p.requires_grad]
 
 
-def _adamw(parameters: Sequence[nn.Parameter], settings: LoopSettings) -> torch.optim.AdamW:
+def _seed(*numbers: int) -> int:
+    return hash(numbers) & 0x7FFF_FFFF_FFFF_FFFF
+
+
+def _adamw(parameters: Sequence[nn.Parameter], settings: LoopSettings) -> torch.optim.Optimizer:
     adamw = settings.optimizer
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": adamw.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
+    groups = [group for group in groups if group["params"]]
+    if any(parameter.dtype == torch.bfloat16 for parameter in parameters):
+        return RoundingAdamW(groups, adamw.learning_rate, adamw.betas, adamw.eps)
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        groups,
         lr=adamw.learning_rate, betas=adamw.betas, eps=adamw.eps,
         # Fused: without it, the update takes a fifth of a small model's step on a CPU.
         fused=not settings.shard,

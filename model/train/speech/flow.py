@@ -103,8 +103,8 @@ class FlowLearner(Learner[ClipBatch]):
     def optimized(self) -> Mapping[str, Sequence[nn.Parameter]]:
         return {MAIN: list(self.flow.parameters())}
 
-    def shardable(self) -> Sequence[nn.Module]:
-        return list(self.flow.blocks)
+    def shardable(self) -> Sequence[Sequence[nn.Module]]:
+        return [[block] for block in self.flow.blocks]
 
     def loss(self, optimizer: str, batch: ClipBatch, progress: Progress) -> Loss:
         """Return squared errors of the velocity, mean over bands, summed over real frames.

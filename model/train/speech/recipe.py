@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,7 +12,7 @@ from wavemill.model.detokenizer.config import PRESETS
 from wavemill.model.io.folders import is_hub_id
 from wavemill.model.tokenizer.config import PRESETS as TOKENIZER_PRESETS
 from wavemill.model.tokenizer.config import VqConfig, presets
-from wavemill.model.train.recipe import LoopSettings, Settings, TrainingRecipe
+from wavemill.model.train.recipe import LoopSettings, Settings, TrainingRecipe, without_unused
 from wavemill.model.train.speech.flow import FlowSettings
 from wavemill.model.train.speech.tokenizer import TokenizerSettings
 from wavemill.model.train.speech.vocoder import VocoderSettings
@@ -29,11 +29,24 @@ class SpeechRecipe(TrainingRecipe):
     clips: ClipSettings = ClipSettings()
     held_out_split: str = "validation"  # evaluated, never learnt
 
+    def identity(self) -> dict[str, Any]:
+        found = super().identity()
+        clips = without_unused(self.clips, found["clips"], "prompt_share", "prompt_s")
+        return found | {"clips": clips}
+
 
 def _without_recompute(loop: LoopSettings) -> LoopSettings:
     """Raise ValueError for a field that the training of this network would not read."""
     if loop.recompute:
         raise ValueError("loop.recompute: this network keeps its activations; remedy: leave it out")
+    return _not_compiled(loop)
+
+
+def _not_compiled(loop: LoopSettings) -> LoopSettings:
+    if loop.compile:
+        raise ValueError("loop.compile: this network is not compiled; remedy: leave it out")
+    if loop.weights != "float32":
+        raise ValueError("loop.weights: this network's are float32; remedy: leave it out")
     return loop
 
 
@@ -48,6 +61,8 @@ def _without_prompts(clips: ClipSettings) -> ClipSettings:
 
 class FlowRecipe(SpeechRecipe):
     flow: FlowSettings = FlowSettings()
+
+    _not_compiled = field_validator("loop")(_not_compiled)
 
 
 class VocoderRecipe(SpeechRecipe):

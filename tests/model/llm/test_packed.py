@@ -8,6 +8,8 @@ import torch
 from wavemill.model.llm.config import preset
 from wavemill.model.llm.network import AudioLlm
 from wavemill.model.llm.packed import Documents
+from wavemill.model.train import layers
+from wavemill.model.train.recipe import LoopSettings
 
 
 def test_packed_is_the_same_as_separate() -> None:
@@ -44,7 +46,9 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
     for recompute in (False, True):
         torch.manual_seed(0)
         network = AudioLlm(preset("tiny"))
-        network.model.recompute = recompute
+        model = network.model
+        settings = LoopSettings(recompute=recompute)
+        layers.prepare([*model.layers, *model.mimo_layers], settings)
         ids = torch.arange(8)[None]
         audio, text = network.branches(
             ids, ids, features=None, continuous=ids > 99, position_ids=ids,

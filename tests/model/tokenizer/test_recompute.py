@@ -4,6 +4,8 @@ import torch
 
 from wavemill.model.tokenizer.acoustic import AcousticEncoder
 from wavemill.model.tokenizer.config import EncoderConfig
+from wavemill.model.train import layers
+from wavemill.model.train.recipe import LoopSettings
 
 
 def test_an_encoder_that_recomputes_keeps_less_and_learns_the_same() -> None:
@@ -12,7 +14,7 @@ def test_an_encoder_that_recomputes_keeps_less_and_learns_the_same() -> None:
     for recompute in (False, True):
         torch.manual_seed(0)
         encoder = AcousticEncoder(EncoderConfig(encoder_layers=4, **widths))
-        encoder.recompute = recompute
+        layers.prepare(encoder.encoder.layers, LoopSettings(recompute=recompute))
         sizes: list[int] = []
 
         def note(tensor: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:

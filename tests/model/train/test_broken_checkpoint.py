@@ -12,7 +12,10 @@ from wavemill.model.train import checkpoint
 from wavemill.model.train.loop import Outcome
 
 
-@pytest.mark.parametrize(("file", "content"), [("00000.safetensors", b"\0"), ("state.json", b"{}")])
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("shard-00001-model-00001-of-00001.safetensors", b"\0"), ("state.json", b"{}")],
+)
 def test_the_one_before_goes_on(file: str, content: bytes, tmp_path: Path) -> None:
     policy = {"steps": 3, "keep": 2}
     train(tmp_path, checkpoint=policy, stop_after_steps=8)
