@@ -2,18 +2,24 @@
 
 Names of columns come from this module, and values are bound as parameters. Many clients ask at a
 time, so what a query reads of all segments stands in a table of its own, `browsed`, in the order in
-which pages are shown; the rules that segments broke are few combinations. What is shown of the
-segments of a page is read from a file, by number: DuckDB would read many rows to find fifty.
+which pages are shown; the rules that segments broke are few combinations. Which segments a filter
+leaves, and the order by a column, are asked of it once and kept: the next page, or the same filter
+with another, takes no query. What is shown of the segments of a page is read from a file, by
+number: DuckDB would read many rows to find fifty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from wavemill.pipeline.quality.details import Sample, detail_columns, sample_of
@@ -22,6 +28,7 @@ from wavemill.stages.score import Place
 
 PAGE_SIZE = 50
 RECORDINGS_SHOWN = 200
+KEPT_BYTES = 256 << 20  # of filters, a byte a segment each, and of orders, four bytes
 ORDERS = {
     "source": "rowid {0}",
     "text": "text {0}, rowid",
@@ -58,10 +65,11 @@ class SegmentPage:
 
 
 def make_browsable(database: duckdb.DuckDBPyConnection) -> None:
-    """Make the tables `browsed` and `combinations`, of rules, in the page's database."""
+    """Make tables in the page's database: `browsed`, `combinations` of rules, `with_segments`."""
     database.execute(_COMBINATIONS)
     scores = dict.fromkeys(["duration_s", *columns_at(Place.VIEWS)])
     database.execute(_BROWSED.format(scores=", ".join(scores)))
+    database.execute(_WITH_SEGMENTS)
 
 
 class ShownRows:
@@ -81,10 +89,54 @@ class ShownRows:
         self._file = pa.memory_map(str(path))
         path.unlink()
         self._table = pa.ipc.open_file(self._file).read_all()
+        self._lengths_ms = _column(database, "select end_ms - start_ms from browsed order by rowid")
+        self._kept: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def samples(self, numbers: Sequence[int]) -> tuple[Sample, ...]:
+    def page(
+        self,
+        database: duckdb.DuckDBPyConnection,
+        filters: Mapping[str, str],
+        order: str,
+        first: int,
+    ) -> SegmentPage:
+        """Return the segments from place `first` in an order (SQL), of those that FILTERS leave."""
+        left = np.ones(len(self._lengths_ms), bool)
+        for name, value in filters.items():
+            left &= self._array(name, value, partial(self._left, database, name, value))
+        query = f"select rowid from browsed order by {order}"
+        ordered = self._array("order", order, partial(_column, database, query, np.int32))
+        total = int(np.count_nonzero(left))
+        numbers = ordered[left[ordered]] if total < len(left) else ordered
+        milliseconds = int(self._lengths_ms[left].sum(dtype=np.int64))
+        rows = self._samples(numbers[first : first + PAGE_SIZE].tolist())
+        return SegmentPage(total, milliseconds / 3.6e6, PAGE_SIZE, rows)
+
+    def _left(self, database: duckdb.DuckDBPyConnection, name: str, value: str) -> np.ndarray:
+        """Return which segments a filter leaves: bool (segments,)."""
+        query = f"select rowid from browsed where {FILTERS[name]}"
+        left = np.zeros(len(self._lengths_ms), bool)
+        left[_column(database, query, np.int32, {name: value})] = True
+        return left
+
+    def _array(self, kind: str, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return an array that was kept, or is made and kept."""
+        key = kind, name
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with self._lock:
+            self._kept[key] = made
+            while sum(array.nbytes for array in self._kept.values()) > KEPT_BYTES:
+                self._kept.popitem(last=False)
+        return made
+
+    def _samples(self, numbers: Sequence[int]) -> tuple[Sample, ...]:
         """Return the segments with these numbers."""
-        rows = (self._table.slice(number, 1).to_pylist()[0] for number in numbers)
+        parts = [self._table.slice(number, 1) for number in numbers]
+        rows = pa.concat_tables(parts).to_pylist() if parts else []
         return tuple(sample_of(row) for row in rows)
 
     def close(self) -> None:
@@ -103,27 +155,15 @@ def segments(
     if order is None:
         raise BadQuery("there is no such order")
     direction = "desc" if given.get("descending") else "asc"
-    values: dict[str, Any] = {name: given[name] for name in FILTERS if given.get(name)}
-    condition = " and ".join(["true", *(FILTERS[name] for name in values)])
-    ((total, milliseconds),) = database.execute(
-        "select count(*), coalesce(sum(end_ms - start_ms), 0)::bigint "
-        f"from browsed where {condition}",
-        values,
-    ).fetchall()
-    found = database.execute(
-        f"select rowid from browsed where {condition} "
-        f"order by {order.format(direction)} limit {PAGE_SIZE} offset $offset",
-        {**values, "offset": _page(given) * PAGE_SIZE},
-    ).fetchall()
-    rows = shown.samples([number for (number,) in found])
-    return SegmentPage(total, milliseconds / 3.6e6, PAGE_SIZE, rows)
+    filters = {name: given[name] for name in FILTERS if given.get(name)}
+    return shown.page(database, filters, order.format(direction), _page(given) * PAGE_SIZE)
 
 
 def recordings(database: duckdb.DuckDBPyConnection, search: str) -> list[dict[str, str]]:
     """Return the first recordings with segments whose source contains `search`."""
     found = database.execute(
-        "select recording_id, uri from recordings where contains(lower(uri), lower(?)) "
-        "and recording_id in (select recording_id from browsed) order by uri limit ?",
+        "select recording_id, uri from with_segments where contains(searched, lower(?)) "
+        "order by uri limit ?",
         [search, RECORDINGS_SHOWN],
     ).fetchall()
     return [{"recording_id": key, "source": source} for key, source in found]
@@ -136,11 +176,27 @@ def _page(given: Mapping[str, str]) -> int:
     return int(text)
 
 
+def _column(
+    database: duckdb.DuckDBPyConnection,
+    query: str,
+    kind: type[np.signedinteger[Any]] = np.int64,
+    values: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """Return the one column of a query: (rows,) of `kind`."""
+    table = database.sql(query, params=dict(values or {})).to_arrow_table()
+    return table.column(0).to_numpy().astype(kind)
+
+
 _ORDER = "source, start_ms, segment_id"
 _COMBINATIONS = """
 create table combinations as
 select rules, (row_number() over () - 1)::integer as combination
 from (select distinct coalesce(rules, []) as rules from seen)
+"""
+_WITH_SEGMENTS = """
+create table with_segments as
+select recording_id, uri, lower(uri) as searched
+from recordings where recording_id in (select recording_id from browsed) order by uri
 """
 _BROWSED = f"""
 create table browsed as
