@@ -47,7 +47,9 @@ def first_paragraph(text: str | None) -> str:
 def test_the_list_of_commands_imports_none_of_them() -> None:
     heavy, own = imported("--help")
     assert heavy == []
-    jobs = {f"wavemill.jobs.{name}" for name in ("cli", "entry", "lazy", "threads")}
+    jobs = {
+        f"wavemill.jobs.{name}" for name in ("cli", "entry", "lazy", "pandas_import", "threads")
+    }
     assert set(own) <= {"wavemill.jobs", *jobs}
 
 
