@@ -101,13 +101,16 @@ class Writer:
         """Complete the checkpoint that is being written, if it is written or `wait`.
 
         Returns whether one was completed. The first rank sees when all ranks have written their
-        parts, and gives the folder its name. Raises what kept it from being written.
+        parts, and gives the folder its name. Raises WeightsError if it cannot be written.
         """
         if self._pending is None or not (wait or self._pending[0].done()):
             return False
         writing, final, state = self._pending
         self._pending = None
-        writing.result()
+        try:
+            writing.result()
+        except (CheckpointException, *UNREADABLE) as error:
+            raise WeightsError(f"cannot write {final}: {_line(error)}") from None
         if self.ranks.first:
             partial = _partial(final)
             (partial / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
@@ -133,6 +136,14 @@ def save(
     writer.settle(wait=True)
     ranks.gathered(None)
     return final
+
+
+def _line(error: BaseException) -> str:
+    """Return what an error says in one line; of several workers' errors, the first."""
+    if isinstance(error, CheckpointException):
+        first = next(iter(error.failures.values()), None)
+        error = first[0] if first is not None else error
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _partial(final: Path) -> Path:
@@ -172,8 +183,7 @@ def load(folder: Path, modules: Mapping[str, nn.Module], optimizers: Optimizers)
                     no_dist=True,
                 )
     except (CheckpointException, *UNREADABLE) as error:
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"cannot read the tensors in {folder}: {why}") from None
+        raise WeightsError(f"cannot read the tensors in {folder}: {_line(error)}") from None
 
 
 def _of_optimizers(stored: Mapping[str, Any], optimizers: Optimizers) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,20 +24,24 @@ def prepare(layers: Iterable[nn.Module], settings: LoopSettings) -> None:
     What is compiled includes the recomputation, and what divides the parameters up comes last, so
     that its exchanges between workers stay outside. Names of parameters do not change.
     """
+    if not settings.recompute and not settings.compile:
+        return
     for layer in layers:
-        forward: Forward = layer.forward
-        if settings.recompute:
-            forward = _recomputed(forward)
+        plain: Forward = layer.forward
+        learning = partial(checkpoint, plain, use_reentrant=False) if settings.recompute else plain
         if settings.compile:
-            forward = torch.compile(forward)
-        layer.forward = forward
+            learning = torch.compile(learning)
+        layer.forward = _for_gradients(learning, plain)
 
 
-def _recomputed(forward: Forward) -> Forward:
+def _for_gradients(learning: Forward, plain: Forward) -> Forward:
+    """Return what runs one function where gradients are wanted, and another elsewhere.
+
+    Decoded samples call layers with a cache, for which they would be compiled again and again.
+    """
+
     def run(*args: Any, **given: Any) -> Any:
-        if torch.is_grad_enabled():
-            return checkpoint(forward, *args, use_reentrant=False, **given)
-        return forward(*args, **given)
+        return (learning if torch.is_grad_enabled() else plain)(*args, **given)
 
     return run
 

@@ -6,6 +6,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -202,10 +203,14 @@ class Training(Generic[B]):
             for note in self.notes if self.units < self.total_units else ():
                 metrics.write("note", self.step, {"text": note})
             return self._train(metrics)
-        except NotFinite as error:
-            raise self._named(error) from None
+        except BaseException as error:
+            # Other workers may be gone, and with them what this one would wait for.
+            with suppress(Exception):
+                self._resuming.settle(wait=self.ranks.world == 1)
+            if isinstance(error, NotFinite):
+                raise self._named(error) from None
+            raise
         finally:
-            self._resuming.settle(wait=True)
             metrics.close()
             self.batches.close()
 

@@ -88,3 +88,15 @@ def test_another_shape_is_one_line(tmp_path: Path) -> None:
         checkpoint.load(folder, {"one": nn.Linear(4, 2)}, {})
     with pytest.raises(checkpoint.WeightsError, match="has no tensor module/two/weight"):
         checkpoint.load(folder, {"two": network}, {})
+
+
+def test_what_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint.HuggingFaceStorageWriter, "write_data", full)
+    with pytest.raises(checkpoint.WeightsError, match=r"step-000000001: No space left on device$"):
+        checkpoint.save(tmp_path, 1, {"one": nn.Linear(3, 2)}, {}, {}, Ranks())
+    assert checkpoint.checkpoints(tmp_path) == []
