@@ -168,6 +168,7 @@ def rows(out: Path) -> list[dict]:  # type: ignore[type-arg]
     return table.sort_by([("recording_id", "ascending"), ("start_ms", "ascending")]).to_pylist()
 
 
+@pytest.mark.timeout(1800)  # each wait has its own end
 def test_a_job_survives_the_loss_of_a_node(cluster: Cluster, tmp_path: Path) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
