@@ -10,8 +10,8 @@ from wavemill.pipeline.execution.events import Event, Progress, TaskDone
 from wavemill.pipeline.plan import StageLoad
 
 # CPU seconds per second of audio of the embedded profile (benchmarks/long_recording.md; denoise.md,
-# of half the recordings, and diarization.md), for a WORKDIR in which a stage has never run. What is
-# measured in the run takes their place.
+# of half the recordings, and diarization.md), for a WORKDIR in which a stage has never run. What
+# is measured in the run takes their place.
 TYPICAL = {
     "denoise": 0.045,
     "diarize": 0.026,

@@ -42,7 +42,7 @@ SCORES = (
     Score(
         column="clipping_ratio",
         title="Clipping",
-        description="Share of samples in flat tops, 0 to 1",
+        description="Share of samples of the original in flat tops, 0 to 1",
         aspect=Aspect.SIGNAL,
         scale="share",
         digits=3,

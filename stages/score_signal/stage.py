@@ -57,7 +57,7 @@ class ScoreSignal(Stage[ScoreSignalSettings]):
     """The stage; one segment at a time is in memory."""
 
     name = "score_signal"
-    version = 1
+    version = 2
     inputs = ("decode", "denoise", "diarize", "score_audio")
     schema = SCHEMA
     scores = SCORES
@@ -70,26 +70,34 @@ class ScoreSignal(Stage[ScoreSignalSettings]):
         return Division("diarize")
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
-        """Yield a row for each segment, of its samples in the version that score_audio chose."""
+        """Yield a row for each segment, of its samples in the version that score_audio chose.
+
+        But for clipping, which is heard in the original: denoisers round what was cut off.
+        """
         versions = upstream.table("score_audio", ["audio_version"])["audio_version"].unique()
         if not len(versions):  # no segments
             return
         version = versions[0].as_py()
         opened = open_tracks(recording, upstream, version, self.shared_settings.limits)
         tracks = {track.track: track for track in opened}
+        originals = tracks
+        if version != "original":
+            opened = open_tracks(recording, upstream, "original", self.shared_settings.limits)
+            originals = {track.track: track for track in opened}
         rows = [
             {
                 "recording_id": recording.recording_id,
                 "segment_id": segment.segment_id,
-                **self._scores(tracks[segment.track], segment),
+                **self._scores(tracks[segment.track], originals[segment.track], segment),
             }
             for segment in segments_of(recording, upstream)
         ]
         yield batch(rows, SCHEMA)
 
-    def _scores(self, track: Track, segment: Segment) -> dict[str, Any]:
+    def _scores(self, track: Track, original: Track, segment: Segment) -> dict[str, Any]:
         span = segment.start_ms, segment.end_ms
         native = track.read(*span)
+        before = native if original is track else original.read(*span)
         audio = track.read(*span, SAMPLE_RATE)
         expected = (segment.end_ms - segment.start_ms) * track.sample_rate / 1000
         beyond = max(0.0, 1.0 - len(native) / expected) if expected >= 1 else 1.0
@@ -97,7 +105,7 @@ class ScoreSignal(Stage[ScoreSignalSettings]):
             "missing_ratio": min(1.0, beyond + track.lacking(*span, Kind.DAMAGE)),
             "gap_ratio": track.lacking(*span, Kind.GAP),
             "peak_dbfs": peak_dbfs(native),
-            "clipping_ratio": clipping_ratio(native, self.settings.clipping),
+            "clipping_ratio": clipping_ratio(before, self.settings.clipping),
             "snr_db": snr_db(audio, SAMPLE_RATE, self.settings.snr),
             "inverted_channels": track.inverted(*span),
         }

@@ -141,6 +141,20 @@ def test_the_chosen_version_is_scored(share: float, version: str, peak: float) -
     assert first["missing_ratio"] == first["clipping_ratio"] == 0.0
 
 
+@pytest.mark.parametrize("share", [0, 1])
+def test_clipping_is_that_of_the_original(share: float) -> None:
+    """A denoiser rounds what was cut off, which does not bring it back."""
+    tables = upstream()
+    time = np.arange(3 * RATE) / RATE
+    clipped = np.clip(np.sin(2 * np.pi * 440 * time), -0.5, 0.5).astype(np.float32)
+    (block,) = tables.tables[STAGE_OF["original"]].to_pylist()
+    block["audio"] = encode_flac(clipped, RATE)
+    changed = {**tables.tables, STAGE_OF["original"]: pa.Table.from_pylist([block])}
+    shared = SharedSettings(audio_version=AudioVersionSettings(seed=0, enhanced_share=share))
+    found, _ = scored(RAW, shared, MemoryUpstream("r", changed))
+    assert all(row["clipping_ratio"] > 0.01 for row in join_scores(found).to_pylist())
+
+
 def test_the_version_depends_on_the_seed() -> None:
     for seed in range(4):
         assert audio_rows(RAW, seed)[0]["audio_version"] == choose_audio_version(
