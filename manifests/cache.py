@@ -169,6 +169,11 @@ class HashCache:
         self._files.delete_all(self._part(number) for number in range(self._parts))
         self._new, self._parts, self._changed = {}, 0, False
 
+    @property
+    def unsaved(self) -> int:
+        """How many files were put since the last save, of all or of what is new."""
+        return len(self._new)
+
     def save_new(self) -> None:
         """Write what was put since the last call as one more part. Raises OSError."""
         if self._files is None or not self._new:

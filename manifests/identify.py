@@ -23,6 +23,7 @@ _REFUSED = frozenset({Reason.PERMISSION_DENIED, Reason.FILE_MISSING, Reason.UNRE
 # These may be temporary, so the cache does not store them.
 _PASSING = _REFUSED | {Reason.PROBE_FAILED, Reason.SOURCE_CHANGED, Reason.TIMED_OUT}
 _UNOPENED = _REFUSED | {Reason.EMPTY_FILE, Reason.TIMED_OUT}  # the probe was not called
+_UNSAVED = 10_000  # files, after which the cache is saved however little time has passed
 _REPORT_EVERY = 1000  # unchanged files between two calls of the progress callback
 
 Progress = Callable[[int, int | None], None]
@@ -142,7 +143,8 @@ def identify(
             cache.put(uri, known)
         done += 1
         progress(done, total)
-        if time.monotonic() - saved > config.cache_interval_s:
+        full = cache.unsaved >= _UNSAVED
+        if full or time.monotonic() - saved > config.cache_interval_s:
             with suppress(OSError):  # for example a full disk: the last save reports it
                 cache.save_new()
             saved = time.monotonic()

@@ -58,7 +58,9 @@ class ToyBuild:
         )
 
     def publish(self, plan: Plan) -> Snapshot:
-        return write_snapshot(self.store, plan, [SourceError("x", "not_audio", "x")], {}, "0")
+        snapshot = write_snapshot(self.store, plan, [SourceError("x", "not_audio", "x")], {}, "0")
+        plan.remember_finished(self.store)
+        return snapshot
 
     def rows(self) -> list[tuple[str, int]]:
         table = pq.read_table(self.store.path("corpus/gather"))

@@ -95,6 +95,7 @@ class Workdir:
     def publish(self, plan: Plan) -> Snapshot:
         check_parts(self.store, plan)
         snapshot = write_snapshot(self.store, plan, self.source_errors, {}, "0")
+        plan.remember_finished(self.store)
         relink(self.store)
         return snapshot
 
