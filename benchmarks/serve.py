@@ -38,6 +38,7 @@ from wavemill.serve.running import checked_port, in_process, on_ray
 RATE = Format.PCM.rate
 SPOKEN = Path(__file__).parent.parent / "examples" / "recordings" / "clean_dialogue.flac"
 SECONDS = 3
+GIVEN_UP = 120.0  # seconds after a kill
 SERVICES = ("Tokenizer", "Llm", "Detokenizer", "Gateway")
 
 
@@ -164,16 +165,20 @@ async def killed(port: int, service: str, said: str) -> None:
             await going
         except Exception:
             lost = True
-    while lost:
+    kept = not lost
+    while not kept and time.monotonic() < at + GIVEN_UP:
         try:
             async with connect(port, conversation) as connection:
                 await begun(connection)
                 await turn(connection, said)
-            break
-        except Exception:
+            kept = True
+        except Exception:  # there is no gateway yet, or it does not know the conversation
             await asyncio.sleep(0.5)
-    print(f"{service:12} turns lost {int(lost)}, session lost 0, next answer after "
-          f"{time.monotonic() - at:.1f} s", flush=True)  # fmt: skip
+    print(
+        f"{service:12} turns lost {int(lost)}, sessions lost {int(not kept)}, "
+        f"next answer after {time.monotonic() - at:.1f} s",
+        flush=True,
+    )
 
 
 def main() -> None:
