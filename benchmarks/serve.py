@@ -6,8 +6,9 @@
 A model of random weights unless one is named. Each session is a client of its own: it says three
 seconds of an example recording, commits, and reads the reply, a number of times. Printed for each
 number of sessions: seconds from the commit to the first audio (p50, p95), real-time factor
-(seconds until the last audio, for a second of speech), and late replies, whose audio would have run
-out while it was played. Then the memory of an idle session, and with `--kills` what becomes of
+(seconds until the last audio, for a second of speech), CPU time of all processes for a second of
+speech, which depends little on what else the machine does, and late replies, whose audio would have
+run out while it was played. Then the memory of an idle session, and with `--kills` what becomes of
 turns while each service is killed. Figures: serve.md.
 """
 
@@ -20,6 +21,7 @@ import os
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,16 +114,28 @@ async def session(port: int, turns: int, said: str) -> list[Turn]:
 
 
 async def load(port: int, sessions: int, turns: int, said: str) -> None:
+    before = cpu_seconds()
     found = await asyncio.gather(*(session(port, turns, said) for _ in range(sessions)))
+    cpu = (cpu_seconds() - before) / sum(one.audio for some in found for one in some)
     all_turns = [one for some in found for one in some if one.audio]
     first = [one.first for one in all_turns]
     factor = [one.last / one.audio for one in all_turns]
     late = sum(one.late for one in all_turns)
     print(
         f"{sessions:8} {np.percentile(first, 50):10.2f} {np.percentile(first, 95):10.2f} "
-        f"{np.median(factor):10.2f} {late:6} of {len(all_turns)}",
+        f"{np.median(factor):10.2f} {cpu:10.2f} {late:6} of {len(all_turns)}",
         flush=True,
     )
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and all that it has started."""
+    own, total = psutil.Process(), 0.0
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def memory() -> int:
@@ -215,7 +229,8 @@ def main() -> None:
         served = in_process if given.executor == "inline" else on_ray
         with served(config, port):
             asyncio.run(session(port, 1, said))  # the first turn loads what is loaded late
-            print(f"{'sessions':>8} {'p50 s':>10} {'p95 s':>10} {'real time':>10} {'late':>6}")
+            titles = ("p50 s", "p95 s", "real time", "CPU")
+            print("sessions", *(f"{title:>10}" for title in titles), "  late")
             for sessions in given.sessions:
                 asyncio.run(load(port, sessions, given.turns, said))
             if given.idle:
