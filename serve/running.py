@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.execution.ray_session import ray_session
@@ -61,7 +62,8 @@ def on_ray(config: ServeConfig, port: int, address: str | None = None) -> Iterat
                 raise ConfigError(f"the services did not start: {_line(error)}") from None
             yield
         finally:
-            serve.shutdown()
+            stop: Any = serve.shutdown
+            stop()
 
 
 @contextmanager

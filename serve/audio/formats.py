@@ -37,7 +37,7 @@ def decoded(content: bytes, form: Format) -> Samples:
     if len(content) % form.width:
         raise AudioRefused(f"{len(content)} bytes are not whole samples of {form.width} bytes")
     if form is Format.PCM:
-        return np.frombuffer(content, "<i2").astype(np.float32) / 32768
+        return (np.frombuffer(content, "<i2") / 32768).astype(np.float32)
     levels = _levels(form)[np.frombuffer(content, np.uint8)]
     return (levels / 32768).astype(np.float32)
 

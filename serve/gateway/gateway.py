@@ -34,7 +34,8 @@ class Ingress:
         if scope["type"] == "lifespan":  # comes before there is a gateway, which needs none
             await FastAPI()(scope, receive, send)
             return
-        await serve.get_replica_context().servable_object.asgi(scope, receive, send)
+        gateway: Any = serve.get_replica_context().servable_object
+        await gateway.asgi(scope, receive, send)
 
 
 class Gateway:

@@ -7,7 +7,9 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent.parent / "page"
 FILES = ("index.html", "talk.js", "recorder.js", "talk.css")
 POLICY = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",

@@ -102,12 +102,13 @@ class Session:
             case "session.update":
                 await self._update(event)
             case _:
-                work: Callable[[Any], Awaitable[None]] = {
+                works: dict[str, Any] = {
                     "conversation.item.create": self._create_item,
                     "conversation.item.delete": self._delete_item,
                     "conversation.item.retrieve": self._retrieve_item,
                     "response.create": self._create_response,
-                }[event.type]
+                }
+                work = works[event.type]
                 await self._work.put((lambda: work(event), event.event_id))
 
     async def _carry_out(self) -> None:
