@@ -40,6 +40,7 @@ def pytest_configure() -> None:
 LONGEST = (
     "tests/faults/",
     "tests/jobs/test_cluster.py",
+    "tests/serve/test_on_ray.py",
     "tests/pipeline/execution/test_on_ray.py",
     "tests/pipeline/test_curation.py",
     "tests/test_documents.py",

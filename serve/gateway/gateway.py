@@ -110,7 +110,7 @@ class Gateway:
 
     async def realtime(self, socket: WebSocket) -> None:
         """Talk with the model (OpenAI Realtime)."""
-        await talk(socket, await self._services(), self._access)
+        await talk(socket, self._services, self._access)
 
     async def chat_completions(self, request: Request) -> Response:
         """Answer messages of text and audio."""

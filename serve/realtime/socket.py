@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from fastapi import WebSocket
@@ -48,7 +49,9 @@ class Connection:
                 return
 
 
-async def talk(socket: WebSocket, services: Services, access: Access) -> None:
+async def talk(
+    socket: WebSocket, shared: Callable[[], Awaitable[Services]], access: Access
+) -> None:
     """Serve one client of `/v1/realtime` until it leaves, or a limit ends the session."""
     offered = list(socket.scope.get("subprotocols", ()))
     try:
@@ -56,6 +59,7 @@ async def talk(socket: WebSocket, services: Services, access: Access) -> None:
     except Denied as error:
         await socket.close(POLICY, str(error)[:100])  # before it is accepted: status 403
         return
+    services = await shared()
     await socket.accept(PROTOCOL if PROTOCOL in offered else None)
     connection = Connection(socket, services.config.limits.send_seconds)
     try:

@@ -6,11 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from wavemill.pipeline.config import ConfigError
 from wavemill.serve.config import KEYS_VARIABLE, ServeConfig
 from wavemill.serve.gateway.access import Access, Denied, read_keys
 from wavemill.serve.gateway.fair import FairPlaces, Full
+from wavemill.serve.gateway.gateway import Gateway
 
 HOST = {"host": "example.org"}
 
@@ -50,6 +53,19 @@ def test_without_keys_only_this_machine_is_answered(
     assert read_keys(ServeConfig(host="0.0.0.0")) == ("three", "four")
     with pytest.raises(Denied, match="without keys"):
         Access((), ()).owner({"host": "rebound.example.org"})
+
+
+def test_who_has_no_key_reaches_no_service() -> None:
+    """There are none here, and none is asked."""
+    gateway = Gateway(ServeConfig(), ("one",), None, None, None)
+    reached = TestClient(gateway.asgi)
+    for path in ("/v1/models", "/metrics"):
+        answer = reached.get(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "missing_api_key")
+    answer = reached.post("/v1/chat/completions", headers={"Authorization": "Bearer two"}, json={})
+    assert answer.json()["error"]["code"] == "invalid_api_key"
+    with pytest.raises(WebSocketDisconnect), reached.websocket_connect("/v1/realtime"):
+        raise AssertionError("connected")
 
 
 def test_keys_take_turns() -> None:
