@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -86,7 +87,10 @@ def test_replicas_that_are_killed_cost_time_and_nothing_else(served: int, turn_l
                 await until(connection, "conversation.item.deleted")
                 wanted, again = await answer(connection, name)
                 assert wanted.status in ("completed", "incomplete")
-                assert again == sound
+                # To the rounding of the vocoder, which depends on how many codes come at a time.
+                first, second = (np.frombuffer(one, "<i2").astype(int) for one in (sound, again))
+                assert len(first) == len(second)
+                assert np.abs(first - second).max() <= 2
             os.kill(replica("Gateway").pid, signal.SIGKILL)
         # The client connects again, and the conversation goes on.
         kept = about.conversation.id
