@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from wavemill.manifests.filesystems import anchored
 from wavemill.model.generate.settings import GenerateSettings, Sampling
 from wavemill.pipeline.config import ConfigError
 
@@ -119,6 +120,23 @@ class ServeConfig(_Frozen):
     origins: tuple[str, ...] = ()  # of pages of other sites that may connect; "*": all
     turn_log: str = "-"  # each reply is a line of JSON: in a file, or on the standard output
     page: bool = True  # serve the page at /
+
+    @field_validator("store")
+    @classmethod
+    def _from_any_folder(cls, store: str) -> str:
+        """Make the file of a store absolute: gateways run in folders of their own."""
+        kind, _, path = store.partition(":")
+        return f"{kind}:{anchored(path)}" if kind == "sqlite" and path else store
+
+    @field_validator("turn_log")
+    @classmethod
+    def _log_from_any_folder(cls, log: str) -> str:
+        return log if log == "-" else anchored(log)
+
+    @field_validator("voices")
+    @classmethod
+    def _voices_from_any_folder(cls, voices: dict[str, str]) -> dict[str, str]:
+        return {name: anchored(path) for name, path in voices.items()}
 
     @model_validator(mode="after")
     def _shared_store(self) -> Self:

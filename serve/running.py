@@ -36,13 +36,22 @@ def checked_port(config: ServeConfig) -> int:
         return int(trial.getsockname()[1])
 
 
+# Ray Serve gives its proxy 5 s to start before it kills it, which a busy machine does not keep.
+RAY_SERVE = {
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+}
+
+
 @contextmanager
 def on_ray(config: ServeConfig, port: int, address: str | None = None) -> Iterator[None]:
     """Serve on Ray, of this machine or at an address, within the block.
 
     Raises ConfigError and RunStopped.
     """
-    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    for name, value in RAY_SERVE.items():
+        os.environ.setdefault(name, value)
     cpus = max(LEAST_CPUS, os.cpu_count() or 1)
     settings = ExecutionSettings(address=address, workers=cpus)
     with ray_session(settings):

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from wavemill.model.data.augment import coloured_noise
 from wavemill.stages.audio.resample import resample
 from wavemill.stages.conversation import drawn
 from wavemill.stages.speak.silence import loud_frames
@@ -126,6 +125,8 @@ def _noise(
     rng: np.random.Generator,
     silence_db: float,
 ) -> NDArray[np.float64]:
+    from wavemill.model.data.augment import coloured_noise  # imports torch, which takes a second
+
     if noise is None or not len(noise):
         made = coloured_noise(len(clip), rng, rate).astype(np.float64)
     else:

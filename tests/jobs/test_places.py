@@ -19,7 +19,7 @@ from wavemill.jobs.cli import COMMANDS
 NO_PLACES = {
     "overrides", "address", "executor", "patterns", "reason", "recording", "host", "table", "name",
     "subset", "split", "task", "label", "class_name", "served", "device", "instruction", "say",
-    "speaker", "words", "training",
+    "speaker", "words", "training", "form", "license", "rules", "voice_text", "store",
 }  # fmt: skip
 
 

@@ -23,7 +23,9 @@ COUNTS: Mapping[Task, int] = {task: 200 if task == Task.ASR else 30 for task in 
 QUESTION = "{question}"  # stands for an item's question, once in every instruction of AQA
 
 _FOLDER = Path(__file__).parent
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time, where it was built
+SAFE_LOADER = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # a tenth of the time, where it was built
 Instructions = Mapping[Language, tuple[str, ...]]
 
 
@@ -34,7 +36,7 @@ def instructions(task: Task) -> Instructions:
     Raises ValueError that names the file and what is wrong with it.
     """
     path = _FOLDER / f"{task}.yaml"
-    found = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    found = yaml.load(path.read_text(encoding="utf-8"), Loader=SAFE_LOADER)
     if problems := problems_of(task, found):
         raise ValueError(f"{path}: {'; '.join(problems)}")
     return {language: tuple(found[language]) for language in LANGUAGES}
