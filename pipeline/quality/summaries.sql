@@ -79,17 +79,18 @@ select position, stage, sum(ms_in) / 3.6e6,
 from steps group by position, stage
 order by position;
 
--- How fast the outputs of this configuration were made; a worker's wall time, not the build's.
+-- How fast the outputs of this configuration were made; a worker's wall time, not the build's. In
+-- whole milliseconds, since a sum of floats depends on the order in which threads add.
 create or replace view stage_speed as
 select s.position, l.stage,
        count(*) as outputs,
        sum(l.rows)::bigint as rows,
        sum(l.bytes)::bigint as bytes,
        sum(l.audio_ms) / 3.6e6 as audio_hours,
-       sum(l.seconds) / 3600 as worker_hours,
-       sum(l.cpu_seconds) / 3600 as cpu_hours,
-       sum(l.seconds * l.gpus) / 3600 as gpu_hours,
-       sum(l.audio_ms) / 1000 / nullif(sum(l.seconds), 0) as times_real_time
+       sum((l.seconds * 1000)::bigint) / 3.6e6 as worker_hours,
+       sum((l.cpu_seconds * 1000)::bigint) / 3.6e6 as cpu_hours,
+       sum((l.seconds * l.gpus * 1000)::bigint) / 3.6e6 as gpu_hours,
+       sum(l.audio_ms) / nullif(sum((l.seconds * 1000)::bigint), 0) as times_real_time
 from (
     from base.ledger qualify row_number() over (partition by output order by finished_ms desc) = 1
 ) l
