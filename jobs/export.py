@@ -34,9 +34,7 @@ def export(
             "to date; s3://bucket/prefix works, too.",
         ),
     ],
-    snapshot: Annotated[
-        int | None, typer.Option(help="Number of a snapshot (default: the newest).")
-    ] = None,
+    snapshot: options.SnapshotNumber = None,
     split: Annotated[
         str | None, typer.Option(help="Only rows of this split: train, validation, test, ...")
     ] = None,

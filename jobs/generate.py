@@ -70,14 +70,7 @@ def generate(
     ] = None,
     profile: options.Profile = "embedded",
     semantic: options.Semantic = None,
-    detokenizer: Annotated[
-        str | None,
-        typer.Option(
-            parser=places.model,
-            metavar="MODEL",
-            help="Detokenizer, if not in MODEL: a folder or hub id.",
-        ),
-    ] = None,
+    detokenizer: options.Detokenizer = None,
     device: options.Device = "cpu",
     dtype: Annotated[
         options.Precision, typer.Option(help="Data type of the LLM's weights.")

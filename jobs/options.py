@@ -124,6 +124,17 @@ Semantic = Annotated[
         help="Semantic tokenizer, if not in MODEL: a folder or hub id.",
     ),
 ]
+Detokenizer = Annotated[
+    str | None,
+    typer.Option(
+        parser=places.model,
+        metavar="MODEL",
+        help="Detokenizer, if not in MODEL: a folder or hub id.",
+    ),
+]
+SnapshotNumber = Annotated[
+    int | None, typer.Option(help="Number of a snapshot (default: the newest).")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Seed = Annotated[int, typer.Option(help="Seed of all random draws.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -65,14 +65,7 @@ def serve(
         str | None, typer.Option(help="cpu (the default), cuda, cuda:1 ... of every service.")
     ] = None,
     semantic: options.Semantic = None,
-    detokenizer: Annotated[
-        str | None,
-        typer.Option(
-            parser=places.model,
-            metavar="MODEL",
-            help="Detokenizer, if not in MODEL: a folder or hub id.",
-        ),
-    ] = None,
+    detokenizer: options.Detokenizer = None,
     executor: Annotated[
         Executor,
         typer.Option(help="ray: services with replicas of their own; inline: all in one process."),

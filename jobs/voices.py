@@ -42,9 +42,7 @@ def voices(
             "min_asr_confidence (0.8), min_speaker_similarity (0.6), max_overlap_ratio (0).",
         ),
     ] = None,
-    snapshot: Annotated[
-        int | None, typer.Option(help="Number of a snapshot (default: the newest).")
-    ] = None,
+    snapshot: options.SnapshotNumber = None,
 ) -> None:
     """Choose voices to speak in from a corpus: short clean recordings of one speaker each.
 

@@ -31,7 +31,7 @@ def with_copies(conversations: Iterable[Recording]) -> Iterator[Recording]:
     near = _Near() if in_order else None
     for one in in_order:
         asked = [item.text or "" for item in one.items if item.task == MessageOf.USER]
-        said = [" ".join(_WORD.findall(text.lower())) for text in asked]
+        said = [" ".join(words_of(text)) for text in asked]
         key = "\n".join(said)
         found: dict[str, float] = {}
         if earlier := seen[key]:
@@ -44,6 +44,11 @@ def with_copies(conversations: Iterable[Recording]) -> Iterator[Recording]:
             yield replace(one, metadata=json.dumps(known, ensure_ascii=False, sort_keys=True))
         else:
             yield one
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, whatever their case and the punctuation."""
+    return _WORD.findall(text.lower())
 
 
 class _Near:

@@ -14,15 +14,12 @@ from wavemill.model.io.folders import resolve
 from wavemill.model.tokenizer import kmeans
 from wavemill.model.tokenizer.kmeans import KMeansTokenizer
 from wavemill.model.tokenizer.semantic import SemanticTokenizer
-from wavemill.pipeline.config import ConfigError, load_config
-from wavemill.pipeline.curation import Config
+from wavemill.pipeline.config import ConfigError
 from wavemill.pipeline.library.sound import SAMPLE_RATE, sound_of
+from wavemill.pipeline.listeners import transcriber_of
 from wavemill.stages.audio.resample import resample
 from wavemill.stages.diarize.campplus import WEIGHTS as VOICE_WEIGHTS
 from wavemill.stages.tokenize.codebook import SHIPPED, codebook_identity, load_codebook
-from wavemill.stages.transcribe.stage import Transcribe
-
-SHORTEST_S = 1.0  # of which a voice can be told
 
 
 class Converter:
@@ -82,30 +79,20 @@ def likeness(
 
     Raises ConfigError and EngineUnavailable.
     """
-    from wavemill.stages.diarize.campplus_network import CamPlusPlus
+    from wavemill.stages.diarize.campplus_network import CamPlusPlus, clip_vector
 
     network = CamPlusPlus.load(VOICE_WEIGHTS.checked(), "cpu")
-    listener = Transcribe(load_config(Config, profile, None, []).settings_of(Transcribe)).engine
-    listener.check()
-    listener.load("cpu")
-
-    def vector(samples: np.ndarray) -> np.ndarray | None:
-        if len(samples) < SHORTEST_S * SAMPLE_RATE:
-            return None
-        features = network.features(samples)
-        statistics = np.concatenate([features.mean(axis=0), features.std(axis=0, ddof=1)])
-        found = network.embedded(statistics[None])[0]
-        return np.asarray(found / np.linalg.norm(found))
+    listener = transcriber_of(profile)
 
     def cosine(one: np.ndarray | None, other: np.ndarray | None) -> float | None:
         return None if one is None or other is None else float(one @ other)
 
-    mine = vector(resample(made, rate, SAMPLE_RATE))
+    mine = clip_vector(network, resample(made, rate, SAMPLE_RATE))
     clips = [sound_of(recording, listener.sample_rate), resample(made, rate, listener.sample_rate)]
     before, after = (transcript.text for transcript in listener.transcribe(clips))
     return Likeness(
-        cosine(mine, vector(sound_of(voice, SAMPLE_RATE))),
-        cosine(mine, vector(sound_of(recording, SAMPLE_RATE))),
+        cosine(mine, clip_vector(network, sound_of(voice, SAMPLE_RATE))),
+        cosine(mine, clip_vector(network, sound_of(recording, SAMPLE_RATE))),
         before,
         after,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,8 +12,12 @@ from wavemill.model.evaluate.runs.speech import Listener, Listeners
 from wavemill.pipeline.config import load_config
 from wavemill.pipeline.curation import Config
 from wavemill.pipeline.library.sound import sound_of
+from wavemill.stages.engine import Engine
 from wavemill.stages.score_audio.stage import ScoreAudio
+from wavemill.stages.transcribe.engine import TranscribeEngine
 from wavemill.stages.transcribe.stage import Transcribe
+
+E = TypeVar("E", bound=Engine[Any])
 
 
 def listeners(
@@ -30,11 +34,8 @@ def listeners(
     EngineUnavailable.
     """
     config = load_config(Config, profile, None, overrides)
-    transcriber = Transcribe(config.settings_of(Transcribe)).engine
-    rater = ScoreAudio(config.settings_of(ScoreAudio)).engine
-    for engine in (transcriber, rater):
-        engine.check()
-        engine.load(device)
+    transcriber = _loaded(Transcribe(config.settings_of(Transcribe)).engine, device)
+    rater = _loaded(ScoreAudio(config.settings_of(ScoreAudio)).engine, device)
 
     def texts(clips: Sequence[np.ndarray]) -> list[str | None]:
         return [transcript.text for transcript in transcriber.transcribe(clips)]
@@ -55,11 +56,21 @@ def heard_in(recording: Path, profile: str) -> str:
 
     Raises ConfigError and EngineUnavailable.
     """
-    engine = Transcribe(load_config(Config, profile, None, []).settings_of(Transcribe)).engine
-    engine.check()
-    engine.load("cpu")
+    engine = transcriber_of(profile)
     (transcript,) = engine.transcribe([sound_of(recording, engine.sample_rate)])
     return transcript.text
+
+
+def transcriber_of(profile: str) -> TranscribeEngine[Any]:
+    """Load the transcriber of a profile onto the CPU. Raises ConfigError, EngineUnavailable."""
+    config = load_config(Config, profile, None, [])
+    return _loaded(Transcribe(config.settings_of(Transcribe)).engine, "cpu")
+
+
+def _loaded(engine: E, device: str) -> E:
+    engine.check()
+    engine.load(device)
+    return engine
 
 
 def _name(engine: Any) -> str:

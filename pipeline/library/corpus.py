@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import dataset
 
 from wavemill.manifests.filesystems import anchored
 from wavemill.pipeline.build import Watcher, build_corpus
 from wavemill.pipeline.config import ConfigError, load_config
 from wavemill.pipeline.curation import Config
-from wavemill.pipeline.quality.database import create_views, has_conversations, outputs_of
+from wavemill.pipeline.quality.database import create_views, has_conversations
+from wavemill.pipeline.quality.spoken import conversation_clips
 from wavemill.pipeline.snapshots import Snapshot, all_snapshots
 from wavemill.pipeline.store import Store
 from wavemill.pipeline.version import version
-from wavemill.stages.augment.stage import CLEAN
+from wavemill.stages.augment.stage import CLEAN, clips_of
 
 if TYPE_CHECKING:
     import datasets
@@ -176,17 +176,17 @@ class Workdir:
         It is without what `augment` has added. `clip_id` is that of the view `clips`. Raises
         ConfigError for one that is not there.
         """
-        found = None
-        for (shard_id,) in self._shards_of(clip_id):
-            outputs = outputs_of(self.store, self.snapshot, CLEAN, shard_id)
-            for stage in CLEAN:  # the later has what was spoken again
-                for key in outputs.get(stage, ()):
-                    rows = self.store.read_table(key, ["segment_id", "audio"])
-                    rows = rows.filter(pc.field("segment_id") == clip_id)
-                    found = next((a for a in rows["audio"].to_pylist() if a is not None), found)
-        if found is None:
-            raise ConfigError(f"there is no clip {clip_id!r}; the view `clips` has their ids")
-        return bytes(found)
+        query = "select distinct recording_id, shard_id from base.cast where segment_id = ?"
+        where = (
+            []
+            if not has_conversations(self.snapshot)
+            else (self.database.execute(query, [clip_id]).fetchall())
+        )
+        for recording_id, shard_id in where:
+            with conversation_clips(self.store, self.snapshot, recording_id, shard_id) as upstream:
+                if (found := clips_of(upstream, CLEAN).get(clip_id)) is not None:
+                    return found[0]
+        raise ConfigError(f"there is no clip {clip_id!r}; the view `clips` has their ids")
 
     def close(self) -> None:
         """Close the database, if anything was asked of it."""
@@ -201,12 +201,6 @@ class Workdir:
 
     def __repr__(self) -> str:
         return f"<wavemill.Workdir {self.store.root}, snapshot {self.number}>"
-
-    def _shards_of(self, clip_id: str) -> list[tuple[str]]:
-        if not has_conversations(self.snapshot):
-            return []
-        query = "select distinct shard_id from base.cast where segment_id = ?"
-        return self.database.execute(query, [clip_id]).fetchall()
 
     def _parts(self, name: str) -> list[str]:
         if name not in self.corpora:

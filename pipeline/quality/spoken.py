@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import duckdb
@@ -17,11 +17,12 @@ from wavemill.pipeline.store import Store
 from wavemill.pipeline.task import ShardUpstream
 from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.augment.stage import CLEAN, clips_of
+from wavemill.stages.recording_stage import Upstream
 
 PER_STATUS = 4  # conversations
 CLIP_S = 12  # longer messages are cut
 STATUSES = ("kept", "partly kept")
-_CLIPS = ("speak", "listen", "augment")
+_CLIPS = (*CLEAN, "augment")
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,9 @@ def _messages(
 def _sounds(
     store: Store, snapshot: Snapshot, recording_id: str, shard_id: str
 ) -> dict[str, list[Clip]]:
-    outputs = outputs_of(store, snapshot, _CLIPS, shard_id)
     found: dict[str, list[Clip]] = {}
     try:
-        with ExitStack() as stack:
-            files = {
-                stage: tuple(
-                    stack.enter_context(closing(store.open_table(key)))
-                    for key in outputs.get(stage, ())
-                )
-                for stage in _CLIPS
-            }
-            upstream = ShardUpstream(recording_id, files, "")
+        with conversation_clips(store, snapshot, recording_id, shard_id) as upstream:
             clean = clips_of(upstream, CLEAN)
             for key, (data, rate) in clips_of(upstream).items():
                 versions = {"as spoken": clean[key], "in its surroundings": (data, rate)}
@@ -103,6 +95,23 @@ def _sounds(
     except (FileNotFoundError, soundfile.SoundFileError):
         return {}  # purged, or damaged, which `wavemill verify` reports
     return found
+
+
+@contextmanager
+def conversation_clips(
+    store: Store, snapshot: Snapshot, recording_id: str, shard_id: str
+) -> Iterator[Upstream]:
+    """Open the tables with a conversation's clips, for `clips_of`. Raises FileNotFoundError."""
+    outputs = outputs_of(store, snapshot, _CLIPS, shard_id)
+    with ExitStack() as stack:
+        files = {
+            stage: tuple(
+                stack.enter_context(closing(store.open_table(key)))
+                for key in outputs.get(stage, ())
+            )
+            for stage in _CLIPS
+        }
+        yield ShardUpstream(recording_id, files, "")
 
 
 def _clip(name: str, data: bytes, rate: int) -> Clip:

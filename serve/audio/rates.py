@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from wavemill.serve.audio.formats import Samples
-
-QUALITY = "HQ"  # soxr's name; 20 bit precision
+from wavemill.stages.audio.resample import QUALITY
 
 
 class Resampler:

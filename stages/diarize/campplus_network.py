@@ -24,6 +24,20 @@ FRAME_MS = 20  # of the features: every second frame of the filter bank
 CHANNELS = 512  # of the features
 BLOCKS = ((12, 1), (24, 2), (16, 2))  # layers and dilation of the three dense blocks
 CONTEXT_FRAMES = 100  # that a layer's mask takes the mean of
+SHORTEST_CLIP_S = 1.0  # of which a voice can be told
+
+
+def clip_vector(network: CamPlusPlus, clip: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return the unit vector (192,) of the voice in a clip, float32 (samples,) at 16 kHz.
+
+    None for a clip shorter than SHORTEST_CLIP_S.
+    """
+    if len(clip) < SHORTEST_CLIP_S * SAMPLE_RATE:
+        return None
+    features = network.features(clip)
+    statistics = np.concatenate([features.mean(axis=0), features.std(axis=0, ddof=1)])
+    vector = network.embedded(statistics[None])[0]
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
 
 
 class CamPlusPlus:

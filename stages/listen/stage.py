@@ -37,8 +37,6 @@ from wavemill.stages.transcribe.engine import TranscribeEngine
 from wavemill.stages.verdict.thresholds import asr_thresholds
 from wavemill.stages.verdict_spoken.judging import judged
 
-VOICE_RATE = 16_000  # of the embedding
-SHORTEST_S = 1.0  # of which a voice can be told
 REFERENCE = "The quick brown fox jumps over the lazy dog, and then it walks home in the rain."
 ATTEMPT = pa.struct(
     [
@@ -250,13 +248,15 @@ class Listen(Stage[ListenSettings]):
         return None if mine is None or other is None else float(mine @ other)
 
     def _embedded(self, audio: np.ndarray, rate: int) -> NDArray[np.float32] | None:
-        """Return the unit vector of a clip's voice; None for less than SHORTEST_S."""
-        if len(audio) < SHORTEST_S * rate:
+        from wavemill.stages.diarize.campplus_network import (
+            SAMPLE_RATE,
+            SHORTEST_CLIP_S,
+            clip_vector,
+        )
+
+        if len(audio) < SHORTEST_CLIP_S * rate:  # before a rate rounds its length up
             return None
-        features = self._network.features(resample(audio, rate, VOICE_RATE))
-        statistics = np.concatenate([features.mean(axis=0), features.std(axis=0, ddof=1)])
-        vector = self._network.embedded(statistics[None])[0]
-        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
+        return clip_vector(self._network, resample(audio, rate, SAMPLE_RATE))
 
 
 def silences(audio: np.ndarray, rate: int, silence_db: float) -> dict[str, float]:

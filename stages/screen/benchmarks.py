@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from wavemill.manifests.copies import words_of
 from wavemill.model.evaluate.benchmarks.items import Items, ItemsError
 from wavemill.model.evaluate.benchmarks.schema import BenchmarkError, items_file
 from wavemill.stages.engine import EngineUnavailable
-
-_WORD = re.compile(r"\w+")
 
 
 class BenchmarkTexts:
@@ -33,14 +31,14 @@ class BenchmarkTexts:
 
         A text with fewer words than a run matches once, if it is a question as a whole.
         """
-        words = _WORD.findall(text.lower())
+        words = words_of(text)
         if len(words) < self._words:
             return int(" ".join(words) in self._questions)
         return sum(hash(run) in self._runs for run in _runs(words, self._words))
 
     def _add(self, question: str | None, references: Sequence[str]) -> None:
         for text in (question or "", *references):
-            words = _WORD.findall(text.lower())
+            words = words_of(text)
             self._runs.update(map(hash, _runs(words, self._words)))
             if text == question and 0 < len(words) < self._words:
                 self._questions.add(" ".join(words))

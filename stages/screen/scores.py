@@ -18,6 +18,21 @@ def _count(column: str, title: str, description: str, rule: str, most: float) ->
     )
 
 
+def _share(
+    column: str, title: str, description: str, rule: str, most: float, aspect: Aspect
+) -> Score:
+    return Score(
+        column=column,
+        title=title,
+        description=description,
+        aspect=aspect,
+        scale="share",
+        better="lower",
+        nullable=False,
+        rules=(AtMost(rule, asr=most),),
+    )
+
+
 SCORES = (
     _count("messages", "Messages", "Of user and assistant", "too_many_messages", 20),
     _count(
@@ -32,25 +47,21 @@ SCORES = (
     _count("formulas", "Formulas", "LaTeX and long formulas", "contains_formula", 0),
     _count("urls", "Addresses", "Of the web and of mail", "contains_url", 0),
     _count("longest_list", "Longest list", "Items of the longest list", "list_too_long", 8),
-    Score(
-        column="foreign_letters",
-        title="Letters of other scripts",
-        description="Share of letters that are not Latin",
-        aspect=Aspect.LANGUAGE,
-        scale="share",
-        better="lower",
-        nullable=False,
-        rules=(AtMost("mixed_scripts", asr=0.02),),
+    _share(
+        "foreign_letters",
+        "Letters of other scripts",
+        "Share of letters that are not Latin",
+        "mixed_scripts",
+        0.02,
+        Aspect.LANGUAGE,
     ),
-    Score(
-        column="symbols",
-        title="Symbols",
-        description="Share of characters that are no letters, digits, punctuation or spaces",
-        aspect=Aspect.WORDING,
-        scale="share",
-        better="lower",
-        nullable=False,
-        rules=(AtMost("too_many_symbols", asr=0.05),),
+    _share(
+        "symbols",
+        "Symbols",
+        "Share of characters that are no letters, digits, punctuation or spaces",
+        "too_many_symbols",
+        0.05,
+        Aspect.WORDING,
     ),
     Score(
         column="language",
@@ -82,16 +93,14 @@ SCORES = (
         digits=0,
         rules=(AtMost("repeated_prompt", asr=0),),
     ),
-    Score(
-        column="nearest_earlier",
-        title="Nearest earlier",
-        description="Share of three words in a row that the users of an earlier conversation say, "
+    _share(
+        "nearest_earlier",
+        "Nearest earlier",
+        "Share of three words in a row that the users of an earlier conversation say, "
         "too, of all that either says; 0: less than a half",
-        aspect=Aspect.WORDING,
-        scale="share",
-        better="lower",
-        nullable=False,
-        rules=(AtMost("nearly_repeated_prompt", asr=0.8),),
+        "nearly_repeated_prompt",
+        0.8,
+        Aspect.WORDING,
     ),
     _count(
         "benchmark_runs",
