@@ -131,10 +131,8 @@ class HashCache:
             return False
         except (OSError, pa.ArrowException):
             return True
-        if (
-            table.schema.equals(SCHEMA)
-            and self._metadata().items() <= table.schema.metadata.items()
-        ):
+        about = table.schema.metadata or {}
+        if table.schema.equals(SCHEMA) and self._metadata().items() <= about.items():
             with paused_gc():
                 columns = [table.column(name).to_pylist() for name in SCHEMA.names[1:]]
                 rows = map(Known._make, zip(*columns, strict=True))

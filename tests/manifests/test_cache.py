@@ -64,7 +64,9 @@ def test_changed_file_is_read_again(folder: Path) -> None:
     assert len(scan_sources([str(folder)], probe, cache).recordings) == 3
 
 
-@pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped", "other_schema", "folder"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "text", "cut", "flipped", "other_schema", "unmarked", "folder"]
+)
 def test_damaged_cache_is_rebuilt(folder: Path, tmp_path: Path, damage: str) -> None:
     path, probe = tmp_path / "hash-cache.parquet", CountingProbe()
     first = scan_sources([str(folder)], probe, load(path))
@@ -80,6 +82,8 @@ def test_damaged_cache_is_rebuilt(folder: Path, tmp_path: Path, damage: str) -> 
         path.write_bytes(content[:at] + b"\0" + content[at + 1 :])
     elif damage == "other_schema":
         pq.write_table(pa.table({"uri": ["x"], "hash": ["y"]}), path)
+    elif damage == "unmarked":
+        pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
     else:
         path.unlink()
         path.mkdir()
