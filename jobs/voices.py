@@ -79,7 +79,8 @@ def voices(
         raise ConfigError("no segment is fit to be a voice; the lines above say why")
     with Store.open(out.absolute().parent).replacing(out.name) as path:
         pq.write_table(found.table, path, compression="zstd")
-    console.print(f"{found.table.num_rows:,} voices in {out}", soft_wrap=True)
+    count = found.table.num_rows
+    console.print(f"{count:,} {'voice' if count == 1 else 'voices'} in {out}", soft_wrap=True)
 
 
 def _print(console: Terminal, found: Voices) -> None:
