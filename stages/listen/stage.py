@@ -28,7 +28,7 @@ from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.score import stored
 from wavemill.stages.score_audio.engine import QualityEngine
 from wavemill.stages.speak.engine import Saying, SpeakEngine
-from wavemill.stages.speak.lately import Lately
+from wavemill.stages.speak.lru_cache import LruCache
 from wavemill.stages.speak.saying import ClipConfig, said
 from wavemill.stages.speak.silence import FRAME_S, loud_frames, speech_bounds
 from wavemill.stages.stage import SharedSettings, Stage
@@ -130,7 +130,7 @@ class Listen(Stage[ListenSettings]):
         super().__init__(settings, shared)
         self._spoken: dict[str, tuple[np.ndarray, int]] = {}  # the reference in each voice
         self._references: dict[tuple[str, float], NDArray[np.float32] | None] = {}  # and pitch
-        self._lately: Lately[tuple[Any, ...], tuple[_Try, ...]] = Lately()
+        self._cache: LruCache[tuple[Any, ...], tuple[_Try, ...]] = LruCache()
 
     @property
     def _whole(self) -> _Complete:
@@ -191,10 +191,10 @@ class Listen(Stage[ListenSettings]):
     def _known_attempts(self, row: Mapping[str, Any], clip: Mapping[str, Any]) -> tuple[_Try, ...]:
         """Return the attempts at a message; those at the same sound, as of short answers, once."""
         key = (row["text"], row["voice"], row["other_voice"], row["pace"], row["pitch"])
-        found = self._lately.get((*key, clip["audio"]))
+        found = self._cache.get((*key, clip["audio"]))
         if found is None:
             found = tuple(self._attempts(row, clip))
-            self._lately.keep((*key, clip["audio"]), found)
+            self._cache.keep((*key, clip["audio"]), found)
         return found
 
     def _attempts(self, row: Mapping[str, Any], clip: Mapping[str, Any]) -> list[_Try]:

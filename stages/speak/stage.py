@@ -15,7 +15,7 @@ from wavemill.stages.engine import StageSettings, with_engines
 from wavemill.stages.recording_stage import Upstream
 from wavemill.stages.speak.engine import Saying, SpeakEngine
 from wavemill.stages.speak.engines import ENGINES
-from wavemill.stages.speak.lately import Lately
+from wavemill.stages.speak.lru_cache import LruCache
 from wavemill.stages.speak.saying import ClipConfig, said
 from wavemill.stages.stage import EngineStage
 from wavemill.stages.tables import batch, field
@@ -53,8 +53,8 @@ class Speak(EngineStage[SpeakSettings, SpeakEngine[Any]]):
     written = True
 
     @cached_property
-    def _lately(self) -> Lately[tuple[Saying, float], tuple[np.ndarray, int]]:
-        return Lately()
+    def _cache(self) -> LruCache[tuple[Saying, float], tuple[np.ndarray, int]]:
+        return LruCache()
 
     def __call__(self, recording: Recording, upstream: Upstream) -> Iterator[pa.RecordBatch]:
         """Yield a row per message. Raises RecordingError, as `said` does."""
@@ -71,8 +71,8 @@ class Speak(EngineStage[SpeakSettings, SpeakEngine[Any]]):
 
     def _said(self, saying: Saying, pitch: float) -> tuple[np.ndarray, int]:
         """Return a clip; what is said again in the same way, as short answers are, is kept."""
-        found = self._lately.get((saying, pitch))
+        found = self._cache.get((saying, pitch))
         if found is None:
             found = said(self.engine, saying, pitch, self.settings.clip)
-            self._lately.keep((saying, pitch), found)
+            self._cache.keep((saying, pitch), found)
         return found

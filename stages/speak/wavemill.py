@@ -13,6 +13,7 @@ from wavemill.stages.audio.flac import decode_flac
 from wavemill.stages.audio.resample import resample
 from wavemill.stages.engine import EngineConfig, EngineUnavailable
 from wavemill.stages.speak.engine import NotSpoken, Saying, SpeakEngine, UnknownVoice
+from wavemill.stages.speak.lru_cache import LruCache
 from wavemill.stages.speak.voices import read_samples
 from wavemill.stages.weights import sha256_of_file
 
@@ -66,7 +67,7 @@ class Wavemill(SpeakEngine[WavemillConfig]):
             )
         except WeightsError as error:
             raise EngineUnavailable(f"speak.wavemill: {error}") from None
-        self._voices: dict[str, tuple[Any, Any]] = {}
+        self._voices: LruCache[str, tuple[Any, Any]] = LruCache(KEPT_VOICES)
         torch.set_num_threads(1)
 
     def speak(self, saying: Saying) -> tuple[np.ndarray, int]:
@@ -96,7 +97,8 @@ class Wavemill(SpeakEngine[WavemillConfig]):
             known = sorted(self._samples)
             shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
             raise UnknownVoice(f"{self.config.voices} has no voice {name!r}; it has {shown}")
-        if name not in self._voices:
+        found = self._voices.get(name)
+        if found is None:
             row = self._samples[name]
             sound, rate = decode_flac(row["audio"])
             heard = resample(sound, rate, RATE)
@@ -106,10 +108,9 @@ class Wavemill(SpeakEngine[WavemillConfig]):
                 reference = self._assistant.reference(heard, row["text"])
             except ValueError as error:
                 raise UnknownVoice(f"voice {name!r} cannot be used: {error}") from None
-            while len(self._voices) >= KEPT_VOICES:
-                self._voices.pop(next(iter(self._voices)))
-            self._voices[name] = (history, reference)
-        return self._voices[name]
+            found = history, reference
+            self._voices.keep(name, found)
+        return found
 
     def _needed(self, name: str) -> Path:
         place: Path | None = getattr(self.config, name)

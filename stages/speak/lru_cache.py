@@ -1,4 +1,4 @@
-"""What was made last, so that it is not made again."""
+"""A cache of values that take long to make, in a bounded number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ V = TypeVar("V")
 MOST = 64  # kept
 
 
-class Lately(Generic[K, V]):
+class LruCache(Generic[K, V]):
     """The values that were used last, by their keys."""
 
     def __init__(self, most: int = MOST) -> None:
